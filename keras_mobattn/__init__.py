@@ -1,0 +1,31 @@
+"""Keras vision transformers for phones: MobileViT and MobileViTv2 with Mobile-Attention and its linear-time
+alternatives.
+
+Importing this package registers its layers with Keras, so that saved models reload without `custom_objects`.
+"""
+
+import os
+
+from keras_mobattn._quiet import quiet_stderr
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; set it yourself to see TensorFlow's start-up messages
+with quiet_stderr():
+    import tf_keras  # noqa: F401  pulls in TensorFlow, whose native start-up lines ignore the log level
+
+from keras_mobattn.attention import ATTENTIONS, MobileAttention, SeparableAttention
+from keras_mobattn.errors import InputError
+from keras_mobattn.models import MobileViT, MobileViTv2, count_macs, feature_pyramid, randomize_weights
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ATTENTIONS",
+    "InputError",
+    "MobileAttention",
+    "MobileViT",
+    "MobileViTv2",
+    "SeparableAttention",
+    "count_macs",
+    "feature_pyramid",
+    "randomize_weights",
+]

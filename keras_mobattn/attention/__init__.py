@@ -1,0 +1,30 @@
+"""The attention styles. Each is a Keras layer that maps tokens [B, N, C] or a map [B, H, W, C] to the same shape."""
+
+from keras_mobattn.attention.base import Attention, HeadwiseAttention
+from keras_mobattn.attention.focused import FocusedAttention
+from keras_mobattn.attention.information_flow import FlowAttention, MobileAttention
+from keras_mobattn.attention.kernel import EfficientAttention, LinearAttention, ReluLinearAttention
+from keras_mobattn.attention.map_wise import AdditiveAttention, HydraAttention
+from keras_mobattn.attention.separable import SeparableAttention
+from keras_mobattn.attention.slot import attention_layer
+from keras_mobattn.attention.softmax import SoftmaxAttention
+from keras_mobattn.attention.table import ATTENTIONS
+from keras_mobattn.attention.xca import CrossCovarianceAttention
+
+__all__ = [
+    "ATTENTIONS",
+    "AdditiveAttention",
+    "Attention",
+    "CrossCovarianceAttention",
+    "EfficientAttention",
+    "FlowAttention",
+    "FocusedAttention",
+    "HeadwiseAttention",
+    "HydraAttention",
+    "LinearAttention",
+    "MobileAttention",
+    "ReluLinearAttention",
+    "SeparableAttention",
+    "SoftmaxAttention",
+    "attention_layer",
+]

@@ -1,0 +1,73 @@
+"""Focused linear attention of FLatten Transformer (Han et al., ICCV 2023, arXiv:2308.00442;
+LeapLabTHU/FLatten-Transformer)."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn.attention.base import HeadwiseAttention
+from keras_mobattn.attention.kernel import FEATURES, TOKENS, kernel_attention
+from keras_mobattn.layers import (
+    at_least_float32,
+    from_heads,
+    from_patches,
+    l2_normalize,
+    saturate,
+    to_heads,
+    to_patches,
+)
+
+CHANNELS = (1, FEATURES)  # heads and features of [G, h, d, N]: all channels of a token
+
+
+def focused_attention(query, key, value):
+    """Kernel attention with phi(x) = |x| / |x^3| * x^3 on relu(x) + 1e-6, norms over all channels of a token; epsilon
+    1e-6.
+
+    All [G, h, d, N]; cost N D d.
+    """
+    query, key = _focus(query), _focus(key)
+    # K is divided by N before the products, as in the official code: sums of 1e3 * 1e3 * N stay small.
+    num_tokens = tf.cast(tf.shape(key)[TOKENS] if key.shape[TOKENS] is None else key.shape[TOKENS], key.dtype)
+    return kernel_attention(query, key / num_tokens, value, epsilon=1e-6)
+
+
+def _focus(x):
+    x = tf.nn.relu(x) + 1e-6
+    norm = tf.sqrt(tf.reduce_sum(x * x, CHANNELS, keepdims=True))
+    unit = x / norm  # before the power, so that neither 1e3^6 overflows nor 1e-6^6 vanishes
+    return l2_normalize(unit * unit * unit, CHANNELS) * norm
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class FocusedAttention(HeadwiseAttention):
+    """`focused_attention` on Q and K divided by a learned scale, plus a 5x5 depthwise convolution of V, focusing factor
+    3.
+
+    The scale is softplus(s), s [C]. The convolution (`dwc` in the official code: one kernel [5, 5, d, 1] with bias [d],
+    shared by the heads and by the patch positions) sees a token's neighbours, so this style alone is not
+    permutation-equivariant. Tokens [B, N, C] are a map of N x 1 to it.
+    """
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(self.dim,), initializer="zeros")
+        self.dwc_kernel = self.add_weight(name="dwc_kernel", shape=(5, 5, self.head_dim, 1))
+        self.dwc_bias = self.add_weight(name="dwc_bias", shape=(self.head_dim,), initializer="zeros")
+        super().build(input_shape)
+
+    def attend(self, x):
+        query, key, value = (at_least_float32(project(x)) for project in (self.query, self.key, self.value))
+        scale = tf.math.softplus(tf.cast(self.scale, query.dtype))
+        heads = (to_heads(y, self.num_heads, self.patch_size) for y in (query / scale, key / scale, value))
+        y = from_heads(self.mix(*heads), x, self.patch_size) + self.convolve_neighbours(value)  # [B, H, W, C]
+        return saturate(self.out(y), x.dtype)
+
+    def mix(self, query, key, value):
+        return focused_attention(query, key, value)
+
+    def convolve_neighbours(self, value):
+        """[B, H, W, C] -> the same: each patch position by itself, each head with the same kernel."""
+        copies = self.num_heads * self.patch_size**2
+        kernel = tf.cast(tf.concat([self.dwc_kernel] * copies, 2), value.dtype)  # [5, 5, P*C, 1]
+        bias = tf.cast(tf.concat([self.dwc_bias] * copies, 0), value.dtype)  # [P*C]
+        patches = to_patches(value, self.patch_size)
+        return from_patches(tf.nn.depthwise_conv2d(patches, kernel, (1, 1, 1, 1), "SAME") + bias, self.patch_size)

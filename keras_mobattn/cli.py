@@ -1,0 +1,33 @@
+"""What every command-line script shares: flags from a function or dataclass, and errors as one sentence."""
+
+import sys
+
+import rich.console
+import tyro
+
+from keras_mobattn.errors import InputError
+
+console = rich.console.Console()
+BAD_INPUT = 2  # as argparse and the shell use it
+INTERRUPTED = 130  # 128 + SIGINT, as the shell reports it
+
+
+def run(main, **cli_options):
+    """Parse the command line into the arguments of `main`, call it, and end the process with its exit code.
+
+    An InputError or an OSError (no such file, disk full, no permission) becomes one sentence on stderr and exit code 2;
+    Ctrl-C gives 130. Anything else is a bug of ours and keeps its traceback.
+    """
+    try:
+        sys.exit(tyro.cli(main, config=(tyro.conf.OmitArgPrefixes,), **cli_options) or 0)
+    except InputError as error:
+        _fail(str(error), BAD_INPUT)
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", BAD_INPUT)
+    except KeyboardInterrupt:
+        _fail("Interrupted. What was already written is kept.", INTERRUPTED)
+
+
+def _fail(sentence, code):
+    rich.console.Console(stderr=True).print(f"[bold red]Error:[/] {rich.markup.escape(sentence)}", soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,46 @@
+"""Files and folders that appear whole or not at all."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a path beside `path` to write a file or a folder to; rename it to `path` once the body ends well.
+
+    When the body raises, what it wrote is removed and whatever was at `path` before stays as it was. The temporary name
+    keeps the suffix of `path`, since Keras and coremltools choose their format by it. Missing parent folders are made.
+
+    Raises:
+        OSError: the parent can't be made or written to, or the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
+    try:
+        written = scratch / path.name
+        yield written
+        if path.is_dir():  # os.replace can't put a folder (or a file) in the place of a folder that is not empty
+            os.replace(path, scratch / "old")
+        os.replace(written, path)
+    except BaseException:
+        if (scratch / "old").exists() and not path.exists():
+            os.replace(scratch / "old", path)
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(path, text):
+    """Write `text` to `path` as UTF-8, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path, value):
+    """Write `value` to `path` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,32 @@
+"""Layers and tensor functions that know nothing of attention or of any model."""
+
+from keras_mobattn.layers.conv import (
+    conv_initializer,
+    conv_norm_act,
+    inverted_residual,
+    linear_initializer,
+    make_divisible,
+)
+from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
+from keras_mobattn.layers.patches import from_heads, from_patches, map_size, to_heads, to_patches
+from keras_mobattn.layers.precision import at_least_float32, saturate
+from keras_mobattn.layers.resize import Resize, ResizeLike
+
+__all__ = [
+    "GroupNorm1",
+    "Resize",
+    "ResizeLike",
+    "at_least_float32",
+    "conv_initializer",
+    "conv_norm_act",
+    "from_heads",
+    "from_patches",
+    "inverted_residual",
+    "l2_normalize",
+    "linear_initializer",
+    "make_divisible",
+    "map_size",
+    "saturate",
+    "to_heads",
+    "to_patches",
+]

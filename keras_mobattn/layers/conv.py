@@ -1,0 +1,55 @@
+"""The convolutional pieces of the MobileViT family, as functions over Keras tensors."""
+
+import tf_keras as keras
+
+
+def conv_initializer():
+    """Kaiming-normal by fan-out, std = sqrt(2 / fan_out), as apple/ml-cvnets and timm initialise convolutions."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
+
+
+def linear_initializer():
+    """Truncated normal of std 0.02, as apple/ml-cvnets and timm initialise linear layers."""
+    return keras.initializers.TruncatedNormal(stddev=0.02)
+
+
+def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, act="swish"):
+    """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation. [B, H, W, C] -> [B, ceil(H/s),
+    ceil(W/s), filters].
+
+    A convolution followed by batch norm has no bias; with `norm=False` it has neither. With strides the map is padded
+    by kernel_size // 2 on all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on
+    even maps.
+    """
+    padding = "same"
+    if strides > 1:
+        x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+        padding = "valid"
+    options = {"strides": strides, "padding": padding, "use_bias": False, "name": f"{name}_conv"}
+    if depthwise:
+        x = keras.layers.DepthwiseConv2D(kernel_size, depthwise_initializer=conv_initializer(), **options)(x)
+    else:
+        x = keras.layers.Conv2D(filters, kernel_size, kernel_initializer=conv_initializer(), **options)(x)
+    if norm:
+        x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return keras.layers.Activation(act, name=f"{name}_act")(x) if act else x
+
+
+def inverted_residual(x, filters, *, name, strides=1, expansion=2):
+    """MobileNetV2's block: 1x1 expand, 3x3 depthwise, 1x1 project; a shortcut where stride and width allow one."""
+    shortcut = x
+    channels = x.shape[-1]
+    hidden = make_divisible(round(channels * expansion), 8)
+    x = conv_norm_act(x, hidden, 1, name=f"{name}_expand")
+    x = conv_norm_act(x, hidden, 3, strides=strides, depthwise=True, name=f"{name}_depthwise")
+    x = conv_norm_act(x, filters, 1, act=None, name=f"{name}_project")
+    return keras.layers.Add(name=f"{name}_add")([shortcut, x]) if strides == 1 and channels == filters else x
+
+
+def make_divisible(value, divisor, minimum=None):
+    """Round to a multiple of `divisor`, at least `minimum` (default `divisor`) and never below 0.9 times `value`.
+
+    MobileNet's rule, `make_divisible` in apple/ml-cvnets and timm.
+    """
+    rounded = max(minimum or divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded

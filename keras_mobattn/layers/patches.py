@@ -1,0 +1,46 @@
+"""Patches and heads at rank 4.
+
+MobileViT unfolds a map into patches of p x p pixels and lets each of the P = p * p pixel positions attend over the N
+patches by itself. The papers write that as a rank-5 or rank-6 unfolding, which the GPU delegate refuses. Here a map
+stays a map, and `space_to_depth` brings the P positions of a patch side by side in the channels: channel position * C +
+c.
+"""
+
+import tensorflow as tf
+
+
+def to_patches(x, patch_size):
+    """[B, H, W, C] -> [B, H/p, W/p, P*C]."""
+    return tf.nn.space_to_depth(x, patch_size) if patch_size > 1 else x
+
+
+def from_patches(x, patch_size):
+    """[B, H/p, W/p, P*C] -> [B, H, W, C]."""
+    return tf.nn.depth_to_space(x, patch_size) if patch_size > 1 else x
+
+
+def map_size(x):
+    """Height and width of [B, H, W, C]: numbers where they are known, scalar tensors where not."""
+    dynamic = tf.shape(x)
+    return [dynamic[i] if x.shape[i] is None else x.shape[i] for i in (1, 2)]
+
+
+def to_heads(x, num_heads, patch_size):
+    """[B, H, W, C] -> [B*P, num_heads, d, N]: tokens last.
+
+    Channels before tokens is Core ML's own layout, so its transposes cancel there; K V^T then needs no transposed
+    operand on the left, which TFLite would add a TRANSPOSE for; and a softmax over tokens runs along the last axis.
+    """
+    channels = x.shape[-1]
+    x = to_patches(x, patch_size)  # [B, H/p, W/p, P*C]
+    height, width = map_size(x)
+    x = tf.transpose(x, (0, 3, 1, 2))  # [B, P*C, H/p, W/p]
+    return tf.reshape(x, (-1, num_heads, channels // num_heads, height * width))
+
+
+def from_heads(x, like, patch_size):
+    """[B*P, num_heads, d, N] -> [B, H, W, C], with H and W those of the map `like`."""
+    height, width = (side // patch_size for side in map_size(like))
+    channels = x.shape[1] * x.shape[2] * patch_size**2
+    x = tf.reshape(x, (-1, channels, height, width))  # [B, P*C, H/p, W/p]
+    return from_patches(tf.transpose(x, (0, 2, 3, 1)), patch_size)

@@ -1,0 +1,51 @@
+"""Bilinear resizing of maps whose sides a patch does not divide."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn.layers.patches import map_size
+from keras_mobattn.layers.precision import saturate
+
+
+def resize_bilinear(x, size, align_corners):
+    """[B, h, w, C] -> [B, *size, C] as torch's `interpolate(mode="bilinear")`; no operator where the size fits."""
+    if all(isinstance(side, int) for side in size) and tuple(x.shape[1:3]) == tuple(size):
+        return x
+    # The raw operator: tf.image.resize has no align_corners, and TFLite and Core ML know both forms of this one.
+    y = tf.raw_ops.ResizeBilinear(
+        images=x, size=size, align_corners=align_corners, half_pixel_centers=not align_corners
+    )  # always float32
+    return saturate(y, x.dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class Resize(keras.layers.Layer):
+    """Resize a map up to the next multiple of `multiple` on both sides.
+
+    Shapes: [B, H, W, C] -> [B, ceil(H/m)*m, ceil(W/m)*m, C]. `align_corners` as in torch: MobileViTv2's reference code
+    uses True, MobileViT's False (apple/ml-cvnets, `mobilevit_block.py`).
+    """
+
+    def __init__(self, multiple, align_corners, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+        self.align_corners = align_corners
+
+    def call(self, x):
+        size = [-(-side // self.multiple) * self.multiple for side in map_size(x)]
+        return resize_bilinear(x, size, self.align_corners)
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple, "align_corners": self.align_corners}
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class ResizeLike(keras.layers.Layer):
+    """Resize the first map to the height and width of the second (`align_corners` False).
+
+    Shapes: ([B, h, w, C], [B, H, W, any]) -> [B, H, W, C].
+    """
+
+    def call(self, inputs):
+        x, like = inputs
+        return resize_bilinear(x, map_size(like), align_corners=False)

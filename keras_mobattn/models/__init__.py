@@ -1,0 +1,9 @@
+"""Backbones and what is asked of a built model: its pyramid, its cost, random weights."""
+
+from keras_mobattn.models.cost import count_macs
+from keras_mobattn.models.mobilevit import MobileViT
+from keras_mobattn.models.mobilevitv2 import MobileViTv2
+from keras_mobattn.models.pyramid import feature_pyramid
+from keras_mobattn.models.randomize import randomize_weights
+
+__all__ = ["MobileViT", "MobileViTv2", "count_macs", "feature_pyramid", "randomize_weights"]

@@ -1,0 +1,104 @@
+"""What every model shares: the arguments of keras.applications, written once."""
+
+from pathlib import Path
+
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.layers import linear_initializer
+
+MIN_SIDE = 32  # the stride of the deepest map
+DEFAULT_SHAPE = (256, 256, 3)  # what both papers report accuracy at
+
+
+def application(
+    body,
+    *,
+    name,
+    include_top,
+    include_preprocessing,
+    weights,
+    input_tensor,
+    input_shape,
+    pooling,
+    classes,
+    classifier_activation,
+    dropout=0.0,
+):
+    """Build a keras.Model around `body`, a function from an image tensor to the last map [B, h, w, C].
+
+    The arguments are those of `keras.applications`:
+        include_top: end in pooling, dropout and a Dense layer `predictions`; else `pooling` (None, "avg" or "max")
+        holds.
+        include_preprocessing: the model takes RGB 0..255 (uint8 or float) and divides by 255 itself; else RGB 0..1.
+        weights: None, or a file of weights (.keras, .h5) of the same architecture.
+        input_shape: (height, width, channels), sides from 32 up or None; default (256, 256, 3).
+
+    Raises:
+        InputError: an argument out of range, or weights that do not fit.
+    """
+    _check(include_top, pooling, classes)
+    image = _input(input_tensor, input_shape)
+    x = keras.layers.Rescaling(1 / 255, name="preprocessing")(image) if include_preprocessing else image
+    x = body(x)
+    if include_top:
+        # Probabilities of 1000 classes need more than float16's 11 bits.
+        wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in ("float16", "bfloat16") else None
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name="classifier_dropout")(x)
+        x = keras.layers.Dense(classes, kernel_initializer=linear_initializer(), name="predictions", dtype=wide)(x)
+        x = keras.layers.Activation(classifier_activation, name="probabilities", dtype=wide)(x)
+    elif pooling == "avg":
+        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    elif pooling == "max":
+        x = keras.layers.GlobalMaxPooling2D(name="pool")(x)
+    source = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+    model = keras.Model(source, x, name=name)
+    if weights is not None:
+        _load(model, weights)
+    return model
+
+
+def _check(include_top, pooling, classes):
+    if pooling not in (None, "avg", "max"):
+        raise InputError(f"pooling expects None, 'avg' or 'max'. Received: pooling={pooling!r}.")
+    if include_top and (not isinstance(classes, int) or classes < 1):
+        raise InputError(f"classes expects an integer >= 1. Received: classes={classes!r}.")
+
+
+def _input(input_tensor, input_shape):
+    if input_tensor is not None:
+        image = input_tensor if keras.backend.is_keras_tensor(input_tensor) else keras.layers.Input(tensor=input_tensor)
+        _check_shape(tuple(image.shape[1:]), "input_tensor")
+        return image
+    shape = DEFAULT_SHAPE if input_shape is None else input_shape
+    _check_shape(shape, "input_shape")
+    return keras.layers.Input(tuple(shape), name="image")
+
+
+def _check_shape(shape, what):
+    sides = shape[:2] if isinstance(shape, (tuple, list)) and len(shape) == 3 else ()
+    fits = all(side is None or (isinstance(side, int) and side >= MIN_SIDE) for side in sides)
+    if not sides or not fits or not isinstance(shape[2], int):
+        raise InputError(
+            f"{what} expects (height, width, channels) with height and width from {MIN_SIDE} up, or None for any size. "
+            f"Received: {shape!r}."
+        )
+
+
+def _load(model, weights):
+    path = Path(weights)
+    if not path.exists():
+        raise InputError(
+            f"weights expects None or the path of a .keras or .h5 file. Received: {str(weights)!r}, "
+            f"which does not exist."
+        )
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:  # what Keras and h5py raise for a damaged or a foreign file
+        raise InputError(
+            f"The weights in {path} do not fit {model.name} with {model.count_params():,} parameters and output "
+            f"{model.output_shape}: expected a file saved from the same arguments (width, variant, attention, classes, "
+            f"include_top). Received: {str(error).splitlines()[0]}"
+        ) from error

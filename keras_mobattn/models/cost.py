@@ -1,0 +1,84 @@
+"""What a model costs: multiply-accumulates, counted on the graph that runs."""
+
+import math
+
+import tensorflow as tf
+import tf_keras as keras
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.layers import GroupNorm1
+
+
+def _conv(op):
+    height, width, fan_in, _ = op.inputs[1].shape
+    return op.outputs[0].shape.num_elements() * height * width * fan_in
+
+
+def _depthwise(op):
+    height, width, _, _ = op.inputs[1].shape
+    return op.outputs[0].shape.num_elements() * height * width
+
+
+def _matmul(op):
+    transposed = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+    return op.outputs[0].shape.num_elements() * op.inputs[0].shape[-2 if transposed else -1]
+
+
+def _einsum(op):
+    operands = op.get_attr("equation").decode().split("->")[0].split(",")
+    sizes = {
+        label: side
+        for term, x in zip(operands, op.inputs, strict=True)
+        for label, side in zip(term, x.shape, strict=True)
+    }
+    return math.prod(sizes.values())
+
+
+MACS = {
+    "Conv2D": _conv,
+    "DepthwiseConv2dNative": _depthwise,
+    "MatMul": _matmul,
+    "BatchMatMul": _matmul,
+    "BatchMatMulV2": _matmul,
+    "Einsum": _einsum,
+}
+
+
+# fvcore, which timm's published figures come from, counts so many operations per element of a normalised map as well.
+NORMS = {keras.layers.BatchNormalization: 2, keras.layers.LayerNormalization: 5, GroupNorm1: 5}
+
+
+def count_macs(model, input_shape=None, norms=False):
+    """Count the multiply-accumulates of one example: those of convolutions, linear layers and matrix products.
+
+    `input_shape` is without the batch, (height, width, channels) or (tokens, dim); it may be left out where the model's
+    own is fixed. Element-wise operators are not counted: separable attention's sums are among these. With `norms`,
+    normalisations count as in timm's tables (2 per element of a batch norm, 5 of a layer or group norm), for a
+    functional model at its own size. Papers print the number as "FLOPs" or "GMACs"; one MAC is two floating-point
+    operations.
+
+    Raises:
+        InputError: an input size that is not fixed.
+    """
+    shape = tuple(input_shape if input_shape is not None else model.input_shape[1:])
+    if any(side is None for side in shape):
+        raise InputError(
+            f"count_macs expects a fixed input size. Received: {shape}. Pass input_shape=(height, width, channels)."
+        )
+    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(
+        tf.TensorSpec((1, *shape), tf.float32)
+    )
+    graph = convert_variables_to_constants_v2(function).graph
+    macs = sum(MACS[op.type](op) for op in graph.get_operations() if op.type in MACS)
+    return macs + (_count_norms(model, shape) if norms else 0)
+
+
+def _count_norms(model, shape):
+    if tuple(model.input_shape[1:]) != shape:
+        raise InputError(
+            f"count_macs with norms expects the model's own fixed size {model.input_shape[1:]}. Received: {shape}."
+        )
+    return sum(
+        NORMS.get(type(layer), 0) * math.prod(layer.output_shape[1:]) for layer in model.layers if type(layer) in NORMS
+    )

@@ -1,0 +1,130 @@
+"""MobileViTv2 (Mehta and Rastegari, "Separable Self-attention for Mobile Vision Transformers", arXiv:2206.02680).
+
+Reference code: apple/ml-cvnets (`mobilevit_v2.py`, `mobilevit_v2_block.py`) and timm (`mobilevitv2_*`). Layer names are
+a contract: weights and pyramids hang on them.
+"""
+
+import dataclasses
+
+import tf_keras as keras
+
+from keras_mobattn.attention import attention_layer
+from keras_mobattn.errors import InputError, choose
+from keras_mobattn.layers import (
+    GroupNorm1,
+    Resize,
+    conv_initializer,
+    conv_norm_act,
+    inverted_residual,
+    make_divisible,
+)
+from keras_mobattn.models.application import application
+from keras_mobattn.models.pyramid import mark_level
+
+PATCH_SIZE = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Channels at width 1 and attention units per block, as in the paper's Table 5 (appendix)."""
+
+    channels: tuple[int, ...] = (64, 128, 256, 384, 512)  # out of layers 1 to 5
+    dims: tuple[int, ...] = (128, 192, 256)  # attention width D in layers 3 to 5
+    depths: tuple[int, ...] = (2, 4, 3)  # attention units in layers 3 to 5
+
+
+VARIANTS = {
+    "standard": Variant(),
+    "test": Variant(channels=(16, 16, 24, 24, 32), dims=(16, 16, 16), depths=(1, 1, 1)),
+}
+
+
+def MobileViTv2(  # noqa: N802  models are called in the paper's spelling, as in keras.applications
+    width=1.0,
+    attention="separable",
+    variant="standard",
+    include_top=True,
+    include_preprocessing=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name=None,
+):
+    """Build MobileViTv2 with any attention.
+
+    `width` multiplies all channels (published: 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0). `attention` is a name of
+    `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "separable" is the paper's. variant
+    "test" is a tiny one for tests. The other arguments are those of keras.applications, see `application`.
+
+    Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std: so were the published weights trained).
+    Any size from 32x32; a map whose side is odd is resized up to an even one before its attention block, as in the
+    reference.
+
+    Raises:
+        InputError: width <= 0, an unknown attention or variant, or a bad keras.applications argument.
+    """
+    if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < float("inf"):
+        raise InputError(f"MobileViTv2 expects a width > 0 (published: 0.5 to 2.0). Received: width={width!r}.")
+    v = choose(VARIANTS, variant, "MobileViTv2 variant")
+    stem = make_divisible(min(64, max(16, 32 * width)), 8, 16)
+    divisors = (16, 8, 8, 8, 8)
+    outs = [make_divisible(channels * width, divisor) for channels, divisor in zip(v.channels, divisors, strict=True)]
+    dims = [make_divisible(dim * width, 8) for dim in v.dims]
+
+    def body(x):
+        x = conv_norm_act(x, stem, 3, strides=2, name="stem")
+        x = inverted_residual(x, outs[0], name="layer1_0")
+        x = mark_level(x, 1)
+        x = inverted_residual(x, outs[1], strides=2, name="layer2_0")
+        x = inverted_residual(x, outs[1], name="layer2_1")
+        x = mark_level(x, 2)
+        for layer, out, dim, depth in zip((3, 4, 5), outs[2:], dims, v.depths, strict=True):
+            x = inverted_residual(x, out, strides=2, name=f"layer{layer}_0")
+            x = mobilevitv2_block(x, dim, depth, attention, name=f"layer{layer}_1")
+            x = mark_level(x, layer)
+        return x
+
+    return application(
+        body,
+        name=name or f"mobilevitv2_{100 * width:03.0f}",
+        include_top=include_top,
+        include_preprocessing=include_preprocessing,
+        weights=weights,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+    )
+
+
+def mobilevitv2_block(x, dim, depth, attention, *, name):
+    """[B, H, W, C] -> [B, ceil(H/2)*2, ceil(W/2)*2, C]: local convolution, `depth` units of width `dim` = D,
+    projection.
+
+    The reference unfolds into [B, D, 4, N] here. Linear layers and the one-group norm commute with unfolding, so the
+    map stays a map, and only the attention layer takes the four patch positions apart.
+    """
+    out = x.shape[-1]
+    x = Resize(PATCH_SIZE, align_corners=True, name=f"{name}_resize")(x)
+    x = conv_norm_act(x, out, 3, depthwise=True, name=f"{name}_local")
+    x = conv_norm_act(x, dim, 1, norm=False, act=None, name=f"{name}_expand")
+    for unit in range(depth):
+        x = attention_unit(x, dim, attention, name=f"{name}_unit{unit}")
+    x = GroupNorm1(name=f"{name}_norm")(x)
+    return conv_norm_act(x, out, 1, act=None, name=f"{name}_project")
+
+
+def attention_unit(x, dim, attention, *, name):
+    """x += Attention(GN(x)); x += FFN(GN(x)), the FFN 2D wide (a multiple of 16) with bias and swish."""
+    y = GroupNorm1(name=f"{name}_norm1")(x)
+    y = attention_layer(attention, dim, name=f"{name}_attention", patch_size=PATCH_SIZE)(y)
+    x = keras.layers.Add(name=f"{name}_add1")([x, y])
+    y = GroupNorm1(name=f"{name}_norm2")(x)
+    hidden = 2 * dim // 16 * 16
+    y = keras.layers.Conv2D(hidden, 1, activation="swish", kernel_initializer=conv_initializer(), name=f"{name}_fc1")(y)
+    y = keras.layers.Conv2D(dim, 1, kernel_initializer=conv_initializer(), name=f"{name}_fc2")(y)
+    return keras.layers.Add(name=f"{name}_add2")([x, y])

@@ -1,0 +1,30 @@
+"""Feature pyramids by name: P1 .. P5 are a backbone's last maps at strides 2 .. 32, in Keras-CV's counting."""
+
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError
+
+LEVELS = ("P1", "P2", "P3", "P4", "P5")
+
+
+def mark_level(x, level):
+    """Give the map x [B, H, W, C] the name of a pyramid level. An identity, which every exporter removes."""
+    return keras.layers.Activation("linear", name=f"P{level}")(x)
+
+
+def feature_pyramid(model, levels=LEVELS):
+    """Return a keras.Model from the input of `model`, built or reloaded, to a dict of level name to map.
+
+    Level "Pk" is [B, H / 2^k, W / 2^k, C]; MobileViTv2 rounds an odd side up to an even one. Weights are shared with
+    `model`.
+
+    Raises:
+        InputError: a level that the model does not have.
+    """
+    present = {layer.name: layer.output for layer in model.layers if layer.name in LEVELS}
+    missing = [level for level in levels if level not in present]
+    if missing or not levels:
+        raise InputError(
+            f"levels expects names among {', '.join(present) or '(the model has none)'}. Received: {levels!r}."
+        )
+    return keras.Model(model.inputs, {level: present[level] for level in levels}, name=f"{model.name}_pyramid")

@@ -1,0 +1,32 @@
+"""Package metadata. Everything else that tools read is in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="keras_mobattn",
+    version="0.1.0",
+    description="Keras vision transformers for phones: MobileViT and MobileViTv2 with Mobile-Attention and other linear-time attention",
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_mobattn", "keras_mobattn.*"]),
+    package_data={"keras_mobattn.report": ["*.j2"]},
+    python_requires=">=3.10,<3.13",
+    install_requires=[
+        "tensorflow>=2.19,<2.22",
+        "tf-keras>=2.19,<2.22",
+        "keras-cv>=0.9,<0.10",
+        "tensorflow-datasets>=4.9.8,<5",
+        "coremltools>=9.0,<10",
+        "ai-edge-litert>=2.1,<3",
+        "scikit-learn>=1.4,<2",
+        "matplotlib>=3.8,<4",
+        "rich>=13,<16",
+        "tensorboard>=2.19,<2.22",  # Keras's TensorBoard callback writes through it; tensorflow 2.21 no longer brings it
+        "tyro>=1.0,<2",  # flags from dataclasses
+        "jinja2>=3.1,<4",  # the report's page
+    ],
+    extras_require={"test": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"]},
+)

@@ -1,0 +1,367 @@
+"""Every style against its formula in float64 numpy, written token by token from the papers; prime sizes on every
+axis."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from tensorflow.python.profiler import model_analyzer, option_builder
+
+from keras_mobattn.attention import ATTENTIONS, Attention, HeadwiseAttention, MobileAttention, attention_layer
+from keras_mobattn.errors import InputError
+from keras_mobattn.models import randomize_weights
+
+BATCH, TOKENS, HEADS, HEAD_DIM = 2, 13, 5, 7
+DIM = HEADS * HEAD_DIM
+HEADWISE = [name for name, style in ATTENTIONS.items() if issubclass(style, HeadwiseAttention)]
+
+
+def make(name, dim=DIM, dtype=None, **options):
+    if name in HEADWISE:
+        options.setdefault("num_heads", HEADS)
+    return ATTENTIONS[name](dim, dtype=dtype, **options)
+
+
+def weights_of(layer):
+    """{"query/kernel": float64 array, ...}, 1x1 kernels as matrices."""
+    arrays = {}
+    for variable in layer.weights:
+        path = "/".join(variable.name.split(":")[0].split("/")[-2:])
+        path = path.removeprefix(f"{layer.name}/")
+        array = variable.numpy().astype(np.float64)
+        arrays[path] = array[0, 0] if array.shape[:2] == (1, 1) and array.ndim == 4 else array
+    return arrays
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x, axis=-1):
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+def unit(x, axis):
+    return x / np.linalg.norm(x, axis=axis, keepdims=True)
+
+
+def linear(x, w, name):
+    return x @ w[f"{name}/kernel"] + w.get(f"{name}/bias", 0)
+
+
+def split(x):  # [N, D] -> [h, N, d]
+    return x.reshape(len(x), HEADS, HEAD_DIM).transpose(1, 0, 2)
+
+
+def merge(x):
+    return x.transpose(1, 0, 2).reshape(x.shape[1], -1)
+
+
+def heads_formula(core):
+    def formula(x, w):  # x [N, D]
+        q, k, v = (split(linear(x, w, name)) for name in ("query", "key", "value"))
+        return linear(merge(core(q, k, v, w)), w, "out")
+
+    return formula
+
+
+def softmax_core(q, k, v, w):
+    return softmax(q @ k.transpose(0, 2, 1) / np.sqrt(HEAD_DIM)) @ v
+
+
+def kernel_core(phi, epsilon):
+    def core(q, k, v, w):
+        weights = phi(q) @ phi(k).transpose(0, 2, 1)  # [h, N, N]: the quadratic form of the same sums
+        return weights @ v / (weights.sum(-1, keepdims=True) + epsilon)
+
+    return core
+
+
+def flow_core(over_heads):
+    """Yao et al.: one token and head at a time."""
+
+    def core(q, k, v, w):
+        q, k, e = sigmoid(q), sigmoid(k), 1e-6
+        heads, tokens, _ = q.shape
+
+        def total(x, n, h):
+            return (x[:, n].sum(0) if over_heads else x[h].sum(0)) + e
+
+        def flow(a, b):
+            return np.array([[((a[h, n] + e) * total(b, n, h)).sum() for n in range(tokens)] for h in range(heads)])
+
+        i, o = 1 / flow(q, k), 1 / flow(k, q)
+        i2 = flow(q, k * o[..., None])
+        o2 = np.clip(flow(k, q * i[..., None]), -1, 1)
+        competition = softmax(o2, 1) * tokens
+        context = np.einsum("hnd,hne->hde", k, v * competition[..., None])
+        return np.einsum("hnd,hde->hne", q * i[..., None], context) * sigmoid(i2)[..., None]
+
+    return core
+
+
+def efficient_core(q, k, v, w):
+    return softmax(q, 2) @ (softmax(k, 1).transpose(0, 2, 1) @ v)
+
+
+def xca_core(q, k, v, w):
+    scores = unit(q, 1).transpose(0, 2, 1) @ unit(k, 1) * w["temperature"]  # [h, d, d]
+    return np.einsum("hij,hnj->hni", softmax(scores), v)
+
+
+def separable(x, w):
+    s = softmax(linear(x, w, "query"), 0)
+    context = (s * linear(x, w, "key")).sum(0)
+    return linear(np.maximum(linear(x, w, "value"), 0) * context, w, "out")
+
+
+def additive(x, w):
+    q, k = unit(linear(x, w, "query"), 1), unit(linear(x, w, "key"), 1)
+    a = unit(linear(q, w, "score") / np.sqrt(DIM), 0)
+    g = (a * q).sum(0)
+    return linear(linear(g * k, w, "proj") + q, w, "out")
+
+
+def hydra(x, w):
+    q, k = unit(linear(x, w, "query"), 1), unit(linear(x, w, "key"), 1)
+    return linear(q * (k * linear(x, w, "value")).sum(0), w, "out")
+
+
+def focused(x, w):
+    def phi(y):
+        y = np.maximum(y / np.log1p(np.exp(w["scale"])), 0) + 1e-6
+        return unit(y**3, 1) * np.linalg.norm(y, axis=1, keepdims=True)
+
+    q, k, v = phi(linear(x, w, "query")), phi(linear(x, w, "key")), linear(x, w, "value")
+    weights = split(q) @ split(k).transpose(0, 2, 1) / len(x)
+    y = merge(weights @ split(v) / (weights.sum(-1, keepdims=True) + 1e-6))
+    kernel = w["dwc_kernel"][:, 2, :, 0]  # tokens are a map of N x 1: only the middle column meets them
+    padded = np.pad(v, ((2, 2), (0, 0)))
+    near = sum(padded[i : i + len(x)] * np.tile(kernel[i], HEADS) for i in range(5)) + np.tile(w["dwc_bias"], HEADS)
+    return linear(y + near, w, "out")
+
+
+FORMULAS = {
+    "softmax": heads_formula(softmax_core),
+    "separable": separable,
+    "mobile": heads_formula(flow_core(over_heads=True)),
+    "flow": heads_formula(flow_core(over_heads=False)),
+    "linear": heads_formula(kernel_core(lambda x: np.where(x > 0, x + 1, np.exp(x)), 1e-6)),
+    "relu_linear": heads_formula(kernel_core(lambda x: np.maximum(x, 0), 1e-5)),
+    "efficient": heads_formula(efficient_core),
+    "additive": additive,
+    "hydra": hydra,
+    "xca": heads_formula(xca_core),
+    "focused": focused,
+}
+
+
+def tokens(seed=0, count=TOKENS, dim=DIM):
+    return np.random.default_rng(seed).normal(size=(BATCH, count, dim))
+
+
+def test_every_style_has_a_formula():
+    assert set(FORMULAS) == set(ATTENTIONS)
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_equals_the_formula(name):
+    layer, x = make(name), tokens()
+    layer(x.astype("float32"))
+    randomize_weights(layer, 1)
+    expected = np.stack([FORMULAS[name](example, weights_of(layer)) for example in x])
+    received = layer(x.astype("float32")).numpy()
+    assert received.shape == x.shape
+    assert np.abs(received - expected).max() <= 2e-6 * max(1, np.ptp(expected))
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_patches_of_a_map_attend_by_themselves(name):
+    """A map with patch_size p equals p * p separate calls on the pixels at each position inside a patch."""
+    p, height, width = 3, 2, 5
+    x = np.random.default_rng(2).normal(size=(BATCH, p * height, p * width, DIM)).astype("float32")
+    layer, alone = make(name, patch_size=p), make(name)
+    layer(x), alone(x[:, :height, :width])
+    randomize_weights(layer, 3)
+    alone.set_weights(layer.get_weights())
+    received = layer(x).numpy()
+    for i in range(p):
+        for j in range(p):
+            expected = alone(x[:, i::p, j::p]).numpy()  # a map with patch_size 1
+            np.testing.assert_allclose(received[:, i::p, j::p], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_permuting_tokens_permutes_outputs(name):
+    layer, x = make(name), tokens().astype("float32")
+    layer(x)
+    randomize_weights(layer, 4)
+    order = np.random.default_rng(5).permutation(TOKENS)
+    same = np.abs(layer(x[:, order]).numpy() - layer(x).numpy()[:, order]).max() < 1e-5
+    assert same == (name != "focused")  # its convolution sees the neighbours
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_every_weight_gets_a_gradient(name):
+    layer, x = make(name, dropout=0.0), tf.constant(tokens(), tf.float32)
+    layer(x)
+    randomize_weights(layer, 6)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.sin(layer(x, training=True)))
+    for variable, gradient in zip(layer.weights, tape.gradient(loss, layer.weights), strict=True):
+        assert gradient is not None, variable.name
+        assert np.all(np.isfinite(gradient)), variable.name
+        # A bias that is the same for every token cancels in a softmax over tokens, and in no other place.
+        if (name, variable.name.split("/")[-2]) not in {
+            ("softmax", "key"),
+            ("separable", "query"),
+            ("efficient", "key"),
+        }:
+            assert np.abs(gradient).max() > 0, variable.name
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_finite_for_large_and_constant_inputs(name, policy):
+    layer = make(name, dtype=policy)
+    large = 1e3 * tokens(count=257)
+    for x in (large, np.full_like(large, 1e3), np.full_like(large, -1e3), np.zeros_like(large)):
+        y = layer(tf.cast(x, layer.compute_dtype))
+        assert y.dtype == layer.compute_dtype
+        assert np.all(np.isfinite(tf.cast(y, tf.float32))), (name, policy)
+    randomize_weights(layer, 7)
+    assert np.all(np.isfinite(tf.cast(layer(tf.cast(large, layer.compute_dtype)), tf.float32)))
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_half_precision_agrees_with_float32(name):
+    x = tokens().astype("float32")
+    layer, half = make(name), make(name, dtype="mixed_float16")
+    layer(x), half(x)
+    randomize_weights(layer, 8)
+    half.set_weights(layer.get_weights())
+    expected = layer(x).numpy()
+    assert np.abs(half(x).numpy() - expected).max() <= 0.01 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_config_round_trip(name):
+    layer, x = make(name, dropout=0.25, patch_size=1), tokens().astype("float32")
+    expected = layer(x).numpy()
+    config = keras.saving.serialize_keras_object(layer)
+    again = keras.saving.deserialize_keras_object(config)
+    again(x)
+    again.set_weights(layer.get_weights())
+    assert again.get_config() == layer.get_config()
+    assert again.dropout == 0.25
+    np.testing.assert_array_equal(again(x).numpy(), expected)
+
+
+def count_flops(name, count):
+    """TensorFlow's own profiler: floating-point operations of every kind, not ours."""
+    layer = make(name, dim=32, num_heads=4) if name in HEADWISE else make(name, dim=32)
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec((1, count, 32), tf.float32)).graph
+    options = option_builder.ProfileOptionBuilder(option_builder.ProfileOptionBuilder.float_operation())
+    return model_analyzer.profile(graph, options=options.with_empty_output().build()).total_float_ops
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_cost_in_tokens(name):
+    growth = count_flops(name, 1024) / count_flops(name, 512)
+    if name == "softmax":
+        assert growth > 3.9  # 7.9: the profiler also misreads the transposed operand of Q^T K
+    else:
+        assert 1.99 < growth < 2.01
+
+
+@pytest.mark.parametrize("name", HEADWISE)
+def test_parameters_of_headwise_styles(name):
+    extra = {"xca": HEADS, "focused": DIM + 26 * HEAD_DIM}.get(name, 0)
+    layer = make(name)
+    layer(tokens().astype("float32"))
+    assert layer.count_params() == 4 * DIM**2 + 4 * DIM + extra
+
+
+def test_mobile_attention_names_and_dropout():
+    layer = MobileAttention(16, head_dim=2)
+    x = tf.random.stateless_normal((3, 50, 16), (1, 2))
+    layer(x)
+    names = {variable.name.split(":")[0].split("/", 1)[1] for variable in layer.weights}
+    assert names == {f"{part}/{kind}" for part in ("query", "key", "value", "out") for kind in ("kernel", "bias")}
+    assert (layer.num_heads, layer.head_dim, layer.dropout) == (8, 2, 0.05)
+    randomize_weights(layer)
+    assert 0.02 < np.mean(layer(x, training=True) == 0) < 0.09
+    assert all(make(name).dropout == 0 for name in ATTENTIONS if name != "mobile")
+
+
+class Mixer(keras.layers.Layer):
+    """A user's own layer, which knows tokens only."""
+
+    def __init__(self, dim, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.dense = keras.layers.Dense(dim, name="dense")
+
+    def call(self, x):
+        assert x.shape.rank == 3
+        return self.dense(x) + tf.reduce_mean(x, 1, keepdims=True)
+
+    def get_config(self):
+        return {**super().get_config(), "dim": self.dim}
+
+
+def test_slot_takes_a_name_a_class_and_a_callable():
+    x = tf.random.stateless_normal((2, 4, 6, 16), (3, 4))
+    for attention, expected in (
+        ("mobile", MobileAttention),
+        (MobileAttention, MobileAttention),
+        (functools.partial(MobileAttention, head_dim=2), MobileAttention),
+    ):
+        layer = attention_layer(attention, 16, name="a", patch_size=2)
+        assert isinstance(layer, expected)
+        assert (layer.name, layer.patch_size) == ("a", 2)
+        assert layer(x).shape == x.shape
+    assert layer.head_dim == 2
+
+
+def test_slot_folds_patches_for_a_users_own_layer():
+    x = np.random.default_rng(9).normal(size=(2, 4, 6, 16)).astype("float32")
+    layer = attention_layer(Mixer, 16, name="a", patch_size=2)
+    received = layer(x).numpy()
+    for i in (0, 1):
+        for j in (0, 1):
+            part = x[:, i::2, j::2]
+            expected = layer.layer(part.reshape(2, 6, 16)).numpy().reshape(part.shape)
+            np.testing.assert_allclose(received[:, i::2, j::2], expected, atol=1e-6)
+
+
+BAD = {
+    "unknown style": (lambda: attention_layer("mobil", 16, name="a"), "'mobile'.*Received: 'mobil'"),
+    "no layer": (lambda: attention_layer(lambda dim: dim, 16, name="a"), "returned 16"),
+    "dim": (lambda: MobileAttention(0), "dim=0"),
+    "heads that do not divide": (lambda: MobileAttention(16, num_heads=3), "divisor of dim=16.*num_heads=3"),
+    "heads that disagree": (lambda: MobileAttention(16, num_heads=2, head_dim=2), "num_heads=2, head_dim=2"),
+    "dropout": (lambda: MobileAttention(16, dropout=1.5), "dropout=1.5"),
+    "rank": (lambda: MobileAttention(16)(np.zeros((2, 16), "float32")), r"Received: shape \(2, 16\)"),
+    "width": (lambda: MobileAttention(16)(np.zeros((2, 5, 8), "float32")), r"Received: shape \(2, 5, 8\)"),
+    "odd map": (
+        lambda: MobileAttention(16, patch_size=2)(np.zeros((1, 3, 4, 16), "float32")),
+        "multiples of patch_size=2",
+    ),
+    "tokens with patches": (lambda: MobileAttention(16, patch_size=2)(np.zeros((1, 4, 16), "float32")), "patch_size=1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case):
+    call, message = BAD[case]
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_a_base_layer_says_what_to_define():
+    with pytest.raises(NotImplementedError, match="attend"):
+        Attention(8)(np.zeros((1, 2, 8), "float32"))
