@@ -1,0 +1,23 @@
+"""Time exported files. Imports no models: a benchmark takes a file."""
+
+from keras_mobattn.benchmark.host import describe_host
+from keras_mobattn.benchmark.measurement import Device, Measurement, Statistics, load_measurements, save_csv, save_json
+from keras_mobattn.benchmark.table import devices_text, header_and_rows, print_table, remarks
+from keras_mobattn.benchmark.tflite import BenchmarkInterrupted, benchmark_files, benchmark_tflite
+
+__all__ = [
+    "BenchmarkInterrupted",
+    "Device",
+    "Measurement",
+    "Statistics",
+    "benchmark_files",
+    "benchmark_tflite",
+    "describe_host",
+    "devices_text",
+    "header_and_rows",
+    "load_measurements",
+    "print_table",
+    "remarks",
+    "save_csv",
+    "save_json",
+]

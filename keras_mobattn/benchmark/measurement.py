@@ -1,0 +1,128 @@
+"""The record that every benchmark fills in, whatever the runtime and the device, and its JSON and CSV files."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import replacing, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """Where a file was timed. `name` is the processor's or the phone's own name, `cores` those that we may use."""
+
+    name: str
+    os: str
+    cores: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """Summary of the steady runs, in ms. What a tool does not print (benchmark_model: the raw samples) is None."""
+
+    count: int
+    min_ms: float | None = None
+    median_ms: float | None = None
+    p90_ms: float | None = None
+    mean_ms: float | None = None
+    std_ms: float | None = None
+
+    @classmethod
+    def of(cls, samples_ms):
+        """Summarise raw samples. `p90_ms` interpolates linearly; `std_ms` is the population's, as benchmark_model's."""
+        values = np.asarray(samples_ms, float)
+        figures = np.min(values), np.median(values), np.percentile(values, 90), np.mean(values), np.std(values)
+        return cls(len(values), *(round(float(figure), 6) for figure in figures))
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One file, timed in one configuration on one device. A failure is a Measurement too: `error` says why.
+
+    Times are in ms, sizes in bytes; what is unknown or does not apply is None. The record holds only plain values.
+    """
+
+    name: str  # what the tables call it: the file's stem unless the caller knows better (an attention style, say)
+    file: str
+    device: Device
+    runtime: str  # name and version, e.g. "ai-edge-litert 2.3.0"
+    backend: str  # what computes: "xnnpack" or "builtin" (the runtime's own CPU kernels) here; a GPU, an NPU elsewhere
+    num_threads: int | None = None
+    inputs: tuple[str, ...] = ()  # e.g. "float32[1,256,256,3]"
+    warmup_runs: int | None = None  # what was asked for, as benchmark_model means it; Statistics.count is what was run
+    num_runs: int | None = None
+    min_secs: float | None = None
+    max_secs: float | None = None
+    rounds: int = 1  # fresh processes whose samples are pooled
+    seed: int | None = None  # of the random inputs
+    load_ms: float | None = None  # read, delegate, pack weights, allocate; the median over rounds
+    first_ms: float | None = None  # the very first inference; the median over rounds
+    statistics: Statistics | None = None  # of the steady inferences, after the warm-up
+    samples_ms: tuple[float, ...] = ()  # steady inferences in the order in which they ran
+    peak_memory_bytes: int | None = None  # growth from before loading; some 10 MB of it are the runtime's
+    size_bytes: int | None = None
+    sha256: str | None = None  # the first 16 hexadecimal digits
+    operators: int | None = None  # in the file
+    partitions: int | None = None  # pieces that the backend's delegate took: 1 is best, 0 means nothing
+    undelegated: dict[str, int] | None = None  # what it left to the built-in CPU kernels: {operator: how many}
+    python: str | None = None
+    date: str | None = None  # ISO 8601, local time with its offset
+    command: str | None = None
+    error: str | None = None
+
+    @classmethod
+    def from_dict(cls, record):
+        """Rebuild what `dataclasses.asdict` took apart. Raises TypeError or KeyError when fields don't fit."""
+        statistics = record["statistics"] and Statistics(**record["statistics"])
+        tuples = {name: tuple(record[name]) for name in ("inputs", "samples_ms")}
+        return cls(**{**record, **tuples, "device": Device(**record["device"]), "statistics": statistics})
+
+
+def save_json(path, measurements):
+    """Write every field of every measurement, raw samples included."""
+    write_json(path, [dataclasses.asdict(measurement) for measurement in measurements])
+
+
+def load_measurements(path):
+    """Read back what `save_json` wrote, as a list of Measurement.
+
+    Raises:
+        InputError: the file is not a benchmark's JSON.
+        OSError: it can't be read.
+    """
+    try:
+        return [Measurement.from_dict(record) for record in json.loads(Path(path).read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"Expected the JSON file of a benchmark. Received: {str(path)!r} ({error}). Run the benchmark again."
+        ) from error
+
+
+def save_csv(path, measurements):
+    """Write one line per measurement, flat: everything but the raw samples, with the statistics as columns."""
+    rows = [_flat(measurement) for measurement in measurements]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _flat(measurement):
+    row = dataclasses.asdict(measurement)
+    device = {f"device_{name}": value for name, value in row.pop("device").items()}
+    blank = {field.name: None for field in dataclasses.fields(Statistics)}  # so that a failure has every column
+    statistics = row.pop("statistics") or blank
+    del row["samples_ms"]
+    row["inputs"] = " ".join(row["inputs"])
+    row["undelegated"] = operators_text(row["undelegated"])
+    return {**row, **device, **statistics}
+
+
+def operators_text(counts):
+    """{"CAST": 2, "POW": 1} as "CAST x2, POW"; "" for none."""
+    return ", ".join(name if count == 1 else f"{name} x{count}" for name, count in (counts or {}).items())

@@ -1,0 +1,192 @@
+"""Time .tflite files on this machine's CPU, each in a fresh process, going round the configurations."""
+
+import dataclasses
+import datetime
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import math
+import platform
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from keras_mobattn.benchmark.host import describe_host
+from keras_mobattn.benchmark.measurement import Measurement, Statistics
+from keras_mobattn.errors import InputError
+
+WORKER = Path(__file__).with_name("worker.py")
+LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
+BACKENDS = {True: "xnnpack", False: "builtin"}  # use_xnnpack -> Measurement.backend
+
+
+class BenchmarkInterrupted(KeyboardInterrupt):
+    """Ctrl-C during `benchmark_files`. `measurements` holds the rows so far, pooled over the rounds that were run."""
+
+    def __init__(self, measurements):
+        super().__init__()
+        self.measurements = measurements
+
+
+def benchmark_tflite(
+    path, *, num_threads=1, use_xnnpack=True, warmup_runs=5, num_runs=50, min_secs=0.5, max_secs=30.0, seed=0
+):
+    """Time one file in one configuration, in a process of its own, and return a Measurement.
+
+    As benchmark_model does, measures at least `num_runs` inferences and `min_secs`, but at most `max_secs`, which also
+    bounds the warm-up. The first inference is the first of the warm-up. Inputs are random, from `seed`. Whatever goes
+    wrong with the file (missing, corrupt, unknown operator, crash, out of memory, hang) is told in `error`.
+
+    Raises:
+        InputError: a count or a time limit is out of range.
+    """
+    protocol = _protocol(warmup_runs, num_runs, min_secs, max_secs, seed)
+    return _measure(Path(path), Path(path).stem, num_threads, use_xnnpack, protocol)
+
+
+def benchmark_files(
+    paths,
+    *,
+    num_threads=(1,),
+    xnnpack=(True,),
+    rounds=3,
+    warmup_runs=5,
+    num_runs=50,
+    min_secs=0.5,
+    max_secs=30.0,
+    seed=0,
+):
+    """Time every file with every number of threads, with XNNPACK or without; return the Measurements in that order.
+
+    The configurations are gone round `rounds` times and each one's samples pooled, so that a machine that slows down
+    or is disturbed hits all of them alike and ratios within one call hold. The limits are those of a whole row: every
+    round has its share of num_runs, min_secs and max_secs (and the whole warm-up: it is a fresh process).
+
+    Raises:
+        InputError: no files, or a count or a time limit out of range.
+        BenchmarkInterrupted: on Ctrl-C, with the rows so far.
+    """
+    paths = [Path(path) for path in paths]
+    if not paths or not num_threads or not xnnpack:
+        raise InputError("Expected at least one .tflite file, one number of threads and one backend. Received: none.")
+    if rounds < 1:
+        raise InputError(f"Expected rounds of 1 or more. Received: {rounds}.")
+    whole = _protocol(warmup_runs, num_runs, min_secs, max_secs, seed)
+    seconds = {"min_secs": min_secs / rounds, "max_secs": max_secs / rounds}
+    share = {**whole, "num_runs": math.ceil(num_runs / rounds), **seconds}
+    configurations = list(itertools.product(zip(paths, _names(paths), strict=True), num_threads, xnnpack))
+    done = [[] for _ in configurations]
+    try:
+        for parts, ((path, name), threads, use) in _tracked(list(zip(done, configurations, strict=True)), rounds):
+            if not (parts and parts[-1].error):  # what failed in one round would fail in the next
+                parts.append(_measure(path, name, threads, use, share))
+    except KeyboardInterrupt:
+        raise BenchmarkInterrupted([_pool(parts, whole) for parts in done if parts]) from None
+    return [_pool(parts, whole) for parts in done]
+
+
+def _tracked(configurations, rounds):
+    """Yield the configurations `rounds` times over, with a progress bar on stderr that names the one under way."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Timing", total=rounds * len(configurations))
+        for _, configuration in itertools.product(range(rounds), configurations):
+            (_, name), threads, use = configuration[1]
+            progress.update(task, description=f"Timing {name}, {BACKENDS[use]}, {threads} thread{'s'[: threads > 1]}")
+            yield configuration
+            progress.advance(task)
+
+
+def _protocol(warmup_runs, num_runs, min_secs, max_secs, seed):
+    checks = {
+        "warmup_runs of 0 or more": (warmup_runs >= 0, warmup_runs),
+        "num_runs of 1 or more": (num_runs >= 1, num_runs),
+        "min_secs of 0 or more": (min_secs >= 0, min_secs),
+        "max_secs above 0 and not below min_secs": (max_secs > 0 and max_secs >= min_secs, max_secs),
+    }
+    for expected, (holds, received) in checks.items():
+        if not holds:
+            raise InputError(f"Expected {expected}. Received: {received}.")
+    return dict(warmup_runs=warmup_runs, num_runs=num_runs, min_secs=min_secs, max_secs=max_secs, seed=seed)
+
+
+def _names(paths):
+    """Stems, unless two different files share one."""
+    stems = [path.stem for path in paths]
+    distinct = len(set(stems)) == len(set(paths))
+    return stems if distinct else [str(path) for path in paths]
+
+
+def _measure(path, name, num_threads, use_xnnpack, protocol):
+    if num_threads < 1:
+        raise InputError(f"Expected num_threads of 1 or more. Received: {num_threads}.")
+    record = Measurement(
+        name=name,
+        file=str(path),
+        device=describe_host(),
+        runtime=f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}",
+        backend=BACKENDS[bool(use_xnnpack)],
+        num_threads=num_threads,
+        python=platform.python_version(),
+        date=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        **protocol,
+    )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return dataclasses.replace(record, error=f"{error.strerror}: {path}.")
+    record = dataclasses.replace(record, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()[:16])
+    if content[4:8] != b"TFL3":
+        return dataclasses.replace(record, error="Not a TFLite file: bytes 4 to 7 are not the identifier TFL3.")
+    found = _run_worker(dict(path=str(path), num_threads=num_threads, use_xnnpack=bool(use_xnnpack), **protocol))
+    if "error" in found:
+        return dataclasses.replace(record, **found)
+    tuples = {key: tuple(found.pop(key)) for key in ("samples_ms", "inputs")}
+    return dataclasses.replace(record, **found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
+
+
+def _run_worker(job):
+    """Run worker.py on `job` and return its answer, or {"error": why there is none}."""
+    limit = 2 * job["max_secs"] + LOAD_SECS  # warm-up and measuring each have max_secs
+    command = [sys.executable, str(WORKER), json.dumps(job)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"No result after {limit:.0f} s: the process hung and was ended."}
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    return {"error": _death(done.returncode, done.stderr)}
+
+
+def _death(returncode, stderr):
+    last_words = f" Its last words: {stderr.strip().splitlines()[-1]}" if stderr.strip() else ""
+    if returncode == -signal.SIGKILL:
+        return f"The process was killed, as the system does when memory runs out.{last_words}"
+    how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
+    return f"The runtime crashed ({how}).{last_words}"
+
+
+def _pool(parts, whole):
+    """One row from the rounds of one configuration; a failure in any of them is the row."""
+    failed = next((part for part in parts if part.error), None)
+    if failed:
+        return dataclasses.replace(failed, **whole, rounds=len(parts))
+    samples = tuple(itertools.chain.from_iterable(part.samples_ms for part in parts))
+    return dataclasses.replace(
+        parts[0],
+        **whole,
+        rounds=len(parts),
+        samples_ms=samples,
+        statistics=Statistics.of(samples),
+        load_ms=statistics.median(part.load_ms for part in parts),
+        first_ms=statistics.median(part.first_ms for part in parts),
+        peak_memory_bytes=max(part.peak_memory_bytes for part in parts),
+    )

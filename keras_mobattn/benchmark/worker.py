@@ -1,0 +1,119 @@
+"""Time one .tflite file in this process: `python worker.py '{"path": ..., ...}'` prints one line of JSON.
+
+A program of its own, started by its path, and not `-m keras_mobattn...`: importing the package imports TensorFlow,
+whose 4 s and some hundreds of MB would be counted in every row. Only numpy and ai_edge_litert are imported here.
+"""
+
+import collections
+import contextlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+# Random inputs by numpy's dtype.kind. Wide integers are often indices into a table of unknown length: 0..99, as in
+# benchmark_model; bytes take their whole range.
+INPUTS = {
+    "f": lambda rng, shape, dtype: rng.random(shape),
+    "c": lambda rng, shape, dtype: rng.random(shape),
+    "b": lambda rng, shape, dtype: rng.integers(0, 2, shape),
+    "u": lambda rng, shape, dtype: rng.integers(0, 256 if dtype.itemsize == 1 else 100, shape),
+    "i": lambda rng, shape, dtype: rng.integers(*((-128, 128) if dtype.itemsize == 1 else (0, 100)), shape),
+}
+
+
+def main(path, num_threads, use_xnnpack, warmup_runs, num_runs, min_secs, max_secs, seed):
+    """Return the fields of a Measurement that only the process that runs the model can know."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.AUTO if use_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    memory_before = peak_memory(reset=True)
+    start = time.perf_counter()
+    interpreter = Interpreter(path, num_threads=num_threads, experimental_op_resolver_type=resolver)
+    interpreter.allocate_tensors()
+    load_ms = 1e3 * (time.perf_counter() - start)
+
+    inputs = set_random_inputs(interpreter, np.random.default_rng(seed))
+    warmup = timed_runs(interpreter.invoke, warmup_runs, 0, max_secs)
+    samples = timed_runs(interpreter.invoke, num_runs, min_secs, max_secs)
+    return {
+        "load_ms": round(load_ms, 4),
+        "first_ms": (warmup + samples)[0],
+        "samples_ms": samples,
+        "inputs": inputs,
+        "peak_memory_bytes": peak_memory() - memory_before,
+        **(delegation(interpreter) if use_xnnpack else {"operators": len(interpreter._get_ops_details())}),
+    }
+
+
+def timed_runs(run, num_runs, min_secs, max_secs, clock=time.perf_counter):
+    """Call `run` as benchmark_model does: at least `num_runs` times and `min_secs`, at most `max_secs`. Gives ms."""
+    samples, start = [], clock()
+    elapsed = 0.0
+    while (len(samples) < num_runs or elapsed < min_secs) and elapsed < max_secs:
+        before = clock()
+        run()
+        after = clock()
+        samples.append(round(1e3 * (after - before), 4))
+        elapsed = after - start
+    return samples
+
+
+def set_random_inputs(interpreter, rng):
+    """Fill every input of the model, and describe it: ["float32[1,256,256,3]"]."""
+    texts = []
+    for detail in interpreter.get_input_details():
+        shape, dtype = [int(size) for size in detail["shape"]], np.dtype(detail["dtype"])
+        if dtype.kind not in INPUTS:
+            raise TypeError(f"inputs of type {dtype} can't be made up; expected numbers")
+        interpreter.set_tensor(detail["index"], np.asarray(INPUTS[dtype.kind](rng, shape, dtype), dtype))
+        texts.append(f"{dtype}[{','.join(map(str, shape))}]")
+    return texts
+
+
+def delegation(interpreter):
+    """Count the operators in the file, the partitions that a delegate took, and by name what it left.
+
+    The runtime keeps the replaced operators in its list and appends one "DELEGATE" per partition, so the plan that is
+    executed is what a walk from the outputs meets when a delegate's node goes before the operator that it replaced.
+    """
+    nodes = interpreter._get_ops_details()  # private, but there is no public way
+    delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
+    operators = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    producer = {int(tensor): node for node in operators + delegates for tensor in node["outputs"]}
+    executed = {}
+    pending = [detail["index"] for detail in interpreter.get_output_details()]
+    while pending:
+        node = producer.get(int(pending.pop()))
+        if node is not None and node["index"] not in executed:
+            executed[node["index"]] = node["op_name"]
+            pending.extend(node["inputs"])
+    left = collections.Counter(name for name in executed.values() if name != "DELEGATE")
+    return {"operators": len(operators), "partitions": len(delegates), "undelegated": dict(left.most_common())}
+
+
+def peak_memory(reset=False):
+    """Peak resident memory of this process in bytes; with `reset`, count from now on.
+
+    Linux's getrusage also reports the peak of the process that forked us (its ru_maxrss survives exec), which with
+    TensorFlow loaded there would hide everything that we do here: /proc has our own.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes, and our own
+    if reset:
+        with contextlib.suppress(OSError):  # some containers forbid it; the peak of the imports then stays in
+            Path("/proc/self/clear_refs").write_text("5")
+    return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # our own folder: its module names must not hide those of packages
+    try:
+        result = main(**json.loads(sys.argv[1]))
+    except Exception as error:  # whatever the runtime has to say is the reason in the row
+        result = {"error": " ".join(str(error).split()) or type(error).__name__}
+    print("\n" + json.dumps(result))  # a line of its own, whatever native code wrote before

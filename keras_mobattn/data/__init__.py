@@ -1,0 +1,8 @@
+"""Images with labels, as tf.data: tfds sets, the embedded `digits` and `digit_scenes`, and folders of images."""
+
+from keras_mobattn.data.augment import AUGMENTATIONS
+from keras_mobattn.data.photos import sample_photos
+from keras_mobattn.data.pipeline import batches, take_images
+from keras_mobattn.data.sources import Source, open_source
+
+__all__ = ["AUGMENTATIONS", "Source", "batches", "open_source", "sample_photos", "take_images"]

@@ -1,0 +1,28 @@
+"""Photographs that need no download, for checks and for int8 calibration."""
+
+import numpy as np
+
+SMALLEST_CROP = 0.3  # of the shorter side: at 427 pixels still 128, so a crop shows an object, not a blur
+
+
+def sample_photos(count, image_size, seed=0):
+    """Random crops of the two photographs that come with scikit-learn (a Chinese temple, a flower; 427 x 640 pixels).
+
+    Crops have the aspect of `image_size` (height, width), alternate between the two, and depend on `seed` alone.
+    Returns uint8 [count, height, width, 3], RGB.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    photos = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    rng = np.random.RandomState(seed)
+    height, width = image_size
+    crops = np.empty((count, height, width, 3), np.uint8)
+    for i in range(count):
+        photo = photos[i % len(photos)]
+        scale = rng.uniform(SMALLEST_CROP, 1.0) * min(photo.width / width, photo.height / height)
+        left = rng.uniform(0, photo.width - scale * width)
+        top = rng.uniform(0, photo.height - scale * height)
+        box = (left, top, left + scale * width, top + scale * height)
+        crops[i] = photo.resize((width, height), Image.Resampling.BICUBIC, box=box)
+    return crops

@@ -1,0 +1,187 @@
+"""Where labelled images come from, all behind one interface: a tfds set, an embedded builder, or a folder."""
+
+import contextlib
+import dataclasses
+import difflib
+import importlib
+import io
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from keras_mobattn.data.folder import read_folder
+from keras_mobattn.errors import InputError, choose
+
+EMBEDDED = {"digits": "keras_mobattn.data.digits", "digit_scenes": "keras_mobattn.data.digit_scenes"}
+TEST_SPLITS = ("test", "validation")  # the first one with labels; imagenet2012's "test" has none
+HELD_OUT_PERCENT = 20  # of "train", where a set has neither
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A set of labelled images in two splits, "train" and "test"."""
+
+    name: str
+    class_names: tuple[str, ...]
+    num_examples: Mapping[str, int]
+    openers: Mapping[str, Callable[[], tf.data.Dataset]] = dataclasses.field(repr=False)
+
+    def open(self, split):
+        """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64}, in an order that never changes."""
+        return choose(self.openers, split, "split")()
+
+
+def open_source(name, data_dir=None, on_corrupt="error", seed=0):
+    """Open a tfds set by name ("digits" and "digit_scenes" are embedded), or a folder with one sub-folder a class.
+
+    A folder is what exists as one, holds a path separator or starts with "." or "~". But "digits" and "digit_scenes"
+    are always the embedded sets (write "./digits" for a folder), and "imagenet_resized/32x32", whose first part tfds
+    knows, is a tfds set unless there is such a folder.
+
+    tfds sets are prepared in `data_dir` (None: tfds's own default) when they are not there yet. `on_corrupt` says what
+    to do about images in a folder that can't be decoded: "error", or "skip" to name, count and leave them out. `seed`
+    draws the scenes of "digit_scenes", and what is held out for the test from a folder without a split of its own; it
+    is not a training seed, and runs that are to be compared share it.
+
+    Raises:
+        InputError: no such set or folder, no image and label, fewer than two classes, corrupt images, or a set that
+            can't be downloaded or written.
+    """
+    name = os.fspath(name)
+    if _is_folder(name):
+        return _folder_source(Path(name).expanduser(), on_corrupt, seed)
+    return _tfds_source(name, data_dir, seed)
+
+
+def _is_folder(name):
+    if name in EMBEDDED:
+        return False
+    if name.startswith((".", "~")) or Path(name).expanduser().is_dir():
+        return True
+    return os.sep in name and name.split(os.sep)[0] not in _tfds_names()
+
+
+def _tfds_names():
+    import tensorflow_datasets as tfds
+
+    return [*EMBEDDED, *tfds.list_builders(with_community_datasets=False)]
+
+
+def _folder_source(folder, on_corrupt, seed):
+    class_names, splits = read_folder(folder, on_corrupt, seed)
+    return Source(
+        name=folder.name or str(folder.resolve()),
+        class_names=class_names,
+        num_examples={split: len(paths) for split, (paths, _) in splits.items()},
+        openers={split: lambda files=files: _open_files(*files) for split, files in splits.items()},
+    )
+
+
+def _open_files(paths, labels):
+    dataset = tf.data.Dataset.from_tensor_slices((paths, tf.constant(labels, tf.int64)))
+    return dataset.map(lambda path, label: {"image": _decode(path), "label": label}, tf.data.AUTOTUNE)
+
+
+def _decode(path):
+    image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _tfds_source(name, data_dir, seed):
+    builder = _prepared_builder(name, data_dir, seed)
+    splits = _choose_splits(builder)
+    return Source(
+        name=name,
+        class_names=tuple(builder.info.features["label"].names),
+        num_examples={split: builder.info.splits[theirs].num_examples for split, theirs in splits.items()},
+        openers={split: lambda theirs=theirs: _open_tfds(builder, theirs) for split, theirs in splits.items()},
+    )
+
+
+def _open_tfds(builder, split):
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(
+        split=split,
+        read_config=tfds.ReadConfig(try_autocache=False),  # our pipeline caches, after the resize
+        shuffle_files=False,
+    )
+    return dataset.map(lambda x: {"image": _to_rgb(x["image"]), "label": x["label"]}, tf.data.AUTOTUNE)
+
+
+def _to_rgb(image):
+    """Grey to RGB; the alpha channel of RGBA is dropped."""
+    if image.shape[-1] == 1:
+        return tf.image.grayscale_to_rgb(image)
+    return tf.ensure_shape(image[..., :3], [None, None, 3])
+
+
+def _prepared_builder(name, data_dir, seed):
+    builder = _find_builder(name, data_dir, seed)
+    _check_features(name, builder.info.features)
+    if builder.data_path.exists():
+        return builder
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # tfds announces "Unknown size"; its progress bars go to stderr
+            builder.download_and_prepare()
+    except Exception as error:  # tfds raises whatever the download, the checksums, the set's own code or the disk raise
+        if not builder.data_path.exists():
+            raise InputError(
+                f"Dataset {name!r} is not in {builder.data_dir} and could not be prepared there: "
+                f"{_first_line(error)}. Prepare it where there is a network and room on the disk, and name its folder "
+                f"as data_dir, or use an embedded set: {', '.join(EMBEDDED)}."
+            ) from error
+        builder = _find_builder(name, data_dir, seed)  # another process has finished the same set in the meantime
+    return builder
+
+
+def _find_builder(name, data_dir, seed):
+    import tensorflow_datasets as tfds
+
+    config = {}
+    if name in EMBEDDED:
+        module = importlib.import_module(EMBEDDED[name])  # registers the builder
+        if name == "digit_scenes" and seed != 0:
+            config = {"config": module.DigitScenesConfig(name=f"seed{seed}", seed=seed)}
+    data_dir = Path(data_dir).expanduser() if data_dir else None
+    try:
+        return tfds.builder(name, data_dir=data_dir, **config)
+    except tfds.core.DatasetNotFoundError as error:
+        close = difflib.get_close_matches(name.split("/")[0], _tfds_names(), 3)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "tensorflow.org/datasets lists the names."
+        raise InputError(
+            f"Expected {', '.join(map(repr, EMBEDDED))}, a tfds name or a folder of images. Received: {name!r}; {hint}"
+        ) from error
+    except Exception as error:  # a config that does not exist, a package that the set's code needs, damaged metadata
+        raise InputError(f"The tfds dataset {name!r} could not be opened: {_first_line(error)}.") from error
+
+
+def _check_features(name, features):
+    import tensorflow_datasets as tfds
+
+    expected = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    features = (
+        dict(features.items()) if hasattr(features, "items") else {"example": features}
+    )  # a set may be one feature
+    if not all(isinstance(features.get(key), kind) for key, kind in expected.items()):
+        found = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
+        raise InputError(
+            f"Expected a classification dataset with image: Image, label: ClassLabel. Received: {name!r} with {found}."
+        )
+
+
+def _choose_splits(builder):
+    """Our "train" and "test" in tfds's split language."""
+    theirs = builder.info.splits
+    if "train" not in theirs:
+        raise InputError(f"Expected a 'train' split in {builder.name!r}. Received: {', '.join(map(repr, theirs))}.")
+    for split in TEST_SPLITS:
+        if split in theirs and next(iter(_open_tfds(builder, split)))["label"] >= 0:
+            return {"train": "train", "test": split}
+    return {"train": f"train[:-{HELD_OUT_PERCENT}%]", "test": f"train[-{HELD_OUT_PERCENT}%:]"}
+
+
+def _first_line(error):
+    return next((line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,28 @@
+"""One self-contained HTML file that shows a run: `write_report(path, Report(...))`."""
+
+from keras_mobattn.report.page import Figure, Report, Section, Table, write_report
+from keras_mobattn.report.plots import (
+    confusion_matrix,
+    image_grid,
+    latency_by_style,
+    latency_by_tokens,
+    learning_curves,
+    loglog_slope,
+)
+from keras_mobattn.report.tables import conversions_table, latency_table
+
+__all__ = [
+    "Figure",
+    "Report",
+    "Section",
+    "Table",
+    "confusion_matrix",
+    "conversions_table",
+    "image_grid",
+    "latency_by_style",
+    "latency_by_tokens",
+    "latency_table",
+    "learning_curves",
+    "loglog_slope",
+    "write_report",
+]

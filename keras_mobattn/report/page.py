@@ -1,0 +1,119 @@
+"""One self-contained HTML file from plain data: no scripts, nothing fetched; for phone and desktop, light and dark."""
+
+import base64
+import dataclasses
+import re
+from pathlib import Path
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import write_text
+
+TEMPLATE = Path(__file__).with_name("page.html.j2")
+PNG = b"\x89PNG"
+# What matplotlib's SVG says that a page must not: XML prolog, document type, metadata, sizes, its own style sheet (it
+# would hold for the whole page) and name spaces (addresses that a reader could take for something to be fetched).
+SVG_EXTRAS = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>|\sxmlns(:\w+)?=\"[^\"]*\"",
+    re.DOTALL,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Texts or numbers in rows. `failed` are the indices of rows to show as failures; `notes` stand below."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple, ...]
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    failed: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A picture: the bytes of an SVG (as `report.plots` gives, which follows the page's light and dark) or of a PNG."""
+
+    data: bytes
+    alt: str  # what a reader who can't see it should know
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading, then whatever of these there is. Blank lines divide `text` into paragraphs; it is not markup."""
+
+    title: str
+    text: str = ""
+    figures: tuple[Figure, ...] = ()
+    table: Table | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A page. `summary` are the few (label, value) pairs that a reader should see first."""
+
+    title: str
+    subtitle: str = ""
+    summary: tuple[tuple[str, str], ...] = ()
+    sections: tuple[Section, ...] = ()
+
+
+def write_report(path, report):
+    """Write `report` to one HTML file, whole or not at all. All texts are escaped.
+
+    Raises:
+        InputError: a table's row is not as long as its header, or a figure is neither SVG nor PNG.
+        OSError: the file can't be written.
+    """
+    import jinja2
+
+    for section in report.sections:
+        if section.table:
+            _check(section.table)
+    options = dict(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(**options)
+    environment.filters.update(picture=_picture, cell=_cell, classes=_column_classes)
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    write_text(path, page.render(report=report))
+
+
+def _check(table):
+    for row in table.rows:
+        if len(row) != len(table.header):
+            raise InputError(f"Expected {len(table.header)} cells, as in the header {table.header}. Received: {row}.")
+
+
+def _cell(value):
+    return "–" if value is None or value == "" else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _column_classes(table):
+    """The CSS class of every column: "number" (aligned on the right) when all cells begin with a digit or are empty."""
+    texts = [[_cell(value) for value in column] for column in zip(*table.rows, strict=True)]
+    numeric = re.compile(r"[-−]?[\d.]|–$|failed$")
+    return ["number" if all(map(numeric.match, column)) else "text" for column in texts] or ["text"] * len(table.header)
+
+
+def _picture(figure):
+    """A Figure as HTML."""
+    import markupsafe
+
+    alt = markupsafe.escape(figure.alt)
+    if figure.data.startswith(PNG):
+        data = base64.b64encode(figure.data).decode()
+        return markupsafe.Markup(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
+    text = SVG_EXTRAS.sub("", figure.data.decode("utf-8", errors="replace")).strip()
+    if not text.startswith("<svg"):
+        raise InputError(f"Expected a figure's bytes to be SVG or PNG. Received: {figure.data[:16]!r}.")
+    opening, drawing = text.split(">", 1)
+    view_box = re.search(r'viewBox="[^"]*"', opening)
+    return markupsafe.Markup(f'<svg {view_box[0] if view_box else ""} role="img" aria-label="{alt}">{_themed(drawing)}')
+
+
+def _themed(svg):
+    """Let the page's style sheet decide on the neutral colours, so that one drawing serves light and dark."""
+    from keras_mobattn.report.plots import GRID, INK, MUTED
+
+    for colour, variable in ((INK, "currentColor"), (MUTED, "var(--muted)"), (GRID, "var(--line)")):
+        svg = svg.replace(colour, variable)
+    return svg

@@ -1,0 +1,51 @@
+"""The tables of a report, from the records that conversions and benchmarks leave."""
+
+import dataclasses
+
+from keras_mobattn import benchmark
+from keras_mobattn.report.page import Table
+
+# Heading -> cell of one conversion, a dict with the fields of export.CheckReport.
+CONVERSION = {
+    "format": lambda row: row["format"],
+    "precision": lambda row: row["precision"],
+    "size MB": lambda row: f"{row['size_bytes'] / 1e6:.2f}",
+    "max abs error": lambda row: f"{row['max_abs_error']:.1e}",
+    "of the spread": lambda row: f"{row['max_abs_error'] / row['spread']:.1e}" if row["spread"] else None,
+    "SNR dB": lambda row: f"{row['snr_db']:.1f}",
+    "top-1 agreement": lambda row: None if row["top1_agreement"] is None else f"{100 * row['top1_agreement']:.1f} %",
+    "images": lambda row: row["num_images"],
+    "seconds": lambda row: f"{row['seconds']:.1f}",
+}
+
+
+def conversions_table(reports):
+    """A Table of conversions. `reports`: CheckReports, dicts of their fields, or {"format", "precision", "error"}."""
+    rows = [dataclasses.asdict(report) if dataclasses.is_dataclass(report) else report for report in reports]
+    failed = tuple(index for index, row in enumerate(rows) if row.get("error"))
+    return Table(
+        header=tuple(CONVERSION),
+        rows=tuple(map(_conversion_cells, rows)),
+        notes=tuple(f"{row['format']} {row['precision']} failed: {row['error']}" for row in rows if row.get("error")),
+        failed=failed,
+    )
+
+
+def _conversion_cells(row):
+    if row.get("error"):
+        return (row["format"], row["precision"], "failed") + (None,) * (len(CONVERSION) - 3)
+    return tuple(cell(row) for cell in CONVERSION.values())
+
+
+def latency_table(measurements):
+    """A Table of Measurements, with what failed and what a delegate left out as notes."""
+    measurements = list(measurements)
+    header, rows = benchmark.header_and_rows(measurements)
+    devices = benchmark.devices_text(measurements)
+    return Table(
+        header=tuple(header),
+        rows=tuple(map(tuple, rows)),
+        caption=f"Times in ms; ratio of medians to the first row that was measured. {devices}.",
+        notes=tuple(benchmark.remarks(measurements)),
+        failed=tuple(index for index, row in enumerate(measurements) if row.error),
+    )

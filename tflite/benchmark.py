@@ -1,0 +1,72 @@
+"""Time .tflite files on this machine: table on the screen, benchmark.json and benchmark.csv in the output folder.
+
+    python tflite/benchmark.py model.tflite other.tflite --num-threads 1 2 --xnnpack on off
+
+Exit code 0: every row was measured; 1: some failed (the table says why, the others are kept); 130: Ctrl-C.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from keras_mobattn import benchmark, cli
+
+
+def main(
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")],
+    num_threads: tuple[int, ...] = (1,),
+    xnnpack: tuple[Literal["on", "off"], ...] = ("on",),
+    num_runs: int = 50,
+    warmup_runs: int = 5,
+    min_secs: float = 0.5,
+    max_secs: float = 30.0,
+    rounds: int = 3,
+    seed: int = 0,
+    output_dir: Path = Path("runs/benchmark"),
+):
+    """Time .tflite files on this machine's CPU, going round them so that the ratios hold on a busy machine.
+
+    Args:
+        files: .tflite files.
+        num_threads: one or several, e.g. 1 2 4.
+        xnnpack: on, off, or both.
+        num_runs: fewest inferences of a row.
+        warmup_runs: inferences before them, in each round.
+        min_secs: fewest seconds of a row.
+        max_secs: most seconds of a row.
+        rounds: how often to go round all configurations; a row's samples are pooled.
+        seed: of the random inputs.
+        output_dir: folder for benchmark.json (with raw samples) and benchmark.csv.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
+    try:
+        measurements = benchmark.benchmark_files(
+            files,
+            num_threads=num_threads,
+            xnnpack=[choice == "on" for choice in xnnpack],
+            rounds=rounds,
+            warmup_runs=warmup_runs,
+            num_runs=num_runs,
+            min_secs=min_secs,
+            max_secs=max_secs,
+            seed=seed,
+        )
+    except benchmark.BenchmarkInterrupted as stop:
+        if stop.measurements:  # an earlier run's files are worth more than empty ones
+            _present(stop.measurements, output_dir)
+        raise
+    _present(measurements, output_dir)
+    return int(any(row.error for row in measurements))
+
+
+def _present(measurements, output_dir):
+    benchmark.print_table(measurements, cli.console)
+    benchmark.save_json(output_dir / "benchmark.json", measurements)
+    benchmark.save_csv(output_dir / "benchmark.csv", measurements)
+    written = f"Written: {output_dir}/benchmark.json, {output_dir}/benchmark.csv"
+    cli.console.print(written, soft_wrap=True, markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    cli.run(main)
