@@ -19,6 +19,7 @@ setup(
         "tf-keras>=2.19,<2.22",
         "keras-cv>=0.9,<0.10",
         "tensorflow-datasets>=4.9.8,<5",
+        "importlib_resources>=6",  # tensorflow-datasets 4.9.10 imports it when it prepares a set, and does not declare it
         "coremltools>=9.0,<10",
         "ai-edge-litert>=2.1,<3",
         "scikit-learn>=1.4,<2",

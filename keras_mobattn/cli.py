@@ -3,8 +3,12 @@
 import sys
 
 import rich.console
+import rich.markup
+import rich.progress
+import tensorflow as tf
 import tyro
 
+from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 
 console = rich.console.Console()
@@ -18,6 +22,8 @@ def run(main, **cli_options):
     An InputError or an OSError (no such file, disk full, no permission) becomes one sentence on stderr and exit code 2;
     Ctrl-C gives 130. Anything else is a bug of ours and keeps its traceback.
     """
+    with quiet_stderr():
+        tf.config.list_physical_devices()  # says on stderr that a driver is missing, the first time
     try:
         sys.exit(tyro.cli(main, config=(tyro.conf.OmitArgPrefixes,), **cli_options) or 0)
     except InputError as error:
@@ -31,3 +37,13 @@ def run(main, **cli_options):
 def _fail(sentence, code):
     rich.console.Console(stderr=True).print(f"[bold red]Error:[/] {rich.markup.escape(sentence)}", soft_wrap=True)
     sys.exit(code)
+
+
+def progress():
+    """A progress bar on stderr."""
+    return rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True)
+
+
+def fit_verbosity():
+    """Keras's progress bar on a terminal, one line an epoch in a file."""
+    return 1 if sys.stdout.isatty() else 2

@@ -1,0 +1,32 @@
+# make demo, make test: each makes .venv, installs, and runs. Another Python: make PYTHON=python3.12 demo
+PYTHON ?= python3
+BIN := .venv/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test slow lint format clean
+
+demo: .venv/installed
+	$(BIN)/python -m keras_mobattn.demo
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+slow: .venv/installed
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/installed: setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 13) or sys.exit("Expected Python 3.10 to 3.12. Received: %d.%d. Try: make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar on -e ".[test]" -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache

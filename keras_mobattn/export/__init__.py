@@ -1,0 +1,19 @@
+"""Convert Keras models to TFLite and Core ML; every conversion is checked against Keras on real images."""
+
+from keras_mobattn.export.check import CheckReport, Tolerance, VerificationError, report_table
+from keras_mobattn.export.coreml import COREML_PRECISIONS, COREML_TARGETS, to_coreml
+from keras_mobattn.export.signature import load
+from keras_mobattn.export.tflite import TFLITE_PRECISIONS, to_tflite
+
+__all__ = [
+    "COREML_PRECISIONS",
+    "COREML_TARGETS",
+    "TFLITE_PRECISIONS",
+    "CheckReport",
+    "Tolerance",
+    "VerificationError",
+    "load",
+    "report_table",
+    "to_coreml",
+    "to_tflite",
+]

@@ -1,0 +1,183 @@
+"""The check that ends every conversion: the same images through Keras and through the converted file."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import rich.box
+import rich.table
+
+from keras_mobattn.errors import InputError
+
+NUM_PHOTOS = 8  # photographs of the default check
+_MAX_SNR_DB = 144.0  # 2^24 : 1, float32's resolution; for an exact match, whose infinity JSON doesn't have
+
+
+class VerificationError(InputError):
+    """A converted model doesn't compute what the Keras model computes. `report` holds the figures, or None."""
+
+    def __init__(self, message, report=None):
+        super().__init__(message)
+        self.report = report
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerance:
+    """How far a converted model may be from Keras: max_error as a share of the spread, min_top1 of the images."""
+
+    max_error: float
+    min_top1: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckReport:
+    """How a converted file compares with the Keras model, for the worst of its outputs (`asdict` makes it JSON).
+
+    max_abs_error: the largest difference of any value. spread: the largest minus the smallest value of Keras's output.
+    snr_db: 10 log10(variance of Keras's output / mean squared difference), at most 144. top1_agreement: share of the
+    images with the same most likely class; None unless the model is a classifier. seconds: conversion and check
+    together.
+    """
+
+    path: str
+    format: str
+    precision: str
+    output: str
+    num_images: int
+    max_abs_error: float
+    spread: float
+    snr_db: float
+    top1_agreement: float | None
+    size_bytes: int
+    seconds: float
+
+
+def as_images(images, source, what):
+    """Return `images` as float32 [n, H, W, C], or raise an InputError that calls them `what`."""
+    shape, images = source.input_shape, np.asarray(images)
+    fits = images.ndim == 4 and images.shape[1:] == shape and len(images) > 0
+    if not fits or not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
+        raise InputError(
+            f"Expected {what} to be uint8 or float [n, {', '.join(map(str, shape))}] in the model's input range. "
+            f"Received: {images.dtype} {list(images.shape)}. Resize the images to the model's input size."
+        )
+    if not np.isfinite(images.astype(np.float32)).all():
+        raise InputError(
+            f"Expected {what} to be finite. Received: NaN or infinity among them. Look at how they are made."
+        )
+    return images.astype(np.float32)
+
+
+def images_or_photos(images, source):
+    """Return `images` as float32 [n, H, W, C], or for None the same NUM_PHOTOS photographs each time, in 0..255."""
+    from keras_mobattn.data import sample_photos
+
+    if images is not None:
+        return as_images(images, source, "check_images")
+    *size, channels = source.input_shape
+    if channels != 3:
+        raise InputError(
+            f"Expected check_images for a model of {channels} input channels. Received: None. Pass some images."
+        )
+    return sample_photos(NUM_PHOTOS, tuple(size)).astype(np.float32)
+
+
+def verify(source, run, images, tolerance, *, path, written, format, precision, start):
+    """Compare Keras with a converted model and return a CheckReport.
+
+    `source` is an Exportable; `run` maps one image [1, H, W, C] to {output name: array} by the converted model;
+    `images` are float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is time.perf_counter()
+    before the conversion.
+
+    Raises:
+        VerificationError: an error above the tolerance, other shapes than Keras's, or Keras outputs that can't tell
+            right from wrong: not finite, or the same for every image.
+    """
+    expected = source.predict(images)
+    for name, values in expected.items():
+        _expect_information(name, values)
+    rows = [run(image[None]) for image in images]
+    received = {name: np.concatenate([row[name] for row in rows]) for name in source.output_names}
+    figures = {name: _figures(expected[name], received[name]) for name in source.output_names}
+    output = max(
+        figures, key=lambda name: np.nan_to_num(figures[name]["max_abs_error"] / figures[name]["spread"], nan=np.inf)
+    )
+    top1 = None
+    if source.is_classifier:
+        top1 = float(np.mean(expected[output].argmax(-1) == received[output].argmax(-1)))
+    report = CheckReport(
+        path=str(path),
+        format=format,
+        precision=precision,
+        output=output,
+        num_images=len(images),
+        top1_agreement=top1,
+        size_bytes=size_bytes(written),
+        seconds=time.perf_counter() - start,
+        **figures[output],
+    )
+    limit = tolerance.max_error * report.spread
+    if report.max_abs_error <= limit and (top1 is None or top1 >= tolerance.min_top1):  # False for NaN
+        return report
+    expected_top1 = "" if top1 is None else f" and top-1 agreement from {tolerance.min_top1:.1%}"
+    received_top1 = "" if top1 is None else f", {top1:.1%}"
+    raise VerificationError(
+        f"The {report.precision} {report.format} model differs from Keras in {output!r} on {len(images)} images: "
+        f"expected a max abs error up to {limit:.2e} ({tolerance.max_error:.0e} of the spread {report.spread:.2e})"
+        f"{expected_top1}. Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
+        "No file was kept. Try a wider precision, or give a Tolerance that you can accept.",
+        report,
+    )
+
+
+def _expect_information(name, values):
+    """Refuse outputs on which every conversion would look right, or none."""
+    if not np.isfinite(values).all():
+        raise VerificationError(f"Expected finite outputs from the Keras model. Received: NaN or infinity in {name!r}.")
+    varies = np.ptp(values, axis=0).max() if len(values) > 1 else np.ptp(values)
+    if varies <= 1e-6 * np.abs(values).max():  # float32 rounding: nothing of the image is left
+        raise VerificationError(
+            "Expected Keras outputs that depend on the image, to check the conversion by. Received: the same "
+            f"{name!r} for all {len(values)} images. Train the model or load weights, or call "
+            "keras_mobattn.randomize_weights(model) if it is only for timing."
+        )
+
+
+def _figures(expected, received):
+    if expected.shape != received.shape:
+        raise VerificationError(
+            f"Expected outputs of shape {expected.shape}. Received: {received.shape} from the converted model."
+        )
+    expected, difference = expected.astype(np.float64), received.astype(np.float64) - expected
+    noise = max(np.mean(np.square(difference)), expected.var() * 10 ** (-_MAX_SNR_DB / 10))
+    return {
+        "max_abs_error": float(np.abs(difference).max()),
+        "spread": float(np.ptp(expected)),
+        "snr_db": float(10 * np.log10(expected.var() / noise)),
+    }
+
+
+def size_bytes(path):
+    """Size of a file, or of all files in a folder."""
+    path = Path(path)
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+
+
+def report_table(reports):
+    """Return a rich table of CheckReports."""
+    table = rich.table.Table(title="Converted models against Keras", box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("format", "precision", "size", "max error", "of spread", "SNR", "top-1", "time"):
+        table.add_column(heading, justify="left" if heading in ("format", "precision") else "right", no_wrap=True)
+    for r in reports:
+        table.add_row(
+            r.format,
+            r.precision,
+            f"{r.size_bytes / 1e6:.2f} MB",
+            f"{r.max_abs_error:.1e}",
+            f"{r.max_abs_error / r.spread:.1e}",
+            f"{r.snr_db:.1f} dB",
+            "-" if r.top1_agreement is None else f"{r.top1_agreement:.1%}",
+            f"{r.seconds:.1f} s",
+        )
+    return table

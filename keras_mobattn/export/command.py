@@ -1,0 +1,55 @@
+"""What tflite/convert.py and coreml/convert.py share: load once, convert to each precision, print one table."""
+
+from pathlib import Path
+
+import numpy as np
+import rich.console
+
+from keras_mobattn.cli import console
+from keras_mobattn.errors import InputError
+from keras_mobattn.export.check import report_table
+from keras_mobattn.export.images import choose_images, model_file
+from keras_mobattn.export.signature import load
+
+
+def convert_all(convert, suffix, model, output, precisions, images, input_scale):
+    """Convert `model` to each of `precisions` by `convert(source, path, precision, check, representative)`.
+
+    `model` is a model file or a run folder, `output` a file for one precision, else a folder (default: beside the
+    model), `images` a folder or None, `input_scale` what RGB 0..255 is multiplied by. Returns the exit code: 1 if a
+    precision couldn't be had or failed its check.
+    """
+    paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
+    with console.status("Loading the model and images"):
+        source = load(model_file(model))
+        chosen = choose_images(model, images, source.input_shape[:2])
+    console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
+    check, representative = (np.float32(input_scale) * stack for stack in (chosen.check, chosen.representative))
+    reports, failures = [], []
+    for precision, path in paths.items():
+        with console.status(f"Converting to {precision}, checking on {len(check)} images"):
+            try:
+                reports.append(convert(source, path, precision, check, representative))
+            except InputError as error:  # the other precisions may do
+                failures.append(error)
+    if reports:
+        console.print(report_table(reports))
+    for report in reports:
+        console.print(f"Written: {report.path}", markup=False, highlight=False, soft_wrap=True)
+    for error in failures:
+        rich.console.Console(stderr=True).print(
+            f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
+    return 1 if failures else 0
+
+
+def _path(model, output, precision, suffix, count):
+    """runs/digits -> runs/digits/model_fp32.tflite; --output names another folder, or the file itself."""
+    if output is not None and output.suffix == suffix:
+        if count > 1:
+            raise InputError(
+                f"Expected a folder as --output for {count} precisions. Received: {str(output)!r}. Pass a folder."
+            )
+        return output
+    file = model_file(model)
+    return (file.parent if output is None else Path(output)) / f"{file.stem}_{precision}{suffix}"

@@ -1,0 +1,171 @@
+"""What is exported: a Keras model as one function of one image, with stable names for its input and outputs."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.errors import InputError
+
+INPUT_NAME = "image"
+_SCORES = {  # activation of a classifier's last layer -> what its output is called
+    keras.activations.softmax: "probabilities",
+    keras.activations.sigmoid: "probabilities",
+    keras.activations.linear: "logits",
+}
+_BATCH = 8  # images that the Keras model takes at once while it is the reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Exportable:
+    """A Keras model that can be exported: float32 compute, a fixed input shape (H, W, C), named outputs."""
+
+    model: keras.Model
+    input_shape: tuple[int, int, int]
+    output_names: tuple[str, ...]
+
+    @property
+    def is_classifier(self):
+        """Whether the one output holds a score for each class, so that a top-1 class makes sense."""
+        return len(self.output_names) == 1 and self.output_names[0] in _SCORES.values()
+
+    def concrete_function(self):
+        """Trace the model for one image [1, H, W, C] float32; outputs as {name: tensor}.
+
+        The batch is 1 and not None: with None the converter emits SHAPE, PACK and GATHER, which XNNPACK and the GPU
+        reject.
+        """
+
+        def run(image):
+            return self.named(self.model(image, training=False))
+
+        return tf.function(run).get_concrete_function(tf.TensorSpec((1, *self.input_shape), tf.float32, INPUT_NAME))
+
+    def predict(self, images):
+        """Run Keras itself on images [n, H, W, C]; return {output name: float32 array [n, ...]}."""
+        parts = [
+            {
+                name: value.numpy()
+                for name, value in self.named(self.model(images[i : i + _BATCH], training=False)).items()
+            }
+            for i in range(0, len(images), _BATCH)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
+
+    def named(self, outputs):
+        """Return what the model gave (a tensor, a list or a dict) as {name: float32 tensor}."""
+        values = tf.nest.flatten(outputs)  # a dict in the order of its sorted keys
+        return {name: tf.cast(value, tf.float32) for name, value in zip(self.output_names, values, strict=True)}
+
+
+def load(model_or_file):
+    """Make a model ready for export.
+
+    `model_or_file` is a keras.Model, a .keras or .h5 file, a SavedModel folder, or an Exportable (returned as it is).
+    A model of mixed precision is rebuilt in float32 with the same weights: the converters choose the precision
+    themselves.
+
+    Raises:
+        InputError: the file is missing or can't be read; the model has several inputs, an input that isn't an image
+            [B, H, W, C] with fixed H, W and C, or nested outputs.
+    """
+    if isinstance(model_or_file, Exportable):
+        return model_or_file
+    model = model_or_file if isinstance(model_or_file, keras.Model) else _read(model_or_file)
+    shape = _input_shape(model)
+    model = _in_float32(model)
+    return Exportable(model, shape, _output_names(model))
+
+
+def expect_suffix(path, suffix):
+    """Refuse a path of another kind: to put a file in the place of somebody's folder would delete the folder."""
+    if Path(path).suffix != suffix:
+        raise InputError(f"Expected a path that ends in {suffix}. Received: {str(path)!r}. Rename it.")
+
+
+def _read(file):
+    if not isinstance(file, str | Path):
+        raise InputError(f"Expected a keras.Model or the path of a saved one. Received: {file!r}. Pass one of these.")
+    if not Path(file).exists():
+        raise InputError(
+            f"Expected a .keras or .h5 file or a SavedModel folder. Received: {str(file)!r}. It doesn't exist."
+        )
+    reason = "a SavedModel that wasn't saved by Keras"
+    with quiet_stderr():
+        try:
+            model = keras.models.load_model(file, compile=False)
+            if isinstance(model, keras.Model):
+                return model
+        except Exception as error:  # Keras, h5py, zipfile and TensorFlow each raise types of their own
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    raise InputError(
+        f"Expected a whole model saved by model.save() (.keras, .h5 or a SavedModel folder). Received: {str(file)!r}, "
+        f"unreadable ({reason}). Save it again; weights alone (.weights.h5) need their model."
+    )
+
+
+def _input_shape(model):
+    inputs = tf.nest.flatten(model.inputs or [])
+    if len(inputs) != 1:
+        raise InputError(
+            f"Expected a built model with one input. Received: {len(inputs)} inputs. Build it with input_shape."
+        )
+    shape = tuple(inputs[0].shape)
+    if len(shape) != 4 or None in shape[1:] or shape[0] not in (None, 1):
+        raise InputError(
+            f"Expected an input of fixed size [None, H, W, C]. Received: {list(shape)}. "
+            "Build the model with input_shape=(256, 256, 3), say, and give it the weights by "
+            "model.load_weights() or weights=."
+        )
+    return shape[1:]
+
+
+def _output_names(model):
+    output = model.output
+    single = not isinstance(output, dict | list | tuple)
+    tensors = [output] if single else [output[key] for key in sorted(output)] if isinstance(output, dict) else output
+    if not all(keras.backend.is_keras_tensor(tensor) for tensor in tensors):
+        raise InputError(
+            f"Expected one output tensor, or a flat list or dict of them. Received: {output}. Flatten them."
+        )
+    if single:
+        return (_single_output_name(model),)
+    names = sorted(output) if isinstance(output, dict) else model.output_names
+    return tuple(re.sub(r"\W", "_", name) for name in names)  # Core ML takes identifiers only
+
+
+def _single_output_name(model):
+    """Name the output by what the last layer makes: a score for each class, or features."""
+    last = model.output._keras_history.layer
+    if isinstance(last, keras.layers.Softmax):
+        return "probabilities"
+    if isinstance(last, keras.layers.Dense | keras.layers.Activation) and len(model.output.shape) == 2:
+        return _SCORES.get(last.activation, "features")
+    return "features"
+
+
+def _in_float32(model):
+    """Return the model, or a float32 copy if any layer computes in half precision."""
+    if all(layer.compute_dtype not in ("float16", "bfloat16") for layer in model._flatten_layers()):
+        return model
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")  # for the sublayers that a layer makes itself
+    try:
+        copy = type(model).from_config(_without_half(model.get_config()))
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _without_half(config):
+    """Replace half precision by float32 wherever a Keras config names it: policies, casts."""
+    if isinstance(config, dict):
+        return {key: _without_half(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_without_half(value) for value in config)
+    return "float32" if config in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16") else config

@@ -1,0 +1,138 @@
+"""Keras to TFLite, checked: to_tflite."""
+
+import contextlib
+import dataclasses
+import time
+
+import tensorflow as tf
+
+from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.errors import InputError, choose
+from keras_mobattn.export import check
+from keras_mobattn.export.check import Tolerance, VerificationError
+from keras_mobattn.export.signature import INPUT_NAME, expect_suffix, load
+from keras_mobattn.files import replacing
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLitePrecision:
+    """Settings of tf.lite.TFLiteConverter, and how far the result may be from Keras."""
+
+    tolerance: Tolerance
+    optimizations: tuple = (tf.lite.Optimize.DEFAULT,)
+    supported_types: tuple = ()
+    static_ops: tuple = ()  # operators with int8 activations, whose ranges are measured on representative images
+
+
+# The tolerances lie above the worst error, as a share of the outputs' spread, of both test-size models with every
+# attention (on 8 to 32 photographs) and of MobileViTv2-1.0 with mobile attention at 256 pixels. Their weights were
+# random; trained ones are easier. The worst was always "focused", which divides by small sums; without it: fp32 3e-6,
+# fp16 .02, dynamic .08, int8 .23. Top-1 isn't asked for: random weights make all classes nearly equal, and an error of
+# 2 % changes the best one. For a trained classifier pass a Tolerance with min_top1.
+TFLITE_PRECISIONS = {
+    "fp32": TFLitePrecision(Tolerance(1e-4), optimizations=()),
+    "fp16": TFLitePrecision(Tolerance(0.05), supported_types=(tf.float16,)),
+    "dynamic": TFLitePrecision(Tolerance(0.3)),
+    # With every operator in int8, the converter's default, mobile attention trained on digits stops at run time (DIV by
+    # what int8 rounds to zero). With these three alone: SNR 54 dB, one XNNPACK partition, 0.78 of fp32's time.
+    "int8": TFLitePrecision(Tolerance(0.5), static_ops=("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")),
+}
+
+
+def to_tflite(model_or_file, path, precision="fp32", representative_images=None, check_images=None, tolerance=None):
+    """Convert to a .tflite file for one image [1, H, W, C] float32, check it against Keras, and return the CheckReport.
+
+    The signature has the input "image" and, for a classifier, the output "probabilities" ("logits" without softmax);
+    else "features", or the names of the model's several outputs. Precisions: float32; float16 weights; "dynamic",
+    int8 weights; "int8", int8 weights and activations in all convolutions and dense layers, the rest float32.
+
+    `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are uint8 or float
+    [n, H, W, C] in the model's input range; the check takes 8 photographs by default. `tolerance` is an
+    export.Tolerance in place of the precision's own. The file appears whole, or what was there stays.
+
+    Raises:
+        InputError: unknown precision, a model or images that don't fit, int8 without images, a model that TFLite lacks
+            operators for.
+        VerificationError: the check failed; no file is kept.
+        OSError: the path can't be written.
+    """
+    settings = choose(TFLITE_PRECISIONS, precision, "precision")
+    expect_suffix(path, ".tflite")
+    if settings.static_ops and representative_images is None:
+        raise InputError(
+            f"Expected representative_images for precision {precision!r}: a hundred or more training images [n, "
+            "H, W, C], uint8 "
+            "or float in the model's input range, to measure activations by. Received: None. Pass them, or take "
+            "'dynamic'."
+        )
+    start = time.perf_counter()
+    source = load(model_or_file)
+    images = check.images_or_photos(check_images, source)
+    if settings.static_ops:
+        representative_images = check.as_images(representative_images, source, "representative_images")
+    with replacing(path) as beside:
+        beside.write_bytes(_convert(source, settings, representative_images))
+        return check.verify(
+            source, tflite_runner(beside), images, tolerance or settings.tolerance,
+            path=path, written=beside, format="TFLite", precision=precision, start=start,
+        )  # fmt: skip
+
+
+def _convert(source, settings, images):
+    # The converter saves what holds the variables. Given the Keras model it traces every layer again: for the tiny
+    # MobileViTv2 12.5 s instead of 2.3 s, for the same bytes.
+    holder = tf.Module()
+    holder.variables_of_model = source.model.variables
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([source.concrete_function()], holder)
+    converter.optimizations = list(settings.optimizations)
+    converter.target_spec.supported_types = list(settings.supported_types)
+    with quiet_stderr():  # the converter narrates its passes
+        try:
+            return _quantize(converter, settings.static_ops, images) if settings.static_ops else converter.convert()
+        except Exception as error:  # its ConverterError isn't public; the quantizer has RuntimeError and ValueError
+            lines = str(error).splitlines() or [type(error).__name__]
+    reasons = [line.split("error: ", 1)[1] for line in lines if "error: " in line] or lines[:1]
+    reason = "; ".join(dict.fromkeys(reasons))  # each once
+    raise InputError(f"Expected a model of operations that TFLite has. Received: {source.model.name!r}: {reason}.")
+
+
+def _quantize(converter, static_ops, images):
+    """Post-training quantization of `static_ops` alone. The debugger is the converter's only way to name operators."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    converter.representative_dataset = lambda: ([image[None]] for image in images)
+    others = [name for name in vars(BuiltinOperator) if name.isupper() and name not in static_ops]
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter,
+        debug_dataset=converter.representative_dataset,
+        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=others),
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+def tflite_runner(path):
+    """Return a function that runs a .tflite file on one image [1, H, W, C]: {output name: float32 array}.
+
+    Raises:
+        VerificationError: the interpreter refuses the file, or stops while running it (then from that function).
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet_stderr(), _refusal():  # quiet: "Created TensorFlow Lite XNNPACK delegate for CPU"
+        interpreter = Interpreter(model_path=str(path))
+        interpreter.allocate_tensors()  # here rather than in the first run, which would print that line
+        signature = interpreter.get_signature_runner()
+
+    def run(image):
+        with _refusal():
+            return {name: value.copy() for name, value in signature(**{INPUT_NAME: image}).items()}
+
+    return run
+
+
+@contextlib.contextmanager
+def _refusal():
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # what the interpreter's C++ side raises
+        raise VerificationError(f"Expected a converted model that runs. Received: {error} No file was kept.") from error

@@ -1,0 +1,42 @@
+"""Models on disk: one way to read them, and where a training run keeps its own."""
+
+from pathlib import Path
+
+import tf_keras as keras
+
+from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.errors import InputError
+
+RUN_SETTINGS, RUN_MODEL = "settings.json", "model.keras"  # what a training run leaves in its folder
+
+
+def model_file(path):
+    """The model file of a run folder, or `path` itself."""
+    path = Path(path)
+    return path / RUN_MODEL if (path / RUN_SETTINGS).is_file() else path
+
+
+def load_model(file):
+    """Read a whole model, uncompiled, from a .keras or .h5 file or a SavedModel folder.
+
+    Raises:
+        InputError: the file is missing or can't be read.
+    """
+    if not isinstance(file, str | Path):
+        raise InputError(f"Expected a keras.Model or the path of a saved one. Received: {file!r}. Pass one of these.")
+    if not Path(file).exists():
+        raise InputError(
+            f"Expected a .keras or .h5 file or a SavedModel folder. Received: {str(file)!r}. It doesn't exist."
+        )
+    reason = "a SavedModel that wasn't saved by Keras"
+    with quiet_stderr():
+        try:
+            model = keras.models.load_model(file, compile=False)
+            if isinstance(model, keras.Model):
+                return model
+        except Exception as error:  # Keras, h5py, zipfile and TensorFlow each raise types of their own
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    raise InputError(
+        f"Expected a whole model saved by model.save() (.keras, .h5 or a SavedModel folder). Received: {str(file)!r}, "
+        f"unreadable ({reason}). Save it again; weights alone (.weights.h5) need their model."
+    )

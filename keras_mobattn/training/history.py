@@ -1,0 +1,43 @@
+"""What a run has been through, one row an epoch: history.csv and curves.png."""
+
+import csv
+import time
+
+import tf_keras as keras
+
+from keras_mobattn.files import replacing
+from keras_mobattn.report.plots import learning_curves
+
+
+def read_history(path):
+    """The rows of a history.csv as dicts of numbers."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+class History(keras.callbacks.Callback):
+    """history.csv and curves.png: one row an epoch, rewritten whole, so that a resumed run has no row twice."""
+
+    def __init__(self, path, epochs_done):
+        super().__init__()
+        self.path = path
+        self.rows = read_history(path)[:epochs_done] if epochs_done else []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        optimizer = self.model.optimizer
+        rate = float(optimizer.learning_rate)
+        seconds = time.perf_counter() - self._started
+        self.rows.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
+        with replacing(self.path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.rows[0])
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def on_train_end(self, logs=None):
+        with replacing(self.path.with_name("curves.png")) as beside:
+            beside.write_bytes(
+                learning_curves({name: [row[name] for row in self.rows] for name in self.rows[0]}, format="png")
+            )

@@ -1,0 +1,25 @@
+"""What the tests share: tiny models with random weights, made once per session."""
+
+import functools
+
+import pytest
+
+import keras_mobattn
+
+FAMILIES = {
+    "MobileViTv2": functools.partial(keras_mobattn.MobileViTv2, variant="test"),
+    "MobileViT": functools.partial(keras_mobattn.MobileViT, variant="test"),
+}
+
+
+@functools.cache
+def tiny_model(family="MobileViTv2", attention="mobile", side=64, classes=10):
+    """A test-size model of the family with random weights, side x side pixels, 0..255. Do not train it: it is
+    shared."""
+    model = FAMILIES[family](attention=attention, input_shape=(side, side, 3), classes=classes)
+    return keras_mobattn.randomize_weights(model, seed=1)
+
+
+@pytest.fixture(name="tiny_model")
+def tiny_model_fixture():
+    return tiny_model

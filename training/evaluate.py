@@ -1,0 +1,52 @@
+"""Report the accuracy of a trained model.
+
+python training/evaluate.py runs/digits
+python training/evaluate.py model.keras --dataset photos/
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import rich.table
+import tyro
+
+from keras_mobattn import cli
+from keras_mobattn.data import open_source
+from keras_mobattn.models import RUN_SETTINGS, load_model, model_file
+from keras_mobattn.training import evaluate, load_settings
+
+
+def main(
+    model: Annotated[Path, tyro.conf.Positional],
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str = "test",
+    batch_size: int = 64,
+) -> None:
+    """Print top-1 and top-5 accuracy, and the accuracy of each class.
+
+    Args:
+        model: The folder of a run, or a .keras or .h5 file.
+        dataset: A tfds name or a folder of images; default that of the run.
+        data_dir: Where tfds keeps its sets.
+        split: "train" or "test".
+        batch_size: Images per step.
+    """
+    file = model_file(model)
+    if dataset is None:
+        settings = load_settings(file.parent / RUN_SETTINGS)
+        dataset, data_dir = settings.dataset, data_dir or settings.data_dir
+    source = open_source(dataset, data_dir)
+    result = evaluate(load_model(file), source, split, batch_size)
+    table = rich.table.Table(title=f"{file} on {source.name}, {split}: {result['num_images']} images")
+    for column in ("class", "images", "top-1 %"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for name, row, right in zip(source.class_names, result["confusion"], result["confusion"].diagonal(), strict=True):
+        table.add_row(name, str(row.sum()), f"{100 * right / max(1, row.sum()):.2f}")
+    table.add_section()
+    table.add_row("all", str(result["num_images"]), f"{100 * result['accuracy']:.2f}")
+    cli.console.print(table, f"Top-5 {100 * result['top5_accuracy']:.2f} %")
+
+
+if __name__ == "__main__":
+    cli.run(main)
