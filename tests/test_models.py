@@ -61,7 +61,6 @@ def test_macs_count_what_runs():
     x = keras.layers.Input((8, 6, 5))
     layers = {
         "Conv2D": (keras.layers.Conv2D(7, 3, padding="same"), 8 * 6 * 7 * 9 * 5),
-        "grouped": (keras.layers.Conv2D(10, 3, padding="same", groups=5), 8 * 6 * 10 * 9),
         "depthwise": (keras.layers.DepthwiseConv2D(3, padding="same"), 8 * 6 * 5 * 9),
         "Dense": (keras.layers.Dense(7), 8 * 6 * 5 * 7),
     }
@@ -70,8 +69,18 @@ def test_macs_count_what_runs():
     attention = keras.layers.MultiHeadAttention(2, 3)  # einsums: 4 projections 5 <-> 6, two products of 48 x 48 x 6
     tokens = keras.layers.Input((48, 5))
     assert count_macs(keras.Model(tokens, attention(tokens, tokens))) == 48 * (4 * 5 * 6) + 2 * 48 * 48 * 6
+    grouped = keras.layers.Conv2D(10, 3, groups=5)  # Keras hides it in a compiled function on a CPU
+    with pytest.raises(InputError, match="inside a function"):
+        count_macs(keras.Model(x, grouped(x)))
     with pytest.raises(InputError, match="fixed input size"):
         count_macs(MobileViTv2(variant="test", input_shape=(None, None, 3)))
+
+
+def two_images(side=64):
+    """Noise and a ramp: images that any network tells apart."""
+    noise = np.random.default_rng(0).uniform(0, 255, (side, side, 3))
+    ramp = np.linspace(0, 255, side)[:, None, None] * np.array([1, 0.5, 0])
+    return np.stack([noise, np.broadcast_to(ramp, noise.shape)]).astype("float32")
 
 
 STYLES = [(family, attention) for family in FAMILIES for attention in ATTENTIONS]
@@ -80,7 +89,7 @@ STYLES = [(family, attention) for family in FAMILIES for attention in ATTENTIONS
 @pytest.mark.parametrize(("family", "attention"), STYLES)
 def test_reload_predicts_the_same(family, attention, tiny_model, tmp_path):
     model = tiny_model(family, attention)
-    x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    x = two_images()
     expected = model(x).numpy()
     np.testing.assert_allclose(expected.sum(-1), 1, atol=1e-5)
     assert np.abs(expected[0] - expected[1]).max() > 1e-4  # the output depends on the image
@@ -96,13 +105,15 @@ def test_reload_predicts_the_same(family, attention, tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("family", "attention"),
     [
-        pytest.param(family, attention, marks=[] if attention in ("mobile", "focused") else [pytest.mark.slow])
+        pytest.param(
+            family, attention, marks=[] if (family, attention) == ("MobileViTv2", "mobile") else [pytest.mark.slow]
+        )
         for family, attention in STYLES
     ],
 )
 def test_saved_model_predicts_the_same(family, attention, tiny_model, tmp_path):
     model = tiny_model(family, attention)
-    x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    x = two_images()
     model.save(tmp_path / "m", save_format="tf")
     again = keras.models.load_model(tmp_path / "m")
     np.testing.assert_allclose(again(x).numpy(), model(x).numpy(), atol=1e-6)
@@ -116,17 +127,17 @@ def test_reloads_in_a_new_process_without_custom_objects(tiny_model, tmp_path):
     assert done.stdout == "mobilevit_test\n"
 
 
-@pytest.mark.parametrize("legacy", ["", "0", "1"])
-@pytest.mark.parametrize("first", ["", "import tensorflow; "])
+@pytest.mark.parametrize(("first", "legacy"), [("", "1"), ("import tensorflow; ", "0"), ("import tensorflow; ", "")])
 def test_import_prints_nothing(first, legacy, monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", legacy)
     mark = "import sys; print('here', flush=True); print('here', file=sys.stderr, flush=True); "
-    code = f"{first}{mark}import keras_mobattn as k; assert k.MobileViTv2(variant='test').layers"
-    done = subprocess.run([sys.executable, "-c", code.split("; assert")[0]], capture_output=True, text=True, check=True)
-    assert done.stdout == "here\n"
+    code = (
+        f"{first}{mark}import keras_mobattn; {mark}keras_mobattn.MobileViTv2(variant='test', input_shape=(32, 32, 3))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "here\nhere\n"
     assert done.stderr.split("here\n")[1] == ""
-    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
 
 @pytest.mark.parametrize(("family", "attention"), STYLES)

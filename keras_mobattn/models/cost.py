@@ -59,7 +59,8 @@ def count_macs(model, input_shape=None, norms=False):
     operations.
 
     Raises:
-        InputError: an input size that is not fixed.
+        InputError: an input size that is not fixed, or a graph that hides operators in a compiled function, as Keras
+            does with grouped convolutions on a CPU.
     """
     shape = tuple(input_shape if input_shape is not None else model.input_shape[1:])
     if any(side is None for side in shape):
@@ -70,6 +71,11 @@ def count_macs(model, input_shape=None, norms=False):
         tf.TensorSpec((1, *shape), tf.float32)
     )
     graph = convert_variables_to_constants_v2(function).graph
+    calls = [op.type for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
+    if calls:
+        raise InputError(
+            f"count_macs can't see what runs inside a function of the graph. Received: {len(calls)} {calls[0]}."
+        )
     macs = sum(MACS[op.type](op) for op in graph.get_operations() if op.type in MACS)
     return macs + (_count_norms(model, shape) if norms else 0)
 

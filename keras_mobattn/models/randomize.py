@@ -1,6 +1,7 @@
 """Random weights that hide nothing: for timing, for conversion, for parity."""
 
 import numpy as np
+import tf_keras as keras
 
 # Last part of a variable's name -> how to draw it, given the generator and the shape. Freshly initialised scales of
 # one, zero biases and zero means let converters fold whole branches away, and let a wrong operator go unnoticed.
@@ -8,11 +9,11 @@ DRAWS = {
     "gamma": lambda rng, shape: rng.uniform(0.5, 1.5, shape),
     "beta": lambda rng, shape: rng.normal(0, 0.1, shape),
     "bias": lambda rng, shape: rng.normal(0, 0.1, shape),
-    "moving_mean": lambda rng, shape: rng.normal(0, 0.1, shape),
-    "moving_variance": lambda rng, shape: rng.uniform(0.5, 2.0, shape),
     "temperature": lambda rng, shape: rng.uniform(0.5, 1.5, shape),
     "depthwise_kernel": lambda rng, shape: rng.normal(0, shape[0] ** -1.0, shape),  # fan-in kh * kw
 }
+BATCH = 4  # images that batch norm's statistics are taken from
+ANY_SIDE = 64  # where the model takes any size
 
 
 def _kernel(rng, shape):
@@ -20,9 +21,41 @@ def _kernel(rng, shape):
 
 
 def randomize_weights(model, seed=0):
-    """Give every weight of `model` a random value that keeps activations near unit scale. Returns the model."""
+    """Give every weight of a layer or model a random value that keeps activations near unit scale. Returns the model.
+
+    Batch norm's moving statistics become those of a batch of random images, varied by up to a factor of two: with
+    statistics from nowhere the signal fades from block to block, and all images end in the same output.
+    """
     rng = np.random.default_rng(seed)
     for variable in model.weights:
-        draw = DRAWS.get(variable.name.split("/")[-1].split(":")[0], _kernel)
-        variable.assign(draw(rng, tuple(variable.shape)))
+        variable.assign(DRAWS.get(_last_name(variable), _kernel)(rng, tuple(variable.shape)))
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    if norms:
+        _calibrate(model, norms, rng)
     return model
+
+
+def _last_name(variable):
+    return variable.name.split("/")[-1].split(":")[0]
+
+
+def _calibrate(model, norms, rng):
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0  # one pass then sets the moving statistics to the batch's
+    model(_images(model, rng), training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        deviation = np.sqrt(norm.moving_variance.numpy())
+        norm.moving_mean.assign_add(deviation * rng.normal(0, 0.1, deviation.shape))
+        norm.moving_variance.assign(np.square(deviation) * rng.uniform(0.5, 2.0, deviation.shape) + 1e-3)
+
+
+def _images(model, rng):
+    """Random images with coarse and fine structure, in the range that the model takes."""
+    height, width, channels = (side or ANY_SIDE for side in model.input_shape[1:])
+    coarse = rng.uniform(0, 1, (BATCH, 3, 3, channels))
+    rows, columns = (np.arange(side) * 3 // side for side in (height, width))
+    images = 0.7 * coarse[:, rows][:, :, columns] + 0.3 * rng.uniform(0, 1, (BATCH, height, width, channels))
+    scale = 255 if any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers) else 1
+    return (scale * images).astype("float32")

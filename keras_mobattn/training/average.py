@@ -26,7 +26,7 @@ class AveragedWeights(keras.callbacks.Callback):
         super().set_model(model)
         if not self.averages:
             self.averages = [tf.Variable(weight, trainable=False) for weight in model.weights]
-            self._update = tf.function(self._update_all)
+            self._update = tf.function(self._update_all).get_concrete_function()  # traced now, not in the first step
 
     def _update_all(self):
         self.step.assign_add(1)

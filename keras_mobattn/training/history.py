@@ -12,7 +12,8 @@ from keras_mobattn.report.plots import learning_curves
 def read_history(path):
     """The rows of a history.csv as dicts of numbers."""
     with open(path, newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
 
 class History(keras.callbacks.Callback):

@@ -1,0 +1,108 @@
+"""The rules that keep the code readable: which module may import which, and what only where it is needed."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "keras_mobattn"
+EVERYONE = {"errors", "files", "_quiet"}
+# Part of the package -> the other parts that it may import.
+MAY_IMPORT = {
+    "errors": set(),
+    "files": set(),
+    "_quiet": set(),
+    "layers": set(),
+    "attention": {"layers"},
+    "models": {"attention", "layers"},
+    "data": set(),
+    "benchmark": set(),
+    "report": {"benchmark"},
+    "training": {"attention", "models", "data", "report"},
+    "export": {"models", "data", "cli"},  # cli: only the scripts' common part, export/command.py
+    "cli": set(),
+    "__init__": {"attention", "models"},
+    "demo": {"", "attention", "models", "data", "training", "export", "benchmark", "report", "cli"},
+}
+HEAVY = ("coremltools", "tensorflow_datasets", "keras_cv", "matplotlib", "sklearn", "ai_edge_litert", "jinja2", "torch")
+# tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
+HEAVY_AT_TOP = {"data/digits.py", "data/digit_scenes.py", "benchmark/worker.py"}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted(path for folder in ("training", "tflite", "coreml") for path in (ROOT / folder).glob("*.py"))
+
+
+def imports(tree, top_level):
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            bare = node.module == "keras_mobattn"
+            yield from (f"keras_mobattn.{alias.name}" for alias in node.names) if bare else (node.module,)
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    tree, part = ast.parse(path.read_text(encoding="utf-8")), part_of(path)
+    ours = {
+        name.split(".")[1] if "." in name else "" for name in imports(tree, False) if name.startswith("keras_mobattn")
+    }
+    assert ours <= MAY_IMPORT[part] | EVERYONE | {part}
+    if part != "export" or path.name != "command.py":
+        assert "cli" not in ours or part in ("demo", "cli")
+    tops = {name.split(".")[0] for name in imports(tree, True)}
+    if str(path.relative_to(PACKAGE)) not in HEAVY_AT_TOP:
+        assert not tops & set(HEAVY)
+
+
+def test_the_only_keras_is_tf_keras():
+    for path in [*SOURCES, *SCRIPTS]:
+        text = path.read_text(encoding="utf-8")
+        assert "keras" not in {name.split(".")[0] for name in imports(ast.parse(text), False)}, path
+        assert "tf.keras" not in text, path
+
+
+def test_folders_of_scripts_are_no_packages():
+    assert SCRIPTS
+    assert not list(ROOT.glob("*/__init__.py")) or set(ROOT.glob("*/__init__.py")) == {PACKAGE / "__init__.py"}
+
+
+def test_files_stay_small():
+    for path in [*SOURCES, *SCRIPTS]:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_script_has_help(script):
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "usage" in done.stdout
+    assert done.stderr == ""
+
+
+def test_wheel_holds_the_package_alone(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        ROOT,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"keras_mobattn", wheel.stem.split("-py3")[0] + ".dist-info"}
+    packaged = {name for name in names if name.startswith("keras_mobattn/")}
+    assert packaged == {str(path.relative_to(ROOT)) for path in [*SOURCES, *PACKAGE.rglob("*.j2")]}
