@@ -166,7 +166,12 @@ def size_bytes(path):
 
 def report_table(reports):
     """Return a rich table of CheckReports."""
-    table = rich.table.Table(title="Converted models against Keras", box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    table = rich.table.Table(
+        title="Converted models against Keras",
+        box=rich.box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),  # fits 80 columns
+        pad_edge=False,
+    )
     for heading in ("format", "precision", "size", "max error", "of spread", "SNR", "top-1", "time"):
         table.add_column(heading, justify="left" if heading in ("format", "precision") else "right", no_wrap=True)
     for r in reports:
@@ -178,6 +183,6 @@ def report_table(reports):
             f"{r.max_abs_error / r.spread:.1e}",
             f"{r.snr_db:.1f} dB",
             "-" if r.top1_agreement is None else f"{r.top1_agreement:.1%}",
-            f"{r.seconds:.1f} s",
+            f"{r.seconds:.0f} s",
         )
     return table

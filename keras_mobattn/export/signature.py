@@ -128,7 +128,7 @@ def _output_names(model):
     output = model.output
     single = not isinstance(output, dict | list | tuple)
     tensors = [output] if single else [output[key] for key in sorted(output)] if isinstance(output, dict) else output
-    if not all(keras.backend.is_keras_tensor(tensor) for tensor in tensors):
+    if any(tf.nest.is_nested(tensor) for tensor in tensors):
         raise InputError(
             f"Expected one output tensor, or a flat list or dict of them. Received: {output}. Flatten them."
         )

@@ -1,0 +1,162 @@
+"""tflite/convert.py and coreml/convert.py as a user runs them: files, tables, exit codes, and the images they take."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras as keras
+from PIL import Image
+
+import keras_mobattn
+from keras_mobattn import cli, export
+from keras_mobattn.errors import InputError
+from keras_mobattn.export import images, tflite
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (16, 24)
+
+
+def save_model(path, size=SIZE):
+    image = keras.Input((*size, 3))
+    x = keras.layers.Conv2D(4, 3, 2, activation="relu")(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Dense(10, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    path.parent.mkdir(exist_ok=True)
+    keras_mobattn.randomize_weights(keras.Model(image, x)).save(path)
+    return path
+
+
+def run(script, *arguments, monkeypatch):
+    """Run a script in this process; return its exit code."""
+    spec = importlib.util.spec_from_file_location(f"{script}_script", ROOT / script / "convert.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, "argv", [f"{script}/convert.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(module.main)
+    return stop.value.code
+
+
+@pytest.mark.parametrize(
+    ("script", "precisions", "suffix"),
+    [("tflite", export.TFLITE_PRECISIONS, ".tflite"), ("coreml", export.COREML_PRECISIONS, ".mlpackage")],
+)
+def test_all_precisions_beside_the_model(script, precisions, suffix, tmp_path, monkeypatch, capsys):
+    model = save_model(tmp_path / "net.keras")
+    assert run(script, model, "--precision", *precisions, monkeypatch=monkeypatch) == 0
+    made = {path.name for path in tmp_path.iterdir()} - {"net.keras"}
+    assert made == {f"net_{precision}{suffix}" for precision in precisions}
+    text = capsys.readouterr().out
+    assert "sample photographs" in text
+    assert all(f"net_{precision}{suffix}" in text for precision in precisions)
+
+
+def test_output_names_a_file_or_a_folder(tmp_path, monkeypatch, capsys):
+    model = save_model(tmp_path / "net.keras")
+    assert run("tflite", model, "--output", tmp_path / "a.tflite", monkeypatch=monkeypatch) == 0
+    assert run("tflite", model, "--output", tmp_path / "folder", monkeypatch=monkeypatch) == 0
+    assert (tmp_path / "a.tflite").is_file()
+    assert (tmp_path / "folder" / "net_fp32.tflite").is_file()
+    two = ["--precision", "fp32", "fp16", "--output", tmp_path / "b.tflite"]
+    assert run("tflite", model, *two, monkeypatch=monkeypatch) == cli.BAD_INPUT
+    assert "folder as --output for 2 precisions" in capsys.readouterr().err
+
+
+def test_a_missed_check_is_one_sentence_and_exit_code_1(tmp_path, monkeypatch, capsys):
+    strict = {**export.TFLITE_PRECISIONS, "fp16": tflite.TFLitePrecision(export.Tolerance(1e-9))}
+    monkeypatch.setattr(tflite, "TFLITE_PRECISIONS", strict)
+    model = save_model(tmp_path / "net.keras")
+    assert run("tflite", model, "--precision", "fp16", "fp32", monkeypatch=monkeypatch) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith("Error: The fp16 TFLite model differs from Keras")
+    assert output.err.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"net.keras", "net_fp32.tflite"}
+
+
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys):
+    (tmp_path / "corrupt.keras").write_bytes(b"nothing")
+    (tmp_path / "empty").mkdir()
+    model = save_model(tmp_path / "net.keras")
+    for script in ("tflite", "coreml"):
+        for arguments in (
+            [tmp_path / "absent.keras"],
+            [tmp_path / "corrupt.keras"],
+            [model, "--images", tmp_path / "empty"],
+            [model, "--images", tmp_path / "absent"],
+        ):
+            assert run(script, *arguments, monkeypatch=monkeypatch) == cli.BAD_INPUT
+            error = capsys.readouterr().err
+            assert error.startswith("Error: Expected")
+            assert "Received: " in error
+            assert error.count("\n") == 1
+
+
+def test_a_run_folder_brings_its_dataset(tmp_path, monkeypatch, capsys):
+    model = save_model(tmp_path / "run" / "model.keras")
+    settings = {"dataset": "digits", "data_dir": str(tmp_path / "data"), "on_corrupt": "error"}
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
+    assert run("tflite", tmp_path / "run", "--precision", "int8", monkeypatch=monkeypatch) == 0
+    assert (tmp_path / "run" / "model_int8.tflite").is_file()
+    assert "dataset 'digits'" in capsys.readouterr().out
+    chosen = images.choose_images(tmp_path / "run", None, SIZE)
+    assert chosen.check.shape == (images.NUM_CHECK, *SIZE, 3)
+    assert chosen.representative.shape == (images.NUM_REPRESENTATIVE, *SIZE, 3)
+    assert not any((chosen.representative == image).all(axis=(1, 2, 3)).any() for image in chosen.check)
+    assert images.model_file(tmp_path / "run") == model
+    (tmp_path / "run" / "settings.json").write_text('{"dataset": ')
+    with pytest.raises(InputError, match="settings.json of a training run"):
+        images.choose_images(tmp_path / "run", None, SIZE)
+
+
+def paint(folder, count, size=(20, 20)):
+    """Images of one colour each, different from all others."""
+    folder.mkdir(parents=True)
+    for i in range(count):
+        Image.new("RGB", size, (i, 2 * i, 200)).save(folder / f"{i}.png")
+
+
+@pytest.mark.parametrize("folders", [["flat"], ["classes/a", "classes/b"]])
+def test_any_folder_of_images(folders, tmp_path):
+    for folder in folders:
+        paint(tmp_path / folder, 12, size=(31, 47))
+    root = tmp_path / folders[0].split("/")[0]
+    (root / "notes.txt").write_text("no image")
+    chosen = images.choose_images(tmp_path / "net.keras", root, SIZE)
+    count = 12 * len(folders)
+    assert len(chosen.check) == count // 3
+    assert len(chosen.representative) == count - count // 3
+    for stack in (chosen.check, chosen.representative):
+        assert stack.dtype == np.uint8
+        assert stack.shape[1:] == (*SIZE, 3)
+    colours = np.concatenate([chosen.check, chosen.representative])[:, 0, 0]
+    assert sorted(colours[:, 0]) == sorted(list(range(12)) * len(folders))  # each file once
+    assert (colours[:, 2] == 200).all()
+
+
+def test_one_image_serves_both(tmp_path):
+    paint(tmp_path / "one", 1)
+    chosen = images.choose_images(tmp_path / "net.keras", tmp_path / "one", SIZE)
+    assert len(chosen.check) == len(chosen.representative) == 1
+
+
+def test_a_corrupt_image_is_named(tmp_path):
+    paint(tmp_path / "photos", 2)
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    with pytest.raises(InputError, match="broken.jpg', which can't be decoded"):
+        images.choose_images(tmp_path / "net.keras", tmp_path / "photos", SIZE)
+
+
+def test_input_scale_reaches_check_and_calibration(tmp_path, monkeypatch):
+    seen = {}
+
+    def record(source, path, precision, **stacks):
+        seen.update({name: stack.max() for name, stack in stacks.items()})
+        raise InputError("Expected nothing. Received: images.")
+
+    monkeypatch.setattr(export, "to_tflite", record)
+    model = save_model(tmp_path / "net.keras")
+    run("tflite", model, "--precision", "int8", "--input-scale", "0.00392157", monkeypatch=monkeypatch)
+    assert all(0.9 < value <= 1.001 for value in seen.values())
+    assert set(seen) == {"representative_images", "check_images"}
