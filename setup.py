@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 setup(
     name="keras_mobattn",
     version="0.1.0",
-    description="Keras vision transformers for phones: MobileViT and MobileViTv2 with Mobile-Attention and other linear-time attention",
+    description="MobileViT and MobileViTv2 in Keras, with Mobile-Attention and ten other attention styles, for phones",
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -19,13 +19,13 @@ setup(
         "tf-keras>=2.19,<2.22",
         "keras-cv>=0.9,<0.10",
         "tensorflow-datasets>=4.9.8,<5",
-        "importlib_resources>=6",  # tensorflow-datasets 4.9.10 imports it when it prepares a set, and does not declare it
+        "importlib_resources>=6",  # tensorflow-datasets 4.9.10 imports it without declaring it
         "coremltools>=9.0,<10",
         "ai-edge-litert>=2.1,<3",
         "scikit-learn>=1.4,<2",
         "matplotlib>=3.8,<4",
         "rich>=13,<16",
-        "tensorboard>=2.19,<2.22",  # Keras's TensorBoard callback writes through it; tensorflow 2.21 no longer brings it
+        "tensorboard>=2.19,<2.22",  # for Keras's callback; tensorflow 2.21 no longer brings it
         "tyro>=1.0,<2",  # flags from dataclasses
         "jinja2>=3.1,<4",  # the report's page
     ],

@@ -13,7 +13,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.export import TFLITE_PRECISIONS, to_tflite
-from keras_mobattn.export.command import convert_all
+from keras_mobattn.convert import convert_all
 
 
 def main(

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.models import RUN_SETTINGS, model_file
 
 NUM_CHECK = 32  # 0.1 to 1 s each: Core ML's evaluator takes most of it
 NUM_REPRESENTATIVE = 100  # TensorFlow's guide to post-training quantization: "around 100-500 samples"
-SETTINGS, MODEL = "settings.json", "model.keras"  # what a training run leaves in its folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +23,6 @@ class Images:
     description: str
 
 
-def model_file(path):
-    """Return the model file of a run folder, or `path` itself."""
-    path = Path(path)
-    return path / MODEL if (path / SETTINGS).is_file() and (path / MODEL).exists() else path
-
-
 def choose_images(path, folder, image_size):
     """Take images of `image_size` (H, W) from `folder` if given, else a run's dataset, else photographs.
 
@@ -38,7 +32,7 @@ def choose_images(path, folder, image_size):
     if folder is not None:
         return _from_folder(Path(folder), image_size)
     if model_file(path) != Path(path):
-        return _from_run(Path(path) / SETTINGS, image_size)
+        return _from_run(Path(path) / RUN_SETTINGS, image_size)
     from keras_mobattn.data import sample_photos
 
     return Images(

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
+from keras_mobattn.models import load_model
 
 INPUT_NAME = "image"
 _SCORES = {  # activation of a classifier's last layer -> what its output is called
@@ -75,7 +75,7 @@ def load(model_or_file):
     """
     if isinstance(model_or_file, Exportable):
         return model_or_file
-    model = model_or_file if isinstance(model_or_file, keras.Model) else _read(model_or_file)
+    model = model_or_file if isinstance(model_or_file, keras.Model) else load_model(model_or_file)
     shape = _input_shape(model)
     model = _in_float32(model)
     return Exportable(model, shape, _output_names(model))
@@ -85,27 +85,6 @@ def expect_suffix(path, suffix):
     """Refuse a path of another kind: to put a file in the place of somebody's folder would delete the folder."""
     if Path(path).suffix != suffix:
         raise InputError(f"Expected a path that ends in {suffix}. Received: {str(path)!r}. Rename it.")
-
-
-def _read(file):
-    if not isinstance(file, str | Path):
-        raise InputError(f"Expected a keras.Model or the path of a saved one. Received: {file!r}. Pass one of these.")
-    if not Path(file).exists():
-        raise InputError(
-            f"Expected a .keras or .h5 file or a SavedModel folder. Received: {str(file)!r}. It doesn't exist."
-        )
-    reason = "a SavedModel that wasn't saved by Keras"
-    with quiet_stderr():
-        try:
-            model = keras.models.load_model(file, compile=False)
-            if isinstance(model, keras.Model):
-                return model
-        except Exception as error:  # Keras, h5py, zipfile and TensorFlow each raise types of their own
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    raise InputError(
-        f"Expected a whole model saved by model.save() (.keras, .h5 or a SavedModel folder). Received: {str(file)!r}, "
-        f"unreadable ({reason}). Save it again; weights alone (.weights.h5) need their model."
-    )
 
 
 def _input_shape(model):

@@ -37,7 +37,7 @@ class TrainSettings:
     """Height and width of the input in pixels."""
     weights: str | None = None
     """A .keras or .h5 file of the same architecture to start from."""
-    epochs: int = 20
+    epochs: int = 16
     """How often the whole training set is seen."""
     batch_size: int = 32
     """Images per step."""

@@ -8,8 +8,9 @@ import rich.console
 from keras_mobattn.cli import console
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
-from keras_mobattn.export.images import choose_images, model_file
+from keras_mobattn.export.images import choose_images
 from keras_mobattn.export.signature import load
+from keras_mobattn.models import model_file
 
 
 def convert_all(convert, suffix, model, output, precisions, images, input_scale):
