@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.export import COREML_PRECISIONS, COREML_TARGETS, to_coreml
 from keras_mobattn.convert import convert_all
+from keras_mobattn.export import COREML_PRECISIONS, COREML_TARGETS, to_coreml
 
 
 def main(

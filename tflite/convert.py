@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.export import TFLITE_PRECISIONS, to_tflite
 from keras_mobattn.convert import convert_all
+from keras_mobattn.export import TFLITE_PRECISIONS, to_tflite
 
 
 def main(
