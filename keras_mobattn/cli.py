@@ -1,5 +1,6 @@
 """What every command-line script shares: flags from a function or dataclass, and errors as one sentence."""
 
+import re
 import sys
 
 import rich.console
@@ -30,6 +31,8 @@ def run(main, **cli_options):
         _fail(str(error), BAD_INPUT)
     except OSError as error:
         _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", BAD_INPUT)
+    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:  # TensorFlow's own file errors
+        _fail(re.sub(r"{{.*?}}|\[Op:.*", "", error.message).strip().splitlines()[0] + ".", BAD_INPUT)
     except KeyboardInterrupt:
         _fail("Interrupted. What was already written is kept.", INTERRUPTED)
 

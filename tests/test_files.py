@@ -62,6 +62,7 @@ ENDINGS = {
     "raise InputError('Expected a [b]. Received: c.')": (2, "Error: Expected a [b]. Received: c.\n"),
     "open('/nowhere/x')": (2, "Error: No such file or directory: /nowhere/x.\n"),
     "raise OSError(28, 'No space left on device')": (2, "Error: No space left on device.\n"),
+    "import tensorflow as tf; tf.io.write_file('/dev/full', 'x')": (2, "Error: /dev/full; No space left on device.\n"),
     "raise KeyboardInterrupt": (130, "Error: Interrupted. What was already written is kept.\n"),
 }
 

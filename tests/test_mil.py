@@ -331,9 +331,11 @@ def test_unreadable_packages_are_refused(tmp_path):
         mil.load_program(damaged)
 
 
-# Focused attention with random weights: rounding the weights to float16 moves Keras's own output by 6 % of its spread
-# (other styles: 0.1 %), so here fp16 is checked for gross faults only. fp32 has to pass as it is.
-ILL_CONDITIONED = {("MobileViTv2", "focused", "fp16"): export.Tolerance(0.3)}
+# Random weights are harder than trained ones (figures in export/tflite.py): what the shipped tolerances may refuse here
+# is held to these instead. All other cases pass as they are.
+RANDOM_WEIGHTS = {
+    ("MobileViT", "focused", "fp32"): export.Tolerance(2e-4),  # 8e-5; the smallest damage in test_mil.py makes 2e-3
+}
 
 
 @pytest.mark.slow
@@ -344,5 +346,5 @@ def test_every_style_converts_and_passes(family, attention, tmp_path):
     model = build(variant="test", attention=attention, input_shape=(72, 40, 3), classes=10)  # maps with odd sides
     source = export.load(keras_mobattn.randomize_weights(model))
     for precision in export.COREML_PRECISIONS:
-        tolerance = ILL_CONDITIONED.get((family, attention, precision))
+        tolerance = RANDOM_WEIGHTS.get((family, attention, precision))
         export.to_coreml(source, tmp_path / "model.mlpackage", precision, tolerance=tolerance)

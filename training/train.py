@@ -34,7 +34,8 @@ def main(settings: TrainSettings, output_dir: Path | None = None, resume: Path |
         raise
     cli.console.print(
         f"Test accuracy {100 * result['test_accuracy']:.2f} % on {result['num_examples']['test']} images after "
-        f"{result['epochs']} epochs, {result['seconds']:.0f} s. Everything is in {folder}"
+        f"{result['epochs']} epochs, {result['seconds']:.0f} s. Everything is in {folder}",
+        soft_wrap=True,
     )
 
 

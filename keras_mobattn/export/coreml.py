@@ -25,10 +25,11 @@ class CoreMLPrecision:
     compute_precision: str
 
 
-# Tolerances as in tflite.TFLITE_PRECISIONS: the worst were 2e-6 and .005, and with "focused" attention 2e-5 and .15.
+# Tolerances as in tflite.TFLITE_PRECISIONS. Median and worst here: fp32 2e-6, 8e-5 (the second worst 9e-6); fp16 .008,
+# .09.
 COREML_PRECISIONS = {
-    "fp32": CoreMLPrecision(Tolerance(1e-5), "FLOAT32"),
-    "fp16": CoreMLPrecision(Tolerance(0.05), "FLOAT16"),
+    "fp32": CoreMLPrecision(Tolerance(2e-5), "FLOAT32"),
+    "fp16": CoreMLPrecision(Tolerance(0.2), "FLOAT16"),
 }
 
 COREML_TARGETS = {"iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9}  # -> version of the Core ML specification

@@ -24,18 +24,18 @@ class TFLitePrecision:
     static_ops: tuple = ()  # operators with int8 activations, whose ranges are measured on representative images
 
 
-# Worst errors, as a share of the outputs' spread, of both test-size models with every attention (8 photographs) and of
-# MobileViTv2-1.0 with mobile attention at 256 pixels, with random weights: fp32 3e-6, fp16 .02, dynamic .08, int8 .23.
-# fp32 is the proof that the graph is right: twelve kinds of damage to a program (tests/test_mil.py) gave 4e-5 or more,
-# so its tolerance lies between. The others say that a precision suffices, and only catch gross faults. "focused"
-# attention with random weights divides by small sums: 8e-6, .02, .02, .36 on 8 photographs, but 4e-5, .15, .15, .42 on
-# 32. There a check may refuse a right file; look at it with more images and a Tolerance of your own. Top-1 isn't asked
-# for: random weights make all classes nearly equal, and an error of 2 % changes the best one. For a trained classifier
-# pass a Tolerance with min_top1.
+# Errors as a share of the outputs' spread, over both test-size models with every attention (22; random weights, 16
+# photographs at 64 pixels), median and worst: fp32 2e-6, 4e-5; fp16 .005, .10; dynamic .05, .30; int8 .31, .74.
+# fp32 proves that the graph is right. 21 of the 22 stay below 9e-6, and the smallest of twelve kinds of damage
+# (tests/test_mil.py) made 2e-3, or 4e-5 in a model whose outputs hardly depend on the image: the tolerance lies
+# between. MobileViT with "focused" attention and random weights lies above it; pass a Tolerance there. The others ask
+# whether the precision suffices and catch gross faults only. Random weights are the hard case: int8 is refused for some
+# styles (2 to 8 dB), while mobile attention trained on digits has 57 dB. No top-1 is asked for, since random weights
+# make classes nearly equal; for a trained classifier pass a Tolerance with min_top1.
 TFLITE_PRECISIONS = {
-    "fp32": TFLitePrecision(Tolerance(1e-5), optimizations=()),
-    "fp16": TFLitePrecision(Tolerance(0.05), supported_types=(tf.float16,)),
-    "dynamic": TFLitePrecision(Tolerance(0.3)),
+    "fp32": TFLitePrecision(Tolerance(2e-5), optimizations=()),
+    "fp16": TFLitePrecision(Tolerance(0.2), supported_types=(tf.float16,)),
+    "dynamic": TFLitePrecision(Tolerance(0.5)),
     # With every operator in int8, the converter's default, mobile attention trained on digits stops at run time (DIV by
     # what int8 rounds to zero). With these three alone: SNR 54 dB, one XNNPACK partition, 0.78 of fp32's time.
     "int8": TFLitePrecision(Tolerance(0.5), static_ops=("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")),

@@ -20,13 +20,15 @@ class AveragedWeights(keras.callbacks.Callback):
         self.decay = decay
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.averages = []
-        self._inside = False
+        self._depth = 0  # how many evaluations and `applied` are under way
 
     def set_model(self, model):
         super().set_model(model)
         if not self.averages:
             self.averages = [tf.Variable(weight, trainable=False) for weight in model.weights]
-            self._update = tf.function(self._update_all).get_concrete_function()  # traced now, not in the first step
+            self._update = tf.function(self._update_all)
+            self._update()  # traced now: in the first step Keras would call it slow. It changes nothing yet
+            self.step.assign(0)
 
     def _update_all(self):
         self.step.assign_add(1)
@@ -44,22 +46,21 @@ class AveragedWeights(keras.callbacks.Callback):
             weight.assign(average)
             average.assign(kept)
 
+    def on_test_begin(self, logs=None):
+        if self._depth == 0:
+            self._swap()
+        self._depth += 1
+
+    def on_test_end(self, logs=None):
+        self._depth -= 1
+        if self._depth == 0:
+            self._swap()
+
     @contextlib.contextmanager
     def applied(self):
         """The model holds the averaged weights inside; they nest."""
-        outer, self._inside = self._inside, True
-        if not outer:
-            self._swap()
+        self.on_test_begin()
         try:
             yield
         finally:
-            if not outer:
-                self._swap()
-            self._inside = outer
-
-    def on_test_begin(self, logs=None):
-        self._test = self.applied()
-        self._test.__enter__()
-
-    def on_test_end(self, logs=None):
-        self._test.__exit__(None, None, None)
+            self.on_test_end()

@@ -13,6 +13,11 @@ def save_model(model, path):
         keras.Model(model.inputs, model.outputs, name=model.name).save(beside)
 
 
+def has_checkpoint(folder):
+    """Whether the run in the folder has finished an epoch."""
+    return tf.train.latest_checkpoint(str(folder / "checkpoints")) is not None
+
+
 class Checkpoints(keras.callbacks.Callback):
     """After each epoch: the state to resume from, and best.keras where the test accuracy is the best so far.
 
@@ -65,4 +70,9 @@ class Checkpoints(keras.callbacks.Callback):
             self.best.assign(logs["val_accuracy"])
             with self.average.applied():
                 save_model(self.model, self.folder / "best.keras")
-        self._manager.save()
+        try:
+            self._manager.save(checkpoint_number=epoch + 1)
+        except tf.errors.OpError:  # a full disk: TensorFlow leaves the pieces, which nothing points to
+            for piece in (self.folder / "checkpoints").glob(f"ckpt-{epoch + 1}.*"):
+                piece.unlink()
+            raise

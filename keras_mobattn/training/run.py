@@ -13,7 +13,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json
 from keras_mobattn.models import RUN_MODEL, RUN_SETTINGS
 from keras_mobattn.training.average import AveragedWeights
-from keras_mobattn.training.checkpoint import Checkpoints, save_model
+from keras_mobattn.training.checkpoint import Checkpoints, has_checkpoint, save_model
 from keras_mobattn.training.history import History
 from keras_mobattn.training.schedule import WarmupCosine
 from keras_mobattn.training.settings import MODELS
@@ -31,7 +31,7 @@ def train(settings, folder, resume=False, verbose="auto"):
         OSError: the folder can't be written.
     """
     folder = Path(folder)
-    if not resume and (folder / RUN_SETTINGS).exists():
+    if not resume and (has_checkpoint(folder) or (folder / RUN_MODEL).exists()):
         raise InputError(
             f"Expected a folder without a run. Received: {folder}. Take another, or go on with --resume {folder}."
         )
