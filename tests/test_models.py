@@ -173,6 +173,17 @@ def test_any_input_size(family, size):
         assert feature.shape[1:3] == tuple(sides), level
 
 
+def test_rule_for_odd_maps():
+    """The reference's: v2 aligns corners, before its block; v1 does not, and resizes back."""
+    v2, v1 = MobileViTv2(variant="test"), MobileViT("test")
+    for layer in (3, 4, 5):
+        names = [each.name for each in v2.layers]
+        assert v2.get_layer(f"layer{layer}_1_resize").align_corners
+        assert names.index(f"layer{layer}_1_resize") < names.index(f"layer{layer}_1_local_conv")
+        assert not v1.get_layer(f"layer{layer}_1_resize").align_corners
+        assert isinstance(v1.get_layer(f"layer{layer}_1_resize_back"), ResizeLike)
+
+
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_every_style_takes_any_size(attention):
     fixed = MobileViTv2(variant="test", attention=attention, input_shape=(70, 100, 3), classes=5)
