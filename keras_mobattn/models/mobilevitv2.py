@@ -89,7 +89,7 @@ def MobileViTv2(  # noqa: N802  models are called in the paper's spelling, as in
 
     return application(
         body,
-        name=name or f"mobilevitv2_{100 * width:03.0f}",
+        name=name or "mobilevitv2_" + (f"{100 * width:03.0f}" if variant == "standard" else variant),
         include_top=include_top,
         include_preprocessing=include_preprocessing,
         weights=weights,
