@@ -18,7 +18,7 @@ from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import benchmark_files, print_table, save_csv, save_json
 from keras_mobattn.data import open_source, take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
-from keras_mobattn.files import write_json
+from keras_mobattn.files import replacing, write_json
 from keras_mobattn.models import count_macs, load_model, randomize_weights
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 
@@ -59,6 +59,8 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
     history = read_history(folder / "history.csv")
     page = compose(settings, result, history, source, model, evaluation, conversions, whole, styles)
     report.write_report(folder / "report.html", page)
+    with replacing(folder / "latency_by_tokens.png") as picture:
+        picture.write_bytes(report.latency_by_tokens(styles, format="png"))
     cli.console.print(f"\nReport: {folder / 'report.html'}", style="bold green")
 
 
@@ -134,7 +136,8 @@ def compose(settings, result, history, source, model, evaluation, conversions, w
         report.Section(
             "Training",
             f"{model.name}, {settings.attention} attention, {settings.image_size} pixels, {settings.epochs} epochs of "
-            f"{source.num_examples['train']} images. The curves and the saved model are those of the averaged weights.",
+            f"{source.num_examples['train']} images. Validation is on the {source.num_examples['test']} test images, "
+            "with the averaged weights; the saved model is the last epoch's, so nothing was chosen by them.",
             figures=(report.Figure(report.learning_curves(curves), "Loss and accuracy by epoch"),),
         ),
         _predictions(source, evaluation, model.input_shape[1:3]),

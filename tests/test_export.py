@@ -17,6 +17,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import keras_mobattn
 from keras_mobattn import export
+from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import mil
@@ -393,6 +394,7 @@ def test_conversion_is_silent(tmp_path):
     shared_model().save(tmp_path / "model.keras")
     program = f"""
 from keras_mobattn import export
+from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 source = export.load({str(tmp_path / "model.keras")!r})
 photos = sample_photos(16, {SIZE})
@@ -419,11 +421,20 @@ def test_the_table_names_every_figure(tmp_path):
         assert figure in text
 
 
+def expect_one_partition_of_rank_4(path):
+    """XNNPACK takes everything in one piece, and the GPU delegate would find nothing above rank 4."""
+    row = benchmark_tflite(path, warmup_runs=0, num_runs=1, min_secs=0)
+    assert (row.partitions, row.undelegated) == (1, {}), row
+    tensors = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    assert max(len(tensor["shape"]) for tensor in tensors.get_tensor_details()) <= 4
+
+
 @pytest.mark.parametrize("family", ["MobileViTv2", "MobileViT"])
 def test_our_models_convert(family, tmp_path):
     model = getattr(keras_mobattn, family)(variant="test", attention="mobile", input_shape=(48, 32, 3), classes=5)
     source = export.load(keras_mobattn.randomize_weights(model))
     export.to_tflite(source, tmp_path / "fp32.tflite")
+    expect_one_partition_of_rank_4(tmp_path / "fp32.tflite")
     export.to_tflite(source, tmp_path / "int8.tflite", "int8", sample_photos(16, (48, 32), seed=1))
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -459,3 +470,5 @@ def test_every_style_converts(family, attention, tmp_path):
         images = sample_photos(16, (72, 40), seed=1)
         tolerance = RANDOM_WEIGHTS.get((family, attention, precision))
         export.to_tflite(source, tmp_path / "model.tflite", precision, images, tolerance=tolerance)
+        if precision == "fp32":
+            expect_one_partition_of_rank_4(tmp_path / "model.tflite")
