@@ -288,6 +288,20 @@ def test_takes_a_callable_for_attention(family, tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras")(x), model(x))
 
 
+def test_randomize_weights():
+    """The same seed gives the same weights, nothing stays as it was made, dropout and momentum are put back."""
+    model = MobileViTv2(variant="test", attention="mobile", input_shape=(64, 64, 3))
+    before = model.get_weights()
+    layers = [model.get_layer("stem_bn"), model.get_layer("layer3_1_unit0_attention").drop]
+    randomize_weights(model, 7)
+    once = model.get_weights()
+    assert all(np.any(a != b) for a, b in zip(before, once, strict=True))
+    assert (layers[0].momentum, layers[1].rate) == (0.9, 0.05)
+    randomize_weights(model, 7)
+    for a, b in zip(once, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_layer_names_are_a_contract():
     names = {layer.name for layer in MobileViTv2(0.5).layers}
     assert {"image", "stem_conv", "layer1_0_expand_conv", "layer2_1_add", "layer3_1_local_bn", "predictions"} <= names

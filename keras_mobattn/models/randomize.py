@@ -29,9 +29,8 @@ def randomize_weights(model, seed=0):
     rng = np.random.default_rng(seed)
     for variable in model.weights:
         variable.assign(DRAWS.get(_last_name(variable), _kernel)(rng, tuple(variable.shape)))
-    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    if norms:
-        _calibrate(model, norms, rng)
+    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
+        _calibrate(model, rng)
     return model
 
 
@@ -39,13 +38,19 @@ def _last_name(variable):
     return variable.name.split("/")[-1].split(":")[0]
 
 
-def _calibrate(model, norms, rng):
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0  # one pass then sets the moving statistics to the batch's
+def _calibrate(model, rng):
+    layers = list(model._flatten_layers())
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    drops = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
+    # With momentum 0 one pass in training mode sets the moving statistics to the batch's. No dropout: a seed is a seed.
+    settings = [(norm, "momentum") for norm in norms] + [(drop, "rate") for drop in drops]
+    kept = [(layer, name, getattr(layer, name)) for layer, name in settings]
+    for layer, name in settings:
+        setattr(layer, name, 0.0)
     model(_images(model, rng), training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    for layer, name, value in kept:
+        setattr(layer, name, value)
+    for norm in norms:
         deviation = np.sqrt(norm.moving_variance.numpy())
         norm.moving_mean.assign_add(deviation * rng.normal(0, 0.1, deviation.shape))
         norm.moving_variance.assign(np.square(deviation) * rng.uniform(0.5, 2.0, deviation.shape) + 1e-3)
