@@ -1,5 +1,6 @@
 """What every model shares: the arguments of keras.applications, written once."""
 
+import inspect
 from pathlib import Path
 
 import tf_keras as keras
@@ -13,21 +14,22 @@ DEFAULT_SHAPE = (256, 256, 3)  # what both papers report accuracy at
 
 def application(
     body,
-    *,
-    name,
-    include_top,
-    include_preprocessing,
-    weights,
-    input_tensor,
-    input_shape,
-    pooling,
-    classes,
-    classifier_activation,
+    default_name,
     dropout=0.0,
+    *,
+    include_top=True,
+    include_preprocessing=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name=None,
 ):
     """Build a keras.Model around `body`, a function from an image tensor to the last map [B, h, w, C].
 
-    The arguments are those of `keras.applications`:
+    `dropout` is the classifier's. The keywords are those of `keras.applications`, for every model of this package:
         include_top: end in pooling, dropout and a Dense layer `predictions`; else `pooling` (None, "avg" or "max")
         holds.
         include_preprocessing: the model takes RGB 0..255 (uint8 or float) and divides by 255 itself; else RGB 0..1.
@@ -54,10 +56,19 @@ def application(
     elif pooling == "max":
         x = keras.layers.GlobalMaxPooling2D(name="pool")(x)
     source = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-    model = keras.Model(source, x, name=name)
+    model = keras.Model(source, x, name=name or default_name)
     if weights is not None:
         _load(model, weights)
     return model
+
+
+def application_model(build):
+    """Show the keywords of `application` in the signature of a model function that hands its **options on to it."""
+    own, shared = (inspect.signature(function).parameters.values() for function in (build, application))
+    parameters = [each for each in own if each.kind is not each.VAR_KEYWORD]
+    parameters += [each for each in shared if each.kind is each.KEYWORD_ONLY]
+    build.__signature__ = inspect.Signature(parameters)
+    return build
 
 
 def _check(include_top, pooling, classes):

@@ -12,7 +12,7 @@ import tf_keras as keras
 from keras_mobattn.attention import attention_layer
 from keras_mobattn.errors import choose
 from keras_mobattn.layers import Resize, ResizeLike, conv_norm_act, inverted_residual, linear_initializer
-from keras_mobattn.models.application import application
+from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
 
 PATCH_SIZE = 2
@@ -38,19 +38,8 @@ VARIANTS = {
 }
 
 
-def MobileViT(  # noqa: N802  models are called in the paper's spelling, as in keras.applications
-    variant="s",
-    attention="softmax",
-    include_top=True,
-    include_preprocessing=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name=None,
-):
+@application_model
+def MobileViT(variant="s", attention="softmax", **options):  # noqa: N802  the paper's spelling
     """Build MobileViT "xxs", "xs" or "s" ("test": a tiny one for tests) with any attention.
 
     `attention` is a name of `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "softmax" (4
@@ -79,19 +68,7 @@ def MobileViT(  # noqa: N802  models are called in the paper's spelling, as in k
             x = mark_level(x, layer)
         return conv_norm_act(x, v.head, 1, name="head")
 
-    return application(
-        body,
-        name=name or f"mobilevit_{variant}",
-        include_top=include_top,
-        include_preprocessing=include_preprocessing,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        dropout=0.1,
-    )
+    return application(body, f"mobilevit_{variant}", dropout=0.1, **options)
 
 
 def mobilevit_block(x, dim, depth, attention, *, name):

@@ -18,7 +18,7 @@ from keras_mobattn.layers import (
     inverted_residual,
     make_divisible,
 )
-from keras_mobattn.models.application import application
+from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
 
 PATCH_SIZE = 2
@@ -39,20 +39,8 @@ VARIANTS = {
 }
 
 
-def MobileViTv2(  # noqa: N802  models are called in the paper's spelling, as in keras.applications
-    width=1.0,
-    attention="separable",
-    variant="standard",
-    include_top=True,
-    include_preprocessing=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name=None,
-):
+@application_model
+def MobileViTv2(width=1.0, attention="separable", variant="standard", **options):  # noqa: N802  the paper's spelling
     """Build MobileViTv2 with any attention.
 
     `width` multiplies all channels (published: 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0). `attention` is a name of
@@ -87,18 +75,8 @@ def MobileViTv2(  # noqa: N802  models are called in the paper's spelling, as in
             x = mark_level(x, layer)
         return x
 
-    return application(
-        body,
-        name=name or "mobilevitv2_" + (f"{100 * width:03.0f}" if variant == "standard" else variant),
-        include_top=include_top,
-        include_preprocessing=include_preprocessing,
-        weights=weights,
-        input_tensor=input_tensor,
-        input_shape=input_shape,
-        pooling=pooling,
-        classes=classes,
-        classifier_activation=classifier_activation,
-    )
+    size = f"{100 * width:03.0f}" if variant == "standard" else variant
+    return application(body, f"mobilevitv2_{size}", **options)
 
 
 def mobilevitv2_block(x, dim, depth, attention, *, name):
