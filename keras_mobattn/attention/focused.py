@@ -5,12 +5,13 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
-from keras_mobattn.attention.kernel import FEATURES, TOKENS, kernel_attention
+from keras_mobattn.attention.kernel import FEATURES, kernel_attention
 from keras_mobattn.layers import (
     at_least_float32,
     from_heads,
     from_patches,
     l2_normalize,
+    num_tokens,
     saturate,
     to_heads,
     to_patches,
@@ -27,8 +28,7 @@ def focused_attention(query, key, value):
     """
     query, key = _focus(query), _focus(key)
     # K is divided by N before the products, as in the official code: sums of 1e3 * 1e3 * N stay small.
-    num_tokens = tf.cast(tf.shape(key)[TOKENS] if key.shape[TOKENS] is None else key.shape[TOKENS], key.dtype)
-    return kernel_attention(query, key / num_tokens, value, epsilon=1e-6)
+    return kernel_attention(query, key / num_tokens(key), value, epsilon=1e-6)
 
 
 def _focus(x):

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
+from keras_mobattn.layers import num_tokens
 
 EPSILON = 1e-6  # of thuml/MobileAttention and thuml/Flowformer
 HEADS, TOKENS = 1, 3  # axes of [G, h, d, N]
@@ -34,8 +35,7 @@ def information_flow_attention(query, key, value, over):
     key_out = key / flow(key, query)  # K*O
     allocation = tf.sigmoid(flow(query, key_out))  # [G, h, 1, N]
     conserved_outgoing = tf.clip_by_value(flow(key, query_in), -1.0, 1.0)
-    num_tokens = tf.cast(tf.shape(query)[3] if query.shape[3] is None else query.shape[3], query.dtype)
-    competition = tf.nn.softmax(conserved_outgoing) * num_tokens  # over tokens, [G, h, 1, N]
+    competition = tf.nn.softmax(conserved_outgoing) * num_tokens(query)  # over tokens, [G, h, 1, N]
     context = tf.matmul(value * competition, key, transpose_b=True)  # [G, h, d, d]
     return tf.matmul(context, query_in) * allocation
 

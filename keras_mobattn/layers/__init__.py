@@ -8,7 +8,7 @@ from keras_mobattn.layers.conv import (
     make_divisible,
 )
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
-from keras_mobattn.layers.patches import from_heads, from_patches, map_size, to_heads, to_patches
+from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import at_least_float32, saturate
 from keras_mobattn.layers.resize import Resize, ResizeLike
 
@@ -26,6 +26,7 @@ __all__ = [
     "linear_initializer",
     "make_divisible",
     "map_size",
+    "num_tokens",
     "saturate",
     "to_heads",
     "to_patches",

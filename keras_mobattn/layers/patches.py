@@ -38,6 +38,11 @@ def to_heads(x, num_heads, patch_size):
     return tf.reshape(x, (-1, num_heads, channels // num_heads, height * width))
 
 
+def num_tokens(x):
+    """N of [B*P, num_heads, d, N], as a number or scalar of x's dtype."""
+    return tf.cast(tf.shape(x)[3], x.dtype) if x.shape[3] is None else x.shape[3]
+
+
 def from_heads(x, like, patch_size):
     """[B*P, num_heads, d, N] -> [B, H, W, C], with H and W those of the map `like`."""
     height, width = (side // patch_size for side in map_size(like))
