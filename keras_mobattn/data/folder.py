@@ -168,7 +168,9 @@ def _summary(folder, corrupt, total):
 
 def _refuse(folder, corrupt, total):
     summary = _summary(folder, corrupt, total)
-    raise InputError(f"In {folder}, {summary}. Repair or remove them, or skip them: on_corrupt='skip', --on-corrupt skip.")
+    raise InputError(
+        f"In {folder}, {summary}. Repair or remove them, or skip them: on_corrupt='skip', --on-corrupt skip."
+    )
 
 
 def _skip(folder, corrupt, total):

@@ -1,0 +1,36 @@
+"""The demo from end to end, with the tiny variant and two resolutions."""
+
+import json
+
+import pytest
+
+from keras_mobattn import demo
+from keras_mobattn.attention import ATTENTIONS
+from keras_mobattn.benchmark import load_measurements
+from keras_mobattn.training import TrainSettings
+
+
+def test_the_first_free_folder(tmp_path):
+    for expected in ("demo", "demo-2", "demo-3"):
+        folder = demo._free_folder(tmp_path / "demo")
+        assert folder == tmp_path / expected
+        folder.mkdir()
+
+
+@pytest.mark.slow
+def test_demo(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "RESOLUTIONS", (64, 128))
+    settings = TrainSettings(data_dir=str(tmp_path / "tfds"), variant="test", epochs=3, learning_rate=1e-2)
+    demo.main(tmp_path / "run", settings)
+    rows = json.loads((tmp_path / "run" / "conversions.json").read_text())
+    assert [row["precision"] for row in rows] == ["fp32", "fp16", "dynamic", "int8", "fp32", "fp16"]
+    timed = load_measurements(tmp_path / "run" / "benchmark.json")
+    assert [row.name for row in timed[4:]] == [
+        f"{style}, {tokens} tokens" for style in ATTENTIONS for tokens in (16, 64)
+    ]
+    assert not any(row.error for row in timed)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    for text in ("Test accuracy", "Conversions", "Latency by attention style", "Latency against the number of tokens"):
+        assert text in page
+    accuracy = json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"]
+    assert f"{100 * accuracy:.2f} %" in page
