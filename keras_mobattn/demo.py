@@ -16,7 +16,7 @@ import keras_mobattn
 from keras_mobattn import cli, report
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import benchmark_files, print_table, save_csv, save_json
-from keras_mobattn.data import open_source, take_images
+from keras_mobattn.data import take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
 from keras_mobattn.files import replacing, write_json
 from keras_mobattn.models import count_macs, load_model, randomize_weights
@@ -39,7 +39,7 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
     step("1/5", f"Training MobileViTv2 {settings.width} with {settings.attention} attention on {settings.dataset}")
     result = train(settings, folder, verbose=cli.fit_verbosity())
     step("2/5", "Evaluating on the test images")
-    source = open_source(settings.dataset, settings.data_dir)
+    source = settings.open_source()
     model = load_model(folder / "model.keras")
     evaluation = evaluate(model, source)
     cli.console.print(f"Test accuracy {100 * evaluation['accuracy']:.2f} % on {evaluation['num_images']} images")

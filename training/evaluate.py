@@ -4,6 +4,7 @@ python training/evaluate.py runs/digits
 python training/evaluate.py model.keras --dataset photos/
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +36,9 @@ def main(
     file = model_file(model)
     if dataset is None:
         settings = load_settings(file.parent / RUN_SETTINGS)
-        dataset, data_dir = settings.dataset, data_dir or settings.data_dir
-    source = open_source(dataset, data_dir)
+        source = dataclasses.replace(settings, data_dir=data_dir or settings.data_dir).open_source()
+    else:
+        source = open_source(dataset, data_dir)
     result = evaluate(load_model(file), source, split, batch_size)
     table = rich.table.Table(title=f"{file} on {source.name}, {split}: {result['num_images']} images")
     for column in ("class", "images", "top-1 %"):

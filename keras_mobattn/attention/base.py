@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import at_least_float32, from_heads, linear_initializer, saturate, to_heads
+from keras_mobattn.layers import HALF, at_least_float32, from_heads, linear_initializer, saturate, to_heads
 
 
 class Attention(keras.layers.Layer):
@@ -42,8 +42,9 @@ class Attention(keras.layers.Layer):
         its input, 1e6 for 1e3 in separable attention, and float16 ends at 65,504.
         """
         initializer = keras.initializers.RandomNormal(stddev=stddev) if stddev else linear_initializer()
-        half = self.compute_dtype in ("float16", "bfloat16")
-        dtype = "float32" if wide and half else self.dtype_policy  # Keras does not hand the policy down
+        dtype = (
+            "float32" if wide and self.compute_dtype in HALF else self.dtype_policy
+        )  # Keras does not hand the policy down
         return keras.layers.Conv2D(filters, 1, kernel_initializer=initializer, name=name, dtype=dtype, **options)
 
     def build(self, input_shape):

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.layers import HALF, global_policy
 from keras_mobattn.models import load_model
 
 INPUT_NAME = "image"
@@ -129,14 +130,10 @@ def _single_output_name(model):
 
 def _in_float32(model):
     """Return the model, or a float32 copy if any layer computes in half precision."""
-    if all(layer.compute_dtype not in ("float16", "bfloat16") for layer in model._flatten_layers()):
+    if all(layer.compute_dtype not in HALF for layer in model._flatten_layers()):
         return model
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32")  # for the sublayers that a layer makes itself
-    try:
+    with global_policy("float32"):  # for the sublayers that a layer makes itself
         copy = type(model).from_config(_without_half(model.get_config()))
-    finally:
-        keras.mixed_precision.set_global_policy(before)
     copy.set_weights(model.get_weights())
     return copy
 
@@ -147,4 +144,4 @@ def _without_half(config):
         return {key: _without_half(value) for key, value in config.items()}
     if isinstance(config, list | tuple):
         return type(config)(_without_half(value) for value in config)
-    return "float32" if config in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16") else config
+    return "float32" if config in (*HALF, *(f"mixed_{dtype}" for dtype in HALF)) else config

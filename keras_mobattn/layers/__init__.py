@@ -9,10 +9,11 @@ from keras_mobattn.layers.conv import (
 )
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
-from keras_mobattn.layers.precision import at_least_float32, saturate
+from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
 from keras_mobattn.layers.resize import Resize, ResizeLike
 
 __all__ = [
+    "HALF",
     "GroupNorm1",
     "Resize",
     "ResizeLike",
@@ -21,6 +22,7 @@ __all__ = [
     "conv_norm_act",
     "from_heads",
     "from_patches",
+    "global_policy",
     "inverted_residual",
     "l2_normalize",
     "linear_initializer",

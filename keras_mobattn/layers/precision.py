@@ -1,6 +1,22 @@
 """Where half precision is not enough, and how to come back to it."""
 
+import contextlib
+
 import tensorflow as tf
+import tf_keras as keras
+
+HALF = ("float16", "bfloat16")  # names of the dtypes whose range or precision is not enough for sums
+
+
+@contextlib.contextmanager
+def global_policy(name):
+    """Keras's global dtype policy is `name` inside, and what it was before afterwards."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def at_least_float32(x):
@@ -8,7 +24,7 @@ def at_least_float32(x):
 
     A sum over 1,000 tokens of magnitude 1e3 is 1e6, and float16 ends at 65,504.
     """
-    return tf.cast(x, tf.float32) if x.dtype in (tf.float16, tf.bfloat16) else x
+    return tf.cast(x, tf.float32) if x.dtype.name in HALF else x
 
 
 def saturate(x, dtype):

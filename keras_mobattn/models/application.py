@@ -6,7 +6,7 @@ from pathlib import Path
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import linear_initializer
+from keras_mobattn.layers import HALF, linear_initializer
 
 MIN_SIDE = 32  # the stride of the deepest map
 DEFAULT_SHAPE = (256, 256, 3)  # what both papers report accuracy at
@@ -45,7 +45,7 @@ def application(
     x = body(x)
     if include_top:
         # Probabilities of 1000 classes need more than float16's 11 bits.
-        wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in ("float16", "bfloat16") else None
+        wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in HALF else None
         x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name="classifier_dropout")(x)

@@ -8,9 +8,10 @@ from pathlib import Path
 import tf_keras as keras
 
 from keras_mobattn.attention import ATTENTIONS, HeadwiseAttention
-from keras_mobattn.data import batches, open_source
+from keras_mobattn.data import batches
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json
+from keras_mobattn.layers import global_policy
 from keras_mobattn.models import RUN_MODEL, RUN_SETTINGS
 from keras_mobattn.training.average import AveragedWeights
 from keras_mobattn.training.checkpoint import Checkpoints, has_checkpoint, save_model
@@ -35,7 +36,7 @@ def train(settings, folder, resume=False, verbose="auto"):
         raise InputError(
             f"Expected a folder without a run. Received: {folder}. Take another, or go on with --resume {folder}."
         )
-    source = open_source(settings.dataset, settings.data_dir, settings.on_corrupt)
+    source = settings.open_source()
     size = (settings.image_size, settings.image_size)
     keras.utils.set_random_seed(settings.seed)
     options = {"image_size": size, "batch_size": settings.batch_size, "seed": settings.seed}
@@ -88,8 +89,7 @@ def build_model(settings, classes):
     options = {"width": settings.width} if settings.model == "MobileViTv2" else {}
     if settings.variant is not None:
         options["variant"] = settings.variant
-    keras.mixed_precision.set_global_policy(settings.precision)
-    try:
+    with global_policy(settings.precision):
         return MODELS[settings.model](
             attention=lambda dim: style(dim, **heads),
             input_shape=(settings.image_size, settings.image_size, 3),
@@ -97,8 +97,6 @@ def build_model(settings, classes):
             weights=settings.weights,
             **options,
         )
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
 
 
 def compile_model(model, settings, steps_per_epoch):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from keras_mobattn.attention import ATTENTIONS
-from keras_mobattn.data import AUGMENTATIONS
+from keras_mobattn.data import AUGMENTATIONS, open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import MobileViT, MobileViTv2
 
@@ -79,6 +79,10 @@ class TrainSettings:
                 raise InputError(f"{name} expects a value from {low} to {high}. Received: {getattr(self, name)}.")
         if self.augment not in AUGMENTATIONS:
             raise InputError(f"augment expects one of {', '.join(AUGMENTATIONS)}. Received: {self.augment!r}.")
+
+    def open_source(self):
+        """The images that these settings train and test on."""
+        return open_source(self.dataset, self.data_dir, self.on_corrupt)
 
 
 def load_settings(path):
