@@ -1,14 +1,11 @@
 """Time .tflite files on this machine's CPU, each in a fresh process, going round the configurations."""
 
 import dataclasses
-import datetime
-import hashlib
 import importlib.metadata
 import itertools
 import json
 import math
 import platform
-import shlex
 import signal
 import statistics
 import subprocess
@@ -16,20 +13,13 @@ import sys
 from pathlib import Path
 
 from keras_mobattn.benchmark.host import describe_host
-from keras_mobattn.benchmark.measurement import Measurement, Statistics
+from keras_mobattn.benchmark.measurement import Statistics
+from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
 from keras_mobattn.errors import InputError
 
 WORKER = Path(__file__).with_name("worker.py")
 LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
 BACKENDS = {True: "xnnpack", False: "builtin"}  # use_xnnpack -> Measurement.backend
-
-
-class BenchmarkInterrupted(KeyboardInterrupt):
-    """Ctrl-C during `benchmark_files`. `measurements` holds the rows so far, pooled over the rounds that were run."""
-
-    def __init__(self, measurements):
-        super().__init__()
-        self.measurements = measurements
 
 
 def benchmark_tflite(
@@ -44,8 +34,8 @@ def benchmark_tflite(
     Raises:
         InputError: a count or a time limit is out of range.
     """
-    protocol = _protocol(warmup_runs, num_runs, min_secs, max_secs, seed)
-    return _measure(Path(path), Path(path).stem, num_threads, use_xnnpack, protocol)
+    limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
+    return _measure(Path(path), Path(path).stem, num_threads, use_xnnpack, limits)
 
 
 def benchmark_files(
@@ -75,10 +65,10 @@ def benchmark_files(
         raise InputError("Expected at least one .tflite file, one number of threads and one backend. Received: none.")
     if rounds < 1:
         raise InputError(f"Expected rounds of 1 or more. Received: {rounds}.")
-    whole = _protocol(warmup_runs, num_runs, min_secs, max_secs, seed)
+    whole = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
     seconds = {"min_secs": min_secs / rounds, "max_secs": max_secs / rounds}
     share = {**whole, "num_runs": math.ceil(num_runs / rounds), **seconds}
-    configurations = list(itertools.product(zip(paths, _names(paths), strict=True), num_threads, xnnpack))
+    configurations = list(itertools.product(zip(paths, names_of(paths), strict=True), num_threads, xnnpack))
     done = [[] for _ in configurations]
     try:
         for parts, ((path, name), threads, use) in _tracked(list(zip(done, configurations, strict=True)), rounds):
@@ -104,53 +94,24 @@ def _tracked(configurations, rounds):
             progress.advance(task)
 
 
-def _protocol(warmup_runs, num_runs, min_secs, max_secs, seed):
-    checks = {
-        "warmup_runs of 0 or more": (warmup_runs >= 0, warmup_runs),
-        "num_runs of 1 or more": (num_runs >= 1, num_runs),
-        "min_secs of 0 or more": (min_secs >= 0, min_secs),
-        "max_secs above 0 and not below min_secs": (max_secs > 0 and max_secs >= min_secs, max_secs),
-    }
-    for expected, (holds, received) in checks.items():
-        if not holds:
-            raise InputError(f"Expected {expected}. Received: {received}.")
-    return dict(warmup_runs=warmup_runs, num_runs=num_runs, min_secs=min_secs, max_secs=max_secs, seed=seed)
-
-
-def _names(paths):
-    """Stems, unless two different files share one."""
-    stems = [path.stem for path in paths]
-    distinct = len(set(stems)) == len(set(paths))
-    return stems if distinct else [str(path) for path in paths]
-
-
-def _measure(path, name, num_threads, use_xnnpack, protocol):
-    if num_threads < 1:
-        raise InputError(f"Expected num_threads of 1 or more. Received: {num_threads}.")
-    record = Measurement(
-        name=name,
-        file=str(path),
+def _measure(path, name, num_threads, use_xnnpack, limits):
+    row = begin_row(
+        path,
+        name,
+        num_threads,
         device=describe_host(),
         runtime=f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}",
         backend=BACKENDS[bool(use_xnnpack)],
-        num_threads=num_threads,
         python=platform.python_version(),
-        date=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        **protocol,
+        **limits,
     )
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return dataclasses.replace(record, error=f"{error.strerror}: {path}.")
-    record = dataclasses.replace(record, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()[:16])
-    if content[4:8] != b"TFL3":
-        return dataclasses.replace(record, error="Not a TFLite file: bytes 4 to 7 are not the identifier TFL3.")
-    found = _run_worker(dict(path=str(path), num_threads=num_threads, use_xnnpack=bool(use_xnnpack), **protocol))
+    if row.error:
+        return row
+    found = _run_worker(dict(path=str(path), num_threads=num_threads, use_xnnpack=bool(use_xnnpack), **limits))
     if "error" in found:
-        return dataclasses.replace(record, **found)
+        return dataclasses.replace(row, **found)
     tuples = {key: tuple(found.pop(key)) for key in ("samples_ms", "inputs")}
-    return dataclasses.replace(record, **found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
+    return dataclasses.replace(row, **found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
 
 
 def _run_worker(job):
