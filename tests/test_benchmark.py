@@ -61,10 +61,11 @@ def files(tmp_path_factory):
 
 
 def test_statistics_are_those_of_the_formulas():
-    assert Statistics.of(range(1, 11)) == Statistics(10, 1.0, 5.5, 9.1, 5.5, 2.872281)  # sqrt(99 / 12)
+    assert Statistics.of(range(1, 11)) == Statistics(10, 1.0, 5.5, 9.1, 5.5, 2.872281, 9.55, 10.0)  # sqrt(99 / 12)
     samples = np.random.default_rng(0).gamma(2, size=101)
     of = Statistics.of(samples)
     assert of.p90_ms == pytest.approx(sorted(samples)[90], abs=1e-6)
+    assert of.p95_ms == pytest.approx(sorted(samples)[95], abs=1e-6)
     assert of.median_ms == pytest.approx(sorted(samples)[50], abs=1e-6)
 
 
@@ -102,7 +103,7 @@ def test_the_whole_record(files):
     assert (row.name, row.backend, row.num_threads) == ("plain", "xnnpack", 1)
     assert len(row.samples_ms) == 4
     assert row.statistics == Statistics.of(row.samples_ms)
-    assert 0 < row.statistics.min_ms <= row.statistics.median_ms <= row.statistics.p90_ms < 1000
+    assert 0 < row.statistics.min_ms <= row.statistics.median_ms <= row.statistics.p95_ms < 1000
     assert row.load_ms > 0
     assert row.first_ms > 0
     assert row.size_bytes == files["plain"].stat().st_size
@@ -350,8 +351,11 @@ def test_csv_has_every_field_but_the_samples(tmp_path):
     benchmark.save_csv(tmp_path / "rows.csv", _examples())
     with (tmp_path / "rows.csv").open(newline="") as file:
         lost, mobile, *_ = csv.DictReader(file)
-    expected = {field.name for field in dataclasses.fields(Measurement)} - {"samples_ms", "statistics", "device"}
-    expected |= {field.name for field in dataclasses.fields(Statistics)} | {"device_name", "device_os", "device_cores"}
+    apart = {"samples_ms", "op_profile", "statistics", "device", "before", "after"}
+    expected = {field.name for field in dataclasses.fields(Measurement)} - apart
+    expected |= {field.name for field in dataclasses.fields(Statistics)}
+    expected |= {f"device_{field.name}" for field in dataclasses.fields(benchmark.Device)}
+    expected |= {"hottest_c_before", "hottest_c_after", "fastest_mhz_before", "fastest_mhz_after"}
     assert set(mobile) == expected
     assert (mobile["median_ms"], mobile["std_ms"], mobile["undelegated"]) == ("3.0", "1.0", "CAST x2, POW")
     assert (lost["error"], lost["median_ms"]) == ("No such file.", "")
@@ -360,13 +364,14 @@ def test_csv_has_every_field_but_the_samples(tmp_path):
 def test_table_has_ratios_to_the_first_row_that_was_measured():
     header, rows = benchmark.header_and_rows(_examples())
     cells = [dict(zip(header, row, strict=True)) for row in rows]
-    assert [row["median ms"] for row in cells] == ["failed", "3.00", "6.00", ""]
+    assert [row["median ms"] for row in cells] == ["failed", "3.00", "6.00", "~1.50"]
     assert [row["ratio"] for row in cells] == ["", "1.00", "2.00", ""]
-    assert cells[1]["p90"] == "3.80"
+    assert cells[1]["p95"] == "3.90"
     assert cells[1]["mean ± std"] == "3.00 ± 1.00"
     assert benchmark.remarks(_examples() * 2) == [
         "lost failed: No such file.",
         "mobile: xnnpack left out CAST x2, POW.",
+        "phone: ~ is the mean; this build of the tool prints no median.",
     ]
 
 

@@ -125,7 +125,7 @@ def test_bars_are_medians_from_the_fastest_to_the_failed():
     medians = [BY_STYLE[style].statistics.median_ms for style in STYLES]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx(medians)
     whiskers = [line.get_xdata()[1] for line in axes.lines[::2]]
-    assert whiskers == pytest.approx([BY_STYLE[style].statistics.p90_ms for style in STYLES])
+    assert whiskers == pytest.approx([BY_STYLE[style].statistics.p95_ms for style in STYLES])
     assert "failed" in [text.get_text() for text in axes.texts]
 
 

@@ -1,13 +1,22 @@
 """Time exported files. Imports no models: a benchmark takes a file."""
 
 from keras_mobattn.benchmark.host import describe_host
-from keras_mobattn.benchmark.measurement import Device, Measurement, Statistics, load_measurements, save_csv, save_json
+from keras_mobattn.benchmark.measurement import (
+    Conditions,
+    Device,
+    Measurement,
+    Statistics,
+    load_measurements,
+    save_csv,
+    save_json,
+)
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted
 from keras_mobattn.benchmark.table import devices_text, header_and_rows, print_table, remarks
 from keras_mobattn.benchmark.tflite import benchmark_files, benchmark_tflite
 
 __all__ = [
     "BenchmarkInterrupted",
+    "Conditions",
     "Device",
     "Measurement",
     "Statistics",

@@ -21,6 +21,22 @@ def _megabytes(value):
     return _number(None if value is None else value / MB)
 
 
+def _median(statistics):
+    """The median; the mean with a ~ where there is none."""
+    return _number(statistics.median_ms) or ("~" + _number(statistics.mean_ms) if statistics.mean_ms else "")
+
+
+def _operators(row):
+    """366, or 294/366 where a delegate took 294 of them."""
+    return _text(row.operators) if row.delegated in (None, row.operators) else f"{row.delegated}/{_text(row.operators)}"
+
+
+def _change(row, what, digits):
+    """What was before and after: "31.0 → 38.5"."""
+    values = [getattr(conditions, what) for conditions in (row.before, row.after) if conditions]
+    return " → ".join(f"{value:.{digits}f}" for value in values if value is not None)
+
+
 def _spread(statistics):
     return f"{_number(statistics.mean_ms)} ± {_number(statistics.std_ms)}" if statistics.mean_ms is not None else ""
 
@@ -40,28 +56,35 @@ WHAT = {
 }
 # Heading -> cell of a row that was measured; `first` is the row that ratios refer to.
 FIGURES = {
-    "median ms": lambda row, first: _number(row.statistics.median_ms),
+    "median ms": lambda row, first: _median(row.statistics),
     "ratio": _ratio,
-    "p90": lambda row, first: _number(row.statistics.p90_ms),
+    "p95": lambda row, first: _number(row.statistics.p95_ms),
     "min": lambda row, first: _number(row.statistics.min_ms),
     "mean ± std": lambda row, first: _spread(row.statistics),
     "runs": lambda row, first: str(row.statistics.count),
     "first": lambda row, first: _number(row.first_ms),
+    "warm-up": lambda row, first: _number(row.warmup_ms),
     "load": lambda row, first: _number(row.load_ms),
     "peak MB": lambda row, first: _megabytes(row.peak_memory_bytes),
     "file MB": lambda row, first: _megabytes(row.size_bytes),
-    "ops": lambda row, first: _text(row.operators),
+    "ops": lambda row, first: _operators(row),
     "parts": lambda row, first: _text(row.partitions),
+    "°C": lambda row, first: _change(row, "hottest_c", 1),
+    "MHz": lambda row, first: _change(row, "fastest_mhz", 0),
 }
+WHERE_KNOWN = ("warm-up", "°C", "MHz")  # columns that stand only in tables where a row fills them: phones'
 # What a narrow terminal does without, the first first; JSON and CSV have it all.
-DISPENSABLE = ("runs", "mean ± std", "min", "load", "first", "ops", "file MB", "peak MB", "parts", "p90")
+DISPENSABLE = (
+    "warm-up", "runs", "mean ± std", "min", "load", "first", "MHz", "file MB", "peak MB", "°C", "ops", "parts", "p95",
+)  # fmt: skip
 
 
 def header_and_rows(measurements):
     """Return the headings and one list of texts per measurement; a failed one has "failed" for its median.
 
     Times are in ms. "ratio" is the median against that of the first measurement that did not fail. "parts" are the
-    partitions that the delegate took: 1 is best. "peak MB" is Measurement.peak_memory_bytes.
+    partitions that the delegate took: 1 is best; "ops" 294/366 means that it took 294 of 366 operators. "peak MB" is
+    Measurement.peak_memory_bytes, "°C" the hottest zone and "MHz" the fastest core before and after.
     """
     first = next((row for row in measurements if not row.error and row.statistics.median_ms), None)
     failed = ["failed"] + [""] * (len(FIGURES) - 1)
@@ -69,7 +92,9 @@ def header_and_rows(measurements):
     for row in measurements:
         figures = failed if row.error else [cell(row, first) for cell in FIGURES.values()]
         rows.append([cell(row) for cell in WHAT.values()] + figures)
-    return [*WHAT, *FIGURES], rows
+    header = [*WHAT, *FIGURES]
+    kept = [index for index, name in enumerate(header) if name not in WHERE_KNOWN or any(row[index] for row in rows)]
+    return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def remarks(measurements):
@@ -78,17 +103,24 @@ def remarks(measurements):
     for row in measurements:
         if row.error:
             sentences.append(f"{row.name} failed: {row.error}")
-        elif row.undelegated:
+            continue
+        if row.undelegated:
             sentences.append(f"{row.name}: {row.backend} left out {operators_text(row.undelegated)}.")
+        elif row.delegated not in (None, row.operators):
+            why = f" ({' '.join(row.refusals)})" if row.refusals else ""
+            left = row.operators - row.delegated
+            sentences.append(f"{row.name}: {row.backend} left out {left} of {row.operators} operators{why}.")
+        if row.statistics.median_ms is None:
+            sentences.append(f"{row.name}: ~ is the mean; this build of the tool prints no median.")
     return list(dict.fromkeys(sentences))
 
 
 def devices_text(measurements):
     """Where the measurements were made, each device and runtime once."""
-    devices = {(row.device.name, row.device.cores, row.device.os, row.runtime): None for row in measurements}
+    devices = dict.fromkeys((row.device, row.runtime) for row in measurements)
     return "; ".join(
-        ", ".join(filter(None, (name, cores and f"{cores} cores", system, runtime)))
-        for name, cores, system, runtime in devices
+        ", ".join(filter(None, (device.name, device.soc, device.cores and f"{device.cores} cores", device.os, runtime)))
+        for device, runtime in devices
     )
 
 

@@ -116,28 +116,28 @@ def _milliseconds(value):
 
 @_plot
 def latency_by_style(measurements):
-    """Bars of the median, the fastest on top, whiskers to the 90th percentile. `measurements`: {style: Measurement}."""
+    """Bars of the median, the fastest on top, whiskers to the 95th percentile. `measurements`: {style: Measurement}."""
     marks = _marks(measurements)
     timed = {style: row.statistics for style, row in measurements.items() if not row.error}
     failed = [style for style, row in measurements.items() if row.error]
-    order = sorted(timed, key=lambda style: timed[style].median_ms) + failed
+    order = sorted(timed, key=lambda style: timed[style].typical_ms) + failed
     figure = _figure(WIDTH, 0.3 * len(order) + 1)
     axes = figure.add_subplot()
-    medians, highs = ([getattr(row, name) or 0 for row in timed.values()] for name in ("median_ms", "p90_ms"))
+    medians, highs = ([getattr(row, name) or 0 for row in timed.values()] for name in ("typical_ms", "p95_ms"))
     end = 1.08 * min(max(medians + highs), 2 * max(medians)) if timed else 1  # a busy machine must not squash the bars
     axes.set(
-        xlim=(0, end), ylim=(len(order) - 0.5, -0.5), xlabel="median latency in ms, whisker to the 90th percentile"
+        xlim=(0, end), ylim=(len(order) - 0.5, -0.5), xlabel="median latency in ms, whisker to the 95th percentile"
     )
     text = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 9}
     axes.text(1.14, -0.9, "median", **text, color=MUTED)
-    axes.text(1.26, -0.9, "p90", **text, color=MUTED)
+    axes.text(1.26, -0.9, "p95", **text, color=MUTED)
     for place, style in enumerate(order):
         if style in failed:
             axes.text(0.01, place, "failed", **{**text, "ha": "left"}, color=BAD)
             continue
         _bar(axes, place, timed[style], marks[style][0], end)
-        axes.text(1.14, place, _milliseconds(timed[style].median_ms), **text)
-        axes.text(1.26, place, _milliseconds(timed[style].p90_ms), **text, color=MUTED)
+        axes.text(1.14, place, _milliseconds(timed[style].typical_ms), **text)
+        axes.text(1.26, place, _milliseconds(timed[style].p95_ms), **text, color=MUTED)
     axes.set_yticks(range(len(order)), order, color=INK)
     axes.tick_params(length=0)
     axes.grid(axis="y", visible=False)
@@ -146,8 +146,8 @@ def latency_by_style(measurements):
 
 
 def _bar(axes, place, statistics, colour, end):
-    """A bar to the median and a whisker to the 90th percentile; an arrow head at the axis' end if that is beyond."""
-    median, high = statistics.median_ms, statistics.p90_ms or statistics.median_ms
+    """A bar to the median and a whisker to the 95th percentile; an arrow head at the axis' end if that is beyond."""
+    median, high = statistics.typical_ms, statistics.p95_ms or statistics.typical_ms
     axes.barh(place, median, height=0.66, color=colour)
     axes.plot([median, min(high, end)], [place, place], color=INK, linewidth=1.2)
     axes.plot(
@@ -171,7 +171,7 @@ def latency_by_tokens(measurements):
     """
     marks = _marks(measurements)
     lines = {
-        style: sorted((tokens, row.statistics.median_ms) for tokens, row in rows if not row.error)
+        style: sorted((tokens, row.statistics.typical_ms) for tokens, row in rows if not row.error)
         for style, rows in measurements.items()
     }
     missing = {style: sum(row.error is not None for _, row in rows) for style, rows in measurements.items()}
