@@ -23,6 +23,7 @@ def main(
     max_secs: float = 30.0,
     rounds: int = 3,
     seed: int = 0,
+    roofline: bool = False,
     output_dir: Path = Path("runs/benchmark"),
 ):
     """Time .tflite files on this machine's CPU, going round them so that the ratios hold on a busy machine.
@@ -37,12 +38,14 @@ def main(
         max_secs: most seconds of a row.
         rounds: how often to go round all configurations; a row's samples are pooled.
         seed: of the random inputs.
+        roofline: time 1x1 convolutions alone as well, and show each file's share of what they reach.
         output_dir: folder for benchmark.json (with raw samples) and benchmark.csv.
     """
     output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
+    rooflines = benchmark.roofline_files(files, output_dir) if roofline else ()
     try:
         measurements = benchmark.benchmark_files(
-            files,
+            (*files, *rooflines),
             num_threads=num_threads,
             xnnpack=[choice == "on" for choice in xnnpack],
             rounds=rounds,
@@ -56,7 +59,7 @@ def main(
         if stop.measurements:  # an earlier run's files are worth more than empty ones
             _present(stop.measurements, output_dir)
         raise
-    _present(measurements, output_dir)
+    _present(benchmark.with_roofline(measurements) if roofline else measurements, output_dir)
     return int(any(row.error for row in measurements))
 
 

@@ -1,6 +1,7 @@
 """Time exported files. Imports no models: a benchmark takes a file."""
 
 from keras_mobattn.benchmark.host import describe_host
+from keras_mobattn.benchmark.macs import count_file_macs
 from keras_mobattn.benchmark.measurement import (
     Conditions,
     Device,
@@ -10,6 +11,7 @@ from keras_mobattn.benchmark.measurement import (
     save_csv,
     save_json,
 )
+from keras_mobattn.benchmark.roofline import roofline_files, with_roofline
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted
 from keras_mobattn.benchmark.table import devices_text, header_and_rows, print_table, remarks
 from keras_mobattn.benchmark.tflite import benchmark_files, benchmark_tflite
@@ -22,12 +24,15 @@ __all__ = [
     "Statistics",
     "benchmark_files",
     "benchmark_tflite",
+    "count_file_macs",
     "describe_host",
     "devices_text",
     "header_and_rows",
     "load_measurements",
     "print_table",
     "remarks",
+    "roofline_files",
     "save_csv",
     "save_json",
+    "with_roofline",
 ]

@@ -100,6 +100,8 @@ class Measurement:
     peak_memory_bytes: int | None = None  # growth from before loading; some 10 MB of it are the runtime's
     size_bytes: int | None = None
     sha256: str | None = None  # the first 16 hexadecimal digits
+    macs: int | None = None  # of one run, counted from the file by `with_roofline`
+    roofline_gflops: float | None = None  # what 1x1 convolutions alone reached beside it: type, backend, threads alike
     operators: int | None = None  # in the file
     delegated: int | None = None  # how many of them the backend's delegate took
     partitions: int | None = None  # pieces that the backend's delegate took: 1 is best, 0 means nothing
@@ -112,6 +114,11 @@ class Measurement:
     date: str | None = None  # ISO 8601, local time with its offset
     command: str | None = None
     error: str | None = None
+
+    @property
+    def gflops(self):
+        """What was computed in the typical run, in 10^9 floating-point operations a second: two to a MAC."""
+        return 2e-6 * self.macs / self.statistics.typical_ms if self.macs and self.statistics else None
 
     @classmethod
     def from_dict(cls, record):

@@ -69,13 +69,17 @@ FIGURES = {
     "file MB": lambda row, first: _megabytes(row.size_bytes),
     "ops": lambda row, first: _operators(row),
     "parts": lambda row, first: _text(row.partitions),
+    "GFLOP/s": lambda row, first: _number(row.gflops),
+    "% of roofline": lambda row, first: row.roofline_gflops and f"{100 * row.gflops / row.roofline_gflops:.0f}" or "",
     "°C": lambda row, first: _change(row, "hottest_c", 1),
     "MHz": lambda row, first: _change(row, "fastest_mhz", 0),
 }
-WHERE_KNOWN = ("warm-up", "°C", "MHz")  # columns that stand only in tables where a row fills them: phones'
+# Columns that stand only in tables where a row fills them: phones', and those of a benchmark with a roofline.
+WHERE_KNOWN = ("warm-up", "GFLOP/s", "% of roofline", "°C", "MHz")
 # What a narrow terminal does without, the first first; JSON and CSV have it all.
 DISPENSABLE = (
     "warm-up", "runs", "mean ± std", "min", "load", "first", "MHz", "file MB", "peak MB", "°C", "ops", "parts", "p95",
+    "GFLOP/s",
 )  # fmt: skip
 
 
