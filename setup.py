@@ -22,6 +22,7 @@ setup(
         "importlib_resources>=6",  # tensorflow-datasets 4.9.10 imports it without declaring it
         "coremltools>=9.0,<10",
         "ai-edge-litert>=2.1,<3",
+        "flatbuffers>=24.3.25,<26",  # to rewrite .tflite files; ai-edge-litert has the schema and the same need
         "scikit-learn>=1.4,<2",
         "matplotlib>=3.8,<4",
         "rich>=13,<16",
@@ -29,5 +30,5 @@ setup(
         "tyro>=1.0,<2",  # flags from dataclasses
         "jinja2>=3.1,<4",  # the report's page
     ],
-    extras_require={"test": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9"]},
+    extras_require={"test": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mediapipe>=1.2,<2"]},
 )

@@ -13,18 +13,20 @@ from keras_mobattn.export.signature import load
 from keras_mobattn.models import model_file
 
 
-def convert_all(convert, suffix, model, output, precisions, images, input_scale):
+def convert_all(convert, suffix, model, output, precisions, images, input_scale, labels=None):
     """Convert `model` to each of `precisions` by `convert(source, path, precision, check, representative)`.
 
     `model` is a model file or a run folder, `output` a file for one precision, else a folder (default: beside the
-    model), `images` a folder or None, `input_scale` what RGB 0..255 is multiplied by. Returns the exit code: 1 if a
-    precision couldn't be had or failed its check.
+    model), `images` a folder or None, `input_scale` what RGB 0..255 is multiplied by, `labels` the class names if the
+    format holds any, () if there are none. Returns the exit code: 1 if a precision couldn't be had or failed its check.
     """
     paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
     with console.status("Loading the model and images"):
-        source = load(model_file(model))
+        source = load(model_file(model), labels or ())
         chosen = choose_images(model, images, source.input_shape[:2])
     console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
+    if labels is not None:
+        console.print(_about_labels(source), markup=False, highlight=False, soft_wrap=True)
     check, representative = (np.float32(input_scale) * stack for stack in (chosen.check, chosen.representative))
     reports, failures = [], []
     for precision, path in paths.items():
@@ -42,6 +44,14 @@ def convert_all(convert, suffix, model, output, precisions, images, input_scale)
             f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
         )
     return 1 if failures else 0
+
+
+def _about_labels(source):
+    if not source.is_classifier:
+        return f"Labels: none, since {', '.join(source.output_names)} are no scores of classes."
+    if not source.labels:
+        return "Labels: none. For class names in the file: --labels FILE, one name a line."
+    return f"Labels: {len(source.labels)}, {', '.join(source.labels[:5])}{', ...' if len(source.labels) > 5 else '.'}"
 
 
 def _path(model, output, precision, suffix, count):

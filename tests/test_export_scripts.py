@@ -151,7 +151,8 @@ def test_a_corrupt_image_is_named(tmp_path):
 def test_input_scale_reaches_check_and_calibration(tmp_path, monkeypatch):
     seen = {}
 
-    def record(source, path, precision, **stacks):
+    def record(source, path, precision, *, representative_images, check_images, **options):
+        stacks = {"representative_images": representative_images, "check_images": check_images}
         seen.update({name: stack.max() for name, stack in stacks.items()})
         raise InputError("Expected nothing. Received: images.")
 

@@ -25,6 +25,7 @@ from keras_mobattn.training.schedule import WarmupCosine
 SCRIPTS = Path(__file__).parent.parent / "training"
 LEFT_BY_A_RUN = {
     "settings.json",
+    "labels.txt",
     "history.csv",
     "curves.png",
     "tensorboard",
@@ -91,6 +92,7 @@ def test_a_run_leaves_everything(tiny, tmp_path):
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == LEFT_BY_A_RUN
     assert load_settings(folder / "settings.json") == tiny
+    assert (folder / "labels.txt").read_text().splitlines() == result["class_names"]
     assert json.loads((folder / "result.json").read_text()) == result
     history = read_history(folder / "history.csv")
     assert [row["epoch"] for row in history] == [1, 2]

@@ -2,17 +2,22 @@
 
 from keras_mobattn.export.check import CheckReport, Tolerance, VerificationError, report_table
 from keras_mobattn.export.coreml import COREML_PRECISIONS, COREML_TARGETS, to_coreml
+from keras_mobattn.export.interface import IO_DTYPES
+from keras_mobattn.export.metadata import About, read_labels
 from keras_mobattn.export.signature import load
 from keras_mobattn.export.tflite import TFLITE_PRECISIONS, to_tflite
 
 __all__ = [
     "COREML_PRECISIONS",
     "COREML_TARGETS",
+    "IO_DTYPES",
     "TFLITE_PRECISIONS",
+    "About",
     "CheckReport",
     "Tolerance",
     "VerificationError",
     "load",
+    "read_labels",
     "report_table",
     "to_coreml",
     "to_tflite",

@@ -69,8 +69,9 @@ def as_images(images, source, what):
     return images.astype(np.float32)
 
 
-def images_or_photos(images, source):
-    """Return `images` as float32 [n, H, W, C], or for None the same NUM_PHOTOS photographs each time, in 0..255."""
+def images_or_photos(images, source, input_scale=1.0):
+    """Return `images` as float32 [n, H, W, C], or for None the same NUM_PHOTOS photographs each time, RGB 0..255 times
+    `input_scale`."""
     from keras_mobattn.data import sample_photos
 
     if images is not None:
@@ -80,19 +81,19 @@ def images_or_photos(images, source):
         raise InputError(
             f"Expected check_images for a model of {channels} input channels. Received: None. Pass some images."
         )
-    return sample_photos(NUM_PHOTOS, tuple(size)).astype(np.float32)
+    return np.float32(input_scale) * sample_photos(NUM_PHOTOS, tuple(size))
 
 
-def verify(source, run, images, tolerance, *, path, written, format, precision, start):
+def verify(source, run, images, tolerance, *, path, written, format, precision, start, output_step=0.0):
     """Compare Keras with a converted model and return a CheckReport.
 
     `source` is an Exportable; `run` maps one image [1, H, W, C] to {output name: array} by the converted model;
     `images` are float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is time.perf_counter()
-    before the conversion.
+    before the conversion. `output_step` is that of a quantized output: an error of one step more is allowed.
 
     Raises:
-        VerificationError: an error above the tolerance, other shapes than Keras's, or Keras outputs that can't tell
-            right from wrong: not finite, or the same for every image.
+        VerificationError: an error above the tolerance, other shapes than Keras's, or outputs that can't tell right
+            from wrong: Keras's not finite, the same for every image, or within a few steps.
     """
     expected = source.predict(images)
     for name, values in expected.items():
@@ -117,15 +118,22 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
         seconds=time.perf_counter() - start,
         **figures[output],
     )
-    limit = tolerance.max_error * report.spread
+    if report.spread < 4 * output_step:
+        raise VerificationError(
+            f"Expected outputs spread over four steps of {output_step:g} or more, which is what a quantized output can "
+            f"tell apart. Received: a spread of {report.spread:.2g} on {len(images)} images. Take float32 output.",
+            report,
+        )
+    limit = tolerance.max_error * report.spread + output_step
     if report.max_abs_error <= limit and (top1 is None or top1 >= tolerance.min_top1):  # False for NaN
         return report
+    step = f" and one step of {output_step:g}" if output_step else ""
     expected_top1 = "" if top1 is None else f" and top-1 agreement from {tolerance.min_top1:.1%}"
     received_top1 = "" if top1 is None else f", {top1:.1%}"
     raise VerificationError(
         f"The {report.precision} {report.format} model differs from Keras in {output!r} on {len(images)} images: "
-        f"expected a max abs error up to {limit:.2e} ({tolerance.max_error:.0e} of the spread {report.spread:.2e})"
-        f"{expected_top1}. Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
+        f"expected a max abs error up to {limit:.2e} ({tolerance.max_error:.0e} of the spread {report.spread:.2e}"
+        f"{step}){expected_top1}. Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
         "No file was kept. Try a wider precision, or give a Tolerance that you can accept.",
         report,
     )

@@ -23,11 +23,29 @@ _BATCH = 8  # images that the Keras model takes at once while it is the referenc
 
 @dataclasses.dataclass(frozen=True)
 class Exportable:
-    """A Keras model that can be exported: float32 compute, a fixed input shape (H, W, C), named outputs."""
+    """A Keras model that can be exported: float32 compute, a fixed input shape (H, W, C), named outputs.
+
+    `labels` are the names of a classifier's classes, or none.
+    """
 
     model: keras.Model
     input_shape: tuple[int, int, int]
     output_names: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if not self.labels:
+            return
+        if not self.is_classifier:
+            raise InputError(
+                f"Expected no labels for a model that isn't a classifier. Received: {len(self.labels)} for the outputs "
+                f"{', '.join(self.output_names)}. Leave them out."
+            )
+        if len(self.labels) != self.model.output_shape[-1]:
+            raise InputError(
+                f"Expected one label for each of the model's {self.model.output_shape[-1]} classes. Received: "
+                f"{len(self.labels)}, {', '.join(self.labels[:3])} ... Give them in the order of the outputs."
+            )
 
     @property
     def is_classifier(self):
@@ -63,29 +81,40 @@ class Exportable:
         return {name: tf.cast(value, tf.float32) for name, value in zip(self.output_names, values, strict=True)}
 
 
-def load(model_or_file):
+def load(model_or_file, labels=()):
     """Make a model ready for export.
 
-    `model_or_file` is a keras.Model, a .keras or .h5 file, a SavedModel folder, or an Exportable (returned as it is).
+    `model_or_file` is a keras.Model, a .keras or .h5 file, a SavedModel folder, or an Exportable (which keeps its
+    labels unless others are given). `labels` are the names of its classes, in the order of the outputs.
     A model of mixed precision is rebuilt in float32 with the same weights: the converters choose the precision
     themselves.
 
     Raises:
         InputError: the file is missing or can't be read; the model has several inputs, an input that isn't an image
-            [B, H, W, C] with fixed H, W and C, or nested outputs.
+            [B, H, W, C] with fixed H, W and C, or nested outputs; labels that don't fit.
     """
+    labels = _as_labels(labels)
     if isinstance(model_or_file, Exportable):
-        return model_or_file
+        return dataclasses.replace(model_or_file, labels=labels or model_or_file.labels)
     model = model_or_file if isinstance(model_or_file, keras.Model) else load_model(model_or_file)
     shape = _input_shape(model)
     model = _in_float32(model)
-    return Exportable(model, shape, _output_names(model))
+    return Exportable(model, shape, _output_names(model), labels)
 
 
 def expect_suffix(path, suffix):
     """Refuse a path of another kind: to put a file in the place of somebody's folder would delete the folder."""
     if Path(path).suffix != suffix:
         raise InputError(f"Expected a path that ends in {suffix}. Received: {str(path)!r}. Rename it.")
+
+
+def _as_labels(labels):
+    """Refuse what would make a file of labels with other lines than labels, e.g. one text in place of several."""
+    if isinstance(labels, str) or not all(isinstance(label, str) and label.strip() for label in labels):
+        raise InputError(f"Expected labels to be a tuple of class names. Received: {labels!r}.")
+    if any(len(label.splitlines()) > 1 for label in labels):
+        raise InputError(f"Expected class names of one line each. Received: {labels!r}.")
+    return tuple(labels)
 
 
 def _input_shape(model):

@@ -10,6 +10,8 @@ from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance, VerificationError
+from keras_mobattn.export.interface import PROBABILITY, dequantize, expect_bytes, expect_io, quantize, with_io
+from keras_mobattn.export.metadata import About, with_metadata
 from keras_mobattn.export.signature import INPUT_NAME, expect_suffix, load
 from keras_mobattn.files import replacing
 
@@ -42,8 +44,21 @@ TFLITE_PRECISIONS = {
 }
 
 
-def to_tflite(model_or_file, path, precision="fp32", representative_images=None, check_images=None, tolerance=None):
-    """Convert to a .tflite file for one image [1, H, W, C] float32, check it against Keras, and return the CheckReport.
+def to_tflite(
+    model_or_file,
+    path,
+    precision="fp32",
+    representative_images=None,
+    check_images=None,
+    tolerance=None,
+    *,
+    input_dtype="float32",
+    output_dtype="float32",
+    input_scale=1.0,
+    labels=(),
+    about=About(),  # noqa: B008  (frozen)
+):
+    """Convert to a .tflite file for one image [1, H, W, C], check it against Keras, and return the CheckReport.
 
     The signature has the input "image" and, for a classifier, the output "probabilities" ("logits" without softmax);
     else "features", or the names of the model's several outputs. Precisions: float32; float16 weights; "dynamic",
@@ -53,9 +68,17 @@ def to_tflite(model_or_file, path, precision="fp32", representative_images=None,
     [n, H, W, C] in the model's input range; the check takes 8 photographs by default. `tolerance` is an
     export.Tolerance in place of the precision's own. The file appears whole, or what was there stays.
 
+    Whatever the precision, `input_dtype` "uint8" takes RGB 0..255 straight from a camera, "int8" the same minus 128;
+    `output_dtype` "uint8" gives probabilities times 256, "int8" the same minus 128. `input_scale` is what RGB 0..255 is
+    multiplied by to be in the model's input range: 1/255 for a model with include_preprocessing=False.
+
+    The file carries TFLite metadata (`about`: an export.About), by which Android's Task Library and MediaPipe's
+    ImageClassifier take float32 and uint8 images, and name the classes by `labels` (a tuple of str; those of an
+    Exportable by default).
+
     Raises:
-        InputError: unknown precision, a model or images that don't fit, int8 without images, a model that TFLite lacks
-            operators for.
+        InputError: unknown precision or dtype, a model, images or labels that don't fit, int8 without images, a model
+            that TFLite lacks operators for.
         VerificationError: the check failed; no file is kept.
         OSError: the path can't be written.
     """
@@ -69,15 +92,21 @@ def to_tflite(model_or_file, path, precision="fp32", representative_images=None,
             "'dynamic'."
         )
     start = time.perf_counter()
-    source = load(model_or_file)
-    images = check.images_or_photos(check_images, source)
+    source = load(model_or_file, labels)
+    expect_io(source, input_dtype, output_dtype, input_scale)
+    images = check.images_or_photos(check_images, source, input_scale)
+    if input_dtype != "float32":
+        expect_bytes(images, input_scale)
     if settings.static_ops:
         representative_images = check.as_images(representative_images, source, "representative_images")
     with replacing(path) as beside:
-        beside.write_bytes(_convert(source, settings, representative_images))
+        content = _convert(source, settings, representative_images)
+        content = with_io(content, input_dtype, output_dtype, input_scale)
+        beside.write_bytes(with_metadata(content, source, precision, about, input_scale))
         return check.verify(
             source, tflite_runner(beside), images, tolerance or settings.tolerance,
             path=path, written=beside, format="TFLite", precision=precision, start=start,
+            output_step=0.0 if output_dtype == "float32" else PROBABILITY,
         )  # fmt: skip
 
 
@@ -114,7 +143,9 @@ def _quantize(converter, static_ops, images):
 
 
 def tflite_runner(path):
-    """Return a function that runs a .tflite file on one image [1, H, W, C]: {output name: float32 array}.
+    """Return a function that runs a .tflite file on one float image [1, H, W, C]: {output name: float32 array}.
+
+    Quantized inputs and outputs are converted by their tensors' parameters.
 
     Raises:
         VerificationError: the interpreter refuses the file, or stops while running it (then from that function).
@@ -125,10 +156,12 @@ def tflite_runner(path):
         interpreter = Interpreter(model_path=str(path))
         interpreter.allocate_tensors()  # here rather than in the first run, which would print that line
         signature = interpreter.get_signature_runner()
+        taken, given = signature.get_input_details()[INPUT_NAME], signature.get_output_details()
 
     def run(image):
         with _refusal():
-            return {name: value.copy() for name, value in signature(**{INPUT_NAME: image}).items()}
+            results = signature(**{INPUT_NAME: quantize(image, taken)})
+        return {name: dequantize(value, given[name]) for name, value in results.items()}
 
     return run
 

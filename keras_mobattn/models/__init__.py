@@ -5,15 +5,17 @@ from keras_mobattn.models.mobilevit import MobileViT
 from keras_mobattn.models.mobilevitv2 import MobileViTv2
 from keras_mobattn.models.pyramid import feature_pyramid
 from keras_mobattn.models.randomize import randomize_weights
-from keras_mobattn.models.saved import RUN_MODEL, RUN_SETTINGS, load_model, model_file
+from keras_mobattn.models.saved import RUN_LABELS, RUN_MODEL, RUN_SETTINGS, labels_file, load_model, model_file
 
 __all__ = [
+    "RUN_LABELS",
     "RUN_MODEL",
     "RUN_SETTINGS",
     "MobileViT",
     "MobileViTv2",
     "count_macs",
     "feature_pyramid",
+    "labels_file",
     "load_model",
     "model_file",
     "randomize_weights",

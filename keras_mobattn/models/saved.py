@@ -7,13 +7,19 @@ import tf_keras as keras
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 
-RUN_SETTINGS, RUN_MODEL = "settings.json", "model.keras"  # what a training run leaves in its folder
+RUN_SETTINGS, RUN_MODEL, RUN_LABELS = "settings.json", "model.keras", "labels.txt"  # what a run leaves in its folder
 
 
 def model_file(path):
     """The model file of a run folder, or `path` itself."""
     path = Path(path)
     return path / RUN_MODEL if (path / RUN_SETTINGS).is_file() else path
+
+
+def labels_file(path):
+    """The file with the class names of a run folder; None if there is none, or `path` is no run folder."""
+    file = Path(path) / RUN_LABELS
+    return file if model_file(path) != Path(path) and file.is_file() else None
 
 
 def load_model(file):

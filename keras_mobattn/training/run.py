@@ -10,9 +10,9 @@ import tf_keras as keras
 from keras_mobattn.attention import ATTENTIONS, HeadwiseAttention
 from keras_mobattn.data import batches
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import write_json
+from keras_mobattn.files import write_json, write_text
 from keras_mobattn.layers import global_policy
-from keras_mobattn.models import RUN_MODEL, RUN_SETTINGS
+from keras_mobattn.models import RUN_LABELS, RUN_MODEL, RUN_SETTINGS
 from keras_mobattn.training.average import AveragedWeights
 from keras_mobattn.training.checkpoint import Checkpoints, has_checkpoint, save_model
 from keras_mobattn.training.history import History
@@ -23,8 +23,9 @@ from keras_mobattn.training.settings import MODELS
 def train(settings, folder, resume=False, verbose="auto"):
     """Train with Keras `fit` and return the result, which also is in `folder`/result.json.
 
-    The folder gets settings.json, history.csv, curves.png, tensorboard/, checkpoints/ (to resume from), best.keras (the
-    epoch with the best test accuracy), model.keras (the last epoch; both hold the averaged weights) and result.json.
+    The folder gets settings.json, labels.txt (the class names), history.csv, curves.png, tensorboard/, checkpoints/ (to
+    resume from), best.keras (the epoch with the best test accuracy), model.keras (the last epoch; both hold the
+    averaged weights) and result.json.
     With `resume` the run in the folder goes on after its last whole epoch.
 
     Raises:
@@ -47,6 +48,7 @@ def train(settings, folder, resume=False, verbose="auto"):
     model = build_model(settings, len(source.class_names))
     compile_model(model, settings, steps)
     write_json(folder / RUN_SETTINGS, dataclasses.asdict(settings))
+    write_text(folder / RUN_LABELS, "".join(f"{name}\n" for name in source.class_names))
     average = AveragedWeights(settings.ema_decay)
     checkpoints = Checkpoints(folder, model, average)
     done = checkpoints.restore() if resume else 0
