@@ -31,10 +31,13 @@ class SeparableAttention(Attention):
         p = self.patch_size
         query, key, value = (at_least_float32(project(x)) for project in (self.query, self.key, self.value))
         scores = to_patches(query, p)  # [B, H/p, W/p, P]
-        scores = tf.exp(
-            scores - tf.reduce_max(scores, (1, 2), keepdims=True)
-        )  # a maximum per position: one for all gave NaN
-        scores = scores / tf.reduce_sum(scores, (1, 2), keepdims=True)
+        if scores.shape[1:3] == (1, 1):  # of one token (64 pixels in layer 5) the softmax is 1; the converter would
+            scores = 0 * scores + 1  # leave s - s, and the GPU refuses an operator with the same input twice
+        else:
+            scores = tf.exp(
+                scores - tf.reduce_max(scores, (1, 2), keepdims=True)
+            )  # a maximum per position: one for all gave NaN
+            scores = scores / tf.reduce_sum(scores, (1, 2), keepdims=True)
         weighted = to_patches(from_patches(scores, p) * key, p)  # [B, H/p, W/p, P*C]
         context = tf.reduce_sum(weighted, (1, 2), keepdims=True)  # [B, 1, 1, P*C]
         y = from_patches(to_patches(tf.nn.relu(value), p) * context, p)  # [B, H, W, C]
