@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from keras_mobattn.errors import InputError
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -44,3 +46,24 @@ def write_text(path, text):
 def write_json(path, value):
     """Write `value` to `path` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def is_tflite(content):
+    """Whether bytes are a TFLite file by their identifier; the rest may be corrupt all the same."""
+    return content[4:8] == b"TFL3"
+
+
+def read_tflite(path):
+    """Return the bytes of a TFLite file.
+
+    Raises:
+        InputError: it is none.
+        OSError: it can't be read.
+    """
+    content = Path(path).read_bytes()
+    if not is_tflite(content):
+        raise InputError(
+            f"Expected a TFLite file, with TFL3 in bytes 4 to 7. Received: {str(path)!r}, {len(content)} bytes. "
+            "`python tflite/convert.py` makes one."
+        )
+    return content

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_mobattn.benchmark.measurement import Measurement
 from keras_mobattn.errors import InputError
+from keras_mobattn.files import is_tflite
 
 
 class BenchmarkInterrupted(KeyboardInterrupt):
@@ -64,6 +65,6 @@ def begin_row(path, name, num_threads, **fields):
         content = path.read_bytes()
     except OSError as error:
         return dataclasses.replace(row, error=f"{error.strerror}: {path}.")
-    wrong = None if content[4:8] == b"TFL3" else "Not a TFLite file: bytes 4 to 7 are not the identifier TFL3."
+    wrong = None if is_tflite(content) else "Not a TFLite file: bytes 4 to 7 are not the identifier TFL3."
     sha256 = hashlib.sha256(content).hexdigest()[:16]
     return dataclasses.replace(row, size_bytes=len(content), sha256=sha256, error=wrong)

@@ -1,0 +1,147 @@
+"""Run files on the GPU accelerator in a process of its own, and tell why where it can't be done."""
+
+import dataclasses
+import json
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import read_tflite
+from keras_mobattn.gpu import driver
+
+WORKER = Path(__file__).with_name("worker.py")
+MAX_SECS = 300  # compiling and running one file; SwiftShader needs 20 s for the largest model at 256 pixels
+NO_DRIVER = "there is no driver for it: `make gpu` gets one"
+# What the runtime writes to stderr -> what it means. In the order in which they are looked for.
+MEANINGS = {
+    r"No adapters found|Couldn't load Vulkan": NO_DRIVER,
+    r"only supports static-sized tensors": "some tensors have no fixed size, as of a model whose batch is not fixed",
+    r"Failed to get buffer requirements for tensor `(.+?)`": r"no buffer of the type of tensor \1",
+    r"Timeout \((.+?)\)!": r"the process hung and was ended after \1",
+}
+
+
+class GpuError(InputError):
+    """The GPU accelerator does not run a file by itself. `reasons` holds a sentence for each."""
+
+    def __init__(self, path, reasons):
+        self.path, self.reasons = str(path), tuple(reasons)
+        super().__init__(
+            f"Expected a file that the GPU accelerator runs by itself. Received: {self.path!r}: "
+            f"{'; '.join(self.reasons)}. `python tflite/describe.py` names the tensors."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class GpuJob:
+    """One file to run on a list of inputs, each {name: array}; float16 allows half precision."""
+
+    path: Path
+    inputs: list
+    float16: bool = False
+    max_secs: float = MAX_SECS
+
+
+@dataclasses.dataclass(frozen=True)
+class GpuRun:
+    """What a job gave: one {output name: array} for each of its inputs, and the name of what computed them."""
+
+    outputs: list
+    adapter: str
+
+
+def run_on_gpu(path, inputs, float16=False):
+    """Run a .tflite file on the GPU accelerator alone; return one {output name: array} for each of `inputs`.
+
+    Each of `inputs` is {input name: array}, with the names of the file's first signature (of its tensors without one).
+    `float16` allows half precision, as GPU delegates do by default; SwiftShader ignores it.
+
+    Raises:
+        GpuError: an operator is refused, inputs don't fit, it crashes or hangs, or there is no driver.
+        InputError: not a TFLite file.
+        OSError: the file can't be read.
+    """
+    (result,) = run_jobs_on_gpu([GpuJob(path, inputs, float16)])
+    if isinstance(result, GpuError):
+        raise result
+    return result.outputs
+
+
+def run_jobs_on_gpu(jobs):
+    """`run_on_gpu` for many files in one process, which is faster; return a list of GpuRuns, or GpuErrors instead.
+
+    A file that crashes the process costs only its own result: the rest runs in a new one.
+    """
+    for job in jobs:
+        read_tflite(job.path)
+    with tempfile.TemporaryDirectory() as folder:
+        records = [_write_job(job, Path(folder) / str(index)) for index, job in enumerate(jobs)]
+        listing = Path(folder) / "jobs.json"
+        listing.write_text(json.dumps(records), encoding="utf-8")
+        results, done = [], {}
+        for index, (job, record) in enumerate(zip(jobs, records, strict=True)):
+            if index not in done:
+                done, adapter = _run_worker(listing, first=index)
+            reasons = done[index]
+            results.append(GpuError(job.path, reasons) if reasons else GpuRun(_read_outputs(job, record), adapter))
+        return results
+
+
+def _write_job(job, folder):
+    folder.mkdir()
+    for number, arrays in enumerate(job.inputs):
+        np.savez(folder / f"{number}.npz", **arrays)
+    texts = {"inputs": str(folder / "{}.npz"), "outputs": str(folder / "outputs.npz"), "path": str(job.path)}
+    return {**texts, "count": len(job.inputs), "float16": job.float16, "max_secs": job.max_secs}
+
+
+def _read_outputs(job, record):
+    results = [{} for _ in job.inputs]
+    with np.load(record["outputs"]) as arrays:
+        for key in arrays:
+            number, _, name = key.partition("/")
+            results[int(number)][name] = arrays[key]
+    return results
+
+
+def _run_worker(listing, first):
+    """Run jobs from number `first` on until the end or a crash; {job: reasons against it, None if it ran}, adapter."""
+    command = [sys.executable, str(WORKER), str(listing), str(first)]
+    child = subprocess.run(
+        command, env=driver.environment(), capture_output=True, text=True, errors="replace", check=False
+    )
+    said = dict(re.findall(r"^--- job (\d+)\n(.*?)(?=^--- job |\Z)", child.stderr, re.DOTALL | re.MULTILINE))
+    lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith('{"job"')]
+    done = {line["job"]: line["error"] and why(said.get(str(line["job"]), ""), line["error"]) for line in lines}
+    if child.returncode or not done:
+        died = first + len(done)
+        done[died] = why(said.get(str(died), child.stderr), _death(child.returncode))
+    return done, adapter(child.stderr)
+
+
+def adapter(stderr):
+    """The name of the GPU, or what stands in for it, out of what the runtime wrote to stderr; "" if it says none."""
+    found = re.search(r"Selected adapter: (.+?), arch=", stderr)
+    return found[1] if found else ""
+
+
+def _death(returncode):
+    how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
+    return f"the runtime crashed ({how})"
+
+
+def why(stderr, otherwise):
+    """The accelerator's reasons against a file, out of what it wrote to stderr; `otherwise` where it gave none."""
+    refused = re.search(r"not supported by GPU delegate:\n(.*?)\n\d+ operations will run", stderr, re.DOTALL)
+    if refused:
+        return list(dict.fromkeys(line.strip().rstrip(".") for line in refused[1].splitlines()))
+    for pattern, meaning in MEANINGS.items():
+        if found := re.search(pattern, stderr):
+            return [found.expand(meaning)]
+    return [otherwise]
