@@ -5,6 +5,7 @@ import functools
 import pytest
 
 import keras_mobattn
+from keras_mobattn.gpu import gpu_problem
 
 FAMILIES = {
     "MobileViTv2": functools.partial(keras_mobattn.MobileViTv2, variant="test"),
@@ -23,3 +24,10 @@ def tiny_model(family="MobileViTv2", attention="mobile", side=64, classes=10):
 @pytest.fixture(name="tiny_model")
 def tiny_model_fixture():
     return tiny_model
+
+
+@pytest.fixture(scope="session")
+def needs_gpu():
+    """Skip where the GPU accelerator can't run, not even over SwiftShader, and say why."""
+    if problem := gpu_problem():
+        pytest.skip(problem)

@@ -17,7 +17,7 @@ import rich.console
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn import benchmark
+from keras_mobattn import benchmark, gpu
 from keras_mobattn.benchmark import Measurement, Statistics, table, tflite, worker
 from keras_mobattn.errors import InputError
 
@@ -56,6 +56,7 @@ def files(tmp_path_factory):
         "plain": _convert([_conv(), _conv(), pool()], folder / "plain.tflite"),
         "mirrored": _convert([_conv(), _mirror(), _conv(), _mirror(), _conv(), pool()], folder / "mirrored.tflite"),
         "bytes": _convert([_conv(), pool()], folder / "bytes.tflite", int8=True),
+        "normalized": _convert([_conv(), keras.layers.UnitNormalization()], folder / "normalized.tflite"),
         "heavy": _convert([keras.layers.Flatten(), keras.layers.Dense(13_000)], folder / "heavy.tflite"),  # 40 MB
     }
 
@@ -122,18 +123,50 @@ def test_first_is_the_first_of_all_runs(files):
     assert row.first_ms == row.samples_ms[0]
 
 
-DELEGATION = {  # file, use_xnnpack -> operators, partitions, left out. A swish is LOGISTIC and MUL.
-    ("plain", True): (7, 1, {}),
-    ("mirrored", True): (12, 3, {"MIRROR_PAD": 2}),
-    ("mirrored", False): (12, None, None),
+DELEGATION = {  # file, backend -> operators, partitions, left out. A swish is LOGISTIC and MUL.
+    ("plain", "xnnpack"): (7, 1, {}),
+    ("mirrored", "xnnpack"): (12, 3, {"MIRROR_PAD": 2}),
+    ("mirrored", "builtin"): (12, None, None),
 }
 
 
-@pytest.mark.parametrize(("name", "use_xnnpack"), DELEGATION)
-def test_partitions_and_what_was_left_out(files, name, use_xnnpack):
-    row = benchmark.benchmark_tflite(files[name], use_xnnpack=use_xnnpack, **QUICK)
-    assert (row.operators, row.partitions, row.undelegated) == DELEGATION[name, use_xnnpack]
-    assert row.backend == ("xnnpack" if use_xnnpack else "builtin")
+@pytest.mark.parametrize(("name", "backend"), DELEGATION)
+def test_partitions_and_what_was_left_out(files, name, backend):
+    row = benchmark.benchmark_tflite(files[name], backend=backend, **QUICK)
+    assert (row.operators, row.partitions, row.undelegated) == DELEGATION[name, backend]
+    assert row.backend == backend
+    assert row.runtime.startswith("ai-edge-litert ")
+
+
+@pytest.mark.usefixtures("needs_gpu")
+@pytest.mark.parametrize("backend", ["gpu", "gpu-fp16"])
+def test_the_gpu_is_timed_until_its_outputs_are_read(files, backend):
+    row = benchmark.benchmark_tflite(files["plain"], backend=backend, **QUICK)
+    assert row.error is None
+    assert (row.backend, row.num_threads, row.undelegated) == (benchmark.BACKENDS[backend], None, {})
+    assert row.runtime.endswith(f" on {gpu.gpu_adapter()}")
+    assert row.inputs == ("float32[1,16,16,3]",)
+    assert len(row.samples_ms) == 4
+    assert row.statistics.min_ms > 0
+    assert row.first_ms > 0
+
+
+def test_the_gpu_without_a_driver_is_a_row(files, monkeypatch):
+    monkeypatch.setattr(gpu.driver, "FOLDERS", ())
+    monkeypatch.setenv("VK_DRIVER_FILES", "/nowhere.json")
+    row = benchmark.benchmark_tflite(files["plain"], backend="gpu", **QUICK)
+    assert "make gpu" in row.error
+    assert row.statistics is None
+
+
+@pytest.mark.usefixtures("needs_gpu")
+def test_what_the_gpu_refuses_is_a_row_and_threads_are_the_cpus(files):
+    paths, backends = (files["normalized"], files["plain"]), ("gpu", "xnnpack")
+    rows = benchmark.benchmark_files(paths, num_threads=(1, 2), backends=backends, rounds=1, **QUICK)
+    configurations = [(None, "gpu fp32"), (1, "xnnpack"), (2, "xnnpack")]
+    assert [(row.num_threads, row.backend) for row in rows] == configurations * 2
+    assert "L2_NORMALIZATION: Operation is not supported" in rows[0].error
+    assert [row.error for row in rows[1:]] == [None] * 5
 
 
 def test_inputs_of_bytes(files):
@@ -144,21 +177,13 @@ def test_inputs_of_bytes(files):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8", "int8", "int32", "int64", "bool", "complex64"])
 def test_inputs_are_random_and_seeded(dtype):
-    class Interpreter:
-        def get_input_details(self):
-            return [{"index": 0, "shape": np.array([2, 50]), "dtype": np.dtype(dtype).type}]
-
-        def set_tensor(self, index, value):
-            self.value = value
-
-    first, same, other = Interpreter(), Interpreter(), Interpreter()
-    for interpreter, seed in ((first, 1), (same, 1), (other, 2)):
-        assert worker.set_random_inputs(interpreter, np.random.default_rng(seed)) == [f"{dtype}[2,50]"]
-    assert first.value.dtype == dtype
-    assert first.value.shape == (2, 50)
-    assert len(np.unique(first.value)) >= 2
-    assert np.array_equal(first.value, same.value)
-    assert not np.array_equal(first.value, other.value)
+    details = {7: {"shape": np.array([2, 50]), "dtype": np.dtype(dtype).type}}
+    first, same, other = (worker.random_inputs(details, np.random.default_rng(seed))[7] for seed in (1, 1, 2))
+    assert first.dtype == dtype
+    assert first.shape == (2, 50)
+    assert len(np.unique(first)) >= 2
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
 
 
 def test_peak_memory_is_the_files_own(files):
@@ -170,7 +195,7 @@ def test_peak_memory_is_the_files_own(files):
 
 
 def test_worker_imports_neither_tensorflow_nor_this_package(files):
-    job = json.dumps({"path": str(files["plain"]), "num_threads": 1, "use_xnnpack": True, "seed": 0, **QUICK})
+    job = json.dumps({"path": str(files["plain"]), "num_threads": 1, "backend": "xnnpack", "seed": 0, **QUICK})
     code = f"""import runpy, sys
 sys.argv = ["worker", {job!r}]
 runpy.run_path({worker.__file__!r}, run_name="__main__")
@@ -183,7 +208,7 @@ print([name for name in ("tensorflow", "tf_keras", "keras_mobattn") if name in s
 def test_configurations_in_order_with_pooled_samples(files):
     limits = {**QUICK, "num_runs": 7}
     paths = files["plain"], files["mirrored"]
-    rows = benchmark.benchmark_files(paths, num_threads=(1, 2), xnnpack=(True, False), rounds=2, **limits)
+    rows = benchmark.benchmark_files(paths, num_threads=(1, 2), backends=("xnnpack", "builtin"), rounds=2, **limits)
     expected = [(path.stem, threads, use) for path in paths for threads in (1, 2) for use in ("xnnpack", "builtin")]
     assert [(row.name, row.num_threads, row.backend) for row in rows] == expected
     for row in rows:
@@ -202,7 +227,7 @@ def _stand_in(monkeypatch, measure):
     """Replace the timing; return the list in which the names of its calls appear."""
     calls = []
 
-    def stand_in(path, name, num_threads, use_xnnpack, protocol):
+    def stand_in(path, name, num_threads, backend, protocol):
         calls.append(name)
         return measure(name, len(calls))
 
@@ -303,6 +328,7 @@ def test_a_dying_worker_is_a_row(files, tmp_path, monkeypatch, name):
 
 BAD_ARGUMENTS = {
     "num_threads": 0,
+    "backend": "tpu",
     "warmup_runs": -1,
     "num_runs": 0,
     "min_secs": -1.0,
@@ -312,7 +338,7 @@ BAD_ARGUMENTS = {
 
 @pytest.mark.parametrize("name", BAD_ARGUMENTS)
 def test_bad_arguments(files, name):
-    with pytest.raises(InputError, match=rf"{name}.*Received: {BAD_ARGUMENTS[name]}\."):
+    with pytest.raises(InputError, match=rf"{name}.*Received: '?{BAD_ARGUMENTS[name]}'?\."):
         benchmark.benchmark_tflite(files["plain"], **{name: BAD_ARGUMENTS[name]})
 
 
@@ -400,7 +426,14 @@ def test_script_writes_both_files_and_tells_failures(files, tmp_path, capfd):
     main = _script().main
     assert main((files["plain"],), rounds=1, output_dir=tmp_path, **QUICK) == 0
     assert (
-        main((files["plain"], Path("gone.tflite")), xnnpack=("on", "off"), rounds=1, output_dir=tmp_path, **QUICK) == 1
+        main(
+            (files["plain"], Path("gone.tflite")),
+            backend=("xnnpack", "builtin"),
+            rounds=1,
+            output_dir=tmp_path,
+            **QUICK,
+        )
+        == 1
     )
     rows = benchmark.load_measurements(tmp_path / "benchmark.json")
     assert [(row.name, row.backend) for row in rows] == [

@@ -1,6 +1,6 @@
 """Time .tflite files on this machine: table on the screen, benchmark.json and benchmark.csv in the output folder.
 
-    python tflite/benchmark.py model.tflite other.tflite --num-threads 1 2 --xnnpack on off
+    python tflite/benchmark.py model.tflite other.tflite --num-threads 1 2 --backend xnnpack gpu
 
 Exit code 0: every row was measured; 1: some failed (the table says why, the others are kept); 130: Ctrl-C.
 """
@@ -16,7 +16,7 @@ from keras_mobattn import benchmark, cli
 def main(
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")],
     num_threads: tuple[int, ...] = (1,),
-    xnnpack: tuple[Literal["on", "off"], ...] = ("on",),
+    backend: tuple[Literal[tuple(benchmark.BACKENDS)], ...] = ("xnnpack",),
     num_runs: int = 50,
     warmup_runs: int = 5,
     min_secs: float = 0.5,
@@ -26,12 +26,12 @@ def main(
     roofline: bool = False,
     output_dir: Path = Path("runs/benchmark"),
 ):
-    """Time .tflite files on this machine's CPU, going round them so that the ratios hold on a busy machine.
+    """Time .tflite files on this machine, going round them so that the ratios hold on a busy machine.
 
     Args:
         files: .tflite files.
         num_threads: one or several, e.g. 1 2 4.
-        xnnpack: on, off, or both.
+        backend: xnnpack, builtin (the runtime's own CPU kernels), gpu, gpu-fp16 (the GPU accelerator), or several.
         num_runs: fewest inferences of a row.
         warmup_runs: inferences before them, in each round.
         min_secs: fewest seconds of a row.
@@ -47,7 +47,7 @@ def main(
         measurements = benchmark.benchmark_files(
             (*files, *rooflines),
             num_threads=num_threads,
-            xnnpack=[choice == "on" for choice in xnnpack],
+            backends=backend,
             rounds=rounds,
             warmup_runs=warmup_runs,
             num_runs=num_runs,

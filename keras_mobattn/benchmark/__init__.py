@@ -14,9 +14,10 @@ from keras_mobattn.benchmark.measurement import (
 from keras_mobattn.benchmark.roofline import roofline_files, with_roofline
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted
 from keras_mobattn.benchmark.table import devices_text, header_and_rows, print_table, remarks
-from keras_mobattn.benchmark.tflite import benchmark_files, benchmark_tflite
+from keras_mobattn.benchmark.tflite import BACKENDS, benchmark_files, benchmark_tflite
 
 __all__ = [
+    "BACKENDS",
     "BenchmarkInterrupted",
     "Conditions",
     "Device",

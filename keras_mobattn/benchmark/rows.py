@@ -48,10 +48,12 @@ def names_of(paths):
 def begin_row(path, name, num_threads, **fields):
     """Return a Measurement of the file without figures: size, hash, date and command, or why it can't be timed.
 
+    `num_threads` is None where threads don't apply.
+
     Raises:
         InputError: num_threads is below 1.
     """
-    if num_threads < 1:
+    if num_threads is not None and num_threads < 1:
         raise InputError(f"Expected num_threads of 1 or more. Received: {num_threads}.")
     row = Measurement(
         name=name,

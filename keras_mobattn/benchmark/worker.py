@@ -8,6 +8,7 @@ import collections
 import contextlib
 import json
 import resource
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -25,28 +26,60 @@ INPUTS = {
 }
 
 
-def main(path, num_threads, use_xnnpack, warmup_runs, num_runs, min_secs, max_secs, seed):
-    """Return the fields of a Measurement that only the process that runs the model can know."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+GPU_WORKER = Path(__file__).parents[1] / "gpu" / "worker.py"
 
-    resolver = OpResolverType.AUTO if use_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
+def main(path, backend, num_threads, warmup_runs, num_runs, min_secs, max_secs, seed):
+    """Return the fields of a Measurement that only the process that runs the model can know."""
     memory_before = peak_memory(reset=True)
     start = time.perf_counter()
-    interpreter = Interpreter(path, num_threads=num_threads, experimental_op_resolver_type=resolver)
-    interpreter.allocate_tensors()
+    model = LOADERS[backend](path, backend, num_threads)
     load_ms = 1e3 * (time.perf_counter() - start)
 
-    inputs = set_random_inputs(interpreter, np.random.default_rng(seed))
-    warmup = timed_runs(interpreter.invoke, warmup_runs, 0, max_secs)
-    samples = timed_runs(interpreter.invoke, num_runs, min_secs, max_secs)
+    inputs = random_inputs(model.inputs, np.random.default_rng(seed))
+    model.write(inputs)
+    warmup = timed_runs(model.run, warmup_runs, 0, max_secs)
+    samples = timed_runs(model.run, num_runs, min_secs, max_secs)
     return {
         "load_ms": round(load_ms, 4),
         "first_ms": (warmup + samples)[0],
         "samples_ms": samples,
-        "inputs": inputs,
+        "inputs": [f"{array.dtype}[{','.join(map(str, array.shape))}]" for array in inputs.values()],
         "peak_memory_bytes": peak_memory() - memory_before,
-        **(delegation(interpreter) if use_xnnpack else {"operators": len(interpreter._get_ops_details())}),
+        **model.facts(),
     }
+
+
+class CpuModel:
+    """A file in the interpreter, with XNNPACK or with the runtime's own kernels. `inputs`: {index: details}."""
+
+    def __init__(self, path, backend, num_threads):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        self.with_xnnpack = backend == "xnnpack"
+        resolver = OpResolverType.AUTO if self.with_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self.interpreter = Interpreter(path, num_threads=num_threads, experimental_op_resolver_type=resolver)
+        self.interpreter.allocate_tensors()
+        self.inputs = {detail["index"]: detail for detail in self.interpreter.get_input_details()}
+        self.run = self.interpreter.invoke
+
+    def write(self, inputs):
+        for index, array in inputs.items():
+            self.interpreter.set_tensor(index, array)
+
+    def facts(self):
+        facts = delegation(self.interpreter)
+        return facts if self.with_xnnpack else {"operators": facts["operators"]}
+
+
+def gpu_model(path, backend, num_threads):
+    """A file on the GPU accelerator alone; its `run` ends when the outputs are read."""
+    model = runpy.run_path(str(GPU_WORKER))["GpuModel"](path, float16=backend == "gpu-fp16")
+    model.facts = lambda: {"undelegated": {}}  # or it would have been refused
+    return model
+
+
+LOADERS = {"xnnpack": CpuModel, "builtin": CpuModel, "gpu": gpu_model, "gpu-fp16": gpu_model}
 
 
 def timed_runs(run, num_runs, min_secs, max_secs, clock=time.perf_counter):
@@ -62,16 +95,15 @@ def timed_runs(run, num_runs, min_secs, max_secs, clock=time.perf_counter):
     return samples
 
 
-def set_random_inputs(interpreter, rng):
-    """Fill every input of the model, and describe it: ["float32[1,256,256,3]"]."""
-    texts = []
-    for detail in interpreter.get_input_details():
+def random_inputs(details, rng):
+    """Make up an array for each of {key: {"shape", "dtype"}}."""
+    arrays = {}
+    for key, detail in details.items():
         shape, dtype = [int(size) for size in detail["shape"]], np.dtype(detail["dtype"])
         if dtype.kind not in INPUTS:
             raise TypeError(f"inputs of type {dtype} can't be made up; expected numbers")
-        interpreter.set_tensor(detail["index"], np.asarray(INPUTS[dtype.kind](rng, shape, dtype), dtype))
-        texts.append(f"{dtype}[{','.join(map(str, shape))}]")
-    return texts
+        arrays[key] = np.asarray(INPUTS[dtype.kind](rng, shape, dtype), dtype)
+    return arrays
 
 
 def delegation(interpreter):

@@ -16,6 +16,11 @@ def gpu_problem():
     return probe()[0]
 
 
+def gpu_adapter():
+    """Return the name of the GPU that computes, or of what stands in for it; "" if none does."""
+    return probe()[1]
+
+
 @functools.cache
 def probe():
     """Run one operator on the accelerator; return what is wrong, or None, and the name of what computed it."""
