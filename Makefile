@@ -3,20 +3,26 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test slow lint format clean
+.PHONY: demo test slow lint format gpu clean
 
 demo: .venv/installed
 	$(BIN)/python -m keras_mobattn.demo
 
 test: lint
+	-@$(BIN)/python -m keras_mobattn.gpu  # without it the GPU's tests are skipped, and say so
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: .venv/installed
+	-@$(BIN)/python -m keras_mobattn.gpu
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# A driver for LiteRT's GPU accelerator: the machine's own, or SwiftShader, which uses the CPU, put into .venv
+gpu: .venv/installed
+	@$(BIN)/python -m keras_mobattn.gpu
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
