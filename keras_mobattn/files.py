@@ -48,6 +48,12 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def made_after(path, sources):
+    """Whether `path` exists and was written after every one of the files `sources`: then it needs no making again."""
+    path = Path(path)
+    return path.exists() and path.stat().st_mtime > max(Path(source).stat().st_mtime for source in sources)
+
+
 def is_tflite(content):
     """Whether bytes are a TFLite file by their identifier; the rest may be corrupt all the same."""
     return content[4:8] == b"TFL3"
