@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test slow lint format gpu clean
+.PHONY: demo test slow lint format gpu adbd clean
 
 demo: .venv/installed
 	$(BIN)/python -m keras_mobattn.demo
@@ -23,6 +23,10 @@ lint: .venv/installed
 # A driver for LiteRT's GPU accelerator: the machine's own, or SwiftShader, which uses the CPU, put into .venv
 gpu: .venv/installed
 	@$(BIN)/python -m keras_mobattn.gpu
+
+# The daemon that stands in for a phone in the tests, put into the user's cache; the tests get it themselves
+adbd: .venv/installed
+	@$(BIN)/python tests/adbd.py
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# For tflite/benchmark_android.py. adbutils brings adb itself, but not for Linux on ARM, hence an extra.
+ANDROID = ["adbutils>=2.12,<3", "requests>=2.31,<3"]
+
 setup(
     name="keras_mobattn",
     version="0.1.0",
@@ -22,6 +25,7 @@ setup(
         "importlib_resources>=6",  # tensorflow-datasets 4.9.10 imports it without declaring it
         "coremltools>=9.0,<10",
         "ai-edge-litert>=2.1,<3",
+        "ai-edge-quantizer>=0.10,<0.11",
         "flatbuffers>=24.3.25,<26",  # to rewrite .tflite files; ai-edge-litert has the schema and the same need
         "scikit-learn>=1.4,<2",
         "matplotlib>=3.8,<4",
@@ -30,5 +34,8 @@ setup(
         "tyro>=1.0,<2",  # flags from dataclasses
         "jinja2>=3.1,<4",  # the report's page
     ],
-    extras_require={"test": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mediapipe>=1.2,<2"]},
+    extras_require={
+        "android": ANDROID,
+        "test": [*ANDROID, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mediapipe>=1.2,<2"],
+    },
 )

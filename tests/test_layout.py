@@ -32,7 +32,18 @@ MAY_IMPORT = {
     "__init__": {"attention", "models"},
     "demo": {"", "attention", "models", "data", "training", "export", "benchmark", "report", "cli"},
 }
-HEAVY = ("coremltools", "tensorflow_datasets", "keras_cv", "matplotlib", "sklearn", "ai_edge_litert", "jinja2", "torch")
+HEAVY = (
+    "adbutils",
+    "ai_edge_litert",
+    "coremltools",
+    "jinja2",
+    "keras_cv",
+    "matplotlib",
+    "requests",
+    "sklearn",
+    "tensorflow_datasets",
+    "torch",
+)
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
 HEAVY_AT_TOP = {"data/digits.py", "data/digit_scenes.py", "benchmark/worker.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -1,5 +1,6 @@
 """Time exported files. Imports no models: a benchmark takes a file."""
 
+from keras_mobattn.benchmark.android import benchmark_android
 from keras_mobattn.benchmark.host import describe_host
 from keras_mobattn.benchmark.macs import count_file_macs
 from keras_mobattn.benchmark.measurement import (
@@ -11,6 +12,7 @@ from keras_mobattn.benchmark.measurement import (
     save_csv,
     save_json,
 )
+from keras_mobattn.benchmark.op_profile import print_op_profiles, top_operators
 from keras_mobattn.benchmark.roofline import roofline_files, with_roofline
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted
 from keras_mobattn.benchmark.table import devices_text, header_and_rows, print_table, remarks
@@ -23,6 +25,7 @@ __all__ = [
     "Device",
     "Measurement",
     "Statistics",
+    "benchmark_android",
     "benchmark_files",
     "benchmark_tflite",
     "count_file_macs",
@@ -30,10 +33,12 @@ __all__ = [
     "devices_text",
     "header_and_rows",
     "load_measurements",
+    "print_op_profiles",
     "print_table",
     "remarks",
     "roofline_files",
     "save_csv",
     "save_json",
+    "top_operators",
     "with_roofline",
 ]

@@ -9,7 +9,7 @@ def _text(value):
     return "" if value is None else str(value)
 
 
-def _number(value):
+def number_text(value):
     """Three digits or so: 0.0214, 3.40, 21.4, 315."""
     if value is None:
         return ""
@@ -18,17 +18,19 @@ def _number(value):
 
 
 def _megabytes(value):
-    return _number(None if value is None else value / MB)
+    return number_text(None if value is None else value / MB)
 
 
 def _median(statistics):
     """The median; the mean with a ~ where there is none."""
-    return _number(statistics.median_ms) or ("~" + _number(statistics.mean_ms) if statistics.mean_ms else "")
+    return number_text(statistics.median_ms) or ("~" + number_text(statistics.mean_ms) if statistics.mean_ms else "")
 
 
 def _operators(row):
     """366, or 294/366 where a delegate took 294 of them."""
-    return _text(row.operators) if row.delegated in (None, row.operators) else f"{row.delegated}/{_text(row.operators)}"
+    if None in (row.delegated, row.operators) or row.delegated == row.operators:
+        return _text(row.operators)
+    return f"{row.delegated}/{row.operators}"
 
 
 def _change(row, what, digits):
@@ -38,7 +40,8 @@ def _change(row, what, digits):
 
 
 def _spread(statistics):
-    return f"{_number(statistics.mean_ms)} ± {_number(statistics.std_ms)}" if statistics.mean_ms is not None else ""
+    mean, std = number_text(statistics.mean_ms), number_text(statistics.std_ms)
+    return f"{mean} ± {std}" if mean else ""
 
 
 def _ratio(row, first):
@@ -58,18 +61,18 @@ WHAT = {
 FIGURES = {
     "median ms": lambda row, first: _median(row.statistics),
     "ratio": _ratio,
-    "p95": lambda row, first: _number(row.statistics.p95_ms),
-    "min": lambda row, first: _number(row.statistics.min_ms),
+    "p95": lambda row, first: number_text(row.statistics.p95_ms),
+    "min": lambda row, first: number_text(row.statistics.min_ms),
     "mean ± std": lambda row, first: _spread(row.statistics),
     "runs": lambda row, first: str(row.statistics.count),
-    "first": lambda row, first: _number(row.first_ms),
-    "warm-up": lambda row, first: _number(row.warmup_ms),
-    "load": lambda row, first: _number(row.load_ms),
+    "first": lambda row, first: number_text(row.first_ms),
+    "warm-up": lambda row, first: number_text(row.warmup_ms),
+    "load": lambda row, first: number_text(row.load_ms),
     "peak MB": lambda row, first: _megabytes(row.peak_memory_bytes),
     "file MB": lambda row, first: _megabytes(row.size_bytes),
     "ops": lambda row, first: _operators(row),
     "parts": lambda row, first: _text(row.partitions),
-    "GFLOP/s": lambda row, first: _number(row.gflops),
+    "GFLOP/s": lambda row, first: number_text(row.gflops),
     "% of roofline": lambda row, first: row.roofline_gflops and f"{100 * row.gflops / row.roofline_gflops:.0f}" or "",
     "°C": lambda row, first: _change(row, "hottest_c", 1),
     "MHz": lambda row, first: _change(row, "fastest_mhz", 0),
@@ -110,7 +113,7 @@ def remarks(measurements):
             continue
         if row.undelegated:
             sentences.append(f"{row.name}: {row.backend} left out {operators_text(row.undelegated)}.")
-        elif row.delegated not in (None, row.operators):
+        elif None not in (row.delegated, row.operators) and row.delegated < row.operators:
             why = f" ({' '.join(row.refusals)})" if row.refusals else ""
             left = row.operators - row.delegated
             sentences.append(f"{row.name}: {row.backend} left out {left} of {row.operators} operators{why}.")

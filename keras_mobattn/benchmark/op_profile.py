@@ -1,0 +1,43 @@
+"""Op profiles as tables: which kinds of operators take longest."""
+
+import itertools
+
+from keras_mobattn.benchmark.table import number_text
+
+
+def top_operators(op_profile, count=10):
+    """The kinds of operators that take longest: [(kind, how many, ms, share of all)], the slowest first.
+
+    What a delegate does inside its pieces, where it tells, stands in place of the pieces.
+    """
+    delegates = any(operator["inside"] for operator in op_profile)
+    kinds = {}
+    for operator in op_profile:
+        if operator["inside"] or not (delegates and "delegate" in operator["op"].lower()):
+            kinds.setdefault(operator["op"], []).append(operator["ms"])
+    total = sum(itertools.chain.from_iterable(kinds.values())) or 1.0
+    slowest = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))[:count]
+    return [(kind, len(ms), sum(ms), sum(ms) / total) for kind, ms in slowest]
+
+
+def print_op_profiles(measurements, console, count=10):
+    """Print the `top_operators` of every measurement that was profiled."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    for row in measurements:
+        if row.error:
+            continue
+        title = f"{row.name}, {row.backend}, {row.num_threads} threads"
+        if not row.op_profile:
+            console.print(f"{title}: the profiling run gave no op profile.", style="yellow", markup=False)
+            continue
+        table = Table(
+            "operator", box=None, padding=(0, 2, 0, 0), pad_edge=False, title=escape(title), title_justify="left"
+        )
+        for heading in ("count", "ms", "share"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for kind, number, ms, share in top_operators(row.op_profile, count):
+            table.add_row(escape(kind), str(number), number_text(ms), f"{100 * share:.1f} %")
+        console.print()
+        console.print(table)
