@@ -9,20 +9,23 @@ from keras_mobattn.cli import console
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
 from keras_mobattn.export.images import choose_images
+from keras_mobattn.export.interface import expect_io
 from keras_mobattn.export.signature import load
 from keras_mobattn.models import model_file
 
 
-def convert_all(convert, suffix, model, output, precisions, images, input_scale, labels=None):
-    """Convert `model` to each of `precisions` by `convert(source, path, precision, check, representative)`.
+def convert_all(convert, suffix, model, output, precisions, images, input_scale, labels=None, **interface):
+    """Convert `model` to each of `precisions` by `convert(source, path, precision, check, representative, ...)`.
 
     `model` is a model file or a run folder, `output` a file for one precision, else a folder (default: beside the
     model), `images` a folder or None, `input_scale` what RGB 0..255 is multiplied by, `labels` the class names if the
-    format holds any, () if there are none. Returns the exit code: 1 if a precision couldn't be had or failed its check.
+    format holds any, () if there are none, `interface` the dtypes if there is a choice. Returns the exit code: 1 if a
+    precision couldn't be had or failed its check.
     """
     paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
     with console.status("Loading the model and images"):
         source = load(model_file(model), labels or ())
+        expect_io(source, input_scale=input_scale, **interface)
         chosen = choose_images(model, images, source.input_shape[:2])
     console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
     if labels is not None:
@@ -32,7 +35,7 @@ def convert_all(convert, suffix, model, output, precisions, images, input_scale,
     for precision, path in paths.items():
         with console.status(f"Converting to {precision}, checking on {len(check)} images"):
             try:
-                reports.append(convert(source, path, precision, check, representative))
+                reports.append(convert(source, path, precision, check, representative, **interface))
             except InputError as error:  # the other precisions may do
                 failures.append(error)
     if reports:
@@ -48,10 +51,11 @@ def convert_all(convert, suffix, model, output, precisions, images, input_scale,
 
 def _about_labels(source):
     if not source.is_classifier:
-        return f"Labels: none, since {', '.join(source.output_names)} are no scores of classes."
+        return f"Labels in the file: none, since {', '.join(source.output_names)} are no scores of classes."
     if not source.labels:
-        return "Labels: none. For class names in the file: --labels FILE, one name a line."
-    return f"Labels: {len(source.labels)}, {', '.join(source.labels[:5])}{', ...' if len(source.labels) > 5 else '.'}"
+        return "Labels in the file: none. To name the classes: --labels FILE, one name a line."
+    first = ", ".join(source.labels[:5]) + (", ..." if len(source.labels) > 5 else "")
+    return f"Labels in the file: {first} ({len(source.labels)} classes)."
 
 
 def _path(model, output, precision, suffix, count):

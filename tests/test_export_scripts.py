@@ -3,11 +3,13 @@
 import importlib.util
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tf_keras as keras
+from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import keras_mobattn
@@ -19,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE = (16, 24)
 
 
-def save_model(path, size=SIZE):
+def save_model(path, size=SIZE, scale=1 / 255, activation="softmax"):
     image = keras.Input((*size, 3))
-    x = keras.layers.Conv2D(4, 3, 2, activation="relu")(keras.layers.Rescaling(1 / 255)(image))
-    x = keras.layers.Dense(10, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    x = keras.layers.Conv2D(4, 3, 2, activation="relu")(keras.layers.Rescaling(scale)(image))
+    x = keras.layers.Dense(10, activation=activation)(keras.layers.GlobalAveragePooling2D()(x))
     path.parent.mkdir(exist_ok=True)
     keras_mobattn.randomize_weights(keras.Model(image, x)).save(path)
     return path
@@ -115,6 +117,7 @@ def paint(folder, count, size=(20, 20)):
     folder.mkdir(parents=True)
     for i in range(count):
         Image.new("RGB", size, (i, 2 * i, 200)).save(folder / f"{i}.png")
+    return folder
 
 
 @pytest.mark.parametrize("folders", [["flat"], ["classes/a", "classes/b"]])
@@ -157,7 +160,64 @@ def test_input_scale_reaches_check_and_calibration(tmp_path, monkeypatch):
         raise InputError("Expected nothing. Received: images.")
 
     monkeypatch.setattr(export, "to_tflite", record)
-    model = save_model(tmp_path / "net.keras")
+    model = save_model(tmp_path / "net.keras", scale=1.0)
     run("tflite", model, "--precision", "int8", "--input-scale", "0.00392157", monkeypatch=monkeypatch)
     assert all(0.9 < value <= 1.001 for value in seen.values())
     assert set(seen) == {"representative_images", "check_images"}
+
+
+def labels_in(path):
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("labels.txt").decode().splitlines()
+
+
+def test_labels_of_the_run_or_of_a_file(tmp_path, monkeypatch, capsys):
+    model = save_model(tmp_path / "run" / "model.keras")
+    (tmp_path / "run" / "settings.json").write_text(json.dumps({"dataset": "digits", "data_dir": str(tmp_path)}))
+    (tmp_path / "run" / "labels.txt").write_text("".join(f"digit {i}\n" for i in range(10)))
+    (tmp_path / "own.txt").write_text("".join(f"own {i}\n" for i in range(10)))
+    photos = paint(tmp_path / "photos", 3)
+    out = tmp_path / "out.tflite"
+    for arguments, names, told in (
+        ([tmp_path / "run"], "digit", "digit 0, digit 1, digit 2, digit 3, digit 4, ... (10 classes)"),
+        ([tmp_path / "run", "--labels", tmp_path / "own.txt"], "own", "own 0, own 1"),
+        ([model], None, "none. To name the classes: --labels FILE"),
+    ):
+        assert run("tflite", *arguments, "--images", photos, "--output", out, monkeypatch=monkeypatch) == 0
+        assert f"Labels in the file: {told}" in capsys.readouterr().out
+        if names is None:
+            assert not zipfile.is_zipfile(out)
+        else:
+            assert labels_in(out) == [f"{names} {i}" for i in range(10)]
+    assert run("coreml", model, "--images", photos, monkeypatch=monkeypatch) == 0
+    assert "Labels" not in capsys.readouterr().out  # Core ML files hold none
+
+
+def test_bytes_by_flags(tmp_path, monkeypatch):
+    model = save_model(tmp_path / "net.keras", scale=1.0)
+    flags = ["--input-dtype", "uint8", "--output-dtype", "int8", "--input-scale", "0.00392157", "--author", "me"]
+    assert run("tflite", model, *flags, "--precision", "fp32", "int8", monkeypatch=monkeypatch) == 0
+    for precision in ("fp32", "int8"):
+        signature = Interpreter(str(tmp_path / f"net_{precision}.tflite")).get_signature_runner()
+        (image,), (output,) = signature.get_input_details().values(), signature.get_output_details().values()
+        assert (image["dtype"], image["quantization"]) == (np.uint8, (pytest.approx(1 / 255, rel=1e-5), 0))
+        assert (output["dtype"], output["quantization"]) == (np.int8, (1 / 256, -128))
+
+
+def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, monkeypatch, capsys):
+    """Before anything is converted, once for all precisions."""
+    model, logits = save_model(tmp_path / "net.keras"), save_model(tmp_path / "logits.keras", activation=None)
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    for arguments, message in (
+        ([model, "--labels", tmp_path / "two.txt"], "each of the model's 10 classes. Received: 2"),
+        ([model, "--labels", tmp_path / "absent.txt"], "absent.txt' (No such file"),
+        ([model, "--input-scale", "0"], "positive input_scale"),
+        ([model, "--input-scale", "0.00392157"], "divides RGB 0..255 itself"),
+        ([logits, "--output-dtype", "uint8"], "outputs other than probabilities"),
+    ):
+        code = run("tflite", *arguments, "--precision", "fp32", "fp16", monkeypatch=monkeypatch)
+        assert code == cli.BAD_INPUT
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not list(tmp_path.glob("*.tflite"))

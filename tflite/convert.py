@@ -48,10 +48,9 @@ def main(
     """
     names = labels or labels_file(model)
     names = read_labels(names) if names else ()
-    convert = functools.partial(
-        _convert, input_dtype=input_dtype, output_dtype=output_dtype, input_scale=input_scale, about=about
-    )
-    return convert_all(convert, ".tflite", model, output, precision, images, input_scale, names)
+    convert = functools.partial(_convert, input_scale=input_scale, about=about)
+    interface = {"input_dtype": input_dtype, "output_dtype": output_dtype}
+    return convert_all(convert, ".tflite", model, output, precision, images, input_scale, names, **interface)
 
 
 def _convert(source, path, precision, check, representative, **options):

@@ -1,6 +1,7 @@
 """What a .tflite file takes and gives: float32, or bytes: pixels straight from a camera, probabilities in 1/256."""
 
 import numpy as np
+import tf_keras as keras
 
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export.flatbuffer import pack, unpack
@@ -59,7 +60,7 @@ def _quantized(model, index, dtype, scale, operator):
     return new
 
 
-def expect_io(source, input_dtype, output_dtype, input_scale):
+def expect_io(source, input_dtype="float32", output_dtype="float32", input_scale=1.0):
     """Refuse an interface that doesn't exist or that the Exportable can't have."""
     choose(IO_DTYPES, input_dtype, "input_dtype")
     choose(IO_DTYPES, output_dtype, "output_dtype")
@@ -68,11 +69,20 @@ def expect_io(source, input_dtype, output_dtype, input_scale):
             f"Expected a positive input_scale. Received: {input_scale}. Pass what RGB 0..255 is multiplied by: 1, or "
             "1/255 for a model with include_preprocessing=False."
         )
+    if input_scale < 0.1 and any(_divides(layer) for layer in source.model.layers[:2]):
+        raise InputError(
+            f"Expected input_scale 1 for a model that divides RGB 0..255 itself. Received: {input_scale:g}, with which "
+            "it would see black. Leave it out."
+        )
     if output_dtype != "float32" and source.output_names != ("probabilities",):
         raise InputError(
             f"Expected output_dtype 'float32' for outputs other than probabilities. Received: {output_dtype!r} for "
             f"{', '.join(map(repr, source.output_names))}. Their range isn't known. Leave them float32."
         )
+
+
+def _divides(layer):
+    return isinstance(layer, keras.layers.Rescaling) and np.ndim(layer.scale) == 0 and layer.scale < 0.1
 
 
 def expect_bytes(images, input_scale):
