@@ -13,6 +13,7 @@ from keras_mobattn.benchmark.android_device import FOLDER, DeviceLostError, find
 from keras_mobattn.benchmark.benchmark_model_binary import benchmark_model_for
 from keras_mobattn.benchmark.benchmark_model_output import Delegation, parse, phase_of
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
+from keras_mobattn.benchmark.table import in_brackets
 from keras_mobattn.errors import InputError, choose
 
 LOAD_SECS = 300  # beyond the limits: the first start on a GPU compiles its programs for up to minutes
@@ -83,12 +84,12 @@ def benchmark_android(
     try:
         phone = find_phone(serial)
         tool = Path(benchmark_model or benchmark_model_for(phone.abis))
-        runtime = f"benchmark_model {hashlib.sha256(tool.read_bytes()).hexdigest()[:16]}"
+        sha256, device = hashlib.sha256(tool.read_bytes()).hexdigest(), phone.describe()
         with phone.folder(device_dir) as folder, _progress(len(configurations)) as show:
-            show("Pushing benchmark_model")
+            show("Pushing benchmark_model", note=f"On {device.name}, {device.os}: {tool}, SHA-256 {sha256}")
             phone.push(tool, f"{folder}/benchmark_model", mode=0o755)
             bench = _Bench(phone, folder, cool_down, options, show)
-            same = dict(device=phone.describe(), runtime=runtime, **limits)
+            same = dict(device=device, runtime=f"benchmark_model {sha256[:16]}", **limits)
             for path, name, delegate, threads in configurations:
                 backend = f"gpu {gpu_precision}" if delegate == "gpu" else DELEGATES[delegate][0]
                 row = begin_row(path, name, threads, backend=backend, **same)
@@ -115,14 +116,20 @@ def _configurations(paths, delegates, num_threads):
 
 @contextlib.contextmanager
 def _progress(total):
-    """Yield show(description, done): a progress bar on stderr with what is under way."""
+    """Yield show(description, done, note): a progress bar on stderr with what is under way, and lines above it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total)
-        yield lambda description=None, done=None: progress.update(task, description=description, completed=done)
+
+        def show(description=None, done=None, note=None):
+            if note:
+                progress.console.print(note, soft_wrap=True, markup=False, highlight=False, style="dim")
+            progress.update(task, description=description, completed=done)
+
+        yield show
 
 
 class _Bench:
@@ -203,7 +210,7 @@ def fields_of(text, code, delegate, require_full_delegation=False):
         "operators": took.operators,
         "delegated": took.delegated,
         "partitions": took.partitions,
-        "refusals": output.refusals,
+        "refusals": output.refusals if delegate == "gpu" else (),
         "error": error,
     }
 
@@ -222,14 +229,13 @@ def _death(text, output, code):
         return f"benchmark_model crashed (signal {names.get(code - 128, code - 128)}). Its last words: {last}"
     if code:
         cause = next((cause for pattern, cause in CAUSES if re.search(pattern, text)), f"Exit code {code}.")
-        refused = f" ({' '.join(output.refusals)})" if output.refusals else ""
-        return f"benchmark_model failed. {cause} It says: {words}{refused}"
+        return f"benchmark_model failed. {cause} It says: {words}{in_brackets(output.refusals)}"
     return None if output.statistics else f"benchmark_model ended without figures. Its last words: {last}"
 
 
 def _shortfall(text, output, took, delegate, require_full_delegation):
     """Why figures are not those of the delegate that was asked for, or None."""
-    refused = f" ({' '.join(output.refusals)})" if output.refusals else ""
+    refused = in_brackets(output.refusals)
     if took.delegated == 0 or took.partitions == 0:
         return f"The {delegate} delegate took none of the operators{refused}: what ran was the CPU."
     if "GPU acceleration is unsupported on this platform" in text:

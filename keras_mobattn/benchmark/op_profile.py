@@ -28,7 +28,7 @@ def print_op_profiles(measurements, console, count=10):
     for row in measurements:
         if row.error:
             continue
-        title = f"{row.name}, {row.backend}, {row.num_threads} threads"
+        title = f"{row.name}, {row.backend}, {row.num_threads} thread{'s'[: row.num_threads > 1]}"
         if not row.op_profile:
             console.print(f"{title}: the profiling run gave no op profile.", style="yellow", markup=False)
             continue

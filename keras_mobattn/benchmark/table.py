@@ -114,12 +114,16 @@ def remarks(measurements):
         if row.undelegated:
             sentences.append(f"{row.name}: {row.backend} left out {operators_text(row.undelegated)}.")
         elif None not in (row.delegated, row.operators) and row.delegated < row.operators:
-            why = f" ({' '.join(row.refusals)})" if row.refusals else ""
-            left = row.operators - row.delegated
-            sentences.append(f"{row.name}: {row.backend} left out {left} of {row.operators} operators{why}.")
+            left = f"{row.operators - row.delegated} of {row.operators} operators"
+            sentences.append(f"{row.name}: {row.backend} left out {left}{in_brackets(row.refusals)}.")
         if row.statistics.median_ms is None:
             sentences.append(f"{row.name}: ~ is the mean; this build of the tool prints no median.")
     return list(dict.fromkeys(sentences))
+
+
+def in_brackets(refusals):
+    """What a delegate says of what it left out, for the end of a sentence: " (UNPACK: Operation is not supported)"."""
+    return f" ({' '.join(refusals).rstrip('.')})" if refusals else ""
 
 
 def devices_text(measurements):
