@@ -14,17 +14,15 @@ import tf_keras as keras
 
 import keras_mobattn
 from keras_mobattn import cli, report
-from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import benchmark_files, print_table, save_csv, save_json
 from keras_mobattn.data import take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
 from keras_mobattn.files import replacing, write_json
-from keras_mobattn.models import count_macs, load_model, randomize_weights
+from keras_mobattn.models import count_macs, load_model
+from keras_mobattn.resolution import DIM, time_layers
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 
-DIM = 128  # attention width in layer 3 of MobileViTv2 1.0
-PATCH_SIZE = 2
-RESOLUTIONS = (64, 128, 256, 512)  # of the input image in pixels; layer 3 has maps of an eighth of it
+RESOLUTIONS = (64, 128, 256, 512)  # of the input image in pixels
 CHECK_IMAGES, REPRESENTATIVE_IMAGES = 64, 100
 
 
@@ -49,7 +47,9 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
     step("4/5", "Timing the converted model and every attention style with XNNPACK, one thread")
     whole = benchmark_files([row.path for row in conversions if row.format == "TFLite"], num_runs=100, min_secs=1.0)
     print_table(whole, cli.console)
-    styles = time_styles()
+    with tempfile.TemporaryDirectory() as layers:
+        brief = dict(rounds=1, warmup_runs=3, num_runs=20, min_secs=0.3, max_secs=3.0)
+        styles = time_layers(RESOLUTIONS, layers, **brief)
     print_table([rows[-1][1] for rows in styles.values()], cli.console)
     step("5/5", "Writing the report")
     everything = [*whole, *(row for rows in styles.values() for _, row in rows)]
@@ -88,33 +88,6 @@ def convert_all(model, source, folder):
         with cli.console.status(f"Core ML {precision}"):
             rows.append(to_coreml(model, folder / f"model_{precision}.mlpackage", precision, check_images=check))
     return rows
-
-
-def time_styles():
-    """{style: [(tokens, Measurement)]}: one attention layer of MobileViTv2 1.0, random weights, by image resolution."""
-    with tempfile.TemporaryDirectory() as folder:
-        files = {}
-        with cli.progress() as progress:
-            for style in progress.track(ATTENTIONS, description="Converting attention layers"):
-                for resolution in RESOLUTIONS:
-                    side = resolution // 8
-                    files[style, (side // PATCH_SIZE) ** 2] = _layer_file(style, side, Path(folder))
-        rows = benchmark_files(list(files.values()), rounds=1, warmup_runs=3, num_runs=20, min_secs=0.3, max_secs=3.0)
-    timed = {style: [] for style in ATTENTIONS}
-    for (style, tokens), row in zip(files, rows, strict=True):
-        named = dataclasses.replace(row, name=f"{style}, {tokens} tokens", file=Path(row.file).name)
-        timed[style].append((tokens, named))
-    return timed
-
-
-def _layer_file(style, side, folder):
-    """One attention layer on maps [1, side, side, DIM], converted to fp32 and checked against Keras."""
-    x = keras.layers.Input((side, side, DIM), name="map")
-    layer = keras.Model(x, ATTENTIONS[style](DIM, patch_size=PATCH_SIZE, name="attention")(x))
-    images = np.random.default_rng(0).normal(size=(2, side, side, DIM)).astype("float32")
-    path = folder / f"{style}_{side}.tflite"
-    to_tflite(randomize_weights(layer), path, check_images=images)
-    return path
 
 
 def compose(settings, result, history, source, model, evaluation, conversions, whole, styles):

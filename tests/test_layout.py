@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "export": {"layers", "models", "data"},
     "cli": set(),
     "convert": {"models", "export", "cli"},  # what the two scripts of that name share
+    "resolution": {"attention", "models", "export", "benchmark", "cli"},
     "__init__": {"attention", "models"},
-    "demo": {"", "attention", "models", "data", "training", "export", "benchmark", "report", "cli"},
+    "demo": {"", "models", "data", "training", "export", "benchmark", "report", "resolution", "cli"},
 }
 HEAVY = (
     "adbutils",

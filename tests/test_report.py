@@ -136,7 +136,7 @@ def test_lines_are_told_apart_and_labelled_with_their_slopes():
     texts = _texts(axes.figure)
     assert all(style in texts for style in STYLES)
     assert texts.count("1.00") == 11
-    assert "failed: lost (1)" in texts
+    assert "not measured: lost (1)" in texts
     renderer = axes.figure.canvas.get_renderer()
     boxes = [text.get_window_extent(renderer) for text in axes.texts if text.get_text() in STYLES]
     assert not any(a.overlaps(b) for index, a in enumerate(boxes) for b in boxes[:index])

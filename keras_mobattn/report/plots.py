@@ -164,10 +164,10 @@ def loglog_slope(points):
 
 
 @_plot
-def latency_by_tokens(measurements):
+def latency_by_tokens(measurements, last=None):
     """Median latency against the number of tokens on log axes. `measurements`: {style: [(tokens, Measurement)]}.
 
-    Beside each line stands its `loglog_slope`: 1 is linear in the tokens, 2 quadratic.
+    Beside each line stands its `loglog_slope`, over its `last` sizes or all: 1 is linear in the tokens, 2 quadratic.
     """
     marks = _marks(measurements)
     lines = {
@@ -183,9 +183,9 @@ def latency_by_tokens(measurements):
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=5, linewidth=1.5)
     if any(lines.values()):
         _log_axes(axes, sorted({tokens for points in lines.values() for tokens, _ in points}))
-        _label_lines(axes, {style: points for style, points in lines.items() if points}, marks)
+        _label_lines(axes, {style: points for style, points in lines.items() if points}, marks, last)
     if any(missing.values()):
-        text = "failed: " + ", ".join(f"{style} ({count})" for style, count in missing.items() if count)
+        text = "not measured: " + ", ".join(f"{style} ({count})" for style, count in missing.items() if count)
         axes.text(0, 1.01, text, transform=axes.transAxes, va="bottom", color=BAD, fontsize=8.5)
     return figure
 
@@ -206,20 +206,20 @@ def _log_axes(axes, tokens):
     axes.set_ylabel("median latency in ms")
 
 
-def _label_lines(axes, lines, marks):
+def _label_lines(axes, lines, marks, last):
     """Write each style and its slope beside the right end of its line, pushed apart where they would overlap."""
     to_axes = (axes.transScale + axes.transLimits).transform
     ends = sorted((to_axes(points[-1])[1], style) for style, points in lines.items())
     gap = 13.5 / (72 * axes.figure.get_figheight() * 0.8)  # 13.5 pt a line; the axes have about 4/5 of the height
     text = {"transform": axes.transAxes, "va": "center", "fontsize": 9}
-    axes.text(1.46, 1.05, "slope", **text, ha="right", color=MUTED)
+    axes.text(1.46, 1.05, f"slope, last {last}" if last else "slope", **text, ha="right", color=MUTED)
     for height, (_, style) in zip(_apart([end for end, _ in ends], gap), ends, strict=True):
         colour, marker = marks[style]
         arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "linestyle": ":", "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", lines[style][-1], (1.07, height), "data", "axes fraction", arrowprops=arrow)
         axes.plot(1.07, height, marker, color=colour, markersize=5, transform=axes.transAxes, clip_on=False)
         axes.text(1.1, height, style, **text)
-        slope = loglog_slope(lines[style])
+        slope = loglog_slope(lines[style][-last if last else 0 :])
         axes.text(1.46, height, "" if slope is None else f"{slope:.2f}", **text, ha="right")
 
 
