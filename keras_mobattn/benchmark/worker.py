@@ -107,24 +107,34 @@ def random_inputs(details, rng):
 
 
 def delegation(interpreter):
-    """Count the operators in the file, the partitions that a delegate took, and by name what it left.
+    """Count the operators in the file, the partitions that a delegate took, and by name what it left."""
+    names = [node["op_name"] for node in interpreter._get_ops_details()]
+    left = collections.Counter(node["op_name"] for node in executed(interpreter) if node["op_name"] != "DELEGATE")
+    partitions = names.count("DELEGATE")
+    return {
+        "operators": len(names) - partitions,
+        "partitions": partitions,
+        "undelegated": dict(left.most_common()),
+    }
+
+
+def executed(interpreter):
+    """The nodes that are executed, as the interpreter's `_get_ops_details` has them, the last first.
 
     The runtime keeps the replaced operators in its list and appends one "DELEGATE" per partition, so the plan that is
     executed is what a walk from the outputs meets when a delegate's node goes before the operator that it replaced.
     """
     nodes = interpreter._get_ops_details()  # private, but there is no public way
-    delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
-    operators = [node for node in nodes if node["op_name"] != "DELEGATE"]
-    producer = {int(tensor): node for node in operators + delegates for tensor in node["outputs"]}
-    executed = {}
+    nodes.sort(key=lambda node: node["op_name"] == "DELEGATE")  # stable: the delegates' nodes go last, and so win
+    producer = {int(tensor): node for node in nodes for tensor in node["outputs"]}
+    found = {}
     pending = [detail["index"] for detail in interpreter.get_output_details()]
     while pending:
         node = producer.get(int(pending.pop()))
-        if node is not None and node["index"] not in executed:
-            executed[node["index"]] = node["op_name"]
+        if node is not None and node["index"] not in found:
+            found[node["index"]] = node
             pending.extend(node["inputs"])
-    left = collections.Counter(name for name in executed.values() if name != "DELEGATE")
-    return {"operators": len(operators), "partitions": len(delegates), "undelegated": dict(left.most_common())}
+    return list(found.values())
 
 
 def peak_memory(reset=False):

@@ -23,6 +23,7 @@ MEANINGS = {
     r"No adapters found|Couldn't load Vulkan": NO_DRIVER,
     r"only supports static-sized tensors": "some tensors have no fixed size, as of a model whose batch is not fixed",
     r"Failed to get buffer requirements for tensor `(.+?)`": r"no buffer of the type of tensor \1",
+    r"Check failed: (.+)": r"the runtime crashed: \1",
     r"Timeout \((.+?)\)!": r"the process hung and was ended after \1",
 }
 

@@ -1,0 +1,126 @@
+"""A description on the terminal, 80 columns wide. Long names of tensors are cut in the middle; JSON has them whole."""
+
+import collections
+
+import rich.box
+from rich.markup import escape
+from rich.table import Table
+
+from keras_mobattn.describe.tflite import GPU_MAX_ERROR
+
+MB = 1e6
+MOST = 12  # rows of a list of findings; JSON has them all
+
+
+def print_tflite(description, console):
+    """Print a TFLiteDescription on a rich console."""
+    console.print(f"[bold]{escape(description.file)}[/]  {description.size_bytes / MB:.3f} MB", highlight=False)
+    console.print(_ends(description))
+    console.print(_types(description))
+    console.print(_operators(description))
+    for tensor in description.high_rank[:MOST]:
+        line = f"[red]More than 4 dimensions:[/] {escape(_short(tensor.name))} {_shape(tensor)}"
+        console.print(line, highlight=False)
+    for part, name in ((_xnnpack, "XNNPACK"), (_gpu, "GPU")):
+        verdict, findings = part(description)
+        console.print(f"[bold]{name}[/]  {verdict}", highlight=False)
+        if findings:
+            console.print(_findings(findings))
+
+
+def _table(*headings, right=()):
+    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return table
+
+
+def _ends(description):
+    signature = f"signature {description.signature}" if description.signature else "no signature"
+    table = _table("", "name", "type", "shape", "quantized", right=())
+    table.title, table.title_justify = signature, "left"
+    for side, ends in (("input", description.inputs), ("output", description.outputs)):
+        for name, tensor in ends.items():
+            quantized = "" if tensor.scale is None else f"scale {tensor.scale:.4g}, zero point {tensor.zero_point}"
+            table.add_row(side, escape(_short(name)), tensor.dtype, _shape(tensor), quantized)
+    return table
+
+
+def _types(description):
+    table = _table("type", "tensors", "constants MB", right=("tensors", "constants MB"))
+    for dtype, count in description.tensors.items():
+        table.add_row(dtype, str(count), f"{description.constant_bytes.get(dtype, 0) / MB:.3f}")
+    return table
+
+
+def _operators(description):
+    """Three pairs of columns: the operators of a vision transformer then fit a screen."""
+    columns = 3
+    items = list(description.operators.items())
+    rows = -(-len(items) // columns)
+    table = _table(*["operator", "count"] * columns, right=("count",))
+    for row in range(rows):
+        cells = []
+        for kind, count in items[row::rows]:
+            cells += [escape(kind), str(count)]
+        table.add_row(*cells)
+    table.title, table.title_justify = _count(sum(description.operators.values()), "operator"), "left"
+    return table
+
+
+def _xnnpack(description):
+    xnnpack = description.xnnpack
+    if xnnpack.problem:
+        return f"[red]the file does not run:[/] {escape(xnnpack.problem)}", ()
+    partitions = _count(xnnpack.partitions, "partition")
+    if xnnpack.passed:
+        return f"[green]{partitions}, nothing left over[/]", ()
+    return f"[red]{partitions}, {_count(len(xnnpack.left), 'operator')} left to the interpreter[/]", xnnpack.left
+
+
+def _gpu(description):
+    gpu = description.gpu
+    rules = (*gpu.refused, *gpu.wrong)
+    by_rules = f"By rules: {_by_rules(gpu)}."
+    if gpu.not_run:
+        return f"{by_rules} [dim]Not run: {escape(gpu.not_run)}[/]", rules
+    where = f"Run alone on {escape(gpu.adapter or 'the accelerator')}:"
+    if gpu.reasons:
+        reasons = "".join(f"\n  {escape(reason)}" for reason in gpu.reasons[:MOST])
+        return f"{by_rules} {where} [red]refused[/]{reasons}", rules
+    errors = []
+    for name, error in gpu.errors.items():
+        limit = GPU_MAX_ERROR[name]
+        errors.append(f"[{'green' if error <= limit else 'red'}]{name} error {error:.1e}[/] (up to {limit:.0e})")
+    return f"{by_rules}\n{where} {', '.join(errors)} of the spread against the CPU", rules
+
+
+def _by_rules(gpu):
+    if gpu.refused:
+        return "[red]refused[/]"
+    return "[yellow]may compute wrong numbers[/]" if gpu.wrong else "[green]nothing against it[/]"
+
+
+def _findings(findings):
+    """One row for each operator and reason, with the name of the first tensor."""
+    groups = collections.defaultdict(list)
+    for finding in findings:
+        groups[finding.operator, finding.reason].append(finding.tensor)
+    table = _table("operator", "count", "first output tensor", "why", right=("count",))
+    for (operator, reason), tensors in list(groups.items())[:MOST]:
+        table.add_row(escape(operator), str(len(tensors)), escape(_short(tensors[0])), escape(reason))
+    return table
+
+
+def _count(number, noun):
+    return f"{number} {noun}{'s'[: number != 1]}"
+
+
+def _shape(tensor):
+    sides = ", ".join("?" if side < 0 else str(side) for side in tensor.shape)
+    return f"\\[{sides}]" if tensor.shape else "scalar"
+
+
+def _short(name, width=30):
+    """The end says which operator of the layer it was, the beginning which layer."""
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

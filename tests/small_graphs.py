@@ -1,0 +1,68 @@
+"""Small .tflite files, each with one thing that XNNPACK or the GPU accelerator does not take, or gets wrong."""
+
+import numpy as np
+import tensorflow as tf
+
+SHAPE = (1, 16, 16, 8)
+_KERNEL = np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype(np.float32)
+
+
+def conv(x):
+    return tf.nn.conv2d(x, _KERNEL, 1, "SAME", name="conv")
+
+
+def _unequal_split(x):
+    a, b, c = tf.split(conv(x), [2, 3, 3], -1)
+    return conv(tf.concat([a, b * c, b], -1))
+
+
+def _added_halves(x):
+    a, b = tf.split(conv(x), 2, -1)
+    return a + b
+
+
+def _rank_5(x):
+    return tf.reduce_sum(tf.transpose(tf.reshape(conv(x), (1, 8, 2, 16, 8)), (0, 1, 3, 2, 4)), 1)
+
+
+def _times_itself(x):
+    x = conv(x)
+    return tf.matmul(x, x, transpose_b=True)
+
+
+GRAPHS = {  # name -> function of an image of SHAPE
+    "good": lambda x: conv(tf.nn.relu(conv(x))),
+    "unequal_split": _unequal_split,
+    "added_halves": _added_halves,
+    "rank_5": _rank_5,
+    "l2_normalized": lambda x: conv(tf.math.l2_normalize(conv(x), -1)),
+    "broadcast": lambda x: tf.broadcast_to(tf.reduce_sum(conv(x), (1, 2), keepdims=True), SHAPE),
+    "class": lambda x: tf.argmax(conv(x), -1),
+    "minus_itself": lambda x: (lambda y: y - y * 1)(conv(x)),
+    "times_itself": _times_itself,
+    "any_batch": lambda x: tf.reshape(conv(x), (tf.shape(x)[0], -1)),
+    "int8": lambda x: conv(tf.nn.softmax(conv(x))),
+}
+
+
+def write_graph(name, folder):
+    """Convert one of GRAPHS and return the path of folder/name.tflite."""
+    shape = (None, *SHAPE[1:]) if name == "any_batch" else SHAPE
+    holder = tf.Module()
+    holder.run = tf.function(lambda image: {"result": GRAPHS[name](image)})
+    concrete = holder.run.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
+    if name == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        images = np.random.default_rng(0).random((4, *SHAPE), np.float32)
+        converter.representative_dataset = lambda: ([image] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+    path = folder / f"{name}.tflite"
+    path.write_bytes(converter.convert())
+    return path
+
+
+def write_graphs(folder):
+    """{name: path} of all of them."""
+    return {name: write_graph(name, folder) for name in GRAPHS}
