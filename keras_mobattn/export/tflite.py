@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import time
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -10,20 +11,21 @@ from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance, VerificationError
+from keras_mobattn.export.fuse import fuse
 from keras_mobattn.export.interface import PROBABILITY, dequantize, expect_bytes, expect_io, quantize, with_io
 from keras_mobattn.export.metadata import About, with_metadata
+from keras_mobattn.export.quantize import quantize_dynamic, quantize_fp16, quantize_int8
 from keras_mobattn.export.signature import INPUT_NAME, expect_suffix, load
 from keras_mobattn.files import replacing
 
 
 @dataclasses.dataclass(frozen=True)
 class TFLitePrecision:
-    """Settings of tf.lite.TFLiteConverter, and how far the result may be from Keras."""
+    """How a float32 file is quantized, and how far the result may be from Keras."""
 
     tolerance: Tolerance
-    optimizations: tuple = (tf.lite.Optimize.DEFAULT,)
-    supported_types: tuple = ()
-    static_ops: tuple = ()  # operators with int8 activations, whose ranges are measured on representative images
+    quantize: Callable | None = None  # bytes of the float32 file [, images] -> bytes
+    takes_images: bool = False  # by which activations are measured
 
 
 # Errors as a share of the outputs' spread, over both test-size models with every attention (22; random weights, 16
@@ -35,12 +37,10 @@ class TFLitePrecision:
 # styles (2 to 8 dB), while mobile attention trained on digits has 57 dB. No top-1 is asked for, since random weights
 # make classes nearly equal; for a trained classifier pass a Tolerance with min_top1.
 TFLITE_PRECISIONS = {
-    "fp32": TFLitePrecision(Tolerance(2e-5), optimizations=()),
-    "fp16": TFLitePrecision(Tolerance(0.2), supported_types=(tf.float16,)),
-    "dynamic": TFLitePrecision(Tolerance(0.5)),
-    # With every operator in int8, the converter's default, mobile attention trained on digits stops at run time (DIV by
-    # what int8 rounds to zero). With these three alone: SNR 54 dB, one XNNPACK partition, 0.78 of fp32's time.
-    "int8": TFLitePrecision(Tolerance(0.5), static_ops=("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")),
+    "fp32": TFLitePrecision(Tolerance(2e-5)),
+    "fp16": TFLitePrecision(Tolerance(0.2), quantize_fp16),
+    "dynamic": TFLitePrecision(Tolerance(0.5), quantize_dynamic),
+    "int8": TFLitePrecision(Tolerance(0.5), quantize_int8, takes_images=True),
 }
 
 
@@ -62,7 +62,8 @@ def to_tflite(
 
     The signature has the input "image" and, for a classifier, the output "probabilities" ("logits" without softmax);
     else "features", or the names of the model's several outputs. Precisions: float32; float16 weights; "dynamic",
-    int8 weights; "int8", int8 weights and activations in all convolutions and dense layers, the rest float32.
+    int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what lies between them, the
+    rest float32 (see export.quantize). Each is made of the float32 file after deploy-time fusion (see export.fuse).
 
     `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are uint8 or float
     [n, H, W, C] in the model's input range; the check takes 8 photographs by default. `tolerance` is an
@@ -84,7 +85,7 @@ def to_tflite(
     """
     settings = choose(TFLITE_PRECISIONS, precision, "precision")
     expect_suffix(path, ".tflite")
-    if settings.static_ops and representative_images is None:
+    if settings.takes_images and representative_images is None:
         raise InputError(
             f"Expected representative_images for precision {precision!r}: a hundred or more training images [n, "
             "H, W, C], uint8 "
@@ -97,7 +98,7 @@ def to_tflite(
     images = check.images_or_photos(check_images, source, input_scale)
     if input_dtype != "float32":
         expect_bytes(images, input_scale)
-    if settings.static_ops:
+    if settings.takes_images:
         representative_images = check.as_images(representative_images, source, "representative_images")
     with replacing(path) as beside:
         content = _convert(source, settings, representative_images)
@@ -116,30 +117,20 @@ def _convert(source, settings, images):
     holder = tf.Module()
     holder.variables_of_model = source.model.variables
     converter = tf.lite.TFLiteConverter.from_concrete_functions([source.concrete_function()], holder)
-    converter.optimizations = list(settings.optimizations)
-    converter.target_spec.supported_types = list(settings.supported_types)
     with quiet_stderr():  # the converter narrates its passes
         try:
-            return _quantize(converter, settings.static_ops, images) if settings.static_ops else converter.convert()
-        except Exception as error:  # its ConverterError isn't public; the quantizer has RuntimeError and ValueError
+            content = converter.convert()
+        except Exception as error:  # its ConverterError isn't public
             lines = str(error).splitlines() or [type(error).__name__]
-    reasons = [line.split("error: ", 1)[1] for line in lines if "error: " in line] or lines[:1]
-    reason = "; ".join(dict.fromkeys(reasons))  # each once
-    raise InputError(f"Expected a model of operations that TFLite has. Received: {source.model.name!r}: {reason}.")
-
-
-def _quantize(converter, static_ops, images):
-    """Post-training quantization of `static_ops` alone. The debugger is the converter's only way to name operators."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    converter.representative_dataset = lambda: ([image[None]] for image in images)
-    others = [name for name in vars(BuiltinOperator) if name.isupper() and name not in static_ops]
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=converter.representative_dataset,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=others),
-    )
-    return debugger.get_nondebug_quantized_model()
+            reasons = [line.split("error: ", 1)[1] for line in lines if "error: " in line] or lines[:1]
+            raise InputError(
+                f"Expected a model of operations that TFLite has. Received: {source.model.name!r}: "
+                f"{'; '.join(dict.fromkeys(reasons))}."  # each once
+            ) from error
+        content = fuse(content)
+        if settings.quantize is None:
+            return content
+        return settings.quantize(content, images) if settings.takes_images else settings.quantize(content)
 
 
 def tflite_runner(path):

@@ -30,7 +30,8 @@ class GroupNorm1(keras.layers.Layer):
         wide = at_least_float32(x)
         axes = list(range(1, x.shape.rank))
         centred = wide - tf.reduce_mean(wide, axes, keepdims=True)
-        variance = tf.reduce_mean(tf.square(centred), axes, keepdims=True)
+        # Not tf.square, of which TFLite makes SQUARED_DIFFERENCE of x once more: .86 of this norm's time without it.
+        variance = tf.reduce_mean(centred * centred, axes, keepdims=True)
         gamma, beta = tf.cast(self.gamma, wide.dtype), tf.cast(self.beta, wide.dtype)
         return saturate(centred * tf.math.rsqrt(variance + self.epsilon) * gamma + beta, x.dtype)
 

@@ -1,0 +1,108 @@
+"""fp16, dynamic-range and int8 quantization of a float32 .tflite file by ai-edge-quantizer.
+
+What is quantized is chosen here, per operator: the TF converter's own quantizer takes everything, which XNNPACK then
+refuses in pieces (52 partitions and .95 of fp32's time for MobileViTv2 1.0, against 1 and .36 here).
+"""
+
+import contextlib
+import io
+import re
+
+from keras_mobattn.export.fuse import CONVOLUTIONS
+from keras_mobattn.export.graph import Graph
+from keras_mobattn.export.ranges import activation_ranges
+
+# XNNPACK computes in int8, besides convolutions, what these make of int8 inputs. Each takes the time of a copy of a
+# quarter of the bytes, and saves a DEQUANTIZE and a QUANTIZE.
+FOLLOWERS = ("LOGISTIC", "MUL", "ADD", "PAD", "RESHAPE", "SPACE_TO_DEPTH", "CONCATENATION")
+
+
+def quantize_fp16(content):
+    """Weights in float16; a runtime computes in float32, or in float16 where its device does. Returns bytes."""
+    from ai_edge_quantizer import algorithm_manager, qtyping
+
+    return _quantize(
+        content,
+        lambda manager: [
+            manager.add_weight_only_config(
+                regex=".*",
+                operation_name=qtyping.TFLOperationName(kind),
+                num_bits=16,
+                granularity=qtyping.QuantGranularity.TENSORWISE,
+                algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
+            )
+            for kind in CONVOLUTIONS
+        ],
+    )
+
+
+def quantize_dynamic(content):
+    """int8 weights per channel; activations stay float32, and XNNPACK quantizes them as it goes. Returns bytes.
+
+    Not the depthwise convolutions: XNNPACK has none of this kind, and left 9 partitions. Theirs are 1 % of the weights.
+    """
+    from ai_edge_quantizer import qtyping
+
+    return _quantize(
+        content,
+        lambda manager: [
+            manager.add_dynamic_config(regex=".*", operation_name=qtyping.TFLOperationName(kind), num_bits=8)
+            for kind in CONVOLUTIONS
+            if kind != "DEPTHWISE_CONV_2D"
+        ],
+    )
+
+
+def quantize_int8(content, images):
+    """int8 weights per channel and int8 activations in all convolutions and what lies between them. Returns bytes.
+
+    Normalisations, attention's mixing and residual sums around them stay float32: int8 would cost accuracy there, and
+    XNNPACK has no int8 SOFTMAX, RSQRT, DIV or BATCH_MATMUL. `images` float32 [n, H, W, C] give the activations' ranges.
+    """
+    from ai_edge_quantizer import qtyping
+
+    graph = Graph(content)
+    operators = int8_operators(graph)
+    tensors = {int(tensor) for operator in operators for tensor in (*operator.inputs, *operator.outputs) if tensor >= 0}
+    activations = {graph.name(tensor) for tensor in tensors if graph.constant(tensor) is None}
+
+    def configure(manager):
+        for operator in operators:
+            scope = "".join(graph.name(tensor) + ";" for tensor in operator.outputs)
+            manager.add_static_config(
+                regex=f"^{re.escape(scope)}$",
+                operation_name=qtyping.TFLOperationName(graph.kind(operator)),
+                activation_num_bits=8,
+                weight_num_bits=8,
+            )
+
+    return _quantize(content, configure, activation_ranges(content, activations, images))
+
+
+def int8_operators(graph):
+    """The convolutions, and the FOLLOWERS that lie between int8 operators on both sides."""
+    chosen = {id(operator): operator for operator in graph.operators if graph.kind(operator) in CONVOLUTIONS}
+    int8 = {int(tensor) for tensor in graph.subgraph.inputs}
+    for operator in graph.operators:
+        computed = [int(tensor) for tensor in operator.inputs if graph.constant(tensor) is None]
+        if graph.kind(operator) in FOLLOWERS and int8.issuperset(computed):
+            chosen[id(operator)] = operator
+        if id(operator) in chosen:
+            int8.update(int(tensor) for tensor in operator.outputs)
+    consumers = graph.consumers()
+    for operator in reversed(graph.operators):  # what only float operators read had better be float already
+        readers = [reader for tensor in operator.outputs for reader in consumers[int(tensor)]]
+        if graph.kind(operator) not in CONVOLUTIONS and not any(id(reader) in chosen for reader in readers):
+            chosen.pop(id(operator), None)
+    return list(chosen.values())
+
+
+def _quantize(content, configure, ranges=None):
+    from ai_edge_quantizer import quantizer, recipe_manager
+
+    manager = recipe_manager.RecipeManager()
+    configure(manager)
+    with contextlib.redirect_stdout(io.StringIO()):  # a report of its own
+        work = quantizer.Quantizer(content, manager.get_quantization_recipe())
+        result = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
