@@ -45,6 +45,7 @@ BUILDERS = {  # program -> the reason of the row
     "import missing_package": "ModuleNotFoundError: No module named 'missing_package'",
     "import sys; print('ValueError: no such layer'); print('bye'); sys.exit(1)": "ValueError: no such layer",
     "import sys; sys.exit(3)": "exit code 3.",
+    "import sys; open(sys.argv[-1], 'w').write('half'); raise MemoryError('late')": "MemoryError: late",
 }
 
 
