@@ -6,12 +6,10 @@ checked against Keras afterwards.
 """
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobattn.export.graph import Graph
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_NONE = schema.ActivationFunctionType.NONE
 
 
 def fuse(content):
@@ -48,7 +46,7 @@ def merge_linear_convolutions(graph):
         second = readers[0]
         w1, w2 = (graph.constant(operator.inputs[1]) for operator in (first, second))
         b1, b2 = (graph.constant(operator.inputs[2]) for operator in (first, second))
-        if first.builtinOptions.fusedActivationFunction != _NONE or w2.shape[0] * w1.shape[3] > w1.size + w2.size:
+        if graph.has_activation(first) or w2.shape[0] * w1.shape[3] > w1.size + w2.size:
             continue
         wide1, wide2 = w1[:, 0, 0].astype(np.float64), w2[:, 0, 0].astype(np.float64)
         merged = (wide2 @ wide1)[:, None, None]
@@ -76,7 +74,7 @@ def _fold(graph, kind, fold_into, through):
     """Take out one operator of `kind` with a constant per channel, if every reader's weights can take it in."""
     consumers = graph.consumers()
     for operator in graph.operators:
-        if graph.kind(operator) != kind or operator.builtinOptions.fusedActivationFunction != _NONE:
+        if graph.kind(operator) != kind or graph.has_activation(operator):
             continue
         x, values = _value_and_constant(graph, operator)
         if values is None or operator.outputs[0] in graph.subgraph.outputs:
@@ -117,36 +115,24 @@ def _readers(graph, consumers, tensor, through):
 
 
 def _weights(graph, reader):
-    if reader is None or graph.kind(reader) not in CONVOLUTIONS:
-        return None
-    return graph.constant(reader.inputs[1])
+    """The constant weights of a convolution, or None for anything else."""
+    return None if reader is None or graph.kind(reader) not in CONVOLUTIONS else graph.constant(reader.inputs[1])
 
 
 def _scale_into(graph, reader, scale):
     """New weights {input's position: array} of `reader` on x for those that it had on x * scale, or None."""
     weights = _weights(graph, reader)
-    if weights is None:
-        return None
     # Input channels are the last axis of all three layouts: [O, h, w, I], [1, h, w, I * multiplier], [O, I].
-    return (
-        {1: weights * scale} if weights.shape[-1] % scale.size == 0 and scale.size in (1, weights.shape[-1]) else None
-    )
+    fits = weights is not None and scale.size in (1, weights.shape[-1])
+    return {1: weights * scale} if fits else None
 
 
 def _shift_into(graph, reader, shift):
-    """The same for x + shift: W shift more in the bias. Not through padding, whose zeros are not shifted."""
+    """The same for x + shift: W shift more in the bias. Not in a 3x3, whose padding of zeros is not shifted."""
     weights = _weights(graph, reader)
-    if (
-        weights is None
-        or graph.kind(reader) == "DEPTHWISE_CONV_2D"
-        or weights.ndim == 4
-        and weights.shape[1:3] != (1, 1)
-    ):
-        return None
-    bias = graph.constant(reader.inputs[2]) if len(reader.inputs) == 3 else None
-    if bias is None:
+    bias = graph.constant(reader.inputs[2]) if weights is not None and len(reader.inputs) == 3 else None
+    if bias is None or weights.shape[1:-1] not in ((), (1, 1)) or graph.kind(reader) == "DEPTHWISE_CONV_2D":
         return None
     matrix = weights.reshape(len(weights), -1).astype(np.float64)
-    if shift.size not in (1, matrix.shape[1]):  # a grouped convolution
-        return None
-    return {2: bias + matrix @ np.broadcast_to(shift, matrix.shape[1:])}
+    fits = shift.size in (1, matrix.shape[1])  # not in a grouped convolution
+    return {2: bias + matrix @ np.broadcast_to(shift, matrix.shape[1:])} if fits else None

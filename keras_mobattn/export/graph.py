@@ -1,14 +1,21 @@
 """The operators of a .tflite file as a graph that can be rewritten."""
 
 import collections
+import functools
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from keras_mobattn.export.flatbuffer import pack, unpack
 
-KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
-_DTYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT32: np.int32, schema.TensorType.INT64: np.int64}
+_DTYPES = {"FLOAT32": np.float32, "INT32": np.int32, "INT64": np.int64}
+
+
+@functools.cache
+def _names(enumeration):
+    """{code: name} of one of the schema's enumerations."""
+    from ai_edge_litert import schema_py_generated
+
+    return {code: name for name, code in vars(getattr(schema_py_generated, enumeration)).items() if name.isupper()}
 
 
 class Graph:
@@ -25,7 +32,11 @@ class Graph:
 
     def kind(self, operator):
         """Its name in the schema, "CONV_2D" say."""
-        return KINDS[self.model.operatorCodes[operator.opcodeIndex].builtinCode]
+        return _names("BuiltinOperator")[self.model.operatorCodes[operator.opcodeIndex].builtinCode]
+
+    def has_activation(self, operator):
+        """Whether the operator ends in a fused RELU, say."""
+        return _names("ActivationFunctionType")[operator.builtinOptions.fusedActivationFunction] != "NONE"
 
     def name(self, tensor):
         return self.tensors[tensor].name.decode()
@@ -37,15 +48,18 @@ class Graph:
     def constant(self, tensor):
         """The values of a constant tensor of float32, int32 or int64; None for one that is computed, or absent (-1)."""
         data = self.model.buffers[self.tensors[tensor].buffer].data if tensor >= 0 else None
-        dtype = _DTYPES.get(self.tensors[tensor].type)
+        dtype = _DTYPES.get(_names("TensorType")[self.tensors[tensor].type])
         if data is None or len(data) == 0 or dtype is None:
             return None
         return np.asarray(data, np.uint8).view(dtype).reshape(self.shape(tensor))
 
     def add_constant(self, like, values):
         """Add a constant of the type of the tensor `like`, under a name of its own; return its index."""
-        old, new, buffer = self.tensors[like], schema.TensorT(), schema.BufferT()
-        buffer.data = np.ascontiguousarray(values, _DTYPES[old.type]).reshape(-1).view(np.uint8)
+        from ai_edge_litert.schema_py_generated import BufferT, TensorT
+
+        old, new, buffer = self.tensors[like], TensorT(), BufferT()
+        dtype = _DTYPES[_names("TensorType")[old.type]]
+        buffer.data = np.ascontiguousarray(values, dtype).reshape(-1).view(np.uint8)
         new.name = old.name + b"/%d" % len(self.tensors)  # the converter shares constants, quantizers want unique names
         new.type, new.shape, new.buffer = old.type, list(values.shape), len(self.model.buffers)
         self.model.buffers.append(buffer)
