@@ -57,13 +57,14 @@ def main(
         )
     except benchmark.BenchmarkInterrupted as stop:
         if stop.measurements:  # an earlier run's files are worth more than empty ones
-            _present(stop.measurements, output_dir)
+            _present(stop.measurements, output_dir, roofline)
         raise
-    _present(benchmark.with_roofline(measurements) if roofline else measurements, output_dir)
+    _present(measurements, output_dir, roofline)
     return int(any(row.error for row in measurements))
 
 
-def _present(measurements, output_dir):
+def _present(measurements, output_dir, roofline):
+    measurements = benchmark.with_roofline(measurements) if roofline else measurements
     benchmark.print_table(measurements, cli.console)
     benchmark.save_json(output_dir / "benchmark.json", measurements)
     benchmark.save_csv(output_dir / "benchmark.csv", measurements)
