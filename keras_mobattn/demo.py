@@ -79,11 +79,10 @@ def convert_all(model, source, folder):
     size = model.input_shape[1:3]
     check, _ = take_images(source, "test", min(CHECK_IMAGES, source.num_examples["test"]), size)
     representative, _ = take_images(source, "train", min(REPRESENTATIVE_IMAGES, source.num_examples["train"]), size)
-    rows = []
+    rows, options = [], dict(check_images=check, representative_images=representative, labels=source.class_names)
     for precision in TFLITE_PRECISIONS:
-        path = folder / f"model_{precision}.tflite"
         with cli.console.status(f"TFLite {precision}"):
-            rows.append(to_tflite(model, path, precision, representative_images=representative, check_images=check))
+            rows.append(to_tflite(model, folder / f"model_{precision}.tflite", precision, **options))
     for precision in COREML_PRECISIONS:
         with cli.console.status(f"Core ML {precision}"):
             rows.append(to_coreml(model, folder / f"model_{precision}.mlpackage", precision, check_images=check))
