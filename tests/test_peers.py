@@ -133,3 +133,10 @@ def test_every_peer_has_its_files(script):
     for peer in build.PEERS.values():
         for name in (peer.builder, *(file for file, *_ in peer.requirements)):
             assert (build.HERE / name).exists()
+
+
+@pytest.mark.parametrize("name", ["num_threads", "num_runs", "rounds"])
+def test_bad_input_is_told_before_anything_is_built(script, tmp_path, name):
+    with pytest.raises(InputError, match="of 1 or more. Received: .*0"):
+        script.main(output_dir=tmp_path / "new", **{name: 0})
+    assert not (tmp_path / "new").exists()

@@ -70,6 +70,10 @@ def main(
         rounds: how often to go round the rows of a model.
         output_dir: folder for the results, the files (files/) and the virtual environments (environments/, some GB).
     """
+    if min(num_threads, num_runs, rounds) < 1:  # told now, not after half an hour of building
+        raise InputError(
+            f"Expected num_threads, num_runs and rounds of 1 or more. Received: {num_threads}, {num_runs}, {rounds}."
+        )
     output_dir.mkdir(parents=True, exist_ok=True)
     precisions = tuple(sorted(set(precisions)))  # fp32 first: what ratios are to
     measurements, texts = [], []
