@@ -86,6 +86,7 @@ def _unpack(folder):
             "Dir::Cache": scratch,
             "Acquire::Languages": "none",
             "APT::Sandbox::User": "root",
+            "APT::Update::Error-Mode": "any",  # otherwise no network is only a warning
         }
         apt = ["apt-get", "-qq", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
         _run([*apt, "update"])
@@ -106,7 +107,7 @@ def _mirror():
 def _run(command, cwd=None):
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise AdbdMissingError(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise AdbdMissingError(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1] or done.returncode}")
     return done.stdout
 
 

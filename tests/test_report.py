@@ -1,15 +1,18 @@
 """The report is one file that needs nothing else, and shows what it was given."""
 
+import dataclasses
 import functools
+import importlib.util
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from keras_mobattn import report
+from keras_mobattn import benchmark, report
 from keras_mobattn.benchmark import Device, Measurement, Statistics
 from keras_mobattn.errors import InputError
 from keras_mobattn.report import plots
@@ -253,3 +256,41 @@ def test_a_bad_page_leaves_the_earlier_one(tmp_path):
     with pytest.raises(InputError, match="SVG or PNG. Received: b'GIF89a'"):
         _page(tmp_path, sections=(picture,))
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
+
+
+def _report_script():
+    path = Path(__file__).parents[1] / "tflite" / "benchmark_report.py"
+    spec = importlib.util.spec_from_file_location("benchmark_report", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_benchmarks_of_several_devices_in_one_page(tmp_path):
+    operators = ({"op": "CONV_2D", "name": "c", "ms": 3.0, "percent": 75.0, "calls": 1, "inside": False},) * 2
+    here = dataclasses.replace(_measured("net", 2.0), num_threads=1)
+    phone = dataclasses.replace(here, device=Device("Phone", "Android 14", soc="X1"), op_profile=operators)
+    benchmark.save_json(tmp_path / "here.json", [here, dataclasses.replace(here, num_threads=2), _failed("lost")])
+    benchmark.save_json(tmp_path / "phone.json", [phone, phone])
+    script = _report_script()
+    script.main((tmp_path / "here.json", tmp_path / "phone.json"), output=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Operators of net, 1 thread, Phone</h2>" in page
+    assert "Operators of net, 1 thread, Phone #2</h2>" in page
+    assert '<th scope="row">CONV_2D</th>' in page
+    assert "6.000" in page
+    assert page.count('<td class="text">Phone</td>') == 2
+    assert "chip, 2 cores, Linux, rt 1; Phone, X1, Android 14, rt 1" in page
+    benchmark.save_json(tmp_path / "none.json", [])
+    with pytest.raises(InputError, match="at least one row"):
+        script.main((tmp_path / "none.json",), output=tmp_path / "page.html")
+
+
+def test_labels_say_what_differs():
+    a, b = _measured("a", 1.0), _measured("b", 1.0)
+    gpu = dataclasses.replace(a, backend="gpu fp16")
+    assert benchmark.labels_of([a, b]) == ["a", "b"]
+    assert benchmark.labels_of([a, gpu]) == ["xnnpack", "gpu fp16"]
+    assert benchmark.labels_of([a, b, gpu]) == ["a, xnnpack", "b, xnnpack", "a, gpu fp16"]
+    assert benchmark.labels_of([a, a, a]) == ["a", "a #2", "a #3"]
+    assert benchmark.labels_of([]) == []

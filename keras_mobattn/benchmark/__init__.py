@@ -15,7 +15,7 @@ from keras_mobattn.benchmark.measurement import (
 from keras_mobattn.benchmark.op_profile import print_op_profiles, top_operators
 from keras_mobattn.benchmark.roofline import roofline_files, with_roofline
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted
-from keras_mobattn.benchmark.table import devices_text, header_and_rows, print_table, remarks
+from keras_mobattn.benchmark.table import devices_text, header_and_rows, labels_of, print_table, remarks
 from keras_mobattn.benchmark.tflite import BACKENDS, benchmark_files, benchmark_tflite
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "describe_host",
     "devices_text",
     "header_and_rows",
+    "labels_of",
     "load_measurements",
     "print_op_profiles",
     "print_table",

@@ -13,7 +13,7 @@ from keras_mobattn.benchmark.android_device import FOLDER, DeviceLostError, find
 from keras_mobattn.benchmark.benchmark_model_binary import benchmark_model_for
 from keras_mobattn.benchmark.benchmark_model_output import Delegation, parse, phase_of
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
-from keras_mobattn.benchmark.table import in_brackets
+from keras_mobattn.benchmark.table import in_brackets, threads_text
 from keras_mobattn.errors import InputError, choose
 
 LOAD_SECS = 300  # beyond the limits: the first start on a GPU compiles its programs for up to minutes
@@ -142,7 +142,7 @@ class _Bench:
 
     def measure(self, row, delegate):
         """Return the row with its figures, or with the reason why there are none."""
-        title = f"{row.name}, {row.backend}, {row.num_threads} thread{'s'[: row.num_threads > 1]}"
+        title = f"{row.name}, {row.backend}, {threads_text(row.num_threads)}"
         try:
             self._push(row.file)
             self._cool_down(title)
@@ -238,6 +238,9 @@ def _shortfall(text, output, took, delegate, require_full_delegation):
     refused = in_brackets(output.refusals)
     if took.delegated == 0 or took.partitions == 0:
         return f"The {delegate} delegate took none of the operators{refused}: what ran was the CPU."
+    others = [name for name in output.delegations if name != delegate]
+    if others and delegate not in output.delegations:
+        return f"benchmark_model tells of no {delegate} delegate: what ran was {others[0]}."
     if "GPU acceleration is unsupported on this platform" in text:
         return "This benchmark_model was built without the GPU delegate: what ran was the CPU."
     if require_full_delegation and not took.complete:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from keras_mobattn.benchmark.table import number_text
+from keras_mobattn.benchmark.table import number_text, threads_text
 
 
 def top_operators(op_profile, count=10):
@@ -28,7 +28,7 @@ def print_op_profiles(measurements, console, count=10):
     for row in measurements:
         if row.error:
             continue
-        title = f"{row.name}, {row.backend}, {row.num_threads} thread{'s'[: row.num_threads > 1]}"
+        title = f"{row.name}, {row.backend}, {threads_text(row.num_threads)}"
         if not row.op_profile:
             console.print(f"{title}: the profiling run gave no op profile.", style="yellow", markup=False)
             continue

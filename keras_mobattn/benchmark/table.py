@@ -1,5 +1,7 @@
 """Measurements as a table: plain cells for any page, and one for the terminal."""
 
+import itertools
+
 from keras_mobattn.benchmark.measurement import operators_text
 
 MB = 1e6
@@ -56,6 +58,7 @@ WHAT = {
     "model": lambda row: row.name,
     "backend": lambda row: row.backend,
     "threads": lambda row: _text(row.num_threads),
+    "device": lambda row: row.device.name,
 }
 # Heading -> cell of a row that was measured; `first` is the row that ratios refer to.
 FIGURES = {
@@ -78,6 +81,7 @@ FIGURES = {
     "MHz": lambda row, first: _change(row, "fastest_mhz", 0),
 }
 # Columns that stand only in tables where a row fills them: phones', and those of a benchmark with a roofline.
+WORDS = ("model", "backend", "device")  # columns that are no figures
 WHERE_KNOWN = ("warm-up", "GFLOP/s", "% of roofline", "°C", "MHz")
 # What a narrow terminal does without, the first first; JSON and CSV have it all.
 DISPENSABLE = (
@@ -91,7 +95,8 @@ def header_and_rows(measurements):
 
     Times are in ms. "ratio" is the median against that of the first measurement that did not fail. "parts" are the
     partitions that the delegate took: 1 is best; "ops" 294/366 means that it took 294 of 366 operators. "peak MB" is
-    Measurement.peak_memory_bytes, "°C" the hottest zone and "MHz" the fastest core before and after.
+    Measurement.peak_memory_bytes, "°C" the hottest zone and "MHz" the fastest core before and after; "device" is
+    there when there are several.
     """
     first = next((row for row in measurements if not row.error and row.statistics.median_ms), None)
     failed = ["failed"] + [""] * (len(FIGURES) - 1)
@@ -100,7 +105,11 @@ def header_and_rows(measurements):
         figures = failed if row.error else [cell(row, first) for cell in FIGURES.values()]
         rows.append([cell(row) for cell in WHAT.values()] + figures)
     header = [*WHAT, *FIGURES]
-    kept = [index for index, name in enumerate(header) if name not in WHERE_KNOWN or any(row[index] for row in rows)]
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else {}
+    needless = {name for name in WHERE_KNOWN if not any(columns.get(name, ()))}
+    if len(set(columns.get("device", ()))) < 2:
+        needless.add("device")
+    kept = [index for index, name in enumerate(header) if name not in needless]
     return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
@@ -121,9 +130,26 @@ def remarks(measurements):
     return list(dict.fromkeys(sentences))
 
 
+def threads_text(number):
+    """As in: 1 thread, 2 threads; nothing for None, which is a GPU's."""
+    return f"{number} thread{'s'[: number > 1]}" if number else ""
+
+
+def labels_of(measurements):
+    """A short, distinct label for every row: of its name, backend, threads and device, those in which rows differ."""
+    parts = [(row.name, row.backend, threads_text(row.num_threads), row.device.name) for row in measurements]
+    differ = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    labels = []
+    for part in parts:
+        label = ", ".join(filter(None, itertools.compress(part, differ))) or part[0]
+        again = sum(known.rpartition(" #")[0] == label or known == label for known in labels)
+        labels.append(f"{label} #{again + 1}" if again else label)
+    return labels
+
+
 def in_brackets(refusals):
     """What a delegate says of what it left out, for the end of a sentence: " (UNPACK: Operation is not supported)"."""
-    return f" ({' '.join(refusals).rstrip('.')})" if refusals else ""
+    return f" ({'; '.join(refusal.rstrip('.: ') for refusal in refusals)})" if refusals else ""
 
 
 def devices_text(measurements):
@@ -162,7 +188,8 @@ def _rich_table(measurements, header, rows, dropped):
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     kept = [index for index, heading in enumerate(header) if heading not in dropped]
     for index in kept:
-        table.add_column(header[index], justify="left" if index < 2 else "right", no_wrap=index > 0, overflow="fold")
+        justify = "left" if header[index] in WORDS else "right"
+        table.add_column(header[index], justify=justify, no_wrap=index > 0, overflow="fold")
     for measurement, row in zip(measurements, rows, strict=True):
         table.add_row(*(escape(row[index]) for index in kept), style="red" if measurement.error else None)
     return table

@@ -9,7 +9,7 @@ from keras_mobattn.report.plots import (
     learning_curves,
     loglog_slope,
 )
-from keras_mobattn.report.tables import conversions_table, latency_table
+from keras_mobattn.report.tables import conversions_table, latency_table, op_profile_table
 
 __all__ = [
     "Figure",
@@ -24,5 +24,6 @@ __all__ = [
     "latency_table",
     "learning_curves",
     "loglog_slope",
+    "op_profile_table",
     "write_report",
 ]

@@ -90,7 +90,7 @@ def _cell(value):
 def _column_classes(table):
     """The CSS class of every column: "number" (aligned on the right) when all cells begin with a digit or are empty."""
     texts = [[_cell(value) for value in column] for column in zip(*table.rows, strict=True)]
-    numeric = re.compile(r"[-−]?[\d.]|–$|failed$")
+    numeric = re.compile(r"[-−~]?[\d.]|–$|failed$")
     return ["number" if all(map(numeric.match, column)) else "text" for column in texts] or ["text"] * len(table.header)
 
 

@@ -121,23 +121,28 @@ def latency_by_style(measurements):
     timed = {style: row.statistics for style, row in measurements.items() if not row.error}
     failed = [style for style, row in measurements.items() if row.error]
     order = sorted(timed, key=lambda style: timed[style].typical_ms) + failed
-    figure = _figure(WIDTH, 0.3 * len(order) + 1)
+    longest = max(map(len, order), default=0)
+    figure = _figure(WIDTH + 0.07 * max(longest - 14, 0), 0.3 * len(order) + 1)
     axes = figure.add_subplot()
     medians, highs = ([getattr(row, name) or 0 for row in timed.values()] for name in ("typical_ms", "p95_ms"))
     end = 1.08 * min(max(medians + highs), 2 * max(medians)) if timed else 1  # a busy machine must not squash the bars
     axes.set(
         xlim=(0, end), ylim=(len(order) - 0.5, -0.5), xlabel="median latency in ms, whisker to the 95th percentile"
     )
-    text = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 9}
-    axes.text(1.14, -0.9, "median", **text, color=MUTED)
-    axes.text(1.26, -0.9, "p95", **text, color=MUTED)
+    text = {"va": "center", "ha": "right", "fontsize": 9}
+
+    def beside(place, median, p95, colour):  # in two columns, which keep their distance however narrow the axes are
+        for points, word, ink in ((42, median, colour), (76, p95, MUTED)):
+            where = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
+            axes.annotate(word, (1, place), (points, 0), **where, **text, color=ink)
+
+    beside(-0.9, "median", "p95", MUTED)
     for place, style in enumerate(order):
         if style in failed:
-            axes.text(0.01, place, "failed", **{**text, "ha": "left"}, color=BAD)
+            axes.text(0.01 * end, place, "failed", **{**text, "ha": "left"}, color=BAD)
             continue
         _bar(axes, place, timed[style], marks[style][0], end)
-        axes.text(1.14, place, _milliseconds(timed[style].typical_ms), **text)
-        axes.text(1.26, place, _milliseconds(timed[style].p95_ms), **text, color=MUTED)
+        beside(place, _milliseconds(timed[style].typical_ms), _milliseconds(timed[style].p95_ms), INK)
     axes.set_yticks(range(len(order)), order, color=INK)
     axes.tick_params(length=0)
     axes.grid(axis="y", visible=False)

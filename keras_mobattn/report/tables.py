@@ -37,6 +37,17 @@ def _conversion_cells(row):
     return tuple(cell(row) for cell in CONVERSION.values())
 
 
+def op_profile_table(measurement, count=15):
+    """A Table of the kinds of operators that take longest in a Measurement that was profiled."""
+    return Table(
+        header=("operator", "count", "ms", "share"),
+        rows=tuple(
+            (kind, number, f"{ms:.3f}", f"{100 * share:.1f} %")
+            for kind, number, ms, share in benchmark.top_operators(measurement.op_profile, count)
+        ),
+    )
+
+
 def latency_table(measurements):
     """A Table of Measurements, with what failed and what a delegate left out as notes."""
     measurements = list(measurements)
