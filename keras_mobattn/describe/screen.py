@@ -121,6 +121,6 @@ def _shape(tensor):
     return f"\\[{sides}]" if tensor.shape else "scalar"
 
 
-def _short(name, width=30):
+def _short(name, width=24):
     """The end says which operator of the layer it was, the beginning which layer."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"
