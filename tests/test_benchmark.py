@@ -366,6 +366,18 @@ def test_json_round_trip(tmp_path):
     assert benchmark.load_measurements(tmp_path / "new" / "rows.json") == examples
 
 
+def test_files_of_the_first_version_are_read(tmp_path):
+    path = Path(__file__).parent / "benchmark_first_version.json"  # written by that version, before it had p95_ms
+    benchmark.save_json(tmp_path / "new.json", _examples()[:2])
+    old, new = (json.loads(file.read_text()) for file in (path, tmp_path / "new.json"))
+    assert set(old[1]) < set(new[1])  # it lacks fields
+    assert set(old[1]["statistics"]) < set(new[1]["statistics"])
+    lost, mobile = benchmark.load_measurements(path)
+    assert (lost.error, lost.statistics) == ("No such file.", None)
+    assert mobile.statistics == Statistics.of((2.0, 4.0))  # what it lacks comes from the samples
+    assert mobile == _examples()[1]
+
+
 @pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"name": "a"}]', '{"a": 1}'])
 def test_foreign_json_is_refused(tmp_path, text):
     (tmp_path / "rows.json").write_text(text)

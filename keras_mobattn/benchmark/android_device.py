@@ -70,7 +70,7 @@ def _choose(serial, states):
     if not states:
         raise InputError(
             "No Android device is connected. Switch on USB debugging in its developer options, plug it in, and see "
-            "whether `adb devices` lists it."
+            "whether `adb devices` or `python -m adbutils -l` lists it."
         )
     usable = [name for name, state in states.items() if state == "device"] or list(states)
     if serial is None and len(usable) > 1:
