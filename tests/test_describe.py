@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rich.console
 from small_graphs import GRAPHS, write_graphs
@@ -15,6 +16,7 @@ from small_graphs import GRAPHS, write_graphs
 from keras_mobattn import describe, gpu
 from keras_mobattn.describe import screen
 from keras_mobattn.describe.rules import GPU_RULES
+from keras_mobattn.describe.tflite import max_error
 from keras_mobattn.errors import InputError
 
 SCRIPT = Path(__file__).parents[1] / "tflite" / "describe.py"
@@ -116,6 +118,21 @@ def test_files_without_a_signature(tmp_path):
     assert found.signature is None
     assert set(found.inputs) == {"x"}
     assert found.gpu.passed
+
+
+MAX_ERRORS = {  # received, expected -> error as a share of the spread
+    "equal": ([1, 2, 3], [1, 2, 3], 0),
+    "off": ([1, 2.5, 3], [1, 2, 3], 0.25),
+    "constant": ([1, 1, 1.5], [1, 1, 1], 0.5),
+    "NaN": ([1, np.nan, 3], [1, 2, 3], 1e9),
+    "infinite": ([1, np.inf, 3], [1, 2, 3], 1e9),
+    "bytes": (np.uint8([0, 255]), np.uint8([255, 255]), 255),
+}
+
+
+@pytest.mark.parametrize(("received", "expected", "error"), MAX_ERRORS.values(), ids=MAX_ERRORS)
+def test_max_error(received, expected, error):
+    assert max_error([{"y": np.array(received)}], [{"y": np.array(expected)}]) == error
 
 
 def test_corrupt_files(graphs, tmp_path):

@@ -14,6 +14,7 @@ from keras_mobattn.describe.rules import Finding, gpu_findings, why_xnnpack_leav
 
 GPU_MAX_ERROR = {"fp32": 1e-4, "fp16": 1e-2}  # largest error as a share of the outputs' spread
 CPU_ERRORS = (RuntimeError, ValueError, TypeError)  # the interpreter's; TypeError: inputs that can't be made up
+NO_NUMBER = 1e9  # the error of NaN and infinity, which JSON doesn't have
 INPUT_SCALES = (1.0, 255.0)  # random float inputs in 0..scale: models take RGB as either
 
 
@@ -179,12 +180,13 @@ def _names(interpreter, side):
 def max_error(received, expected):
     """The largest difference between lists of {name: array}, as a share of the spread of what was expected.
 
-    The spread is the largest minus the smallest value of an output over all inputs; NaN counts as infinitely wrong.
+    The spread is the largest minus the smallest value of an output over all inputs. NaN gives NO_NUMBER.
     """
     worst = 0.0
     for name in expected[0]:
         wanted = np.stack([outputs[name] for outputs in expected]).astype(np.float64)
         got = np.stack([outputs[name] for outputs in received]).astype(np.float64)
         error, spread = np.abs(got - wanted).max(), np.ptp(wanted)
-        worst = max(worst, float(np.nan_to_num(error / spread if spread else error, nan=np.inf)))
+        share = error / spread if spread else error
+        worst = max(worst, float(np.nan_to_num(share, nan=NO_NUMBER, posinf=NO_NUMBER)))
     return worst
