@@ -133,6 +133,13 @@ def test_bad_input(script, tmp_path, name, value):
     assert not (tmp_path / "new").exists()
 
 
+def test_foreign_results_are_refused_and_kept(script, tmp_path):
+    (tmp_path / "layer.json").write_text("[1]")
+    with pytest.raises(InputError, match="Remove it first, or give another --output-dir"):
+        script.main(styles=("mobile",), output_dir=tmp_path)
+    assert (tmp_path / "layer.json").read_text() == "[1]"
+
+
 def test_a_style_for_real(script, tmp_path, capfd):
     given = dict(styles=("separable",), resolutions=(64, 128), output_dir=tmp_path, **QUICK)
     assert script.main(**given) == 0

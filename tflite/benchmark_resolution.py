@@ -77,8 +77,7 @@ def main(
     settings = dict(num_runs=num_runs, warmup_runs=warmup_runs, min_secs=min_secs, max_secs=max_secs, rounds=rounds)
     limits = Limits(max_run_secs, max_memory_gb)
     output_dir.mkdir(parents=True, exist_ok=True)
-    results = output_dir / f"{subject}.json"
-    kept = {row.name: row for row in benchmark.load_measurements(results)} if results.exists() else {}
+    kept = _kept(output_dir / f"{subject}.json")
     cells = {style: [] for style in styles}
     for side in sides:
         rows, files = {}, {}
@@ -119,6 +118,13 @@ class Limits:
             f"Left out: the two sizes before it predict {ms / 1e3:.2g} s and {memory / 1e9:.2g} GB a run; the limits "
             f"are {self.max_run_secs:g} s (--max-run-secs) and {self.max_memory_gb:g} GB (--max-memory-gb)."
         )
+
+
+def _kept(path):
+    try:
+        return {row.name: row for row in benchmark.load_measurements(path)} if path.exists() else {}
+    except InputError as error:
+        raise InputError(f"{error} Remove it first, or give another --output-dir.") from error
 
 
 def _file_or_reason(subject, style, side, folder, points, limits):
