@@ -22,6 +22,8 @@ from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import mil
 from keras_mobattn.export import tflite as tflite_module
+from keras_mobattn.export.fuse import CONVOLUTIONS
+from keras_mobattn.export.quantize import FOLLOWERS
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (24, 40)  # not square, so that a swap shows
@@ -433,11 +435,11 @@ def expect_one_partition_of_rank_4(path):
 def test_our_models_convert(family, tmp_path):
     model = getattr(keras_mobattn, family)(variant="test", attention="mobile", input_shape=(48, 32, 3), classes=5)
     source = export.load(keras_mobattn.randomize_weights(model))
-    export.to_tflite(source, tmp_path / "fp32.tflite")
-    expect_one_partition_of_rank_4(tmp_path / "fp32.tflite")
     photos = sample_photos(16, (48, 32), seed=1)
-    tolerance = RANDOM_WEIGHTS[family, "mobile", "int8"]
-    export.to_tflite(source, tmp_path / "int8.tflite", "int8", photos, tolerance=tolerance)
+    for precision in export.TFLITE_PRECISIONS:
+        path, tolerance = tmp_path / f"{precision}.tflite", RANDOM_WEIGHTS.get((family, "mobile", precision))
+        export.to_tflite(source, path, precision, photos, tolerance=tolerance)
+        expect_one_partition_of_rank_4(path)
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(tmp_path / "int8.tflite"), experimental_op_resolver_type=plain)
@@ -445,17 +447,19 @@ def test_our_models_convert(family, tmp_path):
     dtypes = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
     in_int8 = {op["op_name"] for op in interpreter._get_ops_details() if dtypes[op["outputs"][0]] == np.int8}
     # Division by a flow that int8 rounds to zero would stop a trained mobile attention at run time.
-    assert (
-        {"CONV_2D", "DEPTHWISE_CONV_2D"} <= in_int8 <= {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "QUANTIZE"}
-    )
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "LOGISTIC", "MUL", "PAD"} <= in_int8
+    assert in_int8 <= {"QUANTIZE", *CONVOLUTIONS, *FOLLOWERS}
 
 
 # Random weights are harder than trained ones (figures in export/tflite.py): what the shipped tolerances may refuse here
 # is held to these instead. All other cases pass as they are.
 RANDOM_WEIGHTS = {
-    ("MobileViT", "focused", "fp32"): export.Tolerance(2e-4),  # 8e-5; the smallest damage in test_mil.py makes 2e-3
+    # 8e-5; the smallest damage in test_mil.py makes 2e-3
+    **{(family, "focused", "fp32"): export.Tolerance(2e-4) for family in ("MobileViTv2", "MobileViT")},
+    # .8: a sum of relus that divides and is near zero for some tokens
+    **{(family, "relu_linear", "dynamic"): export.Tolerance(1.5) for family in ("MobileViTv2", "MobileViT")},
     **{
-        (family, attention, "int8"): export.Tolerance(1.0)  # up to .74: that it converts and runs, no more
+        (family, attention, "int8"): export.Tolerance(1.5)  # up to .84: that it converts and runs, no more
         for family in ("MobileViTv2", "MobileViT")
         for attention in keras_mobattn.ATTENTIONS
     },
@@ -472,5 +476,4 @@ def test_every_style_converts(family, attention, tmp_path):
         images = sample_photos(16, (72, 40), seed=1)
         tolerance = RANDOM_WEIGHTS.get((family, attention, precision))
         export.to_tflite(source, tmp_path / "model.tflite", precision, images, tolerance=tolerance)
-        if precision == "fp32":
-            expect_one_partition_of_rank_4(tmp_path / "model.tflite")
+        expect_one_partition_of_rank_4(tmp_path / "model.tflite")
