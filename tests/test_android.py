@@ -237,6 +237,16 @@ def test_unplugged_half_way(phone, tmp_path):
     assert lost.statistics is after.statistics is None
 
 
+def test_unplugged_after_the_figures(phone, tmp_path):
+    unplug = f"{adbutils.adb_path()} -P {adbd.ADB_PORT} disconnect {adbd.SERIAL} >&2; sleep 5"
+    script = f"case $* in *profiling*) {unplug};; *) cat {OUTPUTS}/xnnpack.txt;; esac"
+    (row,) = _benchmark([_model(tmp_path, "m", script)], phone, profile=True)
+    assert (row.error, row.statistics.median_ms, row.op_profile) == (None, 20.166, ())
+    adbd.connect()
+    for left in phone.iterdir():
+        shutil.rmtree(left)
+
+
 def test_plugged_in_again(phone, tmp_path):
     adb = f"{adbutils.adb_path()} -P {adbd.ADB_PORT}"
     replug = f"(sleep 0.3; {adb} disconnect {adbd.SERIAL}; {adb} connect {adbd.SERIAL}) >/dev/null 2>&1 & sleep 5"
@@ -346,6 +356,7 @@ BAD_ARGUMENTS = {
     "delegates": (("nnapi",), "Unknown delegate: expected one of 'xnnpack', 'gpu', 'cpu'. Received: 'nnapi'"),
     "num_threads": ((1, 0), "num_threads of 1 or more. Received: 0"),
     "gpu_precision": ("fp8", "Unknown GPU precision"),
+    "warmup_min_secs": (-0.5, "warmup_min_secs of 0 s or more. Received: -0.5"),
     "cool_down": (-1.0, "cool_down of 0 s or more. Received: -1.0"),
     "benchmark_model": ("/no/such/tool", "Expected the path of benchmark_model, built for the phone"),
     "max_secs": (0.0, "max_secs above 0"),

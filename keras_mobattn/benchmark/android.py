@@ -73,8 +73,9 @@ def benchmark_android(
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs, warmup_min_secs=warmup_min_secs)
     configurations = _configurations([Path(path) for path in paths], delegates, num_threads)
     precision = choose(PRECISIONS, gpu_precision, "GPU precision")
-    if cool_down < 0:
-        raise InputError(f"Expected cool_down of 0 s or more. Received: {cool_down}.")
+    for name, seconds in {"cool_down": cool_down, "warmup_min_secs": warmup_min_secs}.items():
+        if seconds < 0:
+            raise InputError(f"Expected {name} of 0 s or more. Received: {seconds}.")
     if benchmark_model is not None and not Path(benchmark_model).is_file():
         raise InputError(
             f"Expected the path of benchmark_model, built for the phone. Received: {str(benchmark_model)!r}."
@@ -147,10 +148,18 @@ class _Bench:
             self._push(row.file)
             self._cool_down(title)
             before = self.phone.conditions()
-            fields = self._run(row, delegate, title)
-            return dataclasses.replace(row, **fields, before=before, after=self.phone.conditions())
+            flags = flags_of(row, delegate, self.options["precision"], self.options["require_full_delegation"])
+            fields = fields_of(*self._tool(row, flags, title), delegate, self.options["require_full_delegation"])
         except (InputError, DeviceLostError) as error:
             return dataclasses.replace(row, error=str(error))
+        row = dataclasses.replace(row, **fields, before=before)
+        with contextlib.suppress(DeviceLostError):  # the figures are there; the next row tells that the phone is gone
+            row = dataclasses.replace(row, after=self.phone.conditions())
+            if self.options["profile"] and not row.error:
+                flags |= {"enable_op_profiling": "true", "num_runs": PROFILE_RUNS, "min_secs": 0}
+                text, _ = self._tool(row, flags, f"{title}, op profile")
+                row = dataclasses.replace(row, op_profile=parse(text).op_profile)
+        return row
 
     def _push(self, path):
         if path != self.pushed:
@@ -165,14 +174,6 @@ class _Bench:
             self.show(f"Cooling down, {left:.0f} s; next: {title}")
             time.sleep(min(left, 0.5))
         self.warm = False
-
-    def _run(self, row, delegate, title):
-        flags = flags_of(row, delegate, self.options["precision"], self.options["require_full_delegation"])
-        fields = fields_of(*self._tool(row, flags, title), delegate, self.options["require_full_delegation"])
-        if self.options["profile"] and not fields["error"]:
-            flags |= {"enable_op_profiling": "true", "num_runs": PROFILE_RUNS, "min_secs": 0}
-            fields["op_profile"] = parse(self._tool(row, flags, f"{title}, op profile")[0]).op_profile
-        return fields
 
     def _tool(self, row, flags, title):
         """Run benchmark_model, showing what it is at. Returns (its output, its exit code)."""
