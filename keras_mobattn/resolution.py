@@ -18,6 +18,7 @@ DIM = 128  # attention width in layer 3 of MobileViTv2 1.0
 STRIDE = 8  # of layer 3: its maps have an eighth of the image's side
 PATCH_SIZE = 2
 PACKAGE = Path(__file__).parent
+CONV = "1x1 conv"  # beside the styles: what the machine itself makes of a map that outgrows its caches
 SOURCES = ("attention", "layers", "models", "export")  # parts of the package that a file depends on
 
 
@@ -27,10 +28,12 @@ def tokens_at(resolution):
 
 
 def attention_layer(style, resolution):
-    """One attention layer of layer 3 by itself, on maps [side, side, DIM]."""
+    """One attention layer of layer 3 by itself, or one 1x1 convolution, on maps [side, side, DIM]."""
     side = resolution // STRIDE
     x = keras.layers.Input((side, side, DIM), name="map")
-    return keras.Model(x, ATTENTIONS[style](DIM, patch_size=PATCH_SIZE, name="attention")(x))
+    convolution = style == CONV
+    layer = keras.layers.Conv2D(DIM, 1) if convolution else ATTENTIONS[style](DIM, patch_size=PATCH_SIZE)
+    return keras.Model(x, layer(x))
 
 
 def backbone(style, resolution):
@@ -39,7 +42,8 @@ def backbone(style, resolution):
     return MobileViTv2(attention=style, input_shape=shape, include_top=False, include_preprocessing=False)
 
 
-SUBJECTS = {"layer": attention_layer, "backbone": backbone}
+# Subject -> how it is built, and with what.
+SUBJECTS = {"layer": (attention_layer, (*ATTENTIONS, CONV)), "backbone": (backbone, tuple(ATTENTIONS))}
 
 
 def subject_file(subject, style, resolution, folder):
@@ -50,9 +54,10 @@ def subject_file(subject, style, resolution, folder):
     Raises:
         InputError: it can't be converted, or differs from Keras.
     """
-    path = Path(folder) / f"{subject}_{style}_{resolution}.tflite"
+    build, _ = SUBJECTS[subject]
+    path = Path(folder) / f"{subject}_{style.replace(' ', '_')}_{resolution}.tflite"
     if not made_after(path, [file for part in SOURCES for file in (PACKAGE / part).glob("*.py")]):
-        model = randomize_weights(SUBJECTS[subject](style, resolution))
+        model = randomize_weights(build(style, resolution))
         images = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
         to_tflite(model, path, check_images=images)
     return path

@@ -123,13 +123,20 @@ def test_table_has_the_slopes_of_the_last_sizes(script):
     ]
 
 
-BAD = {"resolutions": [(), (72,), (32,), (64, -128)], "styles": [()]}
+BAD = {  # arguments -> part of the sentence
+    "no resolution": ({"resolutions": ()}, "Received: none"),
+    "no multiple of 16": ({"resolutions": (64, 72)}, "that 16 divides. Received: 64 72"),
+    "too small": ({"resolutions": (48,)}, "from 64 up"),
+    "negative": ({"resolutions": (64, -128)}, "from 64 up"),
+    "no attention": ({"styles": ("1x1 conv",), "subject": "backbone"}, "styles for the backbone in softmax, "),
+}
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
-def test_bad_input(script, tmp_path, name, value):
-    with pytest.raises(InputError, match="Expected at least one style"):
-        script.main(output_dir=tmp_path / "new", **{name: value})
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(script, tmp_path, name):
+    arguments, sentence = BAD[name]
+    with pytest.raises(InputError, match=sentence):
+        script.main(output_dir=tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
 
 
@@ -141,11 +148,12 @@ def test_foreign_results_are_refused_and_kept(script, tmp_path):
 
 
 def test_a_style_for_real(script, tmp_path, capfd):
-    given = dict(styles=("separable",), resolutions=(64, 128), output_dir=tmp_path, **QUICK)
+    given = dict(styles=("separable", "1x1 conv"), resolutions=(64, 128), output_dir=tmp_path, **QUICK)
     assert script.main(**given) == 0
     rows = benchmark.load_measurements(tmp_path / "layer.json")
-    assert [row.name for row in rows] == ["separable, 16 tokens", "separable, 64 tokens"]
-    assert [row.inputs for row in rows] == [("float32[1,8,8,128]",), ("float32[1,16,16,128]",)]
+    expected = [f"{style}, {tokens} tokens" for tokens in (16, 64) for style in ("separable", "1x1 conv")]
+    assert [row.name for row in rows] == expected
+    assert [row.inputs for row in rows[::2]] == [("float32[1,8,8,128]",), ("float32[1,16,16,128]",)]
     assert all(row.partitions == 1 and not row.undelegated for row in rows)
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "files").iterdir()}
     assert script.main(**given) == 0  # nothing is converted or timed again

@@ -18,7 +18,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_mobattn import benchmark, cli, report
-from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark.rows import begin_row
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
@@ -39,7 +38,7 @@ SAME = ("sha256", "device", "runtime", "num_threads", "rounds", "warmup_runs", "
 
 
 def main(
-    styles: tuple[Literal[tuple(ATTENTIONS)], ...] = tuple(ATTENTIONS),
+    styles: tuple[Literal[SUBJECTS["layer"][1]], ...] = (),
     resolutions: tuple[int, ...] = (64, 128, 256, 512, 1024),
     subject: Literal[tuple(SUBJECTS)] = "layer",
     num_threads: int = 1,
@@ -55,7 +54,8 @@ def main(
     """Time each attention style against the number of tokens.
 
     Args:
-        styles: which attention styles.
+        styles: which attention styles; all when none are named. "1x1 conv", for the layer only, is one convolution: its
+            slope is what the machine's caches make of large maps, and no attention's.
         resolutions: sides of the square images in pixels, multiples of 16; layer 3 has an eighth, and 2x2 patches.
         subject: layer: one attention layer of MobileViTv2 1.0's layer 3, alone; backbone: all of MobileViTv2 1.0.
         num_threads: for XNNPACK.
@@ -69,10 +69,16 @@ def main(
         output_dir: folder for resolution.json, .csv, .png and the converted files; measured cells in it are kept.
     """
     sides = sorted(set(resolutions))
-    if not sides or not styles or any(side < 64 or side % (STRIDE * PATCH_SIZE) for side in sides):
+    if not sides or any(side < 64 or side % (STRIDE * PATCH_SIZE) for side in sides):
         raise InputError(
-            f"Expected at least one style, and resolutions from 64 up that {STRIDE * PATCH_SIZE} divides. Received: "
-            f"styles {' '.join(styles) or 'none'}, resolutions {' '.join(map(str, resolutions)) or 'none'}."
+            f"Expected resolutions from 64 up that {STRIDE * PATCH_SIZE} divides. Received: "
+            f"{' '.join(map(str, resolutions)) or 'none'}."
+        )
+    _, choices = SUBJECTS[subject]
+    styles = styles or choices
+    if not set(styles) <= set(choices):
+        raise InputError(
+            f"Expected styles for the {subject} among {', '.join(choices)}. Received: {', '.join(styles)}."
         )
     settings = dict(num_runs=num_runs, warmup_runs=warmup_runs, min_secs=min_secs, max_secs=max_secs, rounds=rounds)
     limits = Limits(max_run_secs, max_memory_gb)
