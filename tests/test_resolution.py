@@ -128,7 +128,7 @@ BAD = {  # arguments -> part of the sentence
     "no multiple of 16": ({"resolutions": (64, 72)}, "that 16 divides. Received: 64 72"),
     "too small": ({"resolutions": (48,)}, "from 64 up"),
     "negative": ({"resolutions": (64, -128)}, "from 64 up"),
-    "no attention": ({"styles": ("1x1 conv",), "subject": "backbone"}, "styles for the backbone in softmax, "),
+    "no attention": ({"styles": ("1x1 conv",), "subject": "backbone"}, "styles for the backbone among softmax, "),
 }
 
 
