@@ -128,28 +128,31 @@ def running(folder, path, prepare=":"):
     daemon = [libraries / "ld-linux-x86-64.so.2", "--library-path", f"{libraries}:{libraries}/android"]
     daemon += [folder / "usr/lib/android-sdk/platform-tools/adbd"]
     script = f'ip link set lo up && {prepare} && echo up && exec "$@"'
-    phone = subprocess.Popen(
-        ["unshare", "--net", "--mount", "sh", "-c", script, "sh", *daemon],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"},
-        text=True,
-    )
-    try:
-        if phone.stdout.readline() != "up\n":
-            raise AdbdMissingError("making a network and a mount namespace failed; unshare needs root")
-        inside = functools.partial(_inside, f"/proc/{phone.pid}/ns/net")
-        with inside():
-            connect()
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would fill up
+        phone = subprocess.Popen(
+            ["unshare", "--net", "--mount", "sh", "-c", script, "sh", *daemon],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "PATH": f"{path}:{os.environ['PATH']}"},
+            text=True,
+        )
         try:
-            yield inside
-        finally:
+            if phone.stdout.readline() != "up\n":
+                log.seek(0)
+                why = log.read().strip() or "unshare failed"
+                raise AdbdMissingError(f"no network and mount namespace of its own, which takes root ({why})")
+            inside = functools.partial(_inside, f"/proc/{phone.pid}/ns/net")
             with inside():
-                adbutils.AdbClient().server_kill()
-    finally:
-        phone.kill()
-        phone.wait()
+                connect()
+            try:
+                yield inside
+            finally:
+                with inside():
+                    adbutils.AdbClient().server_kill()
+        finally:
+            phone.kill()
+            phone.wait()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import adbd
@@ -224,7 +225,8 @@ def test_whatever_dies_is_a_row_and_the_others_are_kept(phone, tmp_path, monkeyp
     assert not subprocess.run(["pgrep", "-f", "sleep 60$"], capture_output=True, check=False).stdout
 
 
-def test_unplugged_half_way(phone, tmp_path):
+def test_unplugged_half_way(phone, tmp_path, monkeypatch):
+    monkeypatch.setattr(android, "RETURN_SECS", 0.5)
     unplug = f"{adbutils.adb_path()} -P {adbd.ADB_PORT} disconnect {adbd.SERIAL} >&2; sleep 5"
     paths = [_replay(tmp_path, "xnnpack"), _model(tmp_path, "unplugged", unplug), _replay(tmp_path, "gpu")]
     good, lost, after = _benchmark(paths, phone)  # the last row is not reached, whatever it would replay
@@ -248,10 +250,13 @@ def test_unplugged_after_the_figures(phone, tmp_path):
 
 
 def test_plugged_in_again(phone, tmp_path):
-    adb = f"{adbutils.adb_path()} -P {adbd.ADB_PORT}"
-    replug = f"(sleep 0.3; {adb} disconnect {adbd.SERIAL}; {adb} connect {adbd.SERIAL}) >/dev/null 2>&1 & sleep 5"
-    rows = _benchmark([_model(tmp_path, "unplugged", replug), _replay(tmp_path, "xnnpack")], phone, cool_down=1)
+    unplug = f"{adbutils.adb_path()} -P {adbd.ADB_PORT} disconnect {adbd.SERIAL} >&2; exec sleep 63"
+    threading.Timer(3.0, adbd.connect).start()
+    rows = _benchmark([_model(tmp_path, "unplugged", unplug), _replay(tmp_path, "xnnpack")], phone)
     assert "broke off" in rows[0].error
+    assert "Left on it" not in rows[0].error
+    assert not subprocess.run(["pgrep", "-f", "sleep 63$"], capture_output=True, check=False).stdout
+    assert rows[1].error is None
     assert rows[1].statistics.median_ms == 20.166
 
 

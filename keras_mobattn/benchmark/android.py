@@ -17,6 +17,7 @@ from keras_mobattn.benchmark.table import in_brackets, threads_text
 from keras_mobattn.errors import InputError, choose
 
 LOAD_SECS = 300  # beyond the limits: the first start on a GPU compiles its programs for up to minutes
+RETURN_SECS = 10  # for a phone that is unplugged to come back, in all
 PROFILE_RUNS = 20
 # Name -> Measurement.backend, the tool's flags. XNNPACK has to be asked for: only then does the tool tell what it took.
 DELEGATES = {
@@ -140,10 +141,12 @@ class _Bench:
         self.phone, self.folder, self.cool_down, self.options, self.show = phone, folder, cool_down, options, show
         self.pushed = None  # the file that is on the phone
         self.warm = False  # has worked since the last pause
+        self.lost, self.patience = False, RETURN_SECS
 
     def measure(self, row, delegate):
         """Return the row with its figures, or with the reason why there are none."""
         title = f"{row.name}, {row.backend}, {threads_text(row.num_threads)}"
+        self._await_phone()
         try:
             self._push(row.file)
             self._cool_down(title)
@@ -151,6 +154,7 @@ class _Bench:
             flags = flags_of(row, delegate, self.options["precision"], self.options["require_full_delegation"])
             fields = fields_of(*self._tool(row, flags, title), delegate, self.options["require_full_delegation"])
         except (InputError, DeviceLostError) as error:
+            self.lost = isinstance(error, DeviceLostError)
             return dataclasses.replace(row, error=str(error))
         row = dataclasses.replace(row, **fields, before=before)
         with contextlib.suppress(DeviceLostError):  # the figures are there; the next row tells that the phone is gone
@@ -160,6 +164,13 @@ class _Bench:
                 text, _ = self._tool(row, flags, f"{title}, op profile")
                 row = dataclasses.replace(row, op_profile=parse(text).op_profile)
         return row
+
+    def _await_phone(self):
+        while self.lost and self.patience > 0:
+            self.show("Waiting for the phone to come back")
+            time.sleep(0.5)
+            self.patience -= 0.5
+            self.lost = not self.phone.is_there()
 
     def _push(self, path):
         if path != self.pushed:

@@ -25,6 +25,7 @@ MENDING = {
 EXIT = "keras_mobattn exit code "  # marks the last line of a program's output
 # Thermal zones of Qualcomm's drivers that are the battery's charge in percent, its voltage, its current and limits.
 NO_TEMPERATURE = re.compile(r"soc$|[vi]bat|.*bcl")
+KILL = "{ kill -9 $(cat pid); } 2>/dev/null; rm -f pid"  # `run` keeps the process in that file
 # One round trip; what the phone does not allow to be read is left out.
 CONDITIONS = """
 for zone in /sys/class/thermal/thermal_zone*; do echo "zone $(cat $zone/type) $(cat $zone/temp)"; done 2>/dev/null
@@ -99,6 +100,14 @@ class Phone:
         self.left_behind = None  # our folder on it, when it could not be removed because the phone was gone
         self.properties = read_properties(self.shell("getprop")[0])
 
+    def is_there(self):
+        """Whether adb can reach it."""
+        try:
+            with _lost(self.serial):
+                return self._device.get_state() == "device"
+        except DeviceLostError:
+            return False
+
     def shell(self, command, timeout=60):
         """Run a command and return (its output, stderr too; its exit code)."""
         return self.stream(command, timeout)
@@ -165,15 +174,15 @@ class Phone:
 
     def remove(self, folder):
         """Kill the program that `run` started in the folder, if it still runs, and remove the folder."""
-        folder = shlex.quote(folder)
-        self.shell(f"kill -9 $(cat {folder}/pid) 2>/dev/null; rm -rf {folder}")
+        self.shell(f"cd {shlex.quote(folder)} && {{ {KILL}; rm -rf {shlex.quote(folder)}; }}")
 
     def run(self, folder, arguments, timeout, on_line):
         """Run a program in the folder; see `stream`. It is killed when it takes longer than `timeout` seconds."""
-        command = f"cd {shlex.quote(folder)} && sh -c 'echo $$ > pid; exec \"$@\"' sh {shlex.join(arguments)}"
-        text, code = self.stream(f"{command}; code=$?; rm -f pid; (exit $code)", timeout, on_line)
+        enter = f"cd {shlex.quote(folder)} && {{ {KILL};"  # one that ran when the phone was unplugged may run on
+        program = f"sh -c 'echo $$ > pid; exec \"$@\"' sh {shlex.join(arguments)}"
+        text, code = self.stream(f"{enter} {program}; code=$?; rm -f pid; (exit $code); }}", timeout, on_line)
         if code is None:
-            self.shell(f"kill -9 $(cat {shlex.quote(folder)}/pid); rm -f {shlex.quote(folder)}/pid")
+            self.shell(f"{enter} }}")
         return text, code
 
     def conditions(self):
