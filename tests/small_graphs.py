@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 SHAPE = (1, 16, 16, 8)
+_WIDE_KERNEL = np.random.default_rng(1).normal(size=(5, 5, 8, 8)).astype(np.float32)  # fewer than 1024 stay float
 _KERNEL = np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype(np.float32)
 
 
@@ -41,6 +42,7 @@ GRAPHS = {  # name -> function of an image of SHAPE
     "minus_itself": lambda x: (lambda y: y - y * 1)(conv(x)),
     "times_itself": _times_itself,
     "any_batch": lambda x: tf.reshape(conv(x), (tf.shape(x)[0], -1)),
+    "dynamic_range": lambda x: tf.nn.depthwise_conv2d(conv(x), _WIDE_KERNEL, (1, 1, 1, 1), "SAME"),
     "int8": lambda x: conv(tf.nn.softmax(conv(x))),
 }
 
@@ -52,8 +54,9 @@ def write_graph(name, folder):
     holder.run = tf.function(lambda image: {"result": GRAPHS[name](image)})
     concrete = holder.run.get_concrete_function(tf.TensorSpec(shape, tf.float32, name="image"))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
-    if name == "int8":
+    if name in ("int8", "dynamic_range"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if name == "int8":
         images = np.random.default_rng(0).random((4, *SHAPE), np.float32)
         converter.representative_dataset = lambda: ([image] for image in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

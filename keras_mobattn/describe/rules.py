@@ -34,6 +34,7 @@ XNNPACK_LEAVES = {
     "STRIDED_SLICE": "a stride other than 1",
     "TILE": "not in XNNPACK: multiplication and addition broadcast",
 }
+MATRIX = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"}
 _FLOAT_ONLY = "ABS AVERAGE_POOL_2D BATCH_MATMUL DIV EXP GELU HARD_SWISH MAXIMUM MINIMUM RELU RSQRT SOFTMAX SQRT"
 XNNPACK_LEAVES_IN_INT8 = dict.fromkeys([*_FLOAT_ONLY.split(), "SQUARED_DIFFERENCE"], "not in XNNPACK in int8")
 
@@ -45,6 +46,8 @@ def why_xnnpack_leaves(operator):
         return XNNPACK_LEAVES["SHAPE"]
     if operator.kind == "QUANTIZE" and operator.inputs[0].dtype != "float32":
         return "from one type of integers to another: make inputs and outputs int8 or float"
+    if operator.kind in MATRIX and types == {"float32"} and any(tensor.dtype == "int8" for tensor in operator.inputs):
+        return "int8 weights under float activations (dynamic range)"
     if types & {"int8", "uint8"} and operator.kind in XNNPACK_LEAVES_IN_INT8:
         return XNNPACK_LEAVES_IN_INT8[operator.kind]
     if types <= {"int32", "int64", "bool"} and operator.kind not in ("SHAPE", "PACK", "ARG_MAX", "CAST"):
@@ -52,7 +55,6 @@ def why_xnnpack_leaves(operator):
     return XNNPACK_LEAVES.get(operator.kind, "no rule known")
 
 
-MATRIX = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"}
 NOT_TWICE = {
     "SUB",
     "DIV",

@@ -6,8 +6,6 @@ import rich.box
 from rich.markup import escape
 from rich.table import Table
 
-from keras_mobattn.describe.tflite import GPU_MAX_ERROR
-
 MB = 1e6
 MOST = 12  # rows of a list of findings; JSON has them all
 
@@ -90,7 +88,7 @@ def _gpu(description):
         return f"{by_rules} {where} [red]refused[/]{reasons}", rules
     errors = []
     for name, error in gpu.errors.items():
-        limit = GPU_MAX_ERROR[name]
+        limit = gpu.limits[name]
         errors.append(f"[{'green' if error <= limit else 'red'}]{name} error {error:.1e}[/] (up to {limit:.0e})")
     return f"{by_rules}\n{where} {', '.join(errors)} of the spread against the CPU", rules
 
