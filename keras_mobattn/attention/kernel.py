@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
+from keras_mobattn.attention.products import multiply_heads
 
 FEATURES, TOKENS = 2, 3  # axes of [G, h, d, N]
 
@@ -17,7 +18,7 @@ def kernel_attention(query, key, value, epsilon):
     normalizer = tf.reduce_sum(
         query * tf.reduce_sum(key, TOKENS, keepdims=True), FEATURES, keepdims=True
     )  # [G, h, 1, N]
-    return tf.matmul(tf.matmul(value, key, transpose_b=True), query) / (normalizer + epsilon)
+    return multiply_heads(value, key, query) / (normalizer + epsilon)
 
 
 def linear_attention(query, key, value):
@@ -34,7 +35,7 @@ def efficient_attention(query, key, value):
     """softmax_d(Q) (softmax_N(K)^T V)."""
     query = tf.exp(query - tf.reduce_max(query, FEATURES, keepdims=True))  # tf.nn.softmax on this axis would transpose
     query = query / tf.reduce_sum(query, FEATURES, keepdims=True)
-    return tf.matmul(tf.matmul(value, tf.nn.softmax(key), transpose_b=True), query)
+    return multiply_heads(value, tf.nn.softmax(key), query)
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
