@@ -64,12 +64,7 @@ def main(
 
 
 def _present(measurements, output_dir, roofline):
-    measurements = benchmark.with_roofline(measurements) if roofline else measurements
-    benchmark.print_table(measurements, cli.console)
-    benchmark.save_json(output_dir / "benchmark.json", measurements)
-    benchmark.save_csv(output_dir / "benchmark.csv", measurements)
-    written = f"Written: {output_dir}/benchmark.json, {output_dir}/benchmark.csv"
-    cli.console.print(written, soft_wrap=True, markup=False, highlight=False)
+    benchmark.present(benchmark.with_roofline(measurements) if roofline else measurements, output_dir, cli.console)
 
 
 if __name__ == "__main__":

@@ -96,13 +96,9 @@ def _integers(words):
 
 
 def _present(measurements, output_dir, profile):
-    benchmark.print_table(measurements, cli.console)
+    benchmark.present(measurements, output_dir, cli.console)
     if profile:
         benchmark.print_op_profiles(measurements, cli.console)
-    benchmark.save_json(output_dir / "benchmark.json", measurements)
-    benchmark.save_csv(output_dir / "benchmark.csv", measurements)
-    written = f"Written: {output_dir}/benchmark.json, {output_dir}/benchmark.csv"
-    cli.console.print(written, soft_wrap=True, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

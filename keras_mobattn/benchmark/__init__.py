@@ -13,6 +13,7 @@ from keras_mobattn.benchmark.measurement import (
     save_json,
 )
 from keras_mobattn.benchmark.op_profile import print_op_profiles, top_operators
+from keras_mobattn.benchmark.present import present
 from keras_mobattn.benchmark.roofline import roofline_files, with_roofline
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted
 from keras_mobattn.benchmark.table import devices_text, header_and_rows, labels_of, print_table, remarks
@@ -34,6 +35,7 @@ __all__ = [
     "header_and_rows",
     "labels_of",
     "load_measurements",
+    "present",
     "print_op_profiles",
     "print_table",
     "remarks",
