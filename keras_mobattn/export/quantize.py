@@ -7,6 +7,7 @@ refuses in pieces (52 partitions and .95 of fp32's time for MobileViTv2 1.0, aga
 import contextlib
 import io
 import re
+import warnings
 
 from keras_mobattn.export.fuse import CONVOLUTIONS
 from keras_mobattn.export.graph import Graph
@@ -120,7 +121,8 @@ def _quantize(content, configure, ranges=None):
     configure(manager)
     if not (recipe := manager.get_quantization_recipe()):  # nothing to quantize
         return content
-    with contextlib.redirect_stdout(io.StringIO()):  # a report of its own
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # a report of its own, and a warning
+        warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors")  # about the memory that it will need
         work = quantizer.Quantizer(content, recipe)
         result = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)

@@ -1,7 +1,5 @@
 """The ranges of activations that int8 is laid over, measured on representative images."""
 
-import warnings
-
 import numpy as np
 
 from keras_mobattn._quiet import quiet_stderr
@@ -49,8 +47,7 @@ def _observe(content, names, images):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     rng = np.random.default_rng(0)
-    with quiet_stderr(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors")  # it is for debugging: this is
+    with quiet_stderr():
         interpreter = Interpreter(
             model_content=content,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
