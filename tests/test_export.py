@@ -21,7 +21,6 @@ from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import mil
-from keras_mobattn.export import tflite as tflite_module
 from keras_mobattn.export.fuse import CONVOLUTIONS
 from keras_mobattn.export.quantize import FOLLOWERS
 
@@ -97,6 +96,26 @@ def test_tflite_has_a_fixed_float_signature(tmp_path):
         for (name, detail), expected in ((image, ("image", (1, *SIZE, 3))), (output, ("probabilities", (1, 7)))):
             assert (name, tuple(detail["shape"])) == expected
             assert detail["dtype"] == np.float32
+
+
+@pytest.mark.parametrize("dtype", export.IO_DTYPES)
+def test_a_file_predicts_as_keras_does(dtype, tmp_path):
+    path, images = tmp_path / "model.tflite", photos(3)
+    convert(".tflite", "fp32", shared_model(), path, input_dtype=dtype)
+    model = export.TFLiteModel(path)
+    assert (model.name, model.input_shape, model.output_shape) == ("model.tflite", (None, *SIZE, 3), (None, 7))
+    np.testing.assert_allclose(model.predict_on_batch(images), shared_model()(images), atol=1e-6)
+
+
+def test_files_that_are_no_models_of_ours_are_refused(tmp_path):
+    path = tmp_path / "other.tflite"
+    path.write_bytes(b"no model")
+    with pytest.raises(InputError, match="Expected a TFLite file"):
+        export.TFLiteModel(path)
+    function = tf.function(lambda x: {"y": 2 * x}).get_concrete_function(tf.TensorSpec((1, 3), tf.float32, "x"))
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module()).convert())
+    with pytest.raises(InputError, match="one input, 'image'"):
+        export.TFLiteModel(path)
 
 
 def test_precisions_store_what_they_say(tmp_path):
@@ -346,9 +365,9 @@ def test_outputs_that_show_nothing_are_refused(value, tmp_path):
 
 
 def test_a_converted_nan_fails(tmp_path, monkeypatch):
-    runner = tflite_module.tflite_runner
+    run = export.TFLiteModel.run
     monkeypatch.setattr(
-        tflite_module, "tflite_runner", lambda path: lambda x: {k: v * np.nan for k, v in runner(path)(x).items()}
+        export.TFLiteModel, "run", lambda self, image: {k: v * np.nan for k, v in run(self, image).items()}
     )
     with pytest.raises(export.VerificationError, match="Received: nan"):
         convert(".tflite", "fp32", shared_model(), tmp_path / "model.tflite")

@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
+from keras_mobattn.export import to_tflite
 from keras_mobattn.models import load_model
 from keras_mobattn.training import TrainSettings, evaluate, load_settings, read_history, train
 from keras_mobattn.training.average import AveragedWeights
@@ -154,10 +155,12 @@ def test_interrupted_and_resumed(tiny, tmp_path):
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, len(before) + 2))
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
-    evaluated = run_script("evaluate.py", "run", cwd=tmp_path)
-    assert evaluated.returncode == 0, evaluated.stderr
     accuracy = json.loads((tmp_path / "run" / "result.json").read_text())["test_accuracy"]
-    assert f"{100 * accuracy:.2f}" in evaluated.stdout
+    to_tflite(tmp_path / "run" / "model.keras", tmp_path / "run" / "model_fp32.tflite")
+    for model in ("run", "run/model_fp32.tflite"):
+        evaluated = run_script("evaluate.py", model, cwd=tmp_path)
+        assert evaluated.returncode == 0, evaluated.stderr
+        assert f"{100 * accuracy:.2f}" in evaluated.stdout
 
 
 BAD_SETTINGS = {

@@ -1,6 +1,7 @@
-"""Report the accuracy of a trained model.
+"""Report the accuracy of a trained model, or of a file converted from it.
 
 python training/evaluate.py runs/digits
+python training/evaluate.py runs/digits/model_int8.tflite
 python training/evaluate.py model.keras --dataset photos/
 """
 
@@ -13,6 +14,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.data import open_source
+from keras_mobattn.export import TFLiteModel
 from keras_mobattn.models import RUN_SETTINGS, load_model, model_file
 from keras_mobattn.training import evaluate, load_settings
 
@@ -27,8 +29,8 @@ def main(
     """Print top-1 and top-5 accuracy, and the accuracy of each class.
 
     Args:
-        model: The folder of a run, or a .keras or .h5 file.
-        dataset: A tfds name or a folder of images; default that of the run.
+        model: The folder of a run, or a .keras, .h5 or .tflite file.
+        dataset: A tfds name or a folder of images; default that of the run that the file lies in.
         data_dir: Where tfds keeps its sets.
         split: "train" or "test".
         batch_size: Images per step.
@@ -39,7 +41,8 @@ def main(
         source = dataclasses.replace(settings, data_dir=data_dir or settings.data_dir).open_source()
     else:
         source = open_source(dataset, data_dir)
-    result = evaluate(load_model(file), source, split, batch_size)
+    loaded = TFLiteModel(file) if file.suffix == ".tflite" else load_model(file)
+    result = evaluate(loaded, source, split, batch_size)
     table = rich.table.Table(title=f"{file} on {source.name}, {split}: {result['num_images']} images")
     for column in ("class", "images", "top-1 %"):
         table.add_column(column, justify="left" if column == "class" else "right")

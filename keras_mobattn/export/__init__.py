@@ -6,6 +6,7 @@ from keras_mobattn.export.interface import IO_DTYPES
 from keras_mobattn.export.metadata import About, read_labels
 from keras_mobattn.export.signature import load
 from keras_mobattn.export.tflite import TFLITE_PRECISIONS, to_tflite
+from keras_mobattn.export.tflite_model import TFLiteModel
 
 __all__ = [
     "COREML_PRECISIONS",
@@ -14,6 +15,7 @@ __all__ = [
     "TFLITE_PRECISIONS",
     "About",
     "CheckReport",
+    "TFLiteModel",
     "Tolerance",
     "VerificationError",
     "load",

@@ -1,6 +1,5 @@
 """Keras to TFLite, checked: to_tflite."""
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -10,12 +9,13 @@ import tensorflow as tf
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
-from keras_mobattn.export.check import Tolerance, VerificationError
+from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.fuse import fuse
-from keras_mobattn.export.interface import PROBABILITY, dequantize, expect_bytes, expect_io, quantize, with_io
+from keras_mobattn.export.interface import PROBABILITY, expect_bytes, expect_io, with_io
 from keras_mobattn.export.metadata import About, with_metadata
 from keras_mobattn.export.quantize import quantize_dynamic, quantize_fp16, quantize_int8
-from keras_mobattn.export.signature import INPUT_NAME, expect_suffix, load
+from keras_mobattn.export.signature import expect_suffix, load
+from keras_mobattn.export.tflite_model import TFLiteModel
 from keras_mobattn.files import replacing
 
 
@@ -106,7 +106,7 @@ def to_tflite(
         content = with_io(content, input_dtype, output_dtype, input_scale)
         beside.write_bytes(with_metadata(content, source, precision, about, input_scale))
         return check.verify(
-            source, tflite_runner(beside), images, tolerance or settings.tolerance,
+            source, TFLiteModel(beside).run, images, tolerance or settings.tolerance,
             path=path, written=beside, format="TFLite", precision=precision, start=start,
             output_step=0.0 if output_dtype == "float32" else PROBABILITY,
         )  # fmt: skip
@@ -132,35 +132,3 @@ def _convert(source, settings, images):
         if settings.quantize is None:
             return content
         return settings.quantize(content, images) if settings.takes_images else settings.quantize(content)
-
-
-def tflite_runner(path):
-    """Return a function that runs a .tflite file on one float image [1, H, W, C]: {output name: float32 array}.
-
-    Quantized inputs and outputs are converted by their tensors' parameters.
-
-    Raises:
-        VerificationError: the interpreter refuses the file, or stops while running it (then from that function).
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet_stderr(), _refusal():  # quiet: "Created TensorFlow Lite XNNPACK delegate for CPU"
-        interpreter = Interpreter(model_path=str(path))
-        interpreter.allocate_tensors()  # here rather than in the first run, which would print that line
-        signature = interpreter.get_signature_runner()
-        taken, given = signature.get_input_details()[INPUT_NAME], signature.get_output_details()
-
-    def run(image):
-        with _refusal():
-            results = signature(**{INPUT_NAME: quantize(image, taken)})
-        return {name: dequantize(value, given[name]) for name, value in results.items()}
-
-    return run
-
-
-@contextlib.contextmanager
-def _refusal():
-    try:
-        yield
-    except (RuntimeError, ValueError) as error:  # what the interpreter's C++ side raises
-        raise VerificationError(f"Expected a converted model that runs. Received: {error} No file was kept.") from error
