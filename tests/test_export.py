@@ -473,8 +473,13 @@ def test_our_models_convert(family, tmp_path):
 # Random weights are harder than trained ones (figures in export/tflite.py): what the shipped tolerances may refuse here
 # is held to these instead. All other cases pass as they are.
 RANDOM_WEIGHTS = {
-    # 8e-5; the smallest damage in test_mil.py makes 2e-3
-    **{(family, "focused", "fp32"): export.Tolerance(2e-4) for family in ("MobileViTv2", "MobileViT")},
+    # 8e-5 and 2.04e-5: Keras's own float32 is 4e-5 and 7e-5 from float64 with such weights, that of separable, mobile
+    # and linear within 2e-6. The smallest damage in test_mil.py makes 2e-3.
+    **{
+        (family, attention, "fp32"): export.Tolerance(2e-4)
+        for family in ("MobileViTv2", "MobileViT")
+        for attention in ("focused", "relu_linear")
+    },
     # .8: a sum of relus that divides and is near zero for some tokens
     **{(family, "relu_linear", "dynamic"): export.Tolerance(1.5) for family in ("MobileViTv2", "MobileViT")},
     **{
