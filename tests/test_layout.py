@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "_quiet": set(),
     "layers": set(),
     "attention": {"layers"},
-    "models": {"attention", "layers"},
+    "weights": set(),  # what it fills is a keras.Model by its layers' names: it needs no model function
+    "models": {"attention", "layers", "weights"},
     "data": set(),
     "gpu": {"cli"},
     "benchmark": {"gpu"},
@@ -30,20 +31,24 @@ MAY_IMPORT = {
     "cli": set(),
     "convert": {"models", "export", "cli"},  # what the two scripts of that name share
     "resolution": {"attention", "models", "export", "benchmark", "cli"},
-    "__init__": {"attention", "models"},
+    "__init__": {"attention", "models", "weights"},
     "demo": {"", "models", "data", "training", "export", "benchmark", "report", "resolution", "cli"},
 }
 HEAVY = (
     "adbutils",
     "ai_edge_litert",
     "coremltools",
+    "huggingface_hub",
     "jinja2",
     "keras_cv",
     "matplotlib",
     "requests",
+    "safetensors",
     "sklearn",
     "tensorflow_datasets",
+    "timm",
     "torch",
+    "transformers",
 )
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
 HEAVY_AT_TOP = {"data/digits.py", "data/digit_scenes.py", "benchmark/worker.py"}
