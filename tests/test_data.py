@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mobattn.data import AUGMENTATIONS, Source, batches, open_source, sample_photos, take_images
+from keras_mobattn.data import AUGMENTATIONS, Source, batches, fit_image, open_source, sample_photos, take_images
 from keras_mobattn.data.augment import _Draws, augmenter, random_crop
-from keras_mobattn.data.pipeline import _fit
 from keras_mobattn.errors import InputError
 
 
@@ -160,7 +159,7 @@ def test_random_crop_covers_the_asked_area():
 def test_resize_covers_and_crops_the_centre(size, target, rows, columns):
     y, x = np.mgrid[: size[0], : size[1]]
     image = np.stack([y * 200 // size[0], x * 200 // size[1], np.full_like(x, 77)], axis=-1).astype(np.uint8)
-    fitted = _fit(tf.constant(image), target).numpy()
+    fitted = fit_image(tf.constant(image), target).numpy()
     assert fitted.shape == (*target, 3)
     assert fitted.dtype == np.uint8
     scaled = [round(side * max(target[0] / size[0], target[1] / size[1])) for side in size]
@@ -171,7 +170,7 @@ def test_resize_covers_and_crops_the_centre(size, target, rows, columns):
 
 def test_resize_is_antialiased():
     stripes = np.tile(np.array([0, 255], np.uint8), 32)[None, :, None] * np.ones((64, 1, 3), np.uint8)
-    assert np.ptp(_fit(tf.constant(stripes), (9, 9)).numpy()) < 60  # without: 0 and 255
+    assert np.ptp(fit_image(tf.constant(stripes), (9, 9)).numpy()) < 60  # without: 0 and 255
 
 
 @pytest.mark.parametrize(
@@ -182,6 +181,9 @@ def test_resize_is_antialiased():
         ({"image_size": (0, 8)}, "Received: \\(0, 8\\)"),
         ({"image_size": 8}, "\\(height, width\\)"),
         ({"batch_size": 0}, "at least 1. Received: 0"),
+        ({"crop": 0}, "0 < crop <= 1. Received: 0"),
+        ({"crop": 1.1}, "0 < crop <= 1. Received: 1.1"),
+        ({"interpolation": "cubic"}, "one of 'bilinear', 'bicubic'. Received: 'cubic'"),
     ],
 )
 def test_bad_arguments(change, message):

@@ -2,7 +2,7 @@
 
 from keras_mobattn.data.augment import AUGMENTATIONS
 from keras_mobattn.data.photos import sample_photos
-from keras_mobattn.data.pipeline import batches, take_images
+from keras_mobattn.data.pipeline import batches, fit_image, take_images
 from keras_mobattn.data.sources import Source, open_source
 
-__all__ = ["AUGMENTATIONS", "Source", "batches", "open_source", "sample_photos", "take_images"]
+__all__ = ["AUGMENTATIONS", "Source", "batches", "fit_image", "open_source", "sample_photos", "take_images"]

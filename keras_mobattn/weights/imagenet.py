@@ -1,0 +1,49 @@
+"""ImageNet's 1000 classes and the range of its images, under the two names that keras.applications gives them."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mobattn.errors import InputError
+
+CLASSES_FILE = Path(__file__).with_name("imagenet_classes.txt")  # made by tests/make_imagenet_classes.py
+
+
+@functools.cache
+def imagenet_classes():
+    """The (WordNet id, name) of each class, in the order of the published weights' outputs."""
+    return tuple(tuple(line.split("\t")) for line in CLASSES_FILE.read_text(encoding="utf-8").splitlines())
+
+
+def decode_predictions(predictions, top=5):
+    """The `top` classes of each row of `predictions` [n, 1000], best first, as keras.applications gives them.
+
+    Returns a list of n lists of (WordNet id, name, score), e.g. ("n02504458", "African_elephant", 0.82).
+
+    Raises:
+        InputError: another shape, or `top` outside of 1 to 1000.
+    """
+    predictions, classes = np.asarray(predictions), imagenet_classes()
+    if predictions.ndim != 2 or predictions.shape[1] != len(classes):
+        raise InputError(
+            f"Expected predictions of ImageNet's {len(classes)} classes, of shape (n, {len(classes)}). "
+            f"Received: {predictions.shape}. Other classes have names of their own."
+        )
+    if not isinstance(top, int) or not 1 <= top <= len(classes):
+        raise InputError(f"top expects an integer from 1 to {len(classes)}. Received: {top!r}.")
+    ranked = np.argsort(-predictions, axis=1, kind="stable")[:, :top]
+    return [[(*classes[i], row[i]) for i in best] for row, best in zip(predictions, ranked, strict=True)]
+
+
+def preprocess_input(images):
+    """RGB 0..255 -> what a model built with include_preprocessing=False takes: 0..1, float32, of the same shape.
+
+    No mean and no deviation: all published weights were trained so. `images` is an array or a tensor, an image or a
+    batch; it is left unchanged. A model with include_preprocessing=True, the default, takes RGB 0..255 as it is and
+    needs no call of this.
+    """
+    if isinstance(images, np.ndarray):
+        return images.astype(np.float32) / np.float32(255)
+    return tf.cast(images, tf.float32) / 255.0  # symbolic Keras tensors too
