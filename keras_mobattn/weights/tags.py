@@ -111,11 +111,10 @@ def imagenet_tag(architecture):
 
 def list_weights():
     """Print the published checkpoints that weights= takes: figures, preparation of images, sources and licences."""
-    import rich.box
     import rich.console
     import rich.table
 
-    table = rich.table.Table(box=rich.box.SIMPLE)
+    table = rich.table.Table(box=None, pad_edge=False)  # the longest name still fits into 80 columns
     table.add_column("weights", no_wrap=True)
     for heading in ("px", "crop", "top-1", "params", "GMACs"):
         table.add_column(heading, justify="right")
