@@ -15,6 +15,7 @@ with quiet_stderr():
 from keras_mobattn.attention import ATTENTIONS, MobileAttention, SeparableAttention
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import MobileViT, MobileViTv2, count_macs, feature_pyramid, randomize_weights
+from keras_mobattn.weights import decode_predictions, list_weights, preprocess_input
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,9 @@ __all__ = [
     "MobileViTv2",
     "SeparableAttention",
     "count_macs",
+    "decode_predictions",
     "feature_pyramid",
+    "list_weights",
+    "preprocess_input",
     "randomize_weights",
 ]

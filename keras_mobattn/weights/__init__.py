@@ -1,1 +1,17 @@
 """Pretrained checkpoints: what is published, where it comes from, and how it gets into a model and out again."""
+
+from keras_mobattn.weights.hub import download
+from keras_mobattn.weights.imagenet import decode_predictions, imagenet_classes, preprocess_input
+from keras_mobattn.weights.tags import TAGS, Tag, find_tag, imagenet_tag, list_weights
+
+__all__ = [
+    "TAGS",
+    "Tag",
+    "decode_predictions",
+    "download",
+    "find_tag",
+    "imagenet_classes",
+    "imagenet_tag",
+    "list_weights",
+    "preprocess_input",
+]
