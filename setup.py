@@ -15,7 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_mobattn", "keras_mobattn.*"]),
-    package_data={"keras_mobattn.report": ["*.j2"]},
+    package_data={"keras_mobattn.report": ["*.j2"], "keras_mobattn.weights": ["*.txt"]},
     python_requires=">=3.10,<3.13",
     install_requires=[
         "tensorflow>=2.19,<2.22",

@@ -28,18 +28,19 @@ def run(main, **cli_options):
     try:
         sys.exit(tyro.cli(main, config=(tyro.conf.OmitArgPrefixes,), **cli_options) or 0)
     except InputError as error:
-        _fail(str(error), BAD_INPUT)
+        sys.exit(complain(error))
     except OSError as error:
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", BAD_INPUT)
+        sys.exit(complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."))
     except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:  # TensorFlow's own file errors
-        _fail(re.sub(r"{{.*?}}|\[Op:.*", "", error.message).strip().splitlines()[0] + ".", BAD_INPUT)
+        sys.exit(complain(re.sub(r"{{.*?}}|\[Op:.*", "", error.message).strip().splitlines()[0] + "."))
     except KeyboardInterrupt:
-        _fail("Interrupted. What was already written is kept.", INTERRUPTED)
+        sys.exit(complain("Interrupted. What was already written is kept.", INTERRUPTED))
 
 
-def _fail(sentence, code):
-    rich.console.Console(stderr=True).print(f"[bold red]Error:[/] {rich.markup.escape(sentence)}", soft_wrap=True)
-    sys.exit(code)
+def complain(sentence, code=BAD_INPUT):
+    """Print an error as one sentence on stderr; return the exit code to end with."""
+    rich.console.Console(stderr=True).print(f"[bold red]Error:[/] {rich.markup.escape(str(sentence))}", soft_wrap=True)
+    return code
 
 
 def progress():

@@ -31,3 +31,25 @@ def needs_gpu():
     """Skip where the GPU accelerator can't run, not even over SwiftShader, and say why."""
     if problem := gpu_problem():
         pytest.skip(problem)
+
+
+# What torchvision asks torch for when it is imported. Its build from PyPI is for CUDA and brings none of them beside a CPU
+# build of torch; timm uses none.
+VISION_OPERATORS = (
+    *("nms", "qnms", "roi_align", "qroi_align", "_roi_align_backward", "roi_pool", "_roi_pool_backward"),
+    *("ps_roi_align", "_ps_roi_align_backward", "ps_roi_pool", "_ps_roi_pool_backward"),
+    *("deform_conv2d", "_deform_conv2d_backward"),
+)
+
+
+@pytest.fixture(scope="session")
+def timm():
+    """The package, whose models and image transform are the published ones. Skip where it can't be had."""
+    torch = pytest.importorskip("torch", reason="torch is not installed: tests/peers.txt")
+    try:
+        pytest.importorskip("torchvision", reason="torchvision, which timm imports, is not installed: tests/peers.txt")
+    except RuntimeError:  # "operator torchvision::nms does not exist"
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in VISION_OPERATORS:
+            library.define(f"{name}(Tensor a) -> Tensor")
+    yield pytest.importorskip("timm", reason="timm is not installed: tests/peers.txt")

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "training": {"layers", "attention", "models", "data", "report"},
     "export": {"layers", "models", "data"},
     "cli": set(),
+    "classifier": {"models", "export", "weights"},  # what training/predict.py and training/evaluate.py share
     "convert": {"models", "export", "cli"},  # what the two scripts of that name share
     "resolution": {"attention", "models", "export", "benchmark", "cli"},
     "__init__": {"attention", "models", "weights"},
@@ -125,5 +126,6 @@ def test_wheel_holds_the_package_alone(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"keras_mobattn", wheel.stem.split("-py3")[0] + ".dist-info"}
+    data = [file for pattern in ("*.j2", "*.txt") for file in PACKAGE.rglob(pattern)]
     packaged = {name for name in names if name.startswith("keras_mobattn/")}
-    assert packaged == {str(path.relative_to(ROOT)) for path in [*SOURCES, *PACKAGE.rglob("*.j2")]}
+    assert packaged == {str(path.relative_to(ROOT)) for path in [*SOURCES, *data]}

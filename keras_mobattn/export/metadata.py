@@ -97,6 +97,16 @@ def read_labels(file):
     return labels
 
 
+def embedded_labels(file):
+    """The class names that `with_metadata` put into a .tflite file; () if there are none."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            text = archive.read(LABELS).decode("utf-8")
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        return ()
+    return tuple(text.strip("\n").split("\n"))
+
+
 def _describe(model, source, precision, about, input_scale):
     graph = model.subgraphs[0]
     height, width, channels = source.input_shape

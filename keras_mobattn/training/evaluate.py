@@ -6,9 +6,10 @@ from keras_mobattn.data import batches
 from keras_mobattn.errors import InputError
 
 
-def evaluate(model, source, split="test", batch_size=64):
+def evaluate(model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear"):
     """Predict a whole split. Returns top-1 and top-5 accuracy (0..1), the confusion matrix and the predictions.
 
+    `crop` and `interpolation` are how `data.fit_image` makes the images as large as the model's input.
     {"accuracy": float, "top5_accuracy": float, "num_images": int, "confusion": int64 [classes, classes] (row: truth,
     column: prediction), "probabilities": float32 [n, classes], "labels": int64 [n]}.
 
@@ -27,7 +28,8 @@ def evaluate(model, source, split="test", batch_size=64):
             f"Expected a model with a fixed input size. Received: {model.name} with input {model.input_shape}."
         )
     probabilities, labels = [], []
-    for images, targets in batches(source, split, image_size=size, batch_size=batch_size):
+    view = {"image_size": size, "crop": crop, "interpolation": interpolation}
+    for images, targets in batches(source, split, batch_size=batch_size, **view):
         probabilities.append(model.predict_on_batch(images))
         labels.append(np.argmax(targets, -1))
     probabilities, labels = np.concatenate(probabilities), np.concatenate(labels)

@@ -1,0 +1,21 @@
+"""A published checkpoint as a model."""
+
+from keras_mobattn.models.mobilevit import MobileViT
+from keras_mobattn.models.mobilevitv2 import MobileViTv2
+from keras_mobattn.weights.tags import find_tag
+
+
+def pretrained_model(name, **options):
+    """The model that the published checkpoint `name` fits, with its weights and its input size.
+
+    `options` are those of `MobileViT` and `MobileViTv2`, in place of these.
+
+    Raises:
+        InputError: no such checkpoint, or weights that can't be had.
+    """
+    tag = find_tag(name)
+    family, size = tag.architecture.split("_")
+    options = {"weights": tag.repository, "input_shape": (tag.input_size, tag.input_size, 3)} | options
+    if family == "mobilevitv2":
+        return MobileViTv2(width=int(size) / 100, **options)
+    return MobileViT(variant=size, **options)
