@@ -33,8 +33,8 @@ def needs_gpu():
         pytest.skip(problem)
 
 
-# What torchvision asks torch for when it is imported. Its build from PyPI is for CUDA and brings none of them beside a CPU
-# build of torch; timm uses none.
+# What torchvision asks torch for when it is imported. Its build from PyPI is for CUDA and brings none of them beside a
+# CPU build of torch; timm uses none.
 VISION_OPERATORS = (
     *("nms", "qnms", "roi_align", "qroi_align", "_roi_align_backward", "roi_pool", "_roi_pool_backward"),
     *("ps_roi_align", "_ps_roi_align_backward", "ps_roi_pool", "_ps_roi_pool_backward"),
@@ -49,7 +49,6 @@ def timm():
     try:
         pytest.importorskip("torchvision", reason="torchvision, which timm imports, is not installed: tests/peers.txt")
     except RuntimeError:  # "operator torchvision::nms does not exist"
-        library = torch.library.Library("torchvision", "FRAGMENT")
         for name in VISION_OPERATORS:
-            library.define(f"{name}(Tensor a) -> Tensor")
-    yield pytest.importorskip("timm", reason="timm is not installed: tests/peers.txt")
+            torch.library.define(f"torchvision::{name}", "(Tensor a) -> Tensor")
+    return pytest.importorskip("timm", reason="timm is not installed: tests/peers.txt")
