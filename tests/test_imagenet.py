@@ -80,14 +80,14 @@ def test_preprocess_input_is_what_a_model_does_itself(tiny_model):
 def _images():
     temple, flower = load_sample_images().images
     rng = np.random.default_rng(0)
+    squares = 255 * rng.integers(0, 2, (40, 61, 1), np.uint8)
     return {
         "wide": temple,
         "tall": flower[:, 100:301],
         "small and odd": np.array(Image.fromarray(flower).resize((97, 131))),
         "very wide": temple[:61],
         "noise": rng.integers(0, 256, (300, 451, 3), np.uint8),
-        "black and white": (rng.random((40, 61, 1)) > 0.5).repeat(9, 0).repeat(9, 1).repeat(3, 2).astype(np.uint8)
-        * 255,
+        "black and white": squares.repeat(9, 0).repeat(9, 1).repeat(3, 2),
     }
 
 
