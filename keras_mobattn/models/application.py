@@ -1,12 +1,12 @@
 """What every model shares: the arguments of keras.applications, written once."""
 
 import inspect
-from pathlib import Path
 
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import HALF, linear_initializer
+from keras_mobattn.weights.load import load_weights
 
 MIN_SIDE = 32  # the stride of the deepest map
 DEFAULT_SHAPE = (256, 256, 3)  # what both papers report accuracy at
@@ -20,6 +20,7 @@ def application(
     include_top=True,
     include_preprocessing=True,
     weights=None,
+    weights_skip=None,
     input_tensor=None,
     input_shape=None,
     pooling=None,
@@ -33,13 +34,18 @@ def application(
         include_top: end in pooling, dropout and a Dense layer `predictions`; else `pooling` (None, "avg" or "max")
         holds.
         include_preprocessing: the model takes RGB 0..255 (uint8 or float) and divides by 255 itself; else RGB 0..1.
-        weights: None, or a file of weights (.keras, .h5) of the same architecture.
+        weights: None; "imagenet", the best published 256-pixel checkpoint of this architecture; a tag that
+            `keras_mobattn.list_weights()` prints, such as "timm/mobilevitv2_100.cvnets_in1k"; or a file: .safetensors,
+            .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, or Keras's own .keras or .h5. With
+            other `classes`, or without a head, all but the head is loaded, with a warning.
+        weights_skip: None, or "attention": the attention layers keep their initial values, so that weights trained with
+            one attention start another.
         input_shape: (height, width, channels), sides from 32 up or None; default (256, 256, 3).
 
     Raises:
-        InputError: an argument out of range, or weights that do not fit.
+        InputError: an argument out of range, or weights that can't be got or do not fit.
     """
-    _check(include_top, pooling, classes)
+    _check(include_top, pooling, classes, weights, weights_skip)
     image = _input(input_tensor, input_shape)
     x = keras.layers.Rescaling(1 / 255, name="preprocessing")(image) if include_preprocessing else image
     x = body(x)
@@ -58,7 +64,7 @@ def application(
     source = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(source, x, name=name or default_name)
     if weights is not None:
-        _load(model, weights)
+        load_weights(model, weights, default_name, weights_skip)
     return model
 
 
@@ -71,11 +77,15 @@ def application_model(build):
     return build
 
 
-def _check(include_top, pooling, classes):
+def _check(include_top, pooling, classes, weights, weights_skip):
     if pooling not in (None, "avg", "max"):
         raise InputError(f"pooling expects None, 'avg' or 'max'. Received: pooling={pooling!r}.")
     if include_top and (not isinstance(classes, int) or classes < 1):
         raise InputError(f"classes expects an integer >= 1. Received: classes={classes!r}.")
+    if weights is None and weights_skip is not None:
+        raise InputError(
+            f"weights_skip expects weights to skip a part of. Received: {weights_skip!r} and weights=None."
+        )
 
 
 def _input(input_tensor, input_shape):
@@ -96,20 +106,3 @@ def _check_shape(shape, what):
             f"{what} expects (height, width, channels) with height and width from {MIN_SIDE} up, or None for any size. "
             f"Received: {shape!r}."
         )
-
-
-def _load(model, weights):
-    path = Path(weights)
-    if not path.exists():
-        raise InputError(
-            f"weights expects None or the path of a .keras or .h5 file. Received: {str(weights)!r}, "
-            f"which does not exist."
-        )
-    try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:  # what Keras and h5py raise for a damaged or a foreign file
-        raise InputError(
-            f"The weights in {path} do not fit {model.name} with {model.count_params():,} parameters and output "
-            f"{model.output_shape}: expected a file saved from the same arguments (width, variant, attention, classes, "
-            f"include_top). Received: {str(error).splitlines()[0]}"
-        ) from error

@@ -1,7 +1,10 @@
 """Pretrained checkpoints: what is published, where it comes from, and how it gets into a model and out again."""
 
+from keras_mobattn.weights.checkpoint import read_checkpoint
 from keras_mobattn.weights.hub import download
 from keras_mobattn.weights.imagenet import decode_predictions, imagenet_classes, preprocess_input
+from keras_mobattn.weights.load import load_weights
+from keras_mobattn.weights.port import to_timm
 from keras_mobattn.weights.tags import TAGS, Tag, find_tag, imagenet_tag, list_weights
 
 __all__ = [
@@ -13,5 +16,8 @@ __all__ = [
     "imagenet_classes",
     "imagenet_tag",
     "list_weights",
+    "load_weights",
     "preprocess_input",
+    "read_checkpoint",
+    "to_timm",
 ]

@@ -1,0 +1,122 @@
+"""Weights out of Keras's own files: .keras, .weights.h5 and the older .h5, whole models and weights alone.
+
+Only arrays and the JSON of the layers' settings are read. Loading the model itself would run code that the file brings:
+tf_keras's .h5 reader executes Lambda layers.
+"""
+
+import contextlib
+import json
+import zipfile
+from typing import NamedTuple
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.weights.port import ATTENTION, HEAD, HEAD_BIAS, assign, head_to_skip, same_name, variable_name
+
+SUFFIXES = (".keras", ".h5")
+# What Keras, h5py, zipfile and json raise for a damaged or a foreign file.
+UNREADABLE = (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile)
+
+
+class Saved(NamedTuple):
+    """What a file says of itself, and how to take its weights."""
+
+    bias: object  # the head's, of one element per class; None: no head
+    layers: list  # the configs of a whole model's layers; weights alone have none
+    fill: callable  # (model, skip) -> None
+
+
+def load_keras_file(model, path, name, architecture, skip):
+    """Fill `model` from a Keras file, but for the parts `skip`. Returns why the head was left out, or None.
+
+    Whole models tell the attention they have. Files of weights alone don't, and the .h5 of one style fits another whose
+    variables are the same.
+
+    Raises:
+        InputError: a file that is damaged, or not of the same arguments; it names what differs.
+    """
+    with _explaining(model, name):
+        saved = _read_new(path) if path.name.endswith((".keras", ".weights.h5")) else _read_old(path)
+        attention = None if ATTENTION in skip else _other_attention(model, saved.layers)
+    if attention:
+        raise InputError(
+            f"{name} was trained with {attention[0]}. Received: a model with {attention[1]}. weights_skip='attention' "
+            f"loads all but the attention layers, for fine-tuning."
+        )
+    head = head_to_skip(model, None if saved.bias is None else len(saved.bias))
+    with _explaining(model, name):
+        saved.fill(model, (*skip, HEAD) if head else skip)
+    return head
+
+
+@contextlib.contextmanager
+def _explaining(model, name):
+    try:
+        yield
+    except UNREADABLE as error:
+        raise InputError(
+            f"The weights in {name} do not fit {model.name} with {model.count_params():,} parameters and output "
+            f"{model.output_shape}: expected a file saved from the same arguments (width, variant, attention). "
+            f"weights_skip='attention' loads all but the attention. Received: {error}"
+        ) from error
+
+
+def _read_new(path):
+    """A file in Keras 3's format: .keras or .weights.h5."""
+    import h5py
+
+    with contextlib.ExitStack() as stack:
+        archive = stack.enter_context(zipfile.ZipFile(path)) if path.suffix == ".keras" else None
+        layers = json.loads(archive.read("config.json"))["config"]["layers"] if archive else []
+        weights = stack.enter_context(h5py.File(archive.open("model.weights.h5") if archive else path))
+        bias = weights.get("layers/dense/vars/1")  # this format counts layers by class: the head is the one Dense
+        bias = None if bias is None else bias[()]
+
+    def fill(model, skip):
+        with _keeping(model, skip):
+            model.load_weights(path)
+
+    return Saved(bias, layers, fill)
+
+
+@contextlib.contextmanager
+def _keeping(model, skip):
+    """Let the layers whose names hold a part of `skip` ignore what is loaded: `load_own_variables` is Keras's hook."""
+    layers = [layer for layer in model.layers if any(part in f"{layer.name}/" for part in skip)]
+    layers = [each for layer in layers for each in layer._flatten_layers()]
+    for layer in layers:
+        layer.load_own_variables = lambda store: None
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.load_own_variables
+
+
+def _read_old(path):
+    """An .h5 file, where arrays lie under the names of their layers."""
+    import h5py
+
+    with h5py.File(path) as file:
+        layers = json.loads(file.attrs["model_config"])["config"]["layers"] if "model_config" in file.attrs else []
+        group = file.get("model_weights", file)
+        tensors = {
+            variable_name(layer, variable): group[layer][variable][()]
+            for layer in group.attrs["layer_names"]
+            for variable in group[layer].attrs["weight_names"]
+        }
+    return Saved(tensors.get(HEAD_BIAS), layers, lambda model, skip: assign(model, tensors, same_name, skip))
+
+
+def _other_attention(model, saved):
+    """(the file's attention, the model's) where class or heads differ, else None."""
+    saved = {each["config"]["name"]: _attention(each["class_name"], each["config"]) for each in saved}
+    for layer in (each for each in model.layers if f"{each.name}/".endswith(ATTENTION)):
+        here = _attention(type(layer).__name__, layer.get_config())
+        if saved.get(layer.name, here) != here:
+            return saved[layer.name], here
+    return None
+
+
+def _attention(class_name, config):
+    heads = f"(num_heads={config['num_heads']})" if "num_heads" in config else ""
+    return class_name.split(">")[-1] + heads

@@ -1,0 +1,86 @@
+"""What `weights=` takes: "imagenet", a tag, or a file. Whatever it is, it fits or it is an error that says why."""
+
+import warnings
+from pathlib import Path
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.weights.checkpoint import READERS, read_checkpoint
+from keras_mobattn.weights.hub import download
+from keras_mobattn.weights.keras_file import SUFFIXES, load_keras_file
+from keras_mobattn.weights.port import ATTENTION, HEAD, HEAD_BIAS, assign, head_to_skip, other_attention, recognise
+from keras_mobattn.weights.rules import FAMILIES
+from keras_mobattn.weights.tags import find_tag, imagenet_tag
+
+SKIPS = {None: (), "attention": (ATTENTION,)}  # weights_skip -> the parts of the model that it keeps as they are
+
+
+def load_weights(model, weights, architecture, skip=None):
+    """Fill `model` with pretrained weights, all of it but its head where that has other classes, or none at all.
+
+    `weights` is "imagenet" (the best published 256-pixel checkpoint of `architecture`), a tag of TAGS, or a file:
+    .safetensors, .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, recognised by its keys, or
+    Keras's own .keras or .h5. `architecture` is the model's default name, such as "mobilevitv2_100". With
+    skip="attention" the attention layers keep the values that they were initialised with.
+
+    Warns, once, that the head was not loaded: the model has none, or has another number of classes.
+
+    Raises:
+        InputError: no such tag or file; one that can't be downloaded or read; one for another architecture or another
+            attention; tensors left over on either side, or of other shapes.
+    """
+    if skip not in SKIPS:
+        raise InputError(f"weights_skip expects None or 'attention'. Received: weights_skip={skip!r}.")
+    path, name = _find(weights, architecture)
+    load = load_keras_file if path.suffix in SUFFIXES else _load_checkpoint
+    head = load(model, path, name, architecture, SKIPS[skip])
+    if head:
+        # 4: to whoever called the model function, which called `application`, which called this.
+        warnings.warn(f"{name} was loaded without its head: {head}.", UserWarning, stacklevel=4)
+
+
+def _find(weights, architecture):
+    """The file to read, and what to call it."""
+    suffixes = (*READERS, *SUFFIXES)
+    if not isinstance(weights, str | Path):
+        raise InputError(f"weights expects None, 'imagenet', a tag or a path. Received: {weights!r}.")
+    path = Path(weights)
+    if path.is_file() and path.suffix in suffixes:
+        return path, str(path)
+    if path.suffix in suffixes or path.is_file() or isinstance(weights, Path):
+        problem = f"which is none of {', '.join(suffixes)}" if path.exists() else "which does not exist"
+        raise InputError(
+            f"weights expects None, 'imagenet', a tag or the path of a file. Received: {str(path)!r}, {problem}."
+        )
+    tag = imagenet_tag(architecture) if weights == "imagenet" else find_tag(weights)
+    if tag.architecture != architecture:
+        raise InputError(
+            f"{tag.repository!r} fits keras_mobattn.{tag.call}. Received: weights={weights!r} for {architecture}."
+        )
+    return download(tag), tag.repository
+
+
+def _load_checkpoint(model, path, name, architecture, skip):
+    """Load what another package wrote. Returns why the head was left out, or None."""
+    tensors = read_checkpoint(path)
+    source = recognise(tensors)
+    if source is None:
+        raise InputError(
+            f"Expected a classification checkpoint of MobileViT or MobileViTv2 as timm, apple/ml-cvnets or "
+            f"transformers write it. Received: {name}, with keys such as {', '.join(list(tensors)[:3])}."
+        )
+    trained = FAMILIES[source.family]
+    if source.family != architecture.split("_")[0]:
+        raise InputError(f"{name} is a checkpoint of {trained.function}. Received: {architecture} to load it into.")
+    attention = None if ATTENTION in skip else other_attention(model, source.family)
+    if attention:
+        raise InputError(
+            f"{name} was trained with attention={trained.attention!r}. Received: a model with {attention}. "
+            f"weights_skip='attention' loads all but the attention layers, for fine-tuning."
+        )
+    sizes = {found[0]: len(tensors[key]) for key in tensors if (found := source.find(key)) and found[0]}
+    reason = head_to_skip(model, sizes.get((HEAD_BIAS,)))
+    try:
+        assign(model, tensors, source.find, (*skip, HEAD) if reason else skip)
+    except InputError as error:
+        raise InputError(f"{name}, of {source.name}'s layout, is not for {architecture}: {error}") from None
+    return reason

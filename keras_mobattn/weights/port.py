@@ -1,0 +1,155 @@
+"""The strict engine between checkpoints and models: every tensor goes where a rule says, or nothing does."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import replacing
+from keras_mobattn.weights.rules import FAMILIES, SAME, SOURCES
+
+HEAD, ATTENTION = "predictions/", "_attention/"  # what the names of these parts' variables hold
+HEAD_BIAS = "predictions/bias"  # [classes]
+
+
+def variables_of(model):
+    """Every variable of a model by its name in the rules: layer/weight or layer/sublayer/weight."""
+    return {variable_name(layer.name, each.name): each for layer in model.layers for each in layer.weights}
+
+
+def variable_name(layer, variable):
+    """A variable's name, beginning with that of its layer."""
+    variable = variable.split(":")[0]
+    return variable if variable.startswith(f"{layer}/") else f"{layer}/{variable}"
+
+
+def recognise(tensors):
+    """The Source whose rules know most of these keys; None if none knows half of them."""
+    known = {source: sum(source.find(key) is not None for key in tensors) for source in SOURCES}
+    best = max(known, key=known.get)
+    return best if 2 * known[best] > len(tensors) else None
+
+
+def same_name(key):
+    """The rule for tensors that have our own names."""
+    return (key,), SAME
+
+
+def assign(model, tensors, find, skip=()):
+    """Assign every tensor to the variables that `find` names, or none at all.
+
+    `find` is that of a Source, or `same_name`. Tensors and variables whose name here holds one of `skip` don't count.
+
+    Raises:
+        InputError: tensors or variables left over, and shapes that differ; it lists all of them.
+    """
+    variables = {name: each for name, each in variables_of(model).items() if not _holds(name, skip)}
+    places, filled, problems = [], set(), []
+    for key, tensor in tensors.items():
+        names, transform = find(key) or ((key,), None)
+        if any(_holds(name, skip) for name in names):
+            continue
+        if transform is None or not all(name in variables and name not in filled for name in names):
+            problems.append(f"{key} {tensor.shape}: the model has no place for it")
+            continue
+        filled.update(names)
+        targets = [variables[name] for name in names]
+        expected = _fused_shape(targets, transform)
+        if targets and (tensor.shape != expected or tensor.dtype.kind != "f"):
+            problems.append(f"{key}: the model expects {expected}, the file has {tensor.shape} of {tensor.dtype}")
+        places.append((targets, tensor, transform))
+    problems += [
+        f"{name} {tuple(each.shape)}: the file has nothing for it"
+        for name, each in variables.items()
+        if name not in filled
+    ]
+    if problems:
+        raise InputError(f"{len(problems)} tensors do not fit:\n  " + "\n  ".join(problems))
+    for place in places:
+        _fill(*place)
+
+
+def _holds(name, parts):
+    return any(part in name for part in parts)
+
+
+def _fused_shape(variables, transform):
+    """The shape of the torch tensor that holds these variables' rows one after the other."""
+    # A broadcast zero has the shape and needs no memory.
+    shapes = [transform.to_torch(np.broadcast_to(np.float32(0), each.shape)).shape for each in variables]
+    return (sum(shape[0] for shape in shapes), *shapes[0][1:]) if shapes else None
+
+
+def _fill(variables, tensor, transform):
+    row = 0
+    for variable in variables:
+        rows = variable.shape[-1] if len(variables) > 1 else len(tensor)
+        variable.assign(transform.to_keras(tensor[row : row + rows]).astype(variable.dtype.as_numpy_dtype))
+        row += rows
+
+
+def head_to_skip(model, classes):
+    """Why the head of a file with so many classes (None: without a head) is not the model's; None if it is."""
+    bias = variables_of(model).get(HEAD_BIAS)
+    own = None if bias is None else bias.shape[0]
+    if classes in (None, own):
+        return None
+    if own is None:
+        return f"that has {classes} classes, and the model has no head"
+    return f"that has {classes} classes, and the model's has {own} and stays as it was initialised"
+
+
+def other_attention(model, family):
+    """The model's attention, if it is not what the checkpoints of `family` were trained with; else None.
+
+    Names and shapes don't tell: Mobile-Attention's are softmax attention's, and those of 2 heads are those of 4.
+    """
+    trained = FAMILIES[family]
+    for layer in (each for each in model.layers if f"{each.name}/".endswith(ATTENTION)):
+        config = layer.get_config()
+        other = {name: config.get(name) for name, value in trained.attention_config if config.get(name) != value}
+        if type(layer).__name__ != trained.attention_class:
+            return type(layer).__name__
+        if other:
+            return f"{type(layer).__name__} with {', '.join(f'{name}={value!r}' for name, value in other.items())}"
+    return None
+
+
+def to_timm(model, path):
+    """Write the weights of a MobileViT or MobileViTv2 to a .safetensors file, which timm's model of that name loads.
+
+    The mirror of what `weights=` reads, by the same table: torch's layouts, query, key and value fused, float32. A
+    model without a head gives a file without one, for timm's num_classes=0. Batch norm's count of training steps is
+    left out: torch takes it as zero.
+
+    Raises:
+        InputError: another suffix; a model that is neither of the two, or whose attention isn't timm's.
+        OSError: the file can't be written.
+    """
+    import safetensors.numpy
+
+    if Path(path).suffix != ".safetensors":
+        raise InputError(f"to_timm expects the path of a .safetensors file. Received: {str(path)!r}.")
+    variables = variables_of(model)
+    tensors = {
+        # safetensors writes an array's memory as it lies there, whatever its strides.
+        key: np.ascontiguousarray(np.concatenate([transform.to_torch(variables[name].numpy()) for name in names]), "f4")
+        for key, names, transform in _timm_names(model, variables)
+    }
+    with replacing(path) as beside:
+        safetensors.numpy.save_file(tensors, beside, metadata={"format": "pt"})
+
+
+def _timm_names(model, variables):
+    """timm's (key, our names, transform) for all of a model's variables."""
+    named = {source: source.name_all(variables) for source in SOURCES if source.name == "timm"}
+    source = max(named, key=lambda each: len(named[each]))
+    left_over = set(variables) - {name for _, names, _ in named[source] for name in names}
+    attention = other_attention(model, source.family)
+    if attention or left_over:
+        wanted = " or ".join(f"a {each.function} with {each.attention} attention" for each in FAMILIES.values())
+        raise InputError(
+            f"to_timm expects {wanted}. Received: {model.name!r}, which has "
+            f"{attention or ', '.join(sorted(left_over))}."
+        )
+    return named[source]
