@@ -56,7 +56,10 @@ def _reason(error):
         errors.EntryNotFoundError: f"{hub} has the repository, but no such file in it",
     }
     said = next((line.rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return next((why for kind, why in reasons.items() if isinstance(error, kind)), f"{hub} did not deliver it ({said})")
+    return next(
+        (why for kind, why in reasons.items() if isinstance(error, kind)),
+        f"{hub} can't be reached or does not deliver it ({said})",
+    )
 
 
 def _problem(path, tag):
