@@ -10,10 +10,12 @@ demo: .venv/installed
 
 test: lint
 	-@$(BIN)/python -m keras_mobattn.gpu  # without it the GPU's tests are skipped, and say so
+	-@$(BIN)/python tests/install_peers.py  # likewise the tests against timm and transformers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: .venv/installed
 	-@$(BIN)/python -m keras_mobattn.gpu
+	-@$(BIN)/python tests/install_peers.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: .venv/installed
