@@ -3,6 +3,7 @@
 import functools
 
 import pytest
+import torch_peers
 
 import keras_mobattn
 from keras_mobattn.gpu import gpu_problem
@@ -33,22 +34,9 @@ def needs_gpu():
         pytest.skip(problem)
 
 
-# What torchvision asks torch for when it is imported. Its build from PyPI is for CUDA and brings none of them beside a
-# CPU build of torch; timm uses none.
-VISION_OPERATORS = (
-    *("nms", "qnms", "roi_align", "qroi_align", "_roi_align_backward", "roi_pool", "_roi_pool_backward"),
-    *("ps_roi_align", "_ps_roi_align_backward", "ps_roi_pool", "_ps_roi_pool_backward"),
-    *("deform_conv2d", "_deform_conv2d_backward"),
-)
-
-
 @pytest.fixture(scope="session")
 def timm():
     """The package, whose models and image transform are the published ones. Skip where it can't be had."""
-    torch = pytest.importorskip("torch", reason="torch is not installed: tests/peers.txt")
-    try:
-        pytest.importorskip("torchvision", reason="torchvision, which timm imports, is not installed: tests/peers.txt")
-    except RuntimeError:  # "operator torchvision::nms does not exist"
-        for name in VISION_OPERATORS:
-            torch.library.define(f"torchvision::{name}", "(Tensor a) -> Tensor")
-    return pytest.importorskip("timm", reason="timm is not installed: tests/peers.txt")
+    if missing := torch_peers.missing("torch", "torchvision", "timm"):
+        pytest.skip(missing)
+    return torch_peers.import_timm()

@@ -1,18 +1,21 @@
-"""The same models by other people: timm's and transformers', with random weights, and what they predict.
+"""The same models by other people, timm's and transformers', with random weights, and what they predict.
 
 Nothing here but `random_tensors` and `random_images` needs torch, and these two give the same numbers everywhere.
 """
 
 import importlib.util
-import sys
 
 import numpy as np
 import pytest
 
 GAIN = 1.6  # about what keeps the signal alive behind a swish, whose output is smaller than its input
-# The operators of torchvision's that it looks for when it is imported; PyPI's build for CUDA brings none for a CPU torch.
-OPERATORS = ("nms", "qnms", "roi_align", "qroi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d")
-OPERATORS += tuple(f"_{name}_backward" for name in OPERATORS if name not in ("nms", "qnms", "qroi_align"))
+# What torchvision asks torch for when it is imported. Its build from PyPI is for CUDA and brings none of them beside a
+# CPU build of torch; timm uses none.
+VISION_OPERATORS = (
+    *("nms", "qnms", "roi_align", "qroi_align", "_roi_align_backward", "roi_pool", "_roi_pool_backward"),
+    *("ps_roi_align", "_ps_roi_align_backward", "ps_roi_pool", "_ps_roi_pool_backward"),
+    *("deform_conv2d", "_deform_conv2d_backward"),
+)
 V1_OF_TRANSFORMERS = {  # as in the configurations that apple publishes at the hub
     "xxs": {"hidden_sizes": [64, 80, 96], "neck_hidden_sizes": [16, 16, 24, 48, 64, 80, 320], "expand_ratio": 2.0},
     "xs": {"hidden_sizes": [96, 120, 144], "neck_hidden_sizes": [16, 32, 48, 64, 80, 96, 384], "expand_ratio": 4.0},
@@ -20,10 +23,29 @@ V1_OF_TRANSFORMERS = {  # as in the configurations that apple publishes at the h
 }
 
 
+def missing(*packages):
+    """Which of these are not installed, as a reason to skip; None if all are."""
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    return f"{', '.join(absent)} not installed: tests/peers.txt" if absent else None
+
+
 def needs(*packages):
     """Mark a test that is skipped where one of these is missing."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed: see tests/peers.txt")
+    return pytest.mark.skipif(missing(*packages) is not None, reason=str(missing(*packages)))
+
+
+def import_timm():
+    """The package, also where torchvision, which it imports, is not built for the torch that is here."""
+    import torch
+
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:  # "operator torchvision::nms does not exist"
+        for name in VISION_OPERATORS:
+            torch.library.define(f"torchvision::{name}", "(Tensor a) -> Tensor")
+    import timm
+
+    return timm
 
 
 def random_tensors(shapes, seed):
@@ -44,7 +66,7 @@ def random_tensors(shapes, seed):
 
 
 def random_images(height, width, count=2):
-    """[B, H, W, 3], RGB 0..1, with coarse structure that tells them apart and fine structure that tells pixels apart."""
+    """[B, H, W, 3], RGB 0..1, with coarse structure, by which images differ, and fine structure, by which pixels do."""
     rng = np.random.RandomState(0)
     rows, columns = (np.arange(side) * 4 // side for side in (height, width))
     coarse = rng.uniform(0, 1, (count, 4, 4, 3))[:, rows][:, :, columns]
@@ -52,22 +74,7 @@ def random_images(height, width, count=2):
 
 
 def timm_model(architecture, classes=1000):
-    try:
-        import torchvision
-    except RuntimeError:  # "operator torchvision::nms does not exist"
-        import torch
-
-        for name in [name for name in sys.modules if name.startswith("torchvision")]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for name in OPERATORS:
-            library.define(f"{name}(Tensor a) -> Tensor")
-        import torchvision
-
-        torchvision.schemas = library  # they last as long as this object
-    import timm
-
-    return timm.create_model(architecture, num_classes=classes).eval()
+    return import_timm().create_model(architecture, num_classes=classes).eval()
 
 
 def transformers_model(architecture, classes=1000):
