@@ -1,5 +1,7 @@
 """Print the models and the attention styles with their parameters and multiply-accumulates.
 
+`keras_mobattn.list_weights()` prints the published checkpoints.
+
 python training/list_models.py
 python training/list_models.py --image-size 224 --classes 10
 """
