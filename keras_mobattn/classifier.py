@@ -48,7 +48,7 @@ def open_classifier(path=None, weights=None):
             aren't scores of classes, an input of no fixed size, or another number of class names than of classes.
     """
     if path is None and weights is None:
-        raise InputError("Expected a model file, a run folder, or --weights with the name of a published checkpoint.")
+        raise InputError("Expected a model file, a run folder, or --weights NAME. Received: none of them.")
     tag = None if weights is None else find_tag(weights)
     model = pretrained_model(weights) if path is None else _load(model_file(path))
     title = tag.name if path is None else str(path)

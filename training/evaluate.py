@@ -46,7 +46,8 @@ def main(
     classifier = open_classifier(model, weights)
     result = evaluate(classifier.model, source, split, batch_size, **classifier.view)
     names = classifier.class_names if classifier.tag else source.class_names
-    cli.console.print(_table(f"{classifier.title} on {source.name}, {split}", names, result))
+    title = f"{classifier.title} on {source.name}, {split}: {result['num_images']} images"
+    cli.console.print(_table(title, names, result))
     for top, key in ((1, "accuracy"), (5, "top5_accuracy")):
         published = f", published {getattr(classifier.tag, f'top{top}'):.2f} %" if classifier.tag else ""
         cli.console.print(f"Top-{top} {100 * result[key]:.2f} %{published}")
@@ -71,7 +72,7 @@ def _expect_imagenet(source):
 
 
 def _table(title, class_names, result):
-    table = rich.table.Table(title=f"{title}: {result['num_images']} images")
+    table = rich.table.Table(title=title)
     for column in ("class", "images", "top-1 %"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for name, row, right in zip(class_names, result["confusion"], result["confusion"].diagonal(), strict=True):
