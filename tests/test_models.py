@@ -322,9 +322,9 @@ def wrong_weights(tmp_path, content):
     return MobileViTv2(variant="test", weights=path)
 
 
-def weights_of_other_classes(tmp_path):
-    MobileViTv2(variant="test", classes=10, input_shape=(32, 32, 3)).save(tmp_path / "w.keras")
-    return MobileViTv2(variant="test", classes=11, input_shape=(32, 32, 3), weights=tmp_path / "w.keras")
+def weights_of_another_width(tmp_path):
+    MobileViTv2(0.5, variant="test", input_shape=(32, 32, 3)).save(tmp_path / "w.keras")
+    return MobileViTv2(variant="test", input_shape=(32, 32, 3), weights=tmp_path / "w.keras")
 
 
 BAD = {
@@ -341,7 +341,7 @@ BAD = {
     "pooling": (lambda _: MobileViT("xs", include_top=False, pooling="mean"), "pooling='mean'"),
     "no weights": (lambda _: MobileViT("xs", weights="nope.keras"), "'nope.keras', which does not exist"),
     "corrupt weights": (lambda path: wrong_weights(path, b"not a zip"), "do not fit"),
-    "other classes": (weights_of_other_classes, "do not fit"),
+    "other width": (weights_of_another_width, "do not fit"),
     "pyramid level": (lambda _: feature_pyramid(MobileViTv2(variant="test"), ["P6"]), r"P1, P2.*\['P6'\]"),
 }
 

@@ -1,6 +1,7 @@
 """Layouts of published weights: what timm and transformers predict with a file, our models predict with it too."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -178,24 +179,33 @@ def test_timm_loads_what_to_timm_writes(architecture, classes, tmp_path):
 
 
 LARGEST = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from keras_mobattn import MobileViTv2
 from keras_mobattn.weights import load_weights
+
+def status(field):
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
+
 model = MobileViTv2(2.0)
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before, start = peak(), time.perf_counter()
+Path("/proc/self/clear_refs").write_text("5")  # the peak so far, which making the model has left, is forgotten
+before, start = status("VmRSS"), time.perf_counter()
 load_weights(model, sys.argv[1], "mobilevitv2_200")
-print(json.dumps([time.perf_counter() - start, peak() - before]))
+print(json.dumps([time.perf_counter() - start, status("VmHWM") - before]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="counts peak memory as Linux does, in kilobytes")
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="no /proc/self/clear_refs: Linux alone has it"
+)
 def test_the_largest_checkpoint_loads_in_5_s_and_3_times_its_size(tmp_path):
     path = tmp_path / "model.safetensors"
     to_timm(MobileViTv2(2.0), path)
     done = subprocess.run([sys.executable, "-c", LARGEST, path], capture_output=True, text=True, check=True)
     seconds, memory = json.loads(done.stdout)
-    print(f"{seconds:.2f} s, {memory / path.stat().st_size:.2f} times {path.stat().st_size / 1e6:.1f} MB")
+    size = path.stat().st_size
+    print(f"{seconds:.2f} s, {memory / size:.2f} times {size / 1e6:.1f} MB")
     assert seconds < 5
-    assert memory < 3 * path.stat().st_size
+    assert 0.5 * size < memory < 3 * size  # less than half would say that it was not measured

@@ -64,7 +64,8 @@ def _read_safetensors(path):
 
 
 def _float32(array):
-    return array.astype("float32", copy=False) if array.dtype.kind == "f" else array
+    # bfloat16 is no type of numpy's own, and of no kind that says what it is.
+    return array.astype("float32", copy=False) if array.dtype.kind == "f" or array.dtype.name == "bfloat16" else array
 
 
 def _read_pickled(path):
