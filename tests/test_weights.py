@@ -16,7 +16,8 @@ from keras_mobattn import MobileViT, MobileViTv2, randomize_weights
 from keras_mobattn.weights import TAGS, to_timm
 
 ARCHITECTURES = list(dict.fromkeys(tag.architecture for tag in TAGS.values()))
-QUICK = {"mobilevit_xxs", "mobilevitv2_050"}  # the others take as long again and show the same
+# The others take minutes. The stored sample holds transformers' models too, smaller.
+QUICK = {("timm", "mobilevit_xxs"), ("timm", "mobilevitv2_050")}
 SAMPLES = json.loads(make_checkpoint_sample.SAMPLE.read_text(encoding="utf-8"))
 LIMIT = 1e-5  # of the logits' range; float32 rounds it to 3e-7 .. 2e-6
 
@@ -43,7 +44,10 @@ CASES = [
         source,
         architecture,
         sizes,
-        marks=[torch_peers.needs("torch", "torchvision", source), *[pytest.mark.slow] * (architecture not in QUICK)],
+        marks=[
+            torch_peers.needs("torch", "torchvision", source),
+            *[pytest.mark.slow] * ((source, architecture) not in QUICK),
+        ],
         id=f"{source}-{architecture}",
     )
     for source, sizes in PEERS.items()
