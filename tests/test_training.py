@@ -186,10 +186,25 @@ def test_model_of_other_classes(tiny, tmp_path):
     model = build_model(tiny, 7)
     with pytest.raises(InputError, match="10 classes of 'digits'.*7"):
         evaluate(model, open_source("digits", tiny.data_dir))
-    model.save(tmp_path / "seven.keras")
-    with pytest.raises(InputError, match="do not fit"):
-        train(dataclasses.replace(tiny, weights=str(tmp_path / "seven.keras")), tmp_path / "run", verbose=0)
+
+
+def test_weights_to_start_from(tiny, tmp_path):
+    """As a file fits: all of it; all but the head; all but the attention; or no run."""
+    seven = build_model(tiny, 7)
+    seven.save(tmp_path / "seven.keras")
+    start = dataclasses.replace(tiny, weights=str(tmp_path / "seven.keras"))
+    with pytest.warns(UserWarning, match="7 classes"):
+        ten = build_model(start, 10)
+    kernel, head = ("stem_conv", "predictions")
+    np.testing.assert_array_equal(ten.get_layer(kernel).kernel, seven.get_layer(kernel).kernel)
+    assert ten.get_layer(head).kernel.shape[-1] == 10
+
+    start = dataclasses.replace(start, attention="separable")
+    with pytest.raises(InputError, match="weights_skip"):
+        train(start, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
+    other = build_model(dataclasses.replace(start, weights_skip="attention"), 7)
+    np.testing.assert_array_equal(other.get_layer(kernel).kernel, seven.get_layer(kernel).kernel)
 
 
 BAD_FLAGS = {

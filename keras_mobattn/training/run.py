@@ -97,6 +97,7 @@ def build_model(settings, classes):
             input_shape=(settings.image_size, settings.image_size, 3),
             classes=classes,
             weights=settings.weights,
+            weights_skip=settings.weights_skip,
             **options,
         )
 

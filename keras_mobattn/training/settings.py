@@ -36,7 +36,9 @@ class TrainSettings:
     image_size: int = 32
     """Height and width of the input in pixels."""
     weights: str | None = None
-    """A .keras or .h5 file of the same architecture to start from."""
+    """What to start from: "imagenet", a name that keras_mobattn.list_weights() prints, or a file."""
+    weights_skip: Literal["attention"] | None = None
+    """"attention": start all but the attention layers from `weights`, which another attention was trained with."""
     epochs: int = 16
     """How often the whole training set is seen."""
     batch_size: int = 32
