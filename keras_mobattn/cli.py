@@ -1,7 +1,9 @@
 """What every command-line script shares: flags from a function or dataclass, and errors as one sentence."""
 
+import logging
 import re
 import sys
+import warnings
 
 import rich.console
 import rich.markup
@@ -21,8 +23,10 @@ def run(main, **cli_options):
     """Parse the command line into the arguments of `main`, call it, and end the process with its exit code.
 
     An InputError or an OSError (no such file, disk full, no permission) becomes one sentence on stderr and exit code 2;
-    Ctrl-C gives 130. Anything else is a bug of ours and keeps its traceback.
+    Ctrl-C gives 130. Anything else is a bug of ours and keeps its traceback. A warning is a sentence on stderr too.
     """
+    warnings.showwarning = lambda message, *_: _say("[bold yellow]Warning:[/]", message)
+    logging.getLogger("huggingface_hub").propagate = False  # its own handler prints, and TensorFlow's would once more
     with quiet_stderr():
         tf.config.list_physical_devices()  # says on stderr that a driver is missing, the first time
     try:
@@ -39,8 +43,12 @@ def run(main, **cli_options):
 
 def complain(sentence, code=BAD_INPUT):
     """Print an error as one sentence on stderr; return the exit code to end with."""
-    rich.console.Console(stderr=True).print(f"[bold red]Error:[/] {rich.markup.escape(str(sentence))}", soft_wrap=True)
+    _say("[bold red]Error:[/]", sentence)
     return code
+
+
+def _say(kind, sentence):
+    rich.console.Console(stderr=True).print(f"{kind} {rich.markup.escape(str(sentence))}", soft_wrap=True)
 
 
 def progress():

@@ -26,4 +26,7 @@ def read_image(path):
         reason = error.strerror or str(error)
     except Exception as error:  # damaged headers make the decoders raise SyntaxError, ValueError, ...
         reason = f"damaged: {type(error).__name__}"
-    raise InputError(f"Expected an image with 8 bits a channel. Received: {str(path)!r} ({reason}). Save it anew.")
+    raise InputError(
+        f"Expected an image file with 8 bits a channel. Received: {str(path)!r} ({reason}). Give a JPEG, PNG or "
+        "another format that Pillow reads."
+    )
