@@ -59,6 +59,7 @@ def test_choose_lists_the_choices():
 ENDINGS = {
     "pass": (0, ""),
     "return 3": (3, ""),
+    "import warnings; warnings.warn('Take [care].')": (0, "Warning: Take [care].\n"),
     "raise InputError('Expected a [b]. Received: c.')": (2, "Error: Expected a [b]. Received: c.\n"),
     "open('/nowhere/x')": (2, "Error: No such file or directory: /nowhere/x.\n"),
     "raise OSError(28, 'No space left on device')": (2, "Error: No space left on device.\n"),
