@@ -107,7 +107,7 @@ def test_the_check_reads_a_quantized_output(source, tmp_path):
     assert report.max_abs_error == pytest.approx(np.abs(received - expected).max(), rel=1e-5)
     assert 1e-4 < report.max_abs_error < 1.01 / 256
     with pytest.MonkeyPatch.context() as patch, pytest.raises(export.VerificationError, match="one step of 0.0039"):
-        patch.setattr(export.tflite, "dequantize", lambda values, detail: (values + np.float32(2)) / 256)
+        patch.setattr(export.tflite_model, "dequantize", lambda values, detail: (values + np.float32(2)) / 256)
         export.to_tflite(source, path, output_dtype="uint8", check_images=photos())
 
 
