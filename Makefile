@@ -13,10 +13,10 @@ test: lint
 	-@$(BIN)/python tests/install_peers.py  # likewise the tests against timm and transformers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-slow: .venv/installed
+slow: .venv/installed  # TESTS=tests/test_X.py for a part of it
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python tests/install_peers.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

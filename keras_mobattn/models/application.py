@@ -37,7 +37,8 @@ def application(
         weights: None; "imagenet", the best published 256-pixel checkpoint of this architecture; a tag that
             `keras_mobattn.list_weights()` prints, such as "timm/mobilevitv2_100.cvnets_in1k"; or a file: .safetensors,
             .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, or Keras's own .keras or .h5. With
-            other `classes`, or without a head, all but the head is loaded, with a warning.
+            other `classes`, or without a head, all but the head is loaded, with a warning. An .h5 file of weights
+            alone doesn't tell its attention: see to it that it is the model's.
         weights_skip: None, or "attention": the attention layers keep their initial values, so that weights trained with
             one attention start another.
         input_shape: (height, width, channels), sides from 32 up or None; default (256, 256, 3).
