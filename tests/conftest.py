@@ -39,4 +39,4 @@ def timm():
     """The package, whose models and image transform are the published ones. Skip where it can't be had."""
     if missing := torch_peers.missing("torch", "torchvision", "timm"):
         pytest.skip(missing)
-    return torch_peers.import_timm()
+    return torch_peers.import_peer("timm")

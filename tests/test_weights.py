@@ -177,7 +177,7 @@ def test_timm_loads_what_to_timm_writes(architecture, classes, tmp_path):
     model = randomize_weights(build(architecture, **top), seed=3)
     to_timm(model, tmp_path / "model.safetensors")
     peer = torch_peers.timm_model(architecture, classes)
-    torch_peers.import_timm().models.load_checkpoint(peer, str(tmp_path / "model.safetensors"), strict=True)
+    torch_peers.import_peer("timm").models.load_checkpoint(peer, str(tmp_path / "model.safetensors"), strict=True)
     images = torch_peers.random_images(136, 168)
     assert difference(model(images).numpy(), torch_peers.logits_of(peer, images)) < LIMIT
 

@@ -3,6 +3,7 @@
 Nothing here but `random_tensors` and `random_images` needs torch, and these two give the same numbers everywhere.
 """
 
+import importlib
 import importlib.util
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 GAIN = 1.6  # about what keeps the signal alive behind a swish, whose output is smaller than its input
 # What torchvision asks torch for when it is imported. Its build from PyPI is for CUDA and brings none of them beside a
-# CPU build of torch; timm uses none.
+# CPU build of torch; the models use none.
 VISION_OPERATORS = (
     *("nms", "qnms", "roi_align", "qroi_align", "_roi_align_backward", "roi_pool", "_roi_pool_backward"),
     *("ps_roi_align", "_ps_roi_align_backward", "ps_roi_pool", "_ps_roi_pool_backward"),
@@ -34,18 +35,16 @@ def needs(*packages):
     return pytest.mark.skipif(missing(*packages) is not None, reason=str(missing(*packages)))
 
 
-def import_timm():
-    """The package, also where torchvision, which it imports, is not built for the torch that is here."""
+def import_peer(name):
+    """timm or transformers, also where torchvision, which they import, is not built for the torch that is here."""
     import torch
 
     try:
         import torchvision  # noqa: F401
     except RuntimeError:  # "operator torchvision::nms does not exist"
-        for name in VISION_OPERATORS:
-            torch.library.define(f"torchvision::{name}", "(Tensor a) -> Tensor")
-    import timm
-
-    return timm
+        for operator in VISION_OPERATORS:
+            torch.library.define(f"torchvision::{operator}", "(Tensor a) -> Tensor")
+    return importlib.import_module(name)
 
 
 def random_tensors(shapes, seed):
@@ -74,12 +73,11 @@ def random_images(height, width, count=2):
 
 
 def timm_model(architecture, classes=1000):
-    return import_timm().create_model(architecture, num_classes=classes).eval()
+    return import_peer("timm").create_model(architecture, num_classes=classes).eval()
 
 
 def transformers_model(architecture, classes=1000):
-    import transformers
-
+    transformers = import_peer("transformers")
     family, size = architecture.split("_")
     if family == "mobilevit":
         config = transformers.MobileViTConfig(num_labels=classes, **V1_OF_TRANSFORMERS[size])
