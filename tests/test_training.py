@@ -132,8 +132,10 @@ def run_script(name, *flags, **options):
 
 
 def test_interrupted_and_resumed(tiny, tmp_path):
-    """Ctrl-C after the first epoch: exit code 130, and --resume goes on with the second."""
+    """Ctrl-C after the first epoch: exit code 130; --resume goes on with the second, without the file it began with."""
+    build_model(tiny, 10).save(tmp_path / "start.keras")
     flags = ["--variant", "test", "--data-dir", tiny.data_dir, "--epochs", "40", "--output-dir", "run"]
+    flags += ["--weights", "start.keras"]
     command = [sys.executable, SCRIPTS / "train.py", *flags]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint"
@@ -145,6 +147,7 @@ def test_interrupted_and_resumed(tiny, tmp_path):
     assert process.returncode == 130
     assert "--resume run" in output
     assert "Traceback" not in errors
+    (tmp_path / "start.keras").unlink()
     before = (tmp_path / "run" / "history.csv").read_text().splitlines()
     assert 2 <= len(before) < 41
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())

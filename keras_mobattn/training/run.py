@@ -45,7 +45,10 @@ def train(settings, folder, resume=False, verbose="auto"):
     testing = batches(source, "test", **options)
     steps = max(1, source.num_examples["train"] // settings.batch_size)
 
-    model = build_model(settings, len(source.class_names))
+    # A checkpoint holds all weights: what the run once started from need not be there any more.
+    begun = resume and has_checkpoint(folder)
+    start = dataclasses.replace(settings, weights=None, weights_skip=None) if begun else settings
+    model = build_model(start, len(source.class_names))
     compile_model(model, settings, steps)
     write_json(folder / RUN_SETTINGS, dataclasses.asdict(settings))
     write_text(folder / RUN_LABELS, "".join(f"{name}\n" for name in source.class_names))
