@@ -33,6 +33,7 @@ setup(
         "tensorboard>=2.19,<2.22",  # for Keras's callback; tensorflow 2.21 no longer brings it
         "tyro>=1.0,<2",  # flags from dataclasses
         "jinja2>=3.1,<4",  # the report's page
+        "Pillow>=10",  # images from files
         "huggingface_hub>=1,<3",  # published checkpoints
         "safetensors>=0.4,<1",
     ],
