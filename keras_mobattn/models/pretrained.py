@@ -1,8 +1,10 @@
-"""A published checkpoint as a model."""
+"""The model functions by name, and a published checkpoint as a model."""
 
 from keras_mobattn.models.mobilevit import MobileViT
 from keras_mobattn.models.mobilevitv2 import MobileViTv2
 from keras_mobattn.weights.tags import find_tag
+
+MODELS = {"MobileViTv2": MobileViTv2, "MobileViT": MobileViT}
 
 
 def pretrained_model(name, **options):
@@ -14,8 +16,5 @@ def pretrained_model(name, **options):
         InputError: no such checkpoint, or weights that can't be had.
     """
     tag = find_tag(name)
-    family, size = tag.architecture.split("_")
     options = {"weights": tag.repository, "input_shape": (tag.input_size, tag.input_size, 3)} | options
-    if family == "mobilevitv2":
-        return MobileViTv2(width=int(size) / 100, **options)
-    return MobileViT(variant=size, **options)
+    return MODELS[tag.function](**tag.arguments, **options)

@@ -12,12 +12,11 @@ from keras_mobattn.data import batches
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json, write_text
 from keras_mobattn.layers import global_policy
-from keras_mobattn.models import RUN_LABELS, RUN_MODEL, RUN_SETTINGS
+from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS
 from keras_mobattn.training.average import AveragedWeights
 from keras_mobattn.training.checkpoint import Checkpoints, has_checkpoint, save_model
 from keras_mobattn.training.history import History
 from keras_mobattn.training.schedule import WarmupCosine
-from keras_mobattn.training.settings import MODELS
 
 
 def train(settings, folder, resume=False, verbose="auto"):

@@ -8,9 +8,7 @@ from typing import Literal
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.data import AUGMENTATIONS, open_source
 from keras_mobattn.errors import InputError
-from keras_mobattn.models import MobileViT, MobileViTv2
-
-MODELS = {"MobileViTv2": MobileViTv2, "MobileViT": MobileViT}
+from keras_mobattn.models import MODELS
 
 
 @dataclasses.dataclass(frozen=True)

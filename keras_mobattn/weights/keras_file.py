@@ -10,7 +10,16 @@ import zipfile
 from typing import NamedTuple
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.weights.port import ATTENTION, HEAD, HEAD_BIAS, assign, head_to_skip, same_name, variable_name
+from keras_mobattn.weights.port import (
+    ATTENTION,
+    HEAD,
+    HEAD_BIAS,
+    assign,
+    attention_layers,
+    head_to_skip,
+    same_name,
+    variable_name,
+)
 
 SUFFIXES = (".keras", ".h5")
 # What Keras, h5py, zipfile and json raise for a damaged or a foreign file.
@@ -25,7 +34,7 @@ class Saved(NamedTuple):
     fill: callable  # (model, skip) -> None
 
 
-def load_keras_file(model, path, name, architecture, skip):
+def load_keras_file(model, path, name, skip):
     """Fill `model` from a Keras file, but for the parts `skip`. Returns why the head was left out, or None.
 
     Whole models tell the attention they have. Files of weights alone don't, and the .h5 of one style fits another whose
@@ -110,7 +119,7 @@ def _read_old(path):
 def _other_attention(model, saved):
     """(the file's attention, the model's) where class or heads differ, else None."""
     saved = {each["config"]["name"]: _attention(each["class_name"], each["config"]) for each in saved}
-    for layer in (each for each in model.layers if f"{each.name}/".endswith(ATTENTION)):
+    for layer in attention_layers(model):
         here = _attention(type(layer).__name__, layer.get_config())
         if saved.get(layer.name, here) != here:
             return saved[layer.name], here

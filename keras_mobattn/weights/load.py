@@ -31,8 +31,10 @@ def load_weights(model, weights, architecture, skip=None):
     if skip not in SKIPS:
         raise InputError(f"weights_skip expects None or 'attention'. Received: weights_skip={skip!r}.")
     path, name = _find(weights, architecture)
-    load = load_keras_file if path.suffix in SUFFIXES else _load_checkpoint
-    head = load(model, path, name, architecture, SKIPS[skip])
+    if path.suffix in SUFFIXES:
+        head = load_keras_file(model, path, name, SKIPS[skip])
+    else:
+        head = _load_checkpoint(model, path, name, architecture, SKIPS[skip])
     if head:
         # 4: to whoever called the model function, which called `application`, which called this.
         warnings.warn(f"{name} was loaded without its head: {head}.", UserWarning, stacklevel=4)

@@ -23,6 +23,11 @@ def variable_name(layer, variable):
     return variable if variable.startswith(f"{layer}/") else f"{layer}/{variable}"
 
 
+def attention_layers(model):
+    """A model's attention layers, in order."""
+    return [layer for layer in model.layers if f"{layer.name}/".endswith(ATTENTION)]
+
+
 def recognise(tensors):
     """The Source whose rules know most of these keys; None if none knows half of them."""
     known = {source: sum(source.find(key) is not None for key in tensors) for source in SOURCES}
@@ -105,7 +110,7 @@ def other_attention(model, family):
     Names and shapes don't tell: Mobile-Attention's are softmax attention's, and those of 2 heads are those of 4.
     """
     trained = FAMILIES[family]
-    for layer in (each for each in model.layers if f"{each.name}/".endswith(ATTENTION)):
+    for layer in attention_layers(model):
         config = layer.get_config()
         other = {name: config.get(name) for name, value in trained.attention_config if config.get(name) != value}
         if type(layer).__name__ != trained.attention_class:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import difflib
+import json
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.weights.rules import FAMILIES
 
 PAPERS = {"mobilevit": "arXiv:2110.02178", "mobilevitv2": "arXiv:2206.02680"}
 
@@ -47,10 +49,20 @@ class Tag:
         return f"{self.origin}, {PAPERS[self.architecture.split('_')[0]]}"
 
     @property
+    def function(self):
+        """The name of the model function that it fits."""
+        return FAMILIES[self.architecture.split("_")[0]].function
+
+    @property
+    def arguments(self):
+        """That function's arguments for it."""
+        size = self.architecture.split("_")[1]
+        return {"width": int(size) / 100} if self.function == "MobileViTv2" else {"variant": size}
+
+    @property
     def call(self):
         """What to write for the model that it fits."""
-        family, size = self.architecture.split("_")
-        return f"MobileViTv2(width={int(size) / 100})" if family == "mobilevitv2" else f'MobileViT(variant="{size}")'
+        return f"{self.function}({', '.join(f'{name}={json.dumps(value)}' for name, value in self.arguments.items())})"
 
 
 TAGS = {
