@@ -5,9 +5,13 @@ so `TF_CPP_MIN_LOG_LEVEL` alone does not silence an import.
 """
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
+import warnings
+
+NOISY = "optimize_repeat_ops.py"  # of coremltools 9.0: casts int32's range to float16 to compare it, which overflows
 
 
 @contextlib.contextmanager
@@ -35,3 +39,27 @@ def quiet_stderr():
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def import_coremltools():
+    """Import coremltools without what it says of TensorFlow's version, of scikit-learn's, and of not being on macOS."""
+    with quiet_stderr():
+        import coremltools
+
+        return coremltools
+
+
+@contextlib.contextmanager
+def coremltools_messages():
+    """Keep what coremltools writes off the screen; yield a list that holds its warnings once the body has ended."""
+    messages, logged = [], []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: logged.append(record.getMessage())
+    logging.getLogger("coremltools").addHandler(handler)
+    try:
+        with quiet_stderr(), warnings.catch_warnings(record=True) as caught:
+            yield messages
+    finally:
+        logging.getLogger("coremltools").removeHandler(handler)
+    real = [each for each in caught if each.category in (UserWarning, RuntimeWarning) and NOISY not in each.filename]
+    messages += [*logged, *(str(each.message) for each in real)]

@@ -9,33 +9,34 @@ from keras_mobattn.cli import console
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
 from keras_mobattn.export.images import choose_images
-from keras_mobattn.export.interface import expect_io
 from keras_mobattn.export.signature import load
 from keras_mobattn.models import model_file
 
 
-def convert_all(convert, suffix, model, output, precisions, images, input_scale, labels=None, **interface):
-    """Convert `model` to each of `precisions` by `convert(source, path, precision, check, representative, ...)`.
+def convert_all(convert, suffix, model, output, precisions, *, expect, images, labels, input_scale, input_bias=0.0):
+    """Convert `model` to each of `precisions` by `convert(source, path, precision, **images)`.
 
-    `model` is a model file or a run folder, `output` a file for one precision, else a folder (default: beside the
-    model), `images` a folder or None, `input_scale` what RGB 0..255 is multiplied by, `labels` the class names if the
-    format holds any, () if there are none, `interface` the dtypes if there is a choice. Returns the exit code: 1 if a
-    precision couldn't be had or failed its check.
+    `expect(source)` refuses what the model can't have, before anything is converted. `model` is a model file or a run
+    folder, `output` a file for one precision, else a folder (default: beside the model), `images` a folder or None,
+    `labels` the class names, () if there are none; RGB 0..255 times `input_scale` plus `input_bias` is what the model
+    takes. Returns the exit code: 1 if a precision couldn't be had or failed its check.
     """
     paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
     with console.status("Loading the model and images"):
-        source = load(model_file(model), labels or ())
-        expect_io(source, input_scale=input_scale, **interface)
+        source = load(model_file(model), labels)
+        expect(source)
         chosen = choose_images(model, images, source.input_shape[:2])
     console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
-    if labels is not None:
-        console.print(_about_labels(source), markup=False, highlight=False, soft_wrap=True)
-    check, representative = (np.float32(input_scale) * stack for stack in (chosen.check, chosen.representative))
+    console.print(_about_labels(source), markup=False, highlight=False, soft_wrap=True)
+    scale, bias = np.float32(input_scale), np.float32(input_bias)
+    check, representative = (scale * stack + bias for stack in (chosen.check, chosen.representative))
     reports, failures = [], []
     for precision, path in paths.items():
         with console.status(f"Converting to {precision}, checking on {len(check)} images"):
             try:
-                reports.append(convert(source, path, precision, check, representative, **interface))
+                reports.append(
+                    convert(source, path, precision, representative_images=representative, check_images=check)
+                )
             except InputError as error:  # the other precisions may do
                 failures.append(error)
     if reports:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError
 
 
@@ -73,3 +74,28 @@ def read_tflite(path):
             "`python tflite/convert.py` makes one."
         )
     return content
+
+
+def read_mlpackage(path):
+    """Read the specification (protobuf) of an .mlpackage, without its weights.
+
+    Raises:
+        InputError: no such folder, a damaged one, or a model that is not an ML program (an older neural network).
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(
+            f"Expected an .mlpackage folder. Received: {str(path)!r}, which isn't a folder. Check the path."
+        )
+    ct = import_coremltools()
+    try:
+        spec = ct.utils.load_spec(str(path))
+    except Exception as error:  # protobuf and the package's reader each raise types of their own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    else:
+        if spec.WhichOneof("Type") == "mlProgram":
+            return spec
+        reason = f"its kind is {spec.WhichOneof('Type')}"
+    raise InputError(
+        f"Expected a Core ML ML-program package. Received: {str(path)!r}, unreadable ({reason}). Convert again."
+    )

@@ -17,6 +17,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import keras_mobattn
 from keras_mobattn import export
+from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
@@ -395,7 +396,7 @@ def test_photographs_are_the_default_of_the_check(tmp_path):
 def test_deployment_targets(target, tmp_path):
     path = tmp_path / "model.mlpackage"
     convert(".mlpackage", "fp16", shared_model(), path, minimum_deployment_target=target)
-    spec = mil.import_coremltools().utils.load_spec(str(path))
+    spec = import_coremltools().utils.load_spec(str(path))
     assert spec.specificationVersion == export.COREML_TARGETS[target]
     features = [*spec.description.input, *spec.description.output]
     assert [feature.name for feature in features] == ["image", "probabilities"]

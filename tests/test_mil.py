@@ -12,7 +12,7 @@ import tf_keras as keras
 
 import keras_mobattn
 from keras_mobattn import export
-from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._quiet import import_coremltools, quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import check, mil, mil_ops
 from keras_mobattn.export.signature import INPUT_NAME
@@ -134,7 +134,7 @@ def operations_program():
 
 def convert(concrete, precision="FLOAT32"):
     """Convert, save and reload."""
-    ct = mil.import_coremltools()
+    ct = import_coremltools()
     outputs = [tensor.name.split(":")[0] for tensor in concrete.outputs]
     with quiet_stderr(), tempfile.TemporaryDirectory() as folder:
         ct.convert(
@@ -281,7 +281,7 @@ def test_a_damaged_program_fails_the_check(name, tmp_path):
     damaged = tmp_path / "damaged.mlpackage"
     shutil.copytree(tiny()[1], damaged)
     file = damaged / "Data" / "com.apple.CoreML" / "model.mlmodel"
-    ct = mil.import_coremltools()
+    ct = import_coremltools()
     spec = ct.utils.load_spec(str(file))
     MUTATIONS[name](spec)
     ct.utils.save_spec(spec, str(file))

@@ -16,7 +16,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.convert import convert_all
-from keras_mobattn.export import IO_DTYPES, TFLITE_PRECISIONS, About, read_labels, to_tflite
+from keras_mobattn.export import IO_DTYPES, TFLITE_PRECISIONS, About, expect_io, read_labels, to_tflite
 from keras_mobattn.models import labels_file
 
 
@@ -48,13 +48,11 @@ def main(
     """
     names = labels or labels_file(model)
     names = read_labels(names) if names else ()
-    convert = functools.partial(_convert, input_scale=input_scale, about=about)
-    interface = {"input_dtype": input_dtype, "output_dtype": output_dtype}
-    return convert_all(convert, ".tflite", model, output, precision, images, input_scale, names, **interface)
-
-
-def _convert(source, path, precision, check, representative, **options):
-    return to_tflite(source, path, precision, representative_images=representative, check_images=check, **options)
+    interface = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
+    convert = functools.partial(to_tflite, about=about, **interface)
+    expect = functools.partial(expect_io, **interface)
+    options = dict(expect=expect, images=images, labels=names, input_scale=input_scale)
+    return convert_all(convert, ".tflite", model, output, precision, **options)
 
 
 if __name__ == "__main__":

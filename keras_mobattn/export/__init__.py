@@ -1,24 +1,32 @@
 """Convert Keras models to TFLite and Core ML; every conversion is checked against Keras on real images."""
 
 from keras_mobattn.export.check import CheckReport, Tolerance, VerificationError, report_table
-from keras_mobattn.export.coreml import COREML_PRECISIONS, COREML_TARGETS, to_coreml
-from keras_mobattn.export.interface import IO_DTYPES
+from keras_mobattn.export.coreml import COREML_PRECISIONS, COREML_TARGETS, expect_coreml, to_coreml
+from keras_mobattn.export.coreml_compress import COREML_COMPRESSIONS
+from keras_mobattn.export.coreml_inputs import INPUT_TYPES
+from keras_mobattn.export.coreml_model import CoreMLModel
+from keras_mobattn.export.interface import IO_DTYPES, expect_io
 from keras_mobattn.export.metadata import About, embedded_labels, read_labels
 from keras_mobattn.export.signature import load
 from keras_mobattn.export.tflite import TFLITE_PRECISIONS, to_tflite
 from keras_mobattn.export.tflite_model import TFLiteModel
 
 __all__ = [
+    "COREML_COMPRESSIONS",
     "COREML_PRECISIONS",
     "COREML_TARGETS",
+    "INPUT_TYPES",
     "IO_DTYPES",
     "TFLITE_PRECISIONS",
     "About",
     "CheckReport",
+    "CoreMLModel",
     "TFLiteModel",
     "Tolerance",
     "VerificationError",
     "embedded_labels",
+    "expect_coreml",
+    "expect_io",
     "load",
     "read_labels",
     "report_table",

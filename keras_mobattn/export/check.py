@@ -24,10 +24,15 @@ class VerificationError(InputError):
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
-    """How far a converted model may be from Keras: max_error as a share of the spread, min_top1 of the images."""
+    """How far a converted model may be from Keras.
+
+    max_error: a share of the outputs' spread. min_top1: a share of the images. max_probability_error: the largest
+    difference, where the output is probabilities.
+    """
 
     max_error: float
     min_top1: float = 0.0
+    max_probability_error: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +42,7 @@ class CheckReport:
     max_abs_error: the largest difference of any value. spread: the largest minus the smallest value of Keras's output.
     snr_db: 10 log10(variance of Keras's output / mean squared difference), at most 144. top1_agreement: share of the
     images with the same most likely class; None unless the model is a classifier. seconds: conversion and check
-    together.
+    together. device_errors: Core ML on a Mac, {compute units: largest difference from the evaluator's outputs}.
     """
 
     path: str
@@ -51,6 +56,7 @@ class CheckReport:
     top1_agreement: float | None
     size_bytes: int
     seconds: float
+    device_errors: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def as_images(images, source, what):
@@ -125,6 +131,8 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
             report,
         )
     limit = tolerance.max_error * report.spread + output_step
+    if output == "probabilities":
+        limit = min(limit, tolerance.max_probability_error)
     if report.max_abs_error <= limit and (top1 is None or top1 >= tolerance.min_top1):  # False for NaN
         return report
     step = f" and one step of {output_step:g}" if output_step else ""
@@ -132,11 +140,18 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
     received_top1 = "" if top1 is None else f", {top1:.1%}"
     raise VerificationError(
         f"The {report.precision} {report.format} model differs from Keras in {output!r} on {len(images)} images: "
-        f"expected a max abs error up to {limit:.2e} ({tolerance.max_error:.0e} of the spread {report.spread:.2e}"
-        f"{step}){expected_top1}. Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
+        f"expected a max abs error up to {limit:.2e} ({_limit_text(tolerance, report)}{step}){expected_top1}. "
+        f"Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
         "No file was kept. Try a wider precision, or give a Tolerance that you can accept.",
         report,
     )
+
+
+def _limit_text(tolerance, report):
+    share = f"{tolerance.max_error:.0e} of the spread {report.spread:.2e}"
+    if report.output == "probabilities" and tolerance.max_probability_error < 1:
+        return f"{share}, and {tolerance.max_probability_error:.0e} for probabilities"
+    return share
 
 
 def _expect_information(name, values):

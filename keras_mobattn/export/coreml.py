@@ -1,19 +1,22 @@
 """Keras to Core ML, checked on any machine: to_coreml."""
 
-import contextlib
 import dataclasses
-import logging
 import time
 import warnings
 
 import numpy as np
 
-from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._quiet import coremltools_messages, import_coremltools
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
-from keras_mobattn.export.mil import evaluate, import_coremltools, load_program
-from keras_mobattn.export.signature import INPUT_NAME, expect_suffix, load
+from keras_mobattn.export.coreml_about import describe
+from keras_mobattn.export.coreml_compress import COREML_COMPRESSIONS, compress
+from keras_mobattn.export.coreml_inputs import check_images_of, expect_input, input_of, resized
+from keras_mobattn.export.coreml_model import COMPUTE_UNITS, CoreMLModel, on_mac
+from keras_mobattn.export.flexible import at_any_size
+from keras_mobattn.export.metadata import About
+from keras_mobattn.export.signature import expect_suffix, load
 from keras_mobattn.files import replacing
 
 
@@ -25,50 +28,122 @@ class CoreMLPrecision:
     compute_precision: str
 
 
-# Tolerances as in tflite.TFLITE_PRECISIONS. Median and worst here: fp32 2e-6, 8e-5 (the second worst 9e-6); fp16 .008,
-# .09.
+# The share of the spread is as in tflite.TFLITE_PRECISIONS; median and worst with random weights: fp32 2e-6, 8e-5 (the
+# second worst 9e-6); fp16 .008, .09. On probabilities the absolute error counts as well.
 COREML_PRECISIONS = {
-    "fp32": CoreMLPrecision(Tolerance(2e-5), "FLOAT32"),
-    "fp16": CoreMLPrecision(Tolerance(0.2), "FLOAT16"),
+    "fp32": CoreMLPrecision(Tolerance(2e-5, max_probability_error=1e-5), "FLOAT32"),
+    "fp16": CoreMLPrecision(Tolerance(0.2, min_top1=0.99, max_probability_error=5e-3), "FLOAT16"),
 }
 
-COREML_TARGETS = {"iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9}  # -> version of the Core ML specification
+COREML_TARGETS = {  # -> version of the Core ML specification
+    "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10,
+    "macOS12": 6, "macOS13": 7, "macOS14": 8, "macOS15": 9, "macOS26": 10,
+}  # fmt: skip
 
 
 def to_coreml(
-    model_or_file, path, precision="fp16", check_images=None, tolerance=None, minimum_deployment_target="iOS17"
+    model_or_file,
+    path,
+    precision="fp16",
+    check_images=None,
+    tolerance=None,
+    minimum_deployment_target="iOS17",
+    *,
+    compression=None,
+    input_type="tensor",
+    input_scale=1.0,
+    input_bias=0.0,
+    input_sizes=(),
+    labels=(),
+    about=About(),  # noqa: B008  (frozen)
 ):
-    """Convert to an .mlpackage (ML program) for one image [1, H, W, C] float32, check it, and return the CheckReport.
+    """Convert to an .mlpackage (ML program) for one image, check it, and return the CheckReport.
 
-    Input "image"; outputs named as in to_tflite, float32. `check_images` and `tolerance` are those of to_tflite. The
-    check runs the saved package by `mil.evaluate`, on any system: it sees the converter's mistakes, not a device's own
-    numerics.
+    The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] in the model's input range, "image" takes
+    RGB pixels (a CVPixelBuffer, as Vision hands them over), which the package multiplies by `input_scale` and shifts by
+    `input_bias` (a number, or one for each channel) to be in that range: 1 and 0 for the models of this package, 1/255
+    for one with include_preprocessing=False. Outputs are named as in to_tflite, float32.
+
+    `labels` are the names of the classes, those of an Exportable by default. With image input they make a classifier,
+    which Vision and Xcode's preview understand: outputs "classLabel", the most likely name, and "probabilities",
+    {name: probability}. With tensor input they are kept in the metadata, and the output stays an array.
+
+    `compression` is None or a name in COREML_COMPRESSIONS. `input_sizes` are further (height, width) that the package
+    takes, at which no map has to be resized (multiples of 64 in the models of this package). Styles other than
+    separable, additive and hydra then compute shapes at run time: for the Neural Engine a package for each size is the
+    safer choice. `about` (an export.About) fills in author, licence, version and description.
+
+    `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by `export.mil`, on any
+    system, at every input size: it sees the converter's mistakes, not a device's own numerics. On macOS it is repeated
+    by Core ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
 
     Raises:
-        InputError: unknown precision or target, a model or images that don't fit, a model that Core ML can't express.
+        InputError: an unknown precision, target, compression or input type, a target too old for what is asked, a
+            model, sizes, labels or images that don't fit, a model that Core ML can't express.
         VerificationError: the check failed; no file is kept.
         OSError: the path can't be written.
     """
     settings = choose(COREML_PRECISIONS, precision, "precision")
-    target = choose(COREML_TARGETS, minimum_deployment_target, "minimum_deployment_target")
     expect_suffix(path, ".mlpackage")
     start = time.perf_counter()
-    source = load(model_or_file)
-    images = check.images_or_photos(check_images, source)
+    source = load(model_or_file, labels)
+    interface = expect_coreml(
+        source, minimum_deployment_target, compression, input_type, input_scale, input_bias, input_sizes
+    )
+    tolerance = tolerance or (settings if compression is None else COREML_COMPRESSIONS[compression]).tolerance
+    by_size = [(source, check_images_of(check_images, source, interface))]
+    if interface.sizes:
+        source = at_any_size(source, (source.input_shape[:2], *interface.sizes))
+        by_size += [(source, resized(by_size[0][1], size, interface)) for size in interface.sizes]
     with replacing(path) as beside:
-        _convert(source, settings, target).save(str(beside))
-        program = load_program(beside)
-        return check.verify(
-            source, lambda image: evaluate(program, {INPUT_NAME: image}), images, tolerance or settings.tolerance,
-            path=path, written=beside, format="Core ML", precision=precision, start=start,
-        )  # fmt: skip
+        model = _convert(source, settings, COREML_TARGETS[minimum_deployment_target], interface)
+        model = model if compression is None else compress(model, compression)
+        model = describe(model, source, interface, precision, compression, about)
+        model.save(str(beside))
+        name = precision if compression is None else f"{precision} {compression}"
+        options = dict(path=path, written=beside, format="Core ML", precision=name, start=start)
+        return _verify(beside, by_size, interface, tolerance, options)
 
 
-def _convert(source, settings, target):
+def expect_coreml(
+    source,
+    minimum_deployment_target="iOS17",
+    compression=None,
+    input_type="tensor",
+    input_scale=1.0,
+    input_bias=0.0,
+    input_sizes=(),
+):
+    """Return the Interface of a package; raise an InputError for what to_coreml can't make of the Exportable."""
+    choose(COREML_TARGETS, minimum_deployment_target, "minimum_deployment_target")
+    interface = expect_input(source, input_type, input_scale, input_bias, input_sizes)
+    if compression is not None:
+        since = choose(COREML_COMPRESSIONS, compression, "compression").since
+        _expect_target(since, minimum_deployment_target, f"compression {compression!r}")
+    return interface
+
+
+def _expect_target(since, target, what):
+    if COREML_TARGETS[target] < COREML_TARGETS[since]:
+        same = [name for name, version in COREML_TARGETS.items() if version == COREML_TARGETS[since]]
+        raise InputError(
+            f"Expected minimum_deployment_target {' or '.join(map(repr, same))} or newer for {what}, which older "
+            f"systems can't read. Received: {target!r}."
+        )
+
+
+def _convert(source, settings, target, interface):
+    ct = import_coremltools()
+    from keras_mobattn.export import mil_fuse
+
     concrete = source.concrete_function()
     graph_names = [tensor.name.split(":")[0] for tensor in concrete.outputs]
-    ct, reason = import_coremltools(), ""
-    with _only_real_warnings():
+    classifier = interface.is_classifier(source)
+    options = {"classifier_config": ct.ClassifierConfig(list(source.labels))} if classifier else {
+        # Types are named, since fp16 from iOS16 on would else make the input and the outputs float16 too.
+        "outputs": [ct.TensorType(name=name, dtype=np.float32) for name in graph_names]
+    }  # fmt: skip
+    with coremltools_messages() as messages:
         try:
             model = ct.convert(
                 [concrete],
@@ -76,35 +151,63 @@ def _convert(source, settings, target):
                 convert_to="mlprogram",
                 minimum_deployment_target=ct.target(target),
                 compute_precision=getattr(ct.precision, settings.compute_precision),
-                # Types are named, since fp16 from iOS16 on would else make the input and the outputs float16 too.
-                inputs=[ct.TensorType(name=INPUT_NAME, shape=(1, *source.input_shape), dtype=np.float32)],
-                outputs=[ct.TensorType(name=name, dtype=np.float32) for name in graph_names],
+                pass_pipeline=mil_fuse.pipeline(),
+                inputs=[input_of(source, interface)],
                 skip_model_load=True,
+                **options,
             )
         except (NotImplementedError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-    if reason:
-        raise InputError(f"Expected a model of operations that Core ML has. Received: {source.model.name!r}: {reason}.")
+            failure = error
+        else:
+            failure = None
+    if failure:
+        raise InputError(
+            f"Expected a model of operations that Core ML has. Received: {source.model.name!r}: "
+            f"{_reason(failure, source)}."
+        ) from failure
+    for message in messages:
+        warnings.warn(f"coremltools: {message}", stacklevel=4)
     spec = model.get_spec()
-    for graph_name, name in zip(graph_names, sorted(concrete.structured_outputs), strict=True):
+    names = ["classLabel_probs"] if classifier else graph_names
+    for graph_name, name in zip(names, sorted(concrete.structured_outputs), strict=True):
         ct.utils.rename_feature(spec, graph_name, name)
     return ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
 
 
-@contextlib.contextmanager
-def _only_real_warnings():
-    """Keep coremltools' progress bars off the screen, and repeat afterwards what it warned of."""
-    messages = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logging.getLogger("coremltools").addHandler(handler)
-    try:
-        with quiet_stderr(), warnings.catch_warnings(record=True) as caught:
-            yield
-    finally:
-        logging.getLogger("coremltools").removeHandler(handler)
-    for message in [
-        *messages,
-        *(str(warning.message) for warning in caught if warning.category in (UserWarning, RuntimeWarning)),
-    ]:
-        warnings.warn(f"coremltools: {message}", stacklevel=4)
+def _reason(error, source):
+    """The first line of what coremltools says, and the Keras layer that it speaks of, where it names a node."""
+    text = str(error)
+    paths = [part.split('"')[1] for part in text.splitlines() if part.strip().startswith('name: "')]
+    layers = {layer.name: layer for layer in source.model.layers}
+    known = [layers[part] for path in paths for part in path.split("/") if part in layers]
+    where = f" (layer {known[0].name!r}, a {type(known[0]).__name__})" if known else ""
+    return text.splitlines()[0].strip(" .") + where
+
+
+def _verify(path, by_size, interface, tolerance, options):
+    """The check with the evaluator at every size, and with Core ML where it is; the report of the worst size."""
+    evaluated, reports = CoreMLModel(path), []
+    for source, images in by_size:
+        reports.append(check.verify(source, interface.fed(evaluated), images, tolerance, **options))
+    worst = max(reports, key=lambda report: report.max_abs_error / report.spread)
+    report = dataclasses.replace(worst, num_images=sum(report.num_images for report in reports))
+    return dataclasses.replace(report, device_errors=_on_devices(path, by_size, interface, tolerance, options))
+
+
+def _on_devices(path, by_size, interface, tolerance, options):
+    """{compute units: largest difference of Core ML's own outputs from the evaluator's}; {} off macOS."""
+    if not on_mac():
+        return {}
+    evaluated, errors = interface.fed(CoreMLModel(path)), {}
+    for units in COMPUTE_UNITS:
+        predicted = interface.fed(CoreMLModel(path, units))
+        errors[units] = 0.0
+        for source, images in by_size:
+            check.verify(
+                source, predicted, images, tolerance, **options | {"precision": f"{options['precision']} {units}"}
+            )
+            for image in images:
+                ours, theirs = evaluated(image[None]), predicted(image[None])
+                difference = max(float(np.abs(ours[name] - theirs[name]).max()) for name in source.output_names)
+                errors[units] = max(errors[units], difference)
+    return errors

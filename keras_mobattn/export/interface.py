@@ -87,12 +87,12 @@ def _divides(layer):
     return isinstance(layer, keras.layers.Rescaling) and np.ndim(layer.scale) == 0 and layer.scale < 0.1
 
 
-def expect_bytes(images, input_scale):
-    """Refuse float32 images that a uint8 input can't hold: the check would compare rounded images."""
-    pixels = images / np.float32(input_scale)
+def expect_bytes(images, input_scale, input_bias=0.0):
+    """Refuse float32 images that pixels can't hold: the check would compare rounded images."""
+    pixels = (images - np.float32(input_bias)) / np.float32(input_scale)
     if pixels.min() < -0.01 or pixels.max() > 255.01 or np.abs(pixels - np.round(pixels)).max() > 0.01:
         raise InputError(
-            "Expected check_images of whole numbers 0..255 times input_scale, for quantized input. Received: values "
+            "Expected check_images of whole numbers 0..255 times input_scale, for an input of bytes. Received: values "
             f"from {images.min():g} to {images.max():g} with input_scale {input_scale:g}. Round them, or pass the "
             "input_scale that the model wants (1/255 with include_preprocessing=False)."
         )

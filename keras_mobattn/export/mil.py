@@ -12,16 +12,9 @@ import numpy as np
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.mil_ops import OPS
+from keras_mobattn.files import read_mlpackage
 
 WEIGHTS = Path("Data", "com.apple.CoreML", "weights")  # inside an .mlpackage
-
-
-def import_coremltools():
-    """Import coremltools without its noise: TensorFlow's version is untested, this is not macOS, and more."""
-    with quiet_stderr():
-        import coremltools
-
-        return coremltools
 
 
 def load_program(path):
@@ -30,18 +23,14 @@ def load_program(path):
     Raises:
         InputError: no such folder, a damaged one, or a model that is not an ML program (an older neural network).
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise InputError(
-            f"Expected an .mlpackage folder. Received: {str(path)!r}, which isn't a folder. Check the path."
-        )
-    ct = import_coremltools()
+    spec = read_mlpackage(path)
     from coremltools.converters.mil.frontend.milproto.load import load
 
     try:
-        spec = ct.utils.load_spec(str(path))
-        return load(spec, specification_version=spec.specificationVersion, file_weights_dir=str(path / WEIGHTS))
-    except Exception as error:  # protobuf, the blob reader and the builder each raise types of their own
+        folder = str(Path(path) / WEIGHTS)
+        with quiet_stderr():
+            return load(spec, specification_version=spec.specificationVersion, file_weights_dir=folder)
+    except Exception as error:  # the blob reader and the builder each raise types of their own
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
     raise InputError(
         f"Expected a Core ML ML-program package. Received: {str(path)!r}, unreadable ({reason}). Convert again."
@@ -49,28 +38,48 @@ def load_program(path):
 
 
 def evaluate(program, inputs):
-    """Run the function "main" of `program` on `inputs`, {name: array}; return {name: array}, float16 as float32.
+    """Run the function "main" of `program` once on `inputs`; see Evaluator, which is quicker for several."""
+    return Evaluator(program)(inputs)
+
+
+class Evaluator:
+    """The function "main" of a MIL program, {name: array} -> {name: array}, float16 as float32.
+
+    An image input takes pixels 0..255 as [1, C, H, W], as the program itself does. A classifier's outputs are the most
+    likely label as str and {label: probability}. Constants are prepared here, compressed weights materialised.
 
     Raises:
         InputError: an input is missing or has another shape; an operation isn't in OPS or can't be computed; a result's
             shape is not the declared one. The message names the operation.
     """
-    main = program.functions["main"]
-    values = {}
-    for name, var in main.inputs.items():
-        if name not in inputs or np.shape(inputs[name]) != tuple(var.shape):
-            received = {key: np.shape(value) for key, value in inputs.items()}
-            raise InputError(
-                f"Expected the input {name!r} of shape {tuple(var.shape)}. Received: {received}. Pass that."
-            )
-        values[var] = _round(inputs[name], var)
-    with np.errstate(all="ignore"):  # an overflow shows in the result, as it would on the device
-        for op in main.operations:
-            if op.op_type == "const":
-                values[op.outputs[0]] = _constant(op.outputs[0].val)
-            else:
+
+    def __init__(self, program):
+        self.main = program.functions["main"]
+        constants = [op for op in self.main.operations if _is_constant(op)]
+        self.constants = {op.outputs[0]: _constant(_value(op)) for op in constants}
+        self.operations = [op for op in self.main.operations if op.outputs[0] not in self.constants]
+
+    def __call__(self, inputs):
+        values = dict(self.constants)
+        for name, var in self.main.inputs.items():
+            if name not in inputs or not _fits(np.shape(inputs[name]), var):
+                received = {key: np.shape(value) for key, value in inputs.items()}
+                raise InputError(
+                    f"Expected the input {name!r} of shape {_shape(var)}. Received: {received}. Pass that."
+                )
+            values[var] = _round(inputs[name], var)
+        with np.errstate(all="ignore"):  # an overflow shows in the result, as it would on the device
+            for op in self.operations:
                 values.update(zip(op.outputs, _run(op, values), strict=True))
-    return {var.name: values[var] for var in main.outputs}
+        return {var.name: values[var] for var in self.main.outputs}
+
+
+def _is_constant(op):
+    return op.op_type == "const" or op.op_type.startswith("constexpr_")
+
+
+def _value(op):
+    return op.outputs[0].val if op.op_type == "const" else op.materialized_val_inference()
 
 
 def _run(op, values):
@@ -89,24 +98,40 @@ def _run(op, values):
         ) from error
     results = results if isinstance(results, list) else [results]
     for result, var in zip(results, op.outputs, strict=True):
-        if np.shape(result) != tuple(var.shape):
+        if not _fits(np.shape(result), var):
             raise InputError(
-                f"Expected a result of the declared shape {tuple(var.shape)}. Received: {np.shape(result)} "
+                f"Expected a result of the declared shape {_shape(var)}. Received: {np.shape(result)} "
                 f"from {_text(op)}. The program is damaged, or mil_ops computes this operation wrongly."
             )
     return [_round(result, var) for result, var in zip(results, op.outputs, strict=True)]
+
+
+def _shape(var):
+    """The declared shape, -1 where the program leaves a size open; None for a label or a dictionary."""
+    if not hasattr(var.sym_type, "get_shape"):
+        return None
+    return tuple(side if isinstance(side, int | np.integer) else -1 for side in var.shape)
+
+
+def _fits(shape, var):
+    declared = _shape(var)
+    if declared is None:
+        return True
+    return len(shape) == len(declared) and all(want in (-1, side) for want, side in zip(declared, shape, strict=True))
 
 
 def _round(value, var):
     """Round to the declared type; hold fp16 values in float32, in which the next operation computes."""
     from coremltools.converters.mil.mil import types
 
+    if _shape(var) is None:
+        return value
     return _constant(np.asarray(value).astype(types.nptype_from_builtin(var.dtype)))
 
 
 def _constant(value):
     """A constant as the operations take it: floats as float32 (axes, masks and names as they are)."""
-    if isinstance(value, str):
+    if isinstance(value, str | list):
         return value
     value = np.asarray(value)
     return value.astype(np.float32) if value.dtype == np.float16 else value

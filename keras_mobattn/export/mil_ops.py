@@ -183,6 +183,13 @@ def split(x, axis, num_splits=None, split_sizes=None):
     return np.split(x, num_splits if split_sizes is None else np.cumsum(split_sizes)[:-1], axis=axis)
 
 
+def concat(values, axis, interleave=False):
+    """Side by side along an axis; scalars, sizes for instance, become a vector."""
+    if interleave:
+        raise ValueError("concat with interleave")
+    return np.concatenate([np.atleast_1d(value) for value in values], axis)
+
+
 def pad(x, pad, mode="constant", constant_val=0.0):
     """Pad the last len(pad) / 2 axes."""
     sides = [(0, 0)] * (x.ndim - len(pad) // 2) + [tuple(p) for p in np.reshape(pad, (-1, 2))]
@@ -199,6 +206,12 @@ def reshape(x, shape):
 def cast(x, dtype):
     """To another type; to fp16 and fp32 by the rounding to the declared type that follows every operation."""
     return x if dtype in ("fp16", "fp32") else x.astype({"int32": np.int32, "bool": bool}[dtype])
+
+
+def classify(probabilities, classes):
+    """A classifier's two outputs: the most likely label, and {label: probability}."""
+    scores = probabilities.reshape(-1)
+    return [classes[int(scores.argmax())], dict(zip(classes, scores, strict=True))]
 
 
 def reduction(reduce):
@@ -252,7 +265,7 @@ OPS = {
     "reshape": reshape,
     "expand_dims": lambda x, axes: np.expand_dims(x, tuple(axes)),
     "squeeze": lambda x, axes=None: np.squeeze(x, None if axes is None else tuple(axes)),
-    "concat": lambda values, axis, interleave=False: np.concatenate(values, axis),
+    "concat": concat,
     "split": split,
     "slice_by_index": slice_by_index,
     "slice_by_size": slice_by_size,
@@ -262,4 +275,9 @@ OPS = {
     "depth_to_space": depth_to_space,
     "upsample_bilinear": upsample_bilinear,
     "resize_bilinear": resize_bilinear,
+    # shapes computed at run time, in packages for several input sizes
+    "shape": lambda x: np.int32(x.shape),
+    "floor_div": lambda x, y: x // y,
+    # a classifier's outputs
+    "classify": classify,
 }

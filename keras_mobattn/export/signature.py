@@ -62,17 +62,14 @@ class Exportable:
         def run(image):
             return self.named(self.model(image, training=False))
 
-        return tf.function(run).get_concrete_function(tf.TensorSpec((1, *self.input_shape), tf.float32, INPUT_NAME))
+        shape = (1, *self.model.input_shape[1:])  # height and width are open in a model `at_any_size`
+        return tf.function(run).get_concrete_function(tf.TensorSpec(shape, tf.float32, INPUT_NAME))
 
     def predict(self, images):
         """Run Keras itself on images [n, H, W, C]; return {output name: float32 array [n, ...]}."""
-        parts = [
-            {
-                name: value.numpy()
-                for name, value in self.named(self.model(images[i : i + _BATCH], training=False)).items()
-            }
-            for i in range(0, len(images), _BATCH)
-        ]
+        batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
+        outputs = [self.named(self.model(batch, training=False)) for batch in batches]
+        parts = [{name: value.numpy() for name, value in output.items()} for output in outputs]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
 
     def named(self, outputs):

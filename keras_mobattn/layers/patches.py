@@ -35,7 +35,10 @@ def to_heads(x, num_heads, patch_size):
     x = to_patches(x, patch_size)  # [B, H/p, W/p, P*C]
     height, width = map_size(x)
     x = tf.transpose(x, (0, 3, 1, 2))  # [B, P*C, H/p, W/p]
-    return tf.reshape(x, (-1, num_heads, channels // num_heads, height * width))
+    # Where the batch is known, the number of tokens may be open: a package for several sizes then needs no arithmetic
+    # on shapes here.
+    groups, tokens = (-1, height * width) if x.shape[0] is None else (x.shape[0] * patch_size**2, -1)
+    return tf.reshape(x, (groups, num_heads, channels // num_heads, tokens))
 
 
 def num_tokens(x):

@@ -1,0 +1,81 @@
+"""A .mlpackage that runs: by the evaluator on any system, or by Core ML itself on a Mac."""
+
+import sys
+
+import numpy as np
+
+from keras_mobattn._quiet import import_coremltools
+from keras_mobattn.errors import InputError
+from keras_mobattn.export.check import VerificationError
+from keras_mobattn.export.mil import Evaluator, load_program
+from keras_mobattn.export.signature import INPUT_NAME
+from keras_mobattn.files import read_mlpackage
+
+COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
+
+
+def on_mac():
+    """Whether Core ML itself is here."""
+    return sys.platform == "darwin"
+
+
+class CoreMLModel:
+    """A .mlpackage of this package, fed and read alike whatever its interface.
+
+    `compute_units` None runs the evaluator of `export.mil`, a name of coremltools.ComputeUnit runs Core ML (macOS).
+
+    Raises:
+        InputError: no package, a damaged one, or one without the input "image".
+        VerificationError: Core ML refuses it, or stops while running it.
+    """
+
+    def __init__(self, path, compute_units=None):
+        self.spec = read_mlpackage(path)
+        description = self.spec.description
+        inputs = {feature.name: feature.type for feature in description.input}
+        if list(inputs) != [INPUT_NAME]:
+            raise InputError(
+                f"Expected a package with one input, {INPUT_NAME!r}. Received: {str(path)!r} with {list(inputs)}. "
+                "Convert the model with coreml/convert.py."
+            )
+        self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
+        self.label = description.predictedFeatureName  # "" unless it is a classifier
+        self._run = self._evaluated(path) if compute_units is None else self._predicted(path, compute_units)
+
+    def run(self, image):
+        """[1, H, W, C], pixels 0..255 for an image input -> {output name: array}, a classifier's scores as [1, K]."""
+        outputs = self._run(np.asarray(image, np.float32))
+        outputs.pop(self.label, None)
+        return {name: _scores(value) if isinstance(value, dict) else value for name, value in outputs.items()}
+
+    def _evaluated(self, path):
+        evaluate = Evaluator(load_program(path))
+
+        def run(image):
+            return evaluate({INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image})
+
+        return run
+
+    def _predicted(self, path, compute_units):
+        ct = import_coremltools()
+        model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit[compute_units])
+
+        def run(image):
+            try:
+                return dict(model.predict({INPUT_NAME: _picture(image) if self.takes_pixels else image}))
+            except RuntimeError as error:
+                raise VerificationError(f"Expected a package that Core ML runs. Received: {error}.") from error
+
+        return run
+
+
+def _scores(by_label):
+    return np.asarray([list(by_label.values())], np.float32)
+
+
+def _picture(image):
+    """[1, H, W, C] as the PIL image that Core ML takes."""
+    from PIL import Image
+
+    pixels = np.round(image[0]).astype(np.uint8)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

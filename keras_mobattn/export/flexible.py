@@ -1,0 +1,60 @@
+"""A model for several input sizes: the same layers and weights, with height and width left open."""
+
+import dataclasses
+
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.layers import Resize, ResizeLike
+
+RESIZES = (Resize, ResizeLike)
+
+
+def at_any_size(source, sizes):
+    """Return the Exportable with a copy of its model that takes images of any size, without its resizes.
+
+    A resize to a size that is known only at run time is what coremltools can't express (MobileViT) or makes arithmetic
+    on shapes of (MobileViTv2). So `sizes`, (height, width) each, must be such that no map has to be resized.
+
+    Raises:
+        InputError: a size at which a map has to be resized, or that the model can't take.
+    """
+    for size in sizes:
+        _expect_no_resize(_copy(source, size), size)
+    return dataclasses.replace(source, model=_copy(source, (None, None), without_resizes=True))
+
+
+def _copy(source, size, without_resizes=False):
+    image = keras.Input((*size, source.input_shape[2]))
+    first = keras.layers.Lambda(lambda inputs: inputs[0] if isinstance(inputs, list | tuple) else inputs)
+
+    def clone(layer):
+        if without_resizes and isinstance(layer, RESIZES):
+            return type(first).from_config({**first.get_config(), "name": layer.name})
+        return type(layer).from_config(layer.get_config())
+
+    try:
+        copy = keras.models.clone_model(source.model, input_tensors=image, clone_function=clone)
+    except ValueError as error:
+        raise InputError(
+            f"Expected a model that takes images of {_text(size)}. Received: {source.model.name!r}: {error}. Leave out "
+            "input_sizes, and convert once for each size."
+        ) from error
+    copy.set_weights(source.model.get_weights())
+    return copy
+
+
+def _expect_no_resize(model, size):
+    for layer in model.layers:
+        if isinstance(layer, RESIZES):
+            before = layer.input_shape[0] if isinstance(layer.input_shape, list) else layer.input_shape
+            if before[1:3] != layer.output_shape[1:3]:
+                raise InputError(
+                    "Expected input sizes at which no map has to be resized: multiples of 64 in the models of this "
+                    f"package. Received: {_text(size)}, where {layer.name!r} would make "
+                    f"{_text(layer.output_shape[1:3])} of {_text(before[1:3])}."
+                )
+
+
+def _text(size):
+    return " x ".join("any" if side is None else str(side) for side in size)

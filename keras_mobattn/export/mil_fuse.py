@@ -1,0 +1,310 @@
+"""Deploy-time fusion for Core ML: fewer operations, the same numbers. A graph pass that coremltools runs for us.
+
+coremltools folds batch norms, biases and most transposes. What it leaves, and what each rewrite takes away from one
+block of MobileViTv2 (one attention unit, fp32: 56 operations without them), is said beside it. They run in float32,
+before coremltools casts to float16, and every conversion is checked against Keras afterwards. The same thoughts on
+TFLite's graphs are in `export.fuse`.
+
+coremltools is imported at the top, since a pass is a subclass of its: import this module where it is needed.
+"""
+
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  coremltools' own name for it
+from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
+from coremltools.converters.mil.mil.passes.helper import block_context_manager
+from coremltools.converters.mil.mil.passes.pass_pipeline import PassPipeline
+from coremltools.converters.mil.mil.passes.pass_registry import register_pass
+
+SMALLEST_SCALE = 1 / 16
+UNARY = ("silu", "relu", "relu6", "gelu", "sigmoid", "tanh")
+STILL = ("space_to_depth", "depth_to_space", "reshape", "transpose")  # move values, and don't change them
+
+
+def pipeline():
+    """coremltools' default passes, and ours right before the cast to float16."""
+    passes = PassPipeline.DEFAULT
+    passes.insert_pass(passes.passes.index("common::add_fp16_cast"), "keras_mobattn::fuse")
+    return passes
+
+
+@register_pass(namespace="keras_mobattn")
+class fuse(AbstractGraphPass):  # noqa: N801  named as coremltools names its passes
+    """Apply REWRITES to every function, each until nothing is left for it."""
+
+    def apply(self, prog):
+        for function in prog.functions.values():
+            for rewrite in REWRITES:
+                while _rewrite_one(function, rewrite):
+                    pass
+
+
+@block_context_manager
+def _rewrite_one(block, rewrite):
+    """Rewrite the first operation that `rewrite(op)` has something for: [(var, what takes its place), ...]."""
+    for op in block.operations:
+        pairs = rewrite(op)
+        if pairs:
+            for old, new in pairs:
+                block.replace_uses_of_var_after_op(anchor_op=old.op, old_var=old, new_var=new)
+            block.remove_ops(_unread([old.op for old, _ in pairs]))
+            return True
+    return False
+
+
+def _unread(ops):
+    """Those of `ops` that nobody reads any more, and what came before them for their sake alone."""
+    dead = set()
+    while ops:
+        op = ops.pop()
+        if op is None or op in dead or any(output in op.enclosing_block.outputs for output in op.outputs):
+            continue
+        if all(dead.issuperset(output.child_ops) for output in op.outputs):
+            dead.add(op)
+            ops += [var.op for var in op.get_flattened_inputs()]
+    return list(dead)
+
+
+def centre_norms(op):
+    """x * s + (beta - mean * s) with s = r * gamma -> (x - mean) * r * gamma + beta: the variance has x - mean already.
+
+    What tf_keras's LayerNormalization computes. Three operations on whole maps less, and in float16 no difference of
+    two large numbers.
+    """
+    if op.op_type != "add":
+        return None
+    for product, rest in ((op.x, op.y), (op.y, op.x)):
+        if _kind(product) != "mul" or _kind(rest) != "sub" or _kind(rest.op.y) != "mul":
+            continue
+        for mean, scale in ((rest.op.y.op.x, rest.op.y.op.y), (rest.op.y.op.y, rest.op.y.op.x)):
+            x = _other_operand(product.op, scale)
+            centred = x is not None and next((r for r in _readers(x) if r.op_type == "sub" and r.y is mean), None)
+            if centred and _kind(scale) == "mul" and (split := _value_and_constant(scale.op)):
+                normal = mb.mul(x=centred.outputs[0], y=split[0], before_op=op)
+                normal = mb.mul(x=normal, y=split[1], before_op=op)
+                return [(op.outputs[0], mb.add(x=normal, y=rest.op.x, before_op=op, name=op.name))]
+    return None
+
+
+def fold_epsilons(op):
+    """rsqrt(x + epsilon) -> rsqrt(x, epsilon): one operation less in each norm."""
+    if op.op_type != "rsqrt" or _kind(op.x) != "add" or not (split := _value_and_constant(op.x.op)):
+        return None
+    value, epsilon = split
+    if epsilon.size != 1:
+        return None
+    return [(op.outputs[0], _again(op, x=value, epsilon=np.float32(epsilon.item())))]
+
+
+def fold_padding(op):
+    """conv(pad(x)) -> conv(x) with that padding: the five convolutions of stride 2, whose padding is torch's."""
+    if op.op_type != "conv" or _kind(op.x) != "pad" or op.pad_type.val != "valid":
+        return None
+    pad = op.x.op
+    amounts = pad.pad.val
+    zeros = pad.mode.val == "constant" and not pad.constant_val.val
+    if not zeros or len(op.x.shape) != 4 or any(amounts[:-4]):
+        return None
+    return [(op.outputs[0], _again(op, x=pad.x, pad_type="custom", pad=np.int32(amounts[-4:])))]
+
+
+def fold_shifts(op):
+    """conv(x + b) -> conv(x) with W b more in its bias, for 1x1 convolutions: a norm's beta."""
+    if op.op_type != "add" or not (split := _channels(op)):
+        return None
+    value, shift = split
+    convs = _readers(op.outputs[0])
+    if not _feeds_only(op, convs, lambda conv: _is_pointwise(conv) and conv.groups.val == 1):
+        return None
+    biases = [_bias(conv) + _matrix(conv) @ np.broadcast_to(shift, value.shape[1]) for conv in convs]
+    return [(conv.outputs[0], _again(conv, x=value, bias=np.float32(b))) for conv, b in zip(convs, biases, strict=True)]
+
+
+def fold_scales(op):
+    """conv(x * s) -> conv(x) with s in its weights: a norm's gamma.
+
+    Not a scale so small that weights in float16 would fall below its normal numbers (6e-5), which the Neural Engine may
+    take for 0: the division of pixels by 255 stays an operation.
+    """
+    if op.op_type != "mul" or not (split := _channels(op)):
+        return None
+    value, scale = split
+    convs = _readers(op.outputs[0])
+    small = np.abs(scale).max() < SMALLEST_SCALE
+    if small or not _feeds_only(op, convs, lambda conv: _scaled_inputs(conv, scale) is not None):
+        return None
+    weights = [np.float32(_scaled_inputs(conv, scale)) for conv in convs]
+    return [(conv.outputs[0], _again(conv, x=value, weight=w)) for conv, w in zip(convs, weights, strict=True)]
+
+
+def postpone_gamma(op):
+    """c * (r * gamma) -> (c * r) * gamma, so that `fold_scales` finds gamma, where it can take it."""
+    if op.op_type != "mul":
+        return None
+    for value, product in ((op.x, op.y), (op.y, op.x)):
+        split = _kind(product) == "mul" and _value_and_constant(product.op)
+        if split and value.op is not None and value.val is None and value.shape == op.outputs[0].shape:
+            convs = _readers(op.outputs[0])
+            scale = _per_channel(op.outputs[0], split[1])
+            if scale is not None and _feeds_only(op, convs, lambda conv, s=scale: _scaled_inputs(conv, s) is not None):
+                normal = mb.mul(x=value, y=split[0], before_op=op)
+                return [(op.outputs[0], mb.mul(x=normal, y=split[1], before_op=op))]
+    return None
+
+
+def fold_scalars(op):
+    """s * still(conv(x)) -> still(conv(x)) with s in weights and bias, where only values are moved in between: the
+    1 / sqrt(d) of softmax attention."""
+    if op.op_type != "mul" or not (split := _value_and_constant(op)) or split[1].size != 1:
+        return None
+    value, scale = split
+    if abs(scale.item()) < SMALLEST_SCALE:
+        return None
+    source = value
+    while _kind(source) in STILL and len(_readers(source)) == 1:
+        source = source.op.x
+    conv = source.op
+    alone = all(len(_readers(var)) == 1 for var in (source, value)) and op.outputs[0] not in op.enclosing_block.outputs
+    if _kind(source) != "conv" or conv.weight.val is None or not alone:
+        return None
+    scaled = _again(conv, weight=conv.weight.val * np.float32(scale), bias=_bias(conv) * np.float32(scale.item()))
+    return [(op.outputs[0], value), (source, scaled)]
+
+
+def merge_linear_convolutions(op):
+    """W2 (W1 x + b1) + b2 -> (W2 W1) x + (W2 b1 + b2), where nothing lies between two 1x1 convolutions.
+
+    A block of MobileViTv2 ends in a projection without activation and the next one begins with an expansion: 12 % of
+    the MACs. Only where it saves MACs and nobody else reads what lies between, a pyramid's level for example.
+    """
+    if op.op_type != "conv" or not _is_pointwise(op) or op.groups.val != 1 or _kind(op.x) != "conv":
+        return None
+    first = op.x.op
+    if not _is_pointwise(first) or first.groups.val != 1 or not _feeds_only(first, [op], lambda conv: True):
+        return None
+    w1, w2 = _matrix(first), _matrix(op)
+    if w2.shape[0] * w1.shape[1] > w1.size + w2.size:
+        return None
+    weight, bias = (w2 @ w1)[:, :, None, None], w2 @ _bias(first) + _bias(op)
+    return [(op.outputs[0], _again(op, x=first.x, weight=np.float32(weight), bias=np.float32(bias)))]
+
+
+def sink_transposes(op):
+    """act(transpose(x)) -> transpose(act(x)), which brings it next to the pooling."""
+    if op.op_type not in UNARY or _kind(op.x) != "transpose" or len(_readers(op.x)) > 1:
+        return None
+    inner = _again(op, x=op.x.op.x, name=f"{op.name}_nchw")
+    return [(op.outputs[0], mb.transpose(x=inner, perm=op.x.op.perm, before_op=op, name=op.name))]
+
+
+def pool_without_transpose(op):
+    """reduce(transpose(x), axes) -> reduce(x, the axes before the transpose), where what is left keeps its order: the
+    pooling before the classifier."""
+    if op.op_type not in ("reduce_mean", "reduce_max") or _kind(op.x) != "transpose" or op.keep_dims.val:
+        return None
+    perm = [axis % len(op.x.shape) for axis in op.x.op.perm.val]
+    axes = sorted(perm[axis] for axis in op.axes.val)
+    left = [axis for axis in perm if axis not in axes]
+    if left != sorted(left):
+        return None
+    return [(op.outputs[0], _again(op, x=op.x.op.x, axes=np.int32(axes)))]
+
+
+REWRITES = (  # in this order: a norm's beta has to go before its gamma can
+    sink_transposes,
+    pool_without_transpose,
+    fold_padding,
+    centre_norms,
+    fold_epsilons,
+    fold_shifts,
+    postpone_gamma,
+    fold_scales,
+    fold_scalars,
+    merge_linear_convolutions,
+)
+
+
+def _kind(var):
+    return var.op.op_type if var is not None and var.op is not None else None
+
+
+def _readers(var):
+    return list(dict.fromkeys(var.child_ops))
+
+
+def _feeds_only(op, readers, fits):
+    """Whether every reader of `op` is a convolution that fits, on its input, and the value itself is no output."""
+    out = op.outputs[0]
+    return (
+        bool(readers)
+        and set(_readers(out)) == set(readers)
+        and out not in op.enclosing_block.outputs
+        and all(reader.op_type == "conv" and reader.x is out and fits(reader) for reader in readers)
+    )
+
+
+def _value_and_constant(op):
+    """(var, array) of an operation on a value and a constant, or None."""
+    for value, constant in ((op.x, op.y), (op.y, op.x)):
+        if constant.val is not None and value.val is None:
+            return value, np.asarray(constant.val)
+    return None
+
+
+def _other_operand(op, operand):
+    return op.y if op.x is operand else op.x if op.y is operand else None
+
+
+def _channels(op):
+    """(map, [C] or [1] float64) of an operation on a map [n, C, H, W] and a constant for each channel, or None."""
+    split = _value_and_constant(op)
+    if not split or split[0].shape != op.outputs[0].shape:
+        return None
+    values = _per_channel(split[0], split[1])
+    return None if values is None else (split[0], values)
+
+
+def _per_channel(var, constant):
+    if len(var.shape) != 4 or constant.ndim > 4:
+        return None
+    shape = (1,) * (4 - constant.ndim) + constant.shape
+    fits = shape in ((1, 1, 1, 1), (1, var.shape[1], 1, 1))
+    return constant.reshape(-1).astype(np.float64) if fits else None
+
+
+def _is_pointwise(conv):
+    """A 1x1 convolution of stride 1 without padding, with constant weights."""
+    return (
+        conv.op_type == "conv"
+        and conv.weight.val is not None
+        and conv.weight.shape[2:] == (1, 1)
+        and all(stride == 1 for stride in conv.strides.val)
+        and (conv.pad_type.val != "custom" or not any(conv.pad.val))
+    )
+
+
+def _scaled_inputs(conv, scale):
+    """The weights [O, C / groups, kH, kW] of a convolution on x for those that it had on x * scale, or None."""
+    weight, groups = conv.weight.val, int(conv.groups.val)
+    if weight is None:
+        return None
+    wide = np.broadcast_to(scale, conv.x.shape[1])
+    if groups == 1:
+        return weight * wide[None, :, None, None]
+    if weight.shape[1] == 1:  # depthwise: output o reads channel o // (O / C)
+        return weight * np.repeat(wide, len(weight) // groups)[:, None, None, None]
+    return None
+
+
+def _matrix(conv):
+    """The weights [O, C] of a 1x1 convolution, in float64."""
+    return conv.weight.val[:, :, 0, 0].astype(np.float64)
+
+
+def _bias(conv):
+    return np.zeros(len(conv.weight.val), np.float32) if conv.bias is None else conv.bias.val
+
+
+def _again(op, **changes):
+    """The same operation with other operands, right before it; return its output."""
+    operands = {name: var for name, var in op.inputs.items() if var is not None}
+    return getattr(mb, op.op_type)(**{**operands, "name": op.name, **changes}, before_op=op)
