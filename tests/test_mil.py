@@ -269,7 +269,7 @@ MUTATIONS = {  # one change of a saved program that leaves it loadable
     "operands of a subtraction swapped": swap("sub"),
     "operands of a division swapped": swap("real_div"),
     "no bias": drop("conv", "bias"),
-    "padding on one side": assign("pad", "pad", "ints", [0, 0, 0, 0, 0, 2, 0, 2]),
+    "padding on one side": assign("conv", "pad", "ints", [0, 2, 0, 2]),
     "another epsilon": assign("rsqrt", "epsilon", "floats", [1e-2]),
     "another resizing rule": assign("resize_bilinear", "sampling_mode", "strings", ["DEFAULT"]),
     "another scale of the input": assign("mul", "y", "floats", [1 / 250]),

@@ -188,6 +188,16 @@ def merge_linear_convolutions(op):
     return [(op.outputs[0], _again(op, x=first.x, weight=np.float32(weight), bias=np.float32(bias)))]
 
 
+def fuse_swish(op):
+    """x * sigmoid(x) -> silu(x), as coremltools does after all passes, so that `sink_transposes` sees one operation."""
+    if op.op_type != "mul":
+        return None
+    for x, sigmoid in ((op.x, op.y), (op.y, op.x)):
+        if _kind(sigmoid) == "sigmoid" and sigmoid.op.x is x and len(_readers(sigmoid)) == 1:
+            return [(op.outputs[0], mb.silu(x=x, before_op=op, name=op.name))]
+    return None
+
+
 def sink_transposes(op):
     """act(transpose(x)) -> transpose(act(x)), which brings it next to the pooling."""
     if op.op_type not in UNARY or _kind(op.x) != "transpose" or len(_readers(op.x)) > 1:
@@ -210,6 +220,7 @@ def pool_without_transpose(op):
 
 
 REWRITES = (  # in this order: a norm's beta has to go before its gamma can
+    fuse_swish,
     sink_transposes,
     pool_without_transpose,
     fold_padding,

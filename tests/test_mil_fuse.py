@@ -1,0 +1,175 @@
+"""Each rewrite of the Core ML graph: it fires where it should, nowhere else, and the numbers stay TensorFlow's."""
+
+import collections
+import tempfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn._quiet import import_coremltools, quiet_stderr
+from keras_mobattn.export import mil
+from keras_mobattn.layers import GroupNorm1
+
+import_coremltools()  # quietly, before mil_fuse imports it
+from keras_mobattn.export import mil_fuse  # noqa: E402
+
+SHAPE = (1, 6, 10, 8)  # a different size on every axis
+rng = np.random.default_rng(0)
+
+
+def draw(*shape):
+    return tf.constant(rng.normal(size=shape), tf.float32)
+
+
+EIGHT, POINT, OTHER, LAST = draw(1, 1, 8, 8), draw(1, 1, 8, 5), draw(1, 1, 8, 7), draw(1, 1, 7, 5)
+NARROW, BACK = draw(1, 1, 8, 2), draw(1, 1, 2, 9)
+THREE, THREE_OF_5, DEPTH, VECTOR = draw(3, 3, 8, 5), draw(3, 3, 5, 2), draw(3, 3, 8, 2), draw(8)
+
+
+PIXELS = tf.reshape(tf.range(60.0) / 60, (1, 6, 10, 1))
+
+
+def start(x):
+    """A map that is channels first in Core ML, as all maps inside a model are."""
+    return tf.nn.relu(conv(x, EIGHT))
+
+
+def mean(x):
+    return tf.reduce_mean(x, (1, 2))
+
+
+def two(x):
+    return tf.concat([tf.nn.relu(conv(x, POINT)), conv(x, OTHER)], axis=3)
+
+
+def and_itself(x):
+    return {"map": x, "convolved": conv(x, POINT)}
+
+
+def and_more(x):
+    return mean(conv(x, EIGHT)) + mean(tf.exp(x))
+
+
+def conv(x, kernel, padding="SAME", strides=1):
+    return tf.nn.conv2d(x, kernel, strides, padding)
+
+
+def depthwise(x, padding="SAME"):
+    return tf.nn.depthwise_conv2d(x, DEPTH, (1, 1, 1, 1), padding)
+
+
+def padded(x, value=0.0, rows=((1, 2), (3, 0))):
+    return tf.pad(x, ((0, 0), *rows, (0, 0)), constant_values=value)
+
+
+def norm(layer):
+    layer.build(SHAPE)
+    layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    return layer
+
+
+LAYER, GROUP = norm(keras.layers.LayerNormalization(epsilon=1e-5)), norm(GroupNorm1(epsilon=1e-3))
+BATCH = norm(keras.layers.BatchNormalization())
+
+
+def heads(x):
+    return tf.reshape(tf.transpose(tf.nn.space_to_depth(x, 2), (0, 3, 1, 2)), (4, 5, 15))
+
+
+# What is rewritten -> (the function that does it, TensorFlow function of x, how many operations of a kind are left)
+TAKEN = {
+    "swish": ("fuse_swish", lambda x: conv(tf.nn.silu(conv(x, EIGHT)), POINT), {"sigmoid": 0, "silu": 1}),
+    "activation": (
+        "sink_transposes",
+        lambda x: mean(tf.nn.silu(BATCH(conv(x, EIGHT), training=False))),
+        {"transpose": 1},
+    ),
+    "pooling": ("pool_without_transpose", lambda x: mean(conv(x, THREE)), {"transpose": 1}),
+    "maximum of a map": ("pool_without_transpose", lambda x: tf.reduce_max(conv(x, THREE), (1, 2)), {"transpose": 1}),
+    "padding": ("fold_padding", lambda x: conv(padded(x), THREE, "VALID", 2), {"pad": 0}),
+    "padding of a depthwise one": ("fold_padding", lambda x: depthwise(padded(x), "VALID"), {"pad": 0}),
+    "epsilon": ("fold_epsilons", lambda x: conv(x, POINT) * tf.math.rsqrt(tf.abs(conv(x, POINT)) + 0.3), {"add": 0}),
+    "shift": ("fold_shifts", lambda x: conv(start(x) + VECTOR, POINT), {"add": 0}),
+    "shift that two read": ("fold_shifts", lambda x: two(start(x) + VECTOR), {"add": 0}),
+    "scale": ("fold_scales", lambda x: conv(start(x) * VECTOR, THREE), {"mul": 0}),
+    "scale that two read": ("fold_scales", lambda x: two(start(x) * VECTOR), {"mul": 0}),
+    "scale of a depthwise one": ("fold_scales", lambda x: depthwise(start(x) * VECTOR), {"mul": 0}),
+    "group norm": ("postpone_gamma", lambda x: conv(GROUP(start(x)), POINT), {"mul": 2, "add": 0}),
+    "layer norm": ("centre_norms", lambda x: conv(LAYER(start(x)), POINT), {"mul": 1, "add": 0, "sub": 1}),
+    "scalar": ("fold_scalars", lambda x: tf.nn.softmax(0.25 * heads(conv(x, POINT))), {"mul": 0}),
+    "two linear ones": ("merge_linear_convolutions", lambda x: conv(conv(x, OTHER) + VECTOR[:7], LAST), {"conv": 1}),
+}
+
+LEFT = {  # what must stay -> (the function that could take it, TensorFlow function of x)
+    "padding that isn't zeros": ("fold_padding", lambda x: conv(padded(x, 0.5), THREE, "VALID")),
+    "padding of channels": ("fold_padding", lambda x: conv(tf.pad(x[..., :6], ((0, 0),) * 3 + ((1, 1),)), POINT)),
+    "epsilon of each channel": ("fold_epsilons", lambda x: conv(tf.math.rsqrt(start(x) + tf.exp(VECTOR)), POINT)),
+    "shift before a border of zeros": ("fold_shifts", lambda x: conv(start(x) + VECTOR, THREE)),
+    "shift of each pixel": ("fold_shifts", lambda x: conv(start(x) + PIXELS, POINT)),
+    "shift that is an output": ("fold_shifts", lambda x: and_itself(start(x) + VECTOR)),
+    "scale that something else reads": ("fold_scales", lambda x: and_more(start(x) * VECTOR)),
+    "scale too small for float16": ("fold_scales", lambda x: conv(start(x) / 255, POINT)),
+    "scalar after an activation": ("fold_scalars", lambda x: 0.25 * tf.nn.tanh(conv(x, POINT))),
+    "scalar that is an output": ("fold_scalars", lambda x: 0.25 * heads(conv(x, POINT))),
+    "two that cost more as one": ("merge_linear_convolutions", lambda x: conv(conv(x, NARROW), BACK)),
+    "one with a border": ("merge_linear_convolutions", lambda x: conv(conv(x, POINT), THREE_OF_5)),
+    "pooling of another order": ("pool_without_transpose", lambda x: tf.reduce_mean(tf.transpose(x, (0, 2, 1, 3)), 3)),
+    "pooling that keeps its axes": (
+        "pool_without_transpose",
+        lambda x: tf.nn.tanh(tf.reduce_mean(tf.transpose(x, (0, 3, 1, 2)), (1, 2), keepdims=True)),
+    ),
+}
+
+
+def convert(function, monkeypatch):
+    """Convert by our pipeline; the numbers must be TensorFlow's. Returns (rewrites that fired, kinds of operations)."""
+    ct, fired = import_coremltools(), set()
+
+    def watched(rewrite):
+        def run(op):
+            found = rewrite(op)
+            fired.update([rewrite.__name__] if found else [])
+            return found
+
+        return run
+
+    monkeypatch.setattr(mil_fuse, "REWRITES", [watched(each) for each in mil_fuse.REWRITES])
+    concrete = tf.function(lambda image: function(image)).get_concrete_function(
+        tf.TensorSpec(SHAPE, tf.float32, "image")
+    )
+    with quiet_stderr(), tempfile.TemporaryDirectory() as folder:
+        ct.convert(
+            [concrete],
+            source="tensorflow",
+            minimum_deployment_target=ct.target.iOS17,
+            compute_precision=ct.precision.FLOAT32,
+            inputs=[ct.TensorType(name="image", shape=SHAPE, dtype=np.float32)],
+            pass_pipeline=mil_fuse.pipeline(),
+            skip_model_load=True,
+        ).save(f"{folder}/model.mlpackage")
+        program = mil.load_program(f"{folder}/model.mlpackage")
+    image = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
+    received = mil.evaluate(program, {"image": image})
+    for tensor, expected in zip(concrete.outputs, tf.nest.flatten(function(tf.constant(image))), strict=True):
+        np.testing.assert_allclose(received[tensor.name.split(":")[0]], expected, rtol=2e-5, atol=2e-5)
+    return fired, collections.Counter(op.op_type for op in program.functions["main"].operations)
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_rewrite_takes_operations_away(name, monkeypatch):
+    rewrite, function, left = TAKEN[name]
+    fired, kinds = convert(function, monkeypatch)
+    assert rewrite in fired
+    assert {kind: kinds[kind] for kind in left} == left
+
+
+def test_every_rewrite_has_a_case():
+    assert {rewrite for rewrite, _, _ in TAKEN.values()} == {rewrite.__name__ for rewrite in mil_fuse.REWRITES}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_would_change_the_numbers_stays(name, monkeypatch):
+    rewrite, function = LEFT[name]
+    assert rewrite not in convert(function, monkeypatch)[0]
