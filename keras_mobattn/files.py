@@ -55,6 +55,12 @@ def made_after(path, sources):
     return path.exists() and path.stat().st_mtime > max(Path(source).stat().st_mtime for source in sources)
 
 
+def size_bytes(path):
+    """Size of a file, or of all files in a folder."""
+    path = Path(path)
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
+
+
 def is_tflite(content):
     """Whether bytes are a TFLite file by their identifier; the rest may be corrupt all the same."""
     return content[4:8] == b"TFL3"
@@ -77,25 +83,21 @@ def read_tflite(path):
 
 
 def read_mlpackage(path):
-    """Read the specification (protobuf) of an .mlpackage, without its weights.
+    """Return the specification of a Core ML package, a protobuf Model; weights stay in their file.
 
     Raises:
-        InputError: no such folder, a damaged one, or a model that is not an ML program (an older neural network).
+        InputError: no folder, no package, or a damaged one.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise InputError(
-            f"Expected an .mlpackage folder. Received: {str(path)!r}, which isn't a folder. Check the path."
-        )
-    ct = import_coremltools()
-    try:
-        spec = ct.utils.load_spec(str(path))
-    except Exception as error:  # protobuf and the package's reader each raise types of their own
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    else:
-        if spec.WhichOneof("Type") == "mlProgram":
-            return spec
-        reason = f"its kind is {spec.WhichOneof('Type')}"
+    what = "it is a file" if path.is_file() else "there is nothing" if not path.exists() else ""
+    if not what and not (path / "Manifest.json").is_file():
+        what = "the folder has no Manifest.json"
+    if not what:
+        try:
+            return import_coremltools().utils.load_spec(str(path))
+        except Exception as error:  # libmodelpackage's RuntimeError, protobuf's DecodeError, OSError
+            what = f"it is damaged ({' '.join(str(error).split()) or type(error).__name__})"
     raise InputError(
-        f"Expected a Core ML ML-program package. Received: {str(path)!r}, unreadable ({reason}). Convert again."
+        f"Expected an .mlpackage, which is a folder. Received: {str(path)!r}: {what}. "
+        "`python coreml/convert.py` makes one; copy the whole folder."
     )

@@ -15,9 +15,9 @@ def print_tflite(description, console):
     console.print(f"[bold]{escape(description.file)}[/]  {description.size_bytes / MB:.3f} MB", highlight=False)
     console.print(_ends(description))
     console.print(_types(description))
-    console.print(_operators(description))
+    console.print(operators_table(description.operators))
     for tensor in description.high_rank[:MOST]:
-        line = f"[red]More than 4 dimensions:[/] {escape(_short(tensor.name))} {_shape(tensor)}"
+        line = f"[red]More than 4 dimensions:[/] {escape(short_name(tensor.name))} {shape_text(tensor.shape)}"
         console.print(line, highlight=False)
     for part, name in ((_xnnpack, "XNNPACK"), (_gpu, "GPU")):
         verdict, findings = part(description)
@@ -26,7 +26,7 @@ def print_tflite(description, console):
             console.print(_findings(findings))
 
 
-def _table(*headings, right=()):
+def plain_table(*headings, right=()):
     table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
@@ -35,34 +35,34 @@ def _table(*headings, right=()):
 
 def _ends(description):
     signature = f"signature {description.signature}" if description.signature else "no signature"
-    table = _table("", "name", "type", "shape", "quantized", right=())
+    table = plain_table("", "name", "type", "shape", "quantized", right=())
     table.title, table.title_justify = signature, "left"
     for side, ends in (("input", description.inputs), ("output", description.outputs)):
         for name, tensor in ends.items():
             quantized = "" if tensor.scale is None else f"scale {tensor.scale:.4g}, zero point {tensor.zero_point}"
-            table.add_row(side, escape(_short(name)), tensor.dtype, _shape(tensor), quantized)
+            table.add_row(side, escape(short_name(name)), tensor.dtype, shape_text(tensor.shape), quantized)
     return table
 
 
 def _types(description):
-    table = _table("type", "tensors", "constants MB", right=("tensors", "constants MB"))
+    table = plain_table("type", "tensors", "constants MB", right=("tensors", "constants MB"))
     for dtype, count in description.tensors.items():
         table.add_row(dtype, str(count), f"{description.constant_bytes.get(dtype, 0) / MB:.3f}")
     return table
 
 
-def _operators(description):
-    """Three pairs of columns: the operators of a vision transformer then fit a screen."""
+def operators_table(operators):
+    """{operator: count} in three pairs of columns: those of a vision transformer then fit a screen."""
     columns = 3
-    items = list(description.operators.items())
+    items = list(operators.items())
     rows = -(-len(items) // columns)
-    table = _table(*["operator", "count"] * columns, right=("count",))
+    table = plain_table(*["operator", "count"] * columns, right=("count",))
     for row in range(rows):
         cells = []
         for kind, count in items[row::rows]:
             cells += [escape(kind), str(count)]
         table.add_row(*cells)
-    table.title, table.title_justify = _count(sum(description.operators.values()), "operator"), "left"
+    table.title, table.title_justify = count_text(sum(operators.values()), "operator"), "left"
     return table
 
 
@@ -70,10 +70,10 @@ def _xnnpack(description):
     xnnpack = description.xnnpack
     if xnnpack.problem:
         return f"[red]the file does not run:[/] {escape(xnnpack.problem)}", ()
-    partitions = _count(xnnpack.partitions, "partition")
+    partitions = count_text(xnnpack.partitions, "partition")
     if xnnpack.passed:
         return f"[green]{partitions}, nothing left over[/]", ()
-    return f"[red]{partitions}, {_count(len(xnnpack.left), 'operator')} left to the interpreter[/]", xnnpack.left
+    return f"[red]{partitions}, {count_text(len(xnnpack.left), 'operator')} left to the interpreter[/]", xnnpack.left
 
 
 def _gpu(description):
@@ -104,21 +104,22 @@ def _findings(findings):
     groups = collections.defaultdict(list)
     for finding in findings:
         groups[finding.operator, finding.reason].append(finding.tensor)
-    table = _table("operator", "count", "first output tensor", "why", right=("count",))
+    table = plain_table("operator", "count", "first output tensor", "why", right=("count",))
     for (operator, reason), tensors in list(groups.items())[:MOST]:
-        table.add_row(escape(operator), str(len(tensors)), escape(_short(tensors[0])), escape(reason))
+        table.add_row(escape(operator), str(len(tensors)), escape(short_name(tensors[0])), escape(reason))
     return table
 
 
-def _count(number, noun):
+def count_text(number, noun):
     return f"{number} {noun}{'s'[: number != 1]}"
 
 
-def _shape(tensor):
-    sides = ", ".join("?" if side < 0 else str(side) for side in tensor.shape)
-    return f"\\[{sides}]" if tensor.shape else "scalar"
+def shape_text(shape):
+    """As rich markup: \\[1, ?, 64], or scalar."""
+    sides = ", ".join("?" if side < 0 else str(side) for side in shape)
+    return f"\\[{sides}]" if shape else "scalar"
 
 
-def _short(name, width=24):
+def short_name(name, width=24):
     """The end says which operator of the layer it was, the beginning which layer."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

@@ -2,13 +2,13 @@
 
 import dataclasses
 import time
-from pathlib import Path
 
 import numpy as np
 import rich.box
 import rich.table
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.files import size_bytes
 
 NUM_PHOTOS = 8  # photographs of the default check
 _MAX_SNR_DB = 144.0  # 2^24 : 1, float32's resolution; for an exact match, whose infinity JSON doesn't have
@@ -179,12 +179,6 @@ def _figures(expected, received):
         "spread": float(np.ptp(expected)),
         "snr_db": float(10 * np.log10(expected.var() / noise)),
     }
-
-
-def size_bytes(path):
-    """Size of a file, or of all files in a folder."""
-    path = Path(path)
-    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
 
 
 def report_table(reports):

@@ -8,6 +8,7 @@ from keras_mobattn.report.plots import (
     latency_by_tokens,
     learning_curves,
     loglog_slope,
+    operator_bars,
 )
 from keras_mobattn.report.tables import conversions_table, latency_table, op_profile_table
 
@@ -25,5 +26,6 @@ __all__ = [
     "learning_curves",
     "loglog_slope",
     "op_profile_table",
+    "operator_bars",
     "write_report",
 ]

@@ -160,6 +160,38 @@ def _bar(axes, place, statistics, colour, end):
     )
 
 
+@_plot
+def operator_bars(operators, xlabel, order=()):
+    """Stacked bars, the longest on top. `operators`: {operator: {part: value}}, a part being a device, say.
+
+    `order` is that of the parts, so that a device has the same colour in every picture; others follow as they come.
+    """
+    parts = list(dict.fromkeys([*order, *(part for values in operators.values() for part in values)]))
+    marks = _marks(parts)
+    used = [part for part in parts if any(part in values for values in operators.values())]
+    names = sorted(operators, key=lambda name: -sum(operators[name].values()))
+    longest = max(map(len, names), default=0)
+    figure = _figure(WIDTH + 0.07 * max(longest - 14, 0), 0.26 * len(names) + 1)
+    axes = figure.add_subplot()
+    starts = dict.fromkeys(names, 0)
+    for part in used:
+        values = [operators[name].get(part, 0) for name in names]
+        axes.barh(range(len(names)), values, 0.66, list(starts.values()), color=marks[part][0], label=part)
+        starts = {name: start + value for (name, start), value in zip(starts.items(), values, strict=True)}
+    for place, total in enumerate(starts.values()):
+        text = f"{total:.3g}" if isinstance(total, float) else str(total)
+        axes.annotate(text, (total, place), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=MUTED)
+    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=xlabel)
+    axes.margins(x=0.08)
+    axes.set_yticks(range(len(names)), names, color=INK)
+    axes.tick_params(length=0)
+    axes.grid(axis="y", visible=False)
+    axes.spines["bottom"].set_visible(False)
+    if len(used) > 1 or order:
+        axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    return figure
+
+
 def loglog_slope(points):
     """The exponent k of ms ~ tokens^k: least squares through [(tokens, ms)] on log axes. None below 2 sizes."""
     if len({tokens for tokens, _ in points}) < 2:
