@@ -61,6 +61,7 @@ PLOTS = {
     "latency_by_tokens": (BY_TOKENS,),
     "confusion_matrix": ([[5, 1], [0, 7]], ("cat", "$\\dog$")),
     "image_grid": (IMAGES, [f"$\\image {index}$" for index in range(7)], (2,)),
+    "operator_bars": ({"conv": {"CPU": 40.5, "GPU": 2.0}, "$\\relu$": {"CPU": 1.0}}, "cost in %", ("GPU", "CPU")),
 }
 EDGES = {  # inputs that are thin but right
     "one epoch, loss alone": ("learning_curves", {"loss": [1.0]}),
@@ -70,6 +71,7 @@ EDGES = {  # inputs that are thin but right
     "one size": ("latency_by_tokens", {"mobile": [(64, _measured("mobile", 1.0))]}),
     "no test images of a class": ("confusion_matrix", [[0, 0], [1, 3]], ("a", "b")),
     "a hundred classes": ("confusion_matrix", np.eye(100, dtype=int), [f"class {index}" for index in range(100)]),
+    "no operators": ("operator_bars", {}, "operators"),
     "one image": ("image_grid", IMAGES[:1], ["lone"]),
 }
 

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 from pathlib import Path
 
-from keras_mobattn.describe.coreml_features import Feature
+from keras_mobattn.benchmark.coreml_features import Feature
 from keras_mobattn.describe.coreml_macs import count_program_macs
 from keras_mobattn.describe.coreml_plan import ComputePlan, compute_plan
 from keras_mobattn.describe.coreml_program import Value, read_program

@@ -6,7 +6,7 @@ import math
 import re
 
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.describe.coreml_features import ENUMERATED, Feature, read_feature
+from keras_mobattn.benchmark.coreml_features import ENUMERATED, Feature, read_feature
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import read_mlpackage
 

@@ -181,7 +181,7 @@ def operator_bars(operators, xlabel, order=()):
     for place, total in enumerate(starts.values()):
         text = f"{total:.3g}" if isinstance(total, float) else str(total)
         axes.annotate(text, (total, place), (4, 0), textcoords="offset points", va="center", fontsize=8.5, color=MUTED)
-    axes.set(ylim=(len(names) - 0.5, -0.5), xlabel=xlabel)
+    axes.set(ylim=(max(len(names), 1) - 0.5, -0.5), xlabel=xlabel)
     axes.margins(x=0.08)
     axes.set_yticks(range(len(names)), names, color=INK)
     axes.tick_params(length=0)
