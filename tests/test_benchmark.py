@@ -389,7 +389,7 @@ def test_csv_has_every_field_but_the_samples(tmp_path):
     benchmark.save_csv(tmp_path / "rows.csv", _examples())
     with (tmp_path / "rows.csv").open(newline="") as file:
         lost, mobile, *_ = csv.DictReader(file)
-    apart = {"samples_ms", "op_profile", "statistics", "device", "before", "after"}
+    apart = {"samples_ms", "load_samples_ms", "op_profile", "statistics", "device", "before", "after"}
     expected = {field.name for field in dataclasses.fields(Measurement)} - apart
     expected |= {field.name for field in dataclasses.fields(Statistics)}
     expected |= {f"device_{field.name}" for field in dataclasses.fields(benchmark.Device)}

@@ -1,6 +1,7 @@
 """Time exported files. Imports no models: a benchmark takes a file."""
 
 from keras_mobattn.benchmark.android import benchmark_android
+from keras_mobattn.benchmark.coreml import COREML_DEVICES, COREML_UNITS, benchmark_coreml
 from keras_mobattn.benchmark.host import describe_host
 from keras_mobattn.benchmark.macs import count_file_macs
 from keras_mobattn.benchmark.measurement import (
@@ -21,12 +22,15 @@ from keras_mobattn.benchmark.tflite import BACKENDS, benchmark_files, benchmark_
 
 __all__ = [
     "BACKENDS",
+    "COREML_DEVICES",
+    "COREML_UNITS",
     "BenchmarkInterrupted",
     "Conditions",
     "Device",
     "Measurement",
     "Statistics",
     "benchmark_android",
+    "benchmark_coreml",
     "benchmark_files",
     "benchmark_tflite",
     "count_file_macs",

@@ -12,6 +12,7 @@ from pathlib import Path
 from keras_mobattn.benchmark.android_device import FOLDER, DeviceLostError, find_phone
 from keras_mobattn.benchmark.benchmark_model_binary import benchmark_model_for
 from keras_mobattn.benchmark.benchmark_model_output import Delegation, parse, phase_of
+from keras_mobattn.benchmark.progress import progress
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
 from keras_mobattn.benchmark.table import in_brackets, threads_text
 from keras_mobattn.errors import InputError, choose
@@ -87,7 +88,7 @@ def benchmark_android(
         phone = find_phone(serial)
         tool = Path(benchmark_model or benchmark_model_for(phone.abis))
         sha256, device = hashlib.sha256(tool.read_bytes()).hexdigest(), phone.describe()
-        with phone.folder(device_dir) as folder, _progress(len(configurations)) as show:
+        with phone.folder(device_dir) as folder, progress(len(configurations)) as show:
             show("Pushing benchmark_model", note=f"On {device.name}, {device.os}: {tool}, SHA-256 {sha256}")
             phone.push(tool, f"{folder}/benchmark_model", mode=0o755)
             bench = _Bench(phone, folder, cool_down, options, show)
@@ -114,24 +115,6 @@ def _configurations(paths, delegates, num_threads):
         raise InputError(f"Expected num_threads of 1 or more. Received: {min(num_threads)}.")
     ways = [pair for pair in itertools.product(delegates, num_threads) if pair[0] != "gpu" or pair[1] == num_threads[0]]
     return [(*file, *way) for file in zip(paths, names_of(paths), strict=True) for way in ways]
-
-
-@contextlib.contextmanager
-def _progress(total):
-    """Yield show(description, done, note): a progress bar on stderr with what is under way, and lines above it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-
-        def show(description=None, done=None, note=None):
-            if note:
-                progress.console.print(note, soft_wrap=True, markup=False, highlight=False, style="dim")
-            progress.update(task, description=description, completed=done)
-
-        yield show
 
 
 class _Bench:

@@ -91,11 +91,12 @@ class Measurement:
     max_secs: float | None = None
     rounds: int = 1  # fresh processes whose samples are pooled
     seed: int | None = None  # of the random inputs
-    load_ms: float | None = None  # read, delegate, pack weights, allocate; the median over rounds
+    load_ms: float | None = None  # read, delegate, pack weights, allocate; the median over rounds or loads
     first_ms: float | None = None  # the very first inference; the median over rounds
     warmup_ms: float | None = None  # the mean over the warm-up, where a tool prints no more of it
     statistics: Statistics | None = None  # of the steady inferences, after the warm-up
     samples_ms: tuple[float, ...] = ()  # steady inferences in the order in which they ran
+    load_samples_ms: tuple[float, ...] = ()  # where a round loads several times: every load, in order
     load_memory_bytes: int | None = None  # growth from before loading until loaded
     peak_memory_bytes: int | None = None  # growth from before loading; some 10 MB of it are the runtime's
     size_bytes: int | None = None
@@ -135,7 +136,7 @@ class Measurement:
         return cls(**{**record, "statistics": statistics})
 
 
-TUPLES = ("inputs", "samples_ms", "refusals", "op_profile")
+TUPLES = ("inputs", "samples_ms", "load_samples_ms", "refusals", "op_profile")
 
 
 def save_json(path, measurements):
@@ -173,7 +174,7 @@ def _flat(measurement):
     device = {f"device_{name}": value for name, value in row.pop("device").items()}
     blank = {field.name: None for field in dataclasses.fields(Statistics)}  # so that a failure has every column
     statistics = row.pop("statistics") or blank
-    for name in ("samples_ms", "op_profile"):
+    for name in ("samples_ms", "load_samples_ms", "op_profile"):
         del row[name]
     conditions = {}
     for when in ("before", "after"):

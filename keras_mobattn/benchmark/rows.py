@@ -1,15 +1,20 @@
-"""How every benchmark of files begins its rows: limits checked, rows named, files identified."""
+"""How every benchmark of files makes its rows: limits checked, rows named, files identified, rounds pooled."""
 
 import dataclasses
 import datetime
 import hashlib
+import itertools
+import math
 import shlex
+import statistics
 import sys
 from pathlib import Path
 
-from keras_mobattn.benchmark.measurement import Measurement
+from keras_mobattn.benchmark.measurement import Measurement, Statistics
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import is_tflite
+
+POOLED = ("samples_ms", "load_samples_ms")
 
 
 class BenchmarkInterrupted(KeyboardInterrupt):
@@ -45,10 +50,17 @@ def names_of(paths):
     return stems if distinct else [str(path) for path in paths]
 
 
-def begin_row(path, name, num_threads, **fields):
+def identify_tflite(path):
+    """Return (size in bytes, SHA-256, what is wrong or None) of a .tflite file."""
+    content = path.read_bytes()
+    wrong = None if is_tflite(content) else "Not a TFLite file: bytes 4 to 7 are not the identifier TFL3."
+    return len(content), hashlib.sha256(content), wrong
+
+
+def begin_row(path, name, num_threads, *, identify=identify_tflite, **fields):
     """Return a Measurement of the file without figures: size, hash, date and command, or why it can't be timed.
 
-    `num_threads` is None where threads don't apply.
+    `num_threads` is None where threads don't apply; `identify` is `identify_tflite` or its like for another format.
 
     Raises:
         InputError: num_threads is below 1.
@@ -64,9 +76,38 @@ def begin_row(path, name, num_threads, **fields):
         **fields,
     )
     try:
-        content = path.read_bytes()
+        size_bytes, sha256, wrong = identify(path)
     except OSError as error:
         return dataclasses.replace(row, error=f"{error.strerror}: {path}.")
-    wrong = None if is_tflite(content) else "Not a TFLite file: bytes 4 to 7 are not the identifier TFL3."
-    sha256 = hashlib.sha256(content).hexdigest()[:16]
-    return dataclasses.replace(row, size_bytes=len(content), sha256=sha256, error=wrong)
+    return dataclasses.replace(row, size_bytes=size_bytes, sha256=sha256.hexdigest()[:16], error=wrong)
+
+
+def round_share(whole, rounds):
+    """What one of `rounds` rounds measures of the `whole` protocol of a row: its share of runs and seconds.
+
+    Raises:
+        InputError: rounds is below 1.
+    """
+    if rounds < 1:
+        raise InputError(f"Expected rounds of 1 or more. Received: {rounds}.")
+    seconds = {name: whole[name] / rounds for name in ("min_secs", "max_secs")}
+    return {**whole, "num_runs": math.ceil(whole["num_runs"] / rounds), **seconds}
+
+
+def pool_rounds(parts, whole):
+    """One row from the rounds of one configuration; a failure in any of them is the row."""
+    failed = next((part for part in parts if part.error), None)
+    if failed:
+        return dataclasses.replace(failed, **whole, rounds=len(parts))
+    samples, loads = (tuple(itertools.chain(*(getattr(part, name) for part in parts))) for name in POOLED)
+    return dataclasses.replace(
+        parts[0],
+        **whole,
+        rounds=len(parts),
+        samples_ms=samples,
+        statistics=Statistics.of(samples),
+        load_samples_ms=loads,
+        load_ms=statistics.median(loads or [part.load_ms for part in parts]),
+        first_ms=statistics.median(part.first_ms for part in parts),
+        peak_memory_bytes=max(part.peak_memory_bytes or 0 for part in parts) or None,
+    )

@@ -4,10 +4,8 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
-import math
 import platform
 import signal
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +13,7 @@ from pathlib import Path
 from keras_mobattn import gpu
 from keras_mobattn.benchmark.host import describe_host
 from keras_mobattn.benchmark.measurement import Statistics
-from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
+from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, pool_rounds, protocol, round_share
 from keras_mobattn.errors import InputError, choose
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -74,11 +72,8 @@ def benchmark_files(
     paths = [Path(path) for path in paths]
     if not paths or not num_threads or not backends:
         raise InputError("Expected at least one .tflite file, one number of threads and one backend. Received: none.")
-    if rounds < 1:
-        raise InputError(f"Expected rounds of 1 or more. Received: {rounds}.")
     whole = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
-    seconds = {"min_secs": min_secs / rounds, "max_secs": max_secs / rounds}
-    share = {**whole, "num_runs": math.ceil(num_runs / rounds), **seconds}
+    share = round_share(whole, rounds)
     files = list(zip(paths, names_of(paths), strict=True))
     combinations = itertools.product(files, num_threads, backends)
     configurations = list(
@@ -90,8 +85,8 @@ def benchmark_files(
             if not (parts and parts[-1].error):  # what failed in one round would fail in the next
                 parts.append(_measure(path, name, threads, backend, share))
     except KeyboardInterrupt:
-        raise BenchmarkInterrupted([_pool(parts, whole) for parts in done if parts]) from None
-    return [_pool(parts, whole) for parts in done]
+        raise BenchmarkInterrupted([pool_rounds(parts, whole) for parts in done if parts]) from None
+    return [pool_rounds(parts, whole) for parts in done]
 
 
 def _tracked(configurations, rounds):
@@ -168,21 +163,3 @@ def _death(returncode, stderr):
         return f"The process was killed, as the system does when memory runs out.{last_words}"
     how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
     return f"The runtime crashed ({how}).{last_words}"
-
-
-def _pool(parts, whole):
-    """One row from the rounds of one configuration; a failure in any of them is the row."""
-    failed = next((part for part in parts if part.error), None)
-    if failed:
-        return dataclasses.replace(failed, **whole, rounds=len(parts))
-    samples = tuple(itertools.chain.from_iterable(part.samples_ms for part in parts))
-    return dataclasses.replace(
-        parts[0],
-        **whole,
-        rounds=len(parts),
-        samples_ms=samples,
-        statistics=Statistics.of(samples),
-        load_ms=statistics.median(part.load_ms for part in parts),
-        first_ms=statistics.median(part.first_ms for part in parts),
-        peak_memory_bytes=max(part.peak_memory_bytes for part in parts),
-    )
