@@ -1,6 +1,7 @@
-"""Put benchmarks of this machine and of phones side by side in one HTML page.
+"""Put benchmarks of this machine and of phones, of .tflite files and Core ML packages, side by side in one HTML page.
 
     python tflite/benchmark_report.py runs/benchmark/benchmark.json runs/benchmark_android/benchmark.json
+    python tflite/benchmark_report.py runs/benchmark*/benchmark.json
 
 Ratios refer to the first row that was measured.
 """
@@ -21,7 +22,7 @@ def main(
     """Write a page with the rows of several benchmarks.
 
     Args:
-        files: benchmark.json of tflite/benchmark.py or tflite/benchmark_android.py.
+        files: benchmark.json of tflite/benchmark.py, tflite/benchmark_android.py or coreml/benchmark.py.
         output: the page.
     """
     measurements = [row for path in files for row in benchmark.load_measurements(path)]
@@ -43,7 +44,9 @@ def _report(measurements):
     failed = sum(bool(row.error) for row in measurements)
     devices = ", ".join(dict.fromkeys(row.device.name for row in measurements))
     summary = (("rows", str(len(rows))), ("failed", str(failed)), ("devices", devices))
-    return report.Report("Latency of .tflite files", summary=summary, sections=(latency, *profiles))
+    kinds = {Path(row.file).suffix for row in measurements}
+    what = f"{kinds.pop()} files" if len(kinds) == 1 else "exported files"
+    return report.Report(f"Latency of {what}", summary=summary, sections=(latency, *profiles))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.benchmark.coreml_device import DeviceLostError, expect_mac, find_iphone, quiet_bars, reason
+from keras_mobattn.benchmark.coreml_device import LOST, DeviceLostError, expect_mac, find_iphone, quiet_bars, reason
 from keras_mobattn.benchmark.coreml_features import read_feature
 from keras_mobattn.benchmark.host import describe_host
 from keras_mobattn.benchmark.measurement import Statistics
@@ -203,11 +203,11 @@ class _Bench:
                     return await _timed_row(row, device, self.load_runs, lambda phase: show(f"{title}: {phase}"))
             except DeviceLostError:
                 raise
-            except (
-                Exception
-            ) as error:  # whatever Core ML, devicectl or coremltools have to say is the reason in the row
+            except Exception as error:  # what Core ML, devicectl or coremltools have to say is the reason in the row
                 if self.phone and not self.phone.is_there():
-                    raise DeviceLostError(f"{self.phone.device.name!r} is not connected any more.") from error
+                    raise DeviceLostError(LOST) from error
+                if self.phone:
+                    self.phone.stop()  # the next row gets an app that has nothing loaded
                 said = [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
                 return dataclasses.replace(row, error=" ".join([reason(error), *" ".join(said).split()]))
 

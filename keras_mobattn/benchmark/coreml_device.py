@@ -100,9 +100,7 @@ class Iphone:
                     )
             except Exception as error:  # ValueError, _AppBuilder.Error, _DeviceCtlError
                 said = reason(error)
-                raise InputError(
-                    f"The runner app could not be put on {self.device.name!r}: {said} {_mending(said)}"
-                ) from error
+                raise InputError(f"The runner app could not be put on the iPhone: {said} {_mending(said)}") from error
         return self._prepared
 
     def _cache(self):
@@ -162,13 +160,14 @@ def quiet_bars():
 
 
 def reason(error):
-    """What an exception says, on one line; of Xcode's output the first lines that tell of an error."""
+    """What an exception says, on one line; of much output the first lines that tell of an error."""
     said = [getattr(error, "message", None) or str(error) or type(error).__name__]
     said.append(getattr(error.__context__, "output", None))  # coremltools drops what xcodebuild printed
     text = "\n".join(part.decode(errors="replace") if isinstance(part, bytes) else part for part in said if part)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     told = [line for line in lines if re.search(r"\berror:", line, re.IGNORECASE)]
-    words = " ".join(" ".join(dict.fromkeys(told[:3] or lines[-3:])).split())
+    few = lines if len(lines) <= 5 else told[:3] or lines[-3:]
+    words = " ".join(" ".join(dict.fromkeys(few)).split())
     return words if words.endswith(".") else f"{words}."
 
 
