@@ -3,6 +3,7 @@
 import functools
 
 import pytest
+import small_packages
 import torch_peers
 
 import keras_mobattn
@@ -40,3 +41,10 @@ def timm():
     if missing := torch_peers.missing("torch", "torchvision", "timm"):
         pytest.skip(missing)
     return torch_peers.import_peer("timm")
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """package(name) is the path of one of the `small_packages`, written once."""
+    folder = tmp_path_factory.mktemp("packages")
+    return functools.cache(lambda name: small_packages.write(name, folder))

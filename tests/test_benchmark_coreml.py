@@ -1,36 +1,31 @@
 """Benchmarks of Core ML packages with coremltools' own MLModelBenchmarker; a stand-in takes Core ML's place behind it.
 
-Nothing of Apple's is here. What stands in has the signatures of the installed coremltools (`create_autospec`), its own
-dataclasses and its abstract base class, so that a renamed argument fails.
+tests/apple.py says what stands in; the phone has tests/test_benchmark_iphone.py.
 """
 
 import asyncio
-import dataclasses
 import functools
 import importlib.util
-import json
-import os
 import platform
 import shutil
 import signal
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 from unittest import mock
 
+import apple
 import numpy as np
 import pytest
-import small_packages
 
 from keras_mobattn import benchmark, cli, report
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.benchmark import coreml, coreml_device, host
+from keras_mobattn.benchmark import coreml, host
 from keras_mobattn.benchmark.measurement import Device, Statistics
 from keras_mobattn.errors import InputError
 
 ct = import_coremltools()
-from coremltools.models.ml_program.experimental import async_wrapper, perf_utils, remote_device  # noqa: E402 (quietly)
+from coremltools.models.ml_program.experimental import perf_utils, remote_device  # noqa: E402 (quietly)
 
 ROOT = Path(__file__).parents[1]
 QUICK = {"warmup_runs": 2, "num_runs": 4, "min_secs": 0.0, "max_secs": 20.0, "cool_down": 0.0}
@@ -38,79 +33,10 @@ TEAM = "ABCDE12345"
 on_linux = pytest.mark.skipif(platform.system() == "Darwin", reason="what is told where Core ML doesn't run")
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """package(name) is the path of a small package, written once."""
-    folder = tmp_path_factory.mktemp("packages")
-    return functools.cache(lambda name: small_packages.write(name, folder))
-
-
-class Model(async_wrapper.MLModelAsyncWrapper):
-    """Core ML's place: loads take 100, 200, ... ms in all, predictions 1, 2, ... ms of each loaded model."""
-
-    loads = 0
-
-    def __init__(self, log, device, **options):
-        super().__init__(**options)
-        self.log, self.device, self.predictions, self.loaded = log, device, 0, False
-
-    async def load(self):
-        self._tell("load")
-        Model.loads += 1
-        self.loaded, self.load_number = True, Model.loads
-
-    async def unload(self):
-        self._tell("unload")
-        self.loaded = False
-
-    async def predict(self, inputs, state=None):
-        assert self.loaded
-        self._tell("predict")
-        self.inputs = inputs
-        self.predictions += 1
-        return {}
-
-    def _tell(self, what):
-        name = self.spec_or_path.description.output[0].name
-        self.log.append((what, name, self.compute_units.name))
-        if self.log.hook:
-            self.log.hook(what, self)
-
-    def make_state_if_needed(self):
-        return None
-
-    async def retrieve_compute_plan(self):
-        raise NotImplementedError
-
-    @property
-    def load_duration_in_nano_seconds(self):
-        return int(1e8) * self.load_number
-
-    @property
-    def last_predict_duration_in_nano_seconds(self):
-        return int(1e6) * self.predictions
-
-
-class Log(list):
-    """What was asked of Core ML; `hook(what, model)` is called with each, and may raise."""
-
-    hook = None
-
-    def count_of(self, what):
-        return sum(entry[0] == what for entry in self)
-
-
 @pytest.fixture
 def mac(monkeypatch):
-    """A Mac, as far as anyone can see. Gives the Log."""
-    log, Model.loads = Log(), 0
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(platform, "mac_ver", lambda: ("15.1", ("", "", ""), "arm64"))
-    monkeypatch.setattr(host, "_sysctl", {"hw.model": "Mac14,2", "machdep.cpu.brand_string": "Apple M2"}.get)
-    real = async_wrapper.MLModelAsyncWrapper.from_spec_or_path
-    stand_in = mock.create_autospec(real, side_effect=functools.partial(Model, log))
-    monkeypatch.setattr(async_wrapper.MLModelAsyncWrapper, "from_spec_or_path", stand_in)
-    return log
+    """The Log of what is asked of a Mac's Core ML."""
+    return apple.install_mac(monkeypatch)
 
 
 def _bench(paths, **options):
@@ -355,280 +281,6 @@ def test_what_coremltools_itself_says_here(package):
         remote_device.Device.get_connected_devices(remote_device.DeviceType.IPHONE)
     model = ct.models.MLModel(str(package("good")), skip_model_load=True)
     assert perf_utils.MLModelBenchmarker(model, device=None)._loaded_model is None  # private, and unloaded by us
-
-
-# --- an iPhone ---
-
-XCRUN = """#!/bin/sh
-[ "$1" = -f ] && {{ echo {bin}/xcode/devicectl; exit 0; }}
-for last; do :; done
-cp {bin}/$4.json "$last" || exit 1
-"""
-DETAILS = {"productType": "iPhone16,1", "marketingName": "iPhone 15 Pro", "cpuType": {"name": "arm64e"}}
-
-
-class Phone:
-    """What devicectl and the runner app would do; tests change its attributes."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.devices = [self.device("Anna's iPhone", "0001")]
-        self.listing_fails = None
-        self.session = mock.create_autospec(remote_device._AppSession, instance=True)
-        self.session.is_alive.return_value = True
-        self.prepared = []
-
-    def device(self, name, number, **changed):
-        known = dict(
-            name=name,
-            type=remote_device.DeviceType.IPHONE,
-            identifier=f"ID-{number}",
-            udid=f"UDID-{number}",
-            os_version="18.1",
-            os_build_number="22B83",
-            developer_mode_state="enabled",
-            state=remote_device.DeviceState.CONNECTED,
-            session=None,
-        )
-        return remote_device.Device(**{**known, **changed})
-
-    def change(self, **changed):
-        self.devices = [dataclasses.replace(self.devices[0], **changed)]
-
-    def script(self, name, text):
-        (self.folder / name).write_text(f"#!/bin/sh\n{text}\n")
-
-    def answer(self, subcommand, result):
-        """What `xcrun devicectl device info SUBCOMMAND` gives."""
-        (self.folder / f"{subcommand}.json").write_text(json.dumps({"result": result}))
-
-    def list(self):
-        if self.listing_fails:
-            raise self.listing_fails
-        return self.devices
-
-    async def prepare(self, device, credentials=None, working_directory=None, clean=False):
-        print("Setting up", file=sys.stderr)  # as coremltools' bars do
-        self.prepared.append((device.identifier, credentials, working_directory))
-        self.session.working_directory = working_directory / "build"
-        self.session.working_directory.mkdir(exist_ok=True)
-        self.session.is_alive.return_value = True
-        return dataclasses.replace(device, session=self.session)
-
-
-@pytest.fixture
-def phone(mac, monkeypatch, tmp_path):
-    """A Mac with Xcode and an unlocked iPhone in Developer Mode."""
-    bin = tmp_path / "bin"
-    (bin / "xcode").mkdir(parents=True)
-    scripts = {
-        "xcodebuild": "#!/bin/sh\necho Xcode 16.1\n",
-        "xcrun": XCRUN.format(bin=bin),
-        "xcode/devicectl": "#!/bin/sh\n",
-    }
-    for name, text in scripts.items():
-        (bin / name).write_text(text)
-        (bin / name).chmod(0o755)
-    phone = Phone(bin)
-    phone.answer("lockState", {"passcodeRequired": False, "unlockedSinceBoot": True})
-    phone.answer("details", {"hardwareProperties": DETAILS})
-    monkeypatch.setenv("PATH", os.pathsep.join([str(bin), "/usr/bin", "/bin"]))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("DEVELOPMENT_TEAM", raising=False)
-    listing = mock.create_autospec(remote_device._DeviceCtl.get_devices, side_effect=phone.list)
-    monkeypatch.setattr(remote_device._DeviceCtl, "get_devices", listing)
-
-    async def prepare(*args, **kwargs):
-        return await phone.prepare(*args, **kwargs)
-
-    real = remote_device.Device.prepare_for_model_debugging
-    stand_in = mock.create_autospec(real, side_effect=prepare)
-    monkeypatch.setattr(remote_device.Device, "prepare_for_model_debugging", stand_in)
-    return phone
-
-
-def _on_phone(paths, **options):
-    return _bench(paths, device="iphone", development_team=TEAM, **options)
-
-
-def test_a_phone_from_end_to_end(package, phone, mac, capfd):
-    row, other = _on_phone([package("good")], units=("cpu-ane", "cpu"), rounds=2)
-    assert (row.error, other.error) == (None, None)
-    assert row.device == Device("iPhone 15 Pro (iPhone16,1)", "iOS 18.1 (22B83)", abi="arm64e")
-    assert (row.backend, row.samples_ms, row.load_samples_ms) == ("coreml cpu-ane", (3.0, 4.0) * 2, (100.0, 300.0))
-    ((identifier, credentials, folder),) = phone.prepared  # once, whatever the rows
-    assert identifier == "ID-0001"
-    assert credentials == remote_device.AppSigningCredentials(
-        development_team=TEAM, bundle_identifier="com.coremltools.modelrunnerd.abcde12345"
-    )
-    assert folder.parts[-3:] == ("keras_mobattn", "modelrunner", f"{ct.__version__}-{TEAM}")
-    assert not phone.session.working_directory.exists()
-    phone.session.stop.assert_called_once_with()
-    assert mac.count_of("load") == mac.count_of("unload") == 4
-    assert os.environ["PATH"].startswith(str(phone.folder / "xcode"))  # where coremltools looks for devicectl
-    assert "Setting up" not in capfd.readouterr().err
-    assert "Anna" not in json.dumps([dataclasses.asdict(row), dataclasses.asdict(other)])
-
-
-def test_models_are_loaded_on_the_device_with_the_app(package, phone, mac):
-    devices = []
-    mac.hook = lambda what, model: devices.append(model.device)
-    _on_phone([package("good")], rounds=1)
-    assert {device.session for device in devices} == {phone.session}
-
-
-def test_a_phone_takes_tensors_alone(package, phone):
-    image, good = _on_phone([package("classifier"), package("good")], rounds=1)
-    assert image.error == (
-        "The app on the phone takes and gives tensors alone. Not x (image), classLabel (string), classLabel_probs "
-        "(dictionary): time an export with tensors."
-    )
-    assert good.error is None
-    phone.prepared.clear()
-    (row,) = _on_phone([package("classifier")], rounds=1)
-    assert row.error
-    assert not phone.prepared  # nothing to build an app for
-
-
-def test_an_app_that_died_is_started_again(package, phone, mac):
-    def hook(what, model):
-        if what == "predict" and mac.count_of("predict") == 3:
-            phone.session.is_alive.return_value = False
-            raise remote_device._DeviceCtlError(b"ERROR: The file\ncould not be opened", error_code=1)
-
-    mac.hook = hook
-    bad, good = _on_phone([package("good")], units=("cpu", "all"), rounds=1)
-    assert bad.error == "ERROR: The file could not be opened."
-    assert good.error is None
-    assert len(phone.prepared) == 2
-
-
-def test_unplugged_in_the_first_round(package, phone, mac, recwarn):
-    def hook(what, model):
-        if model.compute_units.name == "ALL":
-            phone.devices = []
-            raise remote_device._DeviceCtlError("gone", error_code=1)
-
-    mac.hook = hook
-    cpu, everything, ane = _on_phone([package("good")], units=("cpu", "all", "cpu-ane"), rounds=2)
-    assert (cpu.error, cpu.rounds, cpu.statistics.count) == (None, 1, 2)
-    assert everything.error == ane.error == "The iPhone is not connected any more."
-    assert (everything.backend, ane.backend) == ("coreml all", "coreml cpu-ane")
-    assert "The rounds so far count" in str(recwarn.pop(UserWarning).message)
-
-
-def test_unplugged_in_a_later_round(package, phone, mac, recwarn):
-    def hook(what, model):
-        if mac.count_of("load") == 3:
-            phone.listing_fails = ValueError("no answer")
-            raise remote_device._DeviceCtlError("gone", error_code=1)
-
-    mac.hook = hook
-    rows = _on_phone([package("good")], units=("cpu", "all"), rounds=3)
-    assert [(row.error, row.rounds) for row in rows] == [(None, 1), (None, 1)]
-    assert "The rounds so far count" in str(recwarn.pop(UserWarning).message)
-
-
-STATE = remote_device.DeviceState
-SAME = {}
-PROBLEMS = {  # what is wrong -> (how, options, the sentence's parts)
-    "no Xcode": (lambda p: p.script("xcodebuild", "exit 1"), SAME, "Expected Xcode.*xcode-select"),
-    "no devicectl": (lambda p: p.script("xcrun", "exit 72"), SAME, "Expected devicectl.*Xcode 15.*xcode-select"),
-    "no team": (lambda p: None, {"development_team": None}, "ID of a development team.*--development-team"),
-    "a shell in the team": (lambda p: None, {"development_team": "ABCDE12345;ls"}, "Received: 'ABCDE12345;ls'"),
-    "no phone": (lambda p: p.devices.clear(), SAME, "Expected an iPhone on USB. Received: none. Plug it in, unlock it"),
-    "a Mac alone": (lambda p: p.change(type=remote_device.DeviceType.MAC), SAME, "Expected an iPhone on USB"),
-    "not connected": (
-        lambda p: p.change(state=STATE.DISCONNECTED),
-        SAME,
-        "Received: none. Known, but not connected: Anna's iPhone",
-    ),
-    "two phones": (
-        lambda p: p.devices.append(p.device("Bob's", "0002")),
-        SAME,
-        r"Expected one iPhone. Received: Anna's iPhone \(ID-0001\), Bob's \(ID-0002\). Choose one with --identifier",
-    ),
-    "another phone": (
-        lambda p: None,
-        {"identifier": "ID-7"},
-        r"connected iPhone: Anna's iPhone \(ID-0001\). Received: 'ID-7'",
-    ),
-    "Developer Mode off": (
-        lambda p: p.change(developer_mode_state="disabled"),
-        SAME,
-        "Developer Mode is off.*switch it on",
-    ),
-    "locked": (lambda p: p.answer("lockState", {"passcodeRequired": True}), SAME, "Anna's iPhone.? is locked. Unlock"),
-    "devicectl fails": (
-        lambda p: setattr(p, "listing_fails", remote_device._DeviceCtlError(b"error: broken", 1)),
-        SAME,
-        "devicectl could not list devices: error: broken.",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_what_is_missing_is_told_before_anything_starts(package, phone, mac, name):
-    change, options, sentence = PROBLEMS[name]
-    change(phone)
-    with pytest.raises(InputError, match=sentence):
-        _bench([package("good")], device="iphone", **{"development_team": TEAM, **options})
-    assert not phone.prepared
-    assert not mac
-
-
-def test_one_of_several_phones(package, phone):
-    phone.devices.append(phone.device("Bob's", "0002"))
-    for identifier in ("ID-0002", "UDID-0002", "Bob's"):
-        _on_phone([package("good")], rounds=1, identifier=identifier)
-    assert [identifier for identifier, *_ in phone.prepared] == ["ID-0002"] * 3
-
-
-def test_a_phone_that_sleeps_is_woken(package, phone, monkeypatch):
-    """devicectl's tunnel to a phone is down until something asks."""
-    awake = phone.devices
-    phone.change(state=STATE.DISCONNECTED)
-    real = coreml_device._devicectl
-
-    def devicectl(*arguments):
-        if "details" in arguments:
-            phone.devices = awake
-        return real(*arguments)
-
-    monkeypatch.setattr(coreml_device, "_devicectl", devicectl)
-    (row,) = _on_phone([package("good")], rounds=1)
-    assert row.error is None
-
-
-def test_what_the_phone_does_not_tell_is_left_out(package, phone, monkeypatch):
-    monkeypatch.setenv("DEVELOPMENT_TEAM", TEAM)
-    for name in ("details.json", "lockState.json"):
-        (phone.folder / name).unlink()
-    phone.change(os_build_number="", developer_mode_state="")
-    (row,) = _bench([package("good")], device="iphone", rounds=1)
-    assert row.error is None
-    assert row.device == Device("iPhone", "iOS 18.1")
-
-
-def test_xcodes_own_words_when_the_app_can_not_be_built(package, phone, monkeypatch):
-    """coremltools drops them: it raises with stderr, which it had joined to stdout."""
-    output = b"Build settings\n" * 9 + b"/x: error: No Accounts: Add a new account in Accounts settings.\n"
-
-    def run(*args, **options):
-        return subprocess.CompletedProcess("xcodebuild", 65, stdout=output, stderr=None)
-
-    async def prepare(device, credentials=None, working_directory=None, clean=False):
-        with mock.patch.object(subprocess, "run", run):
-            remote_device._AppBuilder.build(
-                device=device,
-                build_directory=working_directory,
-                workspace_path=working_directory,
-                credentials=credentials,
-            )
-
-    phone.prepare = prepare
-    with pytest.raises(InputError, match="could not be put on the iPhone: .*No Accounts.* Add your Apple account"):
-        _on_phone([package("good")], rounds=1)
 
 
 def test_json_csv_and_table_beside_other_rows(package, mac, tmp_path):

@@ -27,13 +27,6 @@ from keras_mobattn.errors import InputError
 SCRIPT = Path(__file__).parents[1] / "coreml" / "describe.py"
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """package(name) is the path of a small package, written once."""
-    folder = tmp_path_factory.mktemp("packages")
-    return functools.cache(lambda name: small_packages.write(name, folder))
-
-
 @functools.cache
 def _described(path):
     return describe.describe_coreml(path)
@@ -337,6 +330,13 @@ def test_a_mac_that_gives_no_plan(package, mac, monkeypatch):
     monkeypatch.setattr(platform, "mac_ver", lambda: ("14.3.1", ("", "", ""), "arm64"))
     assert coreml_plan.compute_plan(package("good")).not_run == "MLComputePlan needs macOS 14.4 or newer."
     assert describe.describe_coreml(package("good"), plan=False).neural_engine.plan.not_run == "It was not asked."
+
+
+@pytest.mark.skipif(platform.system() == "Darwin", reason="what coremltools itself says where Core ML doesn't run")
+def test_a_plan_that_coremltools_refuses(package, monkeypatch):
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "mac_ver", lambda: ("15.1", ("", "", ""), "arm64"))
+    assert coreml_plan.compute_plan(package("good")).not_run.startswith("Core ML gave no plan (")
 
 
 def test_names_of_devices_and_versions_are_those_of_coremltools():

@@ -162,6 +162,8 @@ class _Bench:
                     show("Putting coremltools' app on the phone; the first time it is built, which takes minutes")
                     await self.phone.ready()  # what is wrong with signing ends it all
                 await self._go_round(show)
+        except DeviceLostError as lost:  # before the first row: `_go_round` tells it in the rows
+            raise InputError(f"{lost} Plug it in again and start again.") from lost
         finally:
             if self.phone:
                 self.phone.stop()

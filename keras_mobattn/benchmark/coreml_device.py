@@ -4,11 +4,13 @@ Written after the source of coremltools 9.0 and reports on devicectl; no phone w
 """
 
 import contextlib
+import importlib.metadata
 import io
 import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -88,28 +90,29 @@ class Iphone:
         if self._prepared is None or not self._prepared.session.is_alive():
             if not self.is_there():
                 raise DeviceLostError(LOST)
-            from coremltools.models.ml_program.experimental.remote_device import AppSigningCredentials
-
-            # Its own default identifier can belong to one team alone.
-            bundle = f"com.coremltools.modelrunnerd.{self.team.lower()}"
-            credentials = AppSigningCredentials(development_team=self.team, bundle_identifier=bundle)
+            folder = _build_folder(self.team)
+            built = any(folder.rglob("*.app"))
             try:
-                with quiet_bars():
-                    self._prepared = await self.device.prepare_for_model_debugging(
-                        credentials=credentials, working_directory=self._cache()
-                    )
+                self._prepared = await self._prepare(folder)
             except Exception as error:  # ValueError, _AppBuilder.Error, _DeviceCtlError
-                said = reason(error)
-                raise InputError(f"The runner app could not be put on the iPhone: {said} {_mending(said)}") from error
+                if not built:
+                    raise _not_put(error) from error
+                try:  # what was built earlier may be signed for too short: free teams sign for a week
+                    self._prepared = await self._prepare(folder, clean=True)
+                except Exception as second:
+                    raise _not_put(second) from second
         return self._prepared
 
-    def _cache(self):
-        import coremltools
+    async def _prepare(self, folder, clean=False):
+        from coremltools.models.ml_program.experimental.remote_device import AppSigningCredentials
 
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = base / "keras_mobattn" / "modelrunner" / f"{coremltools.__version__}-{self.team}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        # Its own default identifier can belong to one team alone.
+        bundle = f"com.coremltools.modelrunnerd.{self.team.lower()}"
+        credentials = AppSigningCredentials(development_team=self.team, bundle_identifier=bundle)
+        with quiet_bars():
+            return await self.device.prepare_for_model_debugging(
+                credentials=credentials, working_directory=folder, clean=clean
+            )
 
     def is_there(self):
         """Whether devicectl still lists it as connected."""
@@ -130,9 +133,8 @@ class Iphone:
 
     def describe(self):
         """This phone as a Device: model and system, without the name that its owner gave it."""
-        hardware = _devicectl("device", "info", "details", "--device", self.device.identifier).get(
-            "hardwareProperties", {}
-        )
+        details = _devicectl("device", "info", "details", "--device", self.device.identifier)
+        hardware = details.get("hardwareProperties", {})
         model = hardware.get("productType")  # "iPhone16,1"
         name = hardware.get("marketingName") or "iPhone"
         build = f" ({self.device.os_build_number})" if self.device.os_build_number else ""
@@ -141,6 +143,22 @@ class Iphone:
             os=f"iOS {self.device.os_version}{build}",
             abi=hardware.get("cpuType", {}).get("name"),
         )
+
+
+def _build_folder(team):
+    """Where the app is built, and found again: in the user's cache unless coremltools' shell commands would break."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = f"{importlib.metadata.version('coremltools')}-{team}"
+    folder = base.resolve() / "keras_mobattn" / "modelrunner" / name
+    if shlex.quote(str(folder)) != str(folder):  # it doesn't quote paths: a blank in them ends the path
+        return Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _not_put(error):
+    said = reason(error)
+    return InputError(f"The runner app could not be put on the iPhone: {said} {_mending(said)}")
 
 
 def expect_mac(what):
