@@ -6,6 +6,7 @@ tests/apple.py says what stands in; the phone has tests/test_benchmark_iphone.py
 import asyncio
 import functools
 import importlib.util
+import io
 import platform
 import shutil
 import signal
@@ -17,6 +18,7 @@ from unittest import mock
 import apple
 import numpy as np
 import pytest
+import rich.console
 
 from keras_mobattn import benchmark, cli, report
 from keras_mobattn._quiet import import_coremltools
@@ -277,6 +279,14 @@ def test_what_coremltools_itself_says_here(package):
         remote_device.Device.get_connected_devices(remote_device.DeviceType.IPHONE)
     model = ct.models.MLModel(str(package("good")), skip_model_load=True)
     assert perf_utils.MLModelBenchmarker(model, device=None)._loaded_model is None  # private, and unloaded by us
+
+
+def test_the_table_has_no_columns_that_core_ml_leaves_empty(package, mac):
+    out = io.StringIO()
+    rows = _bench([package("good"), package("rank_5")], rounds=1, units=("cpu", "cpu-ane"))
+    benchmark.print_table(rows, rich.console.Console(file=out, width=80, force_terminal=True, color_system=None))
+    header = out.getvalue().splitlines()[0]
+    assert header.split() == ["model", "backend", "median", "ms", "ratio", "p95", "min", "first", "load", "file", "MB"]
 
 
 def test_json_csv_and_table_beside_other_rows(package, mac, tmp_path):

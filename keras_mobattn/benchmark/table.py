@@ -80,9 +80,9 @@ FIGURES = {
     "°C": lambda row, first: _change(row, "hottest_c", 1),
     "MHz": lambda row, first: _change(row, "fastest_mhz", 0),
 }
-# Columns that stand only in tables where a row fills them: phones', and those of a benchmark with a roofline.
 WORDS = ("model", "backend", "device")  # columns that are no figures
-WHERE_KNOWN = ("warm-up", "GFLOP/s", "% of roofline", "°C", "MHz")
+# Columns that stand only in tables where a row fills them: phones', a roofline's, and what Core ML does not tell.
+WHERE_KNOWN = ("threads", "warm-up", "peak MB", "ops", "parts", "GFLOP/s", "% of roofline", "°C", "MHz")
 # What a narrow terminal does without, the first first; JSON and CSV have it all.
 DISPENSABLE = (
     "warm-up", "runs", "mean ± std", "min", "load", "first", "MHz", "file MB", "peak MB", "°C", "ops", "parts", "p95",
