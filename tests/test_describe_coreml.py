@@ -296,7 +296,7 @@ def mac(monkeypatch):
     plan.get_compute_device_usage_for_mlprogram_operation.side_effect = usage
     plan.get_estimated_cost_for_mlprogram_operation.side_effect = cost
     load = mock.create_autospec(cp.MLComputePlan.load_from_path, return_value=plan)
-    compile_model = mock.create_autospec(ct.models.utils.compile_model, return_value="/tmp/model.mlmodelc")
+    compile_model = mock.create_autospec(ct.models.utils.compile_model, return_value="made/model.mlmodelc")
     monkeypatch.setattr(cp.MLComputePlan, "load_from_path", load)
     monkeypatch.setattr(ct.models.utils, "compile_model", compile_model)
     return {"load": load, "compile": compile_model, "planned": planned}
@@ -318,7 +318,7 @@ def test_the_plan_of_a_mac(package, mac):
     assert [operation.tensor for operation in plan.off_neural_engine] == ["mean"]
     assert not engine.findings
     assert not engine.passed  # by the plan, whatever the rules say
-    mac["load"].assert_called_once_with(path="/tmp/model.mlmodelc", compute_units=import_coremltools().ComputeUnit.ALL)
+    mac["load"].assert_called_once_with(path="made/model.mlmodelc", compute_units=import_coremltools().ComputeUnit.ALL)
     assert mac["compile"].call_args.args == (str(package("good")),)
 
 
