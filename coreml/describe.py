@@ -15,7 +15,7 @@ import tyro
 from keras_mobattn import cli, report
 from keras_mobattn.describe import DEVICES, describe_coreml, print_coreml
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import read_mlpackage, replacing, write_json
+from keras_mobattn.files import read_mlprogram, replacing, write_json
 
 
 def main(
@@ -41,7 +41,7 @@ def main(
     if plot and plot.suffix != ".png":
         raise InputError(f"Expected a .png file as --plot. Received: {str(plot)!r}.")
     for path in files:  # better to fail now than after half a minute
-        read_mlpackage(path)
+        read_mlprogram(path)
     descriptions = []
     for path in files:
         with rich.console.Console(stderr=True).status(f"Reading {path.name}"):

@@ -101,3 +101,31 @@ def read_mlpackage(path):
         f"Expected an .mlpackage, which is a folder. Received: {str(path)!r}: {what}. "
         "`python coreml/convert.py` makes one; copy the whole folder."
     )
+
+
+OTHER_MODELS = {
+    "neuralNetwork": "an older neural network",
+    "neuralNetworkClassifier": "an older neural network",
+    "neuralNetworkRegressor": "an older neural network",
+    "pipeline": "a pipeline of models",
+    "pipelineClassifier": "a pipeline of models",
+    "pipelineRegressor": "a pipeline of models",
+}
+
+
+def read_mlprogram(path):
+    """Return the specification of a Core ML package that holds an ML program.
+
+    Raises:
+        InputError: no package, a damaged one, or one that holds something else.
+    """
+    spec = read_mlpackage(path)
+    kind = spec.WhichOneof("Type")
+    if kind != "mlProgram" or not spec.mlProgram.functions:
+        held = OTHER_MODELS.get(kind, f"a model of type {kind}" if kind else "no model")
+        held = "no function" if kind == "mlProgram" else held
+        raise InputError(
+            f"Expected an ML program in the .mlpackage (iOS 15 and newer). Received: {str(path)!r}, which holds {held}."
+            " Convert again with a deployment target of iOS15 or newer."
+        )
+    return spec

@@ -8,19 +8,10 @@ import re
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.benchmark.coreml_features import ENUMERATED, Feature, read_feature
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import read_mlpackage
+from keras_mobattn.files import read_mlprogram
+
 
 # The other kinds of models that a package may hold -> what to say of them.
-OTHER_MODELS = {
-    "neuralNetwork": "an older neural network",
-    "neuralNetworkClassifier": "an older neural network",
-    "neuralNetworkRegressor": "an older neural network",
-    "pipeline": "a pipeline of models",
-    "pipelineClassifier": "a pipeline of models",
-    "pipelineRegressor": "a pipeline of models",
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class Value:
     """What an operation takes or gives. `shape` has -1 where the size is open; None for what is no tensor.
@@ -94,15 +85,7 @@ def read_program(path):
     Raises:
         InputError: no package, a damaged one, or one that holds something else than an ML program.
     """
-    spec = read_mlpackage(path)
-    kind = spec.WhichOneof("Type")
-    if kind != "mlProgram" or not spec.mlProgram.functions:
-        held = OTHER_MODELS.get(kind, f"a model of type {kind}" if kind else "no model")
-        held = "no function" if kind == "mlProgram" else held
-        raise InputError(
-            f"Expected an ML program in the .mlpackage (iOS 15 and newer). Received: {str(path)!r}, which holds {held}."
-            " Convert again with a deployment target of iOS15 or newer."
-        )
+    spec = read_mlprogram(path)
     functions = spec.mlProgram.functions
     name = next((n for n in ("main", spec.description.defaultFunctionName) if n in functions), min(functions))
     try:

@@ -9,7 +9,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.mil import Evaluator, load_program
 from keras_mobattn.export.signature import INPUT_NAME
-from keras_mobattn.files import read_mlpackage
+from keras_mobattn.files import read_mlprogram
 
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
 
@@ -30,7 +30,7 @@ class CoreMLModel:
     """
 
     def __init__(self, path, compute_units=None):
-        self.spec = read_mlpackage(path)
+        self.spec = read_mlprogram(path)
         description = self.spec.description
         inputs = {feature.name: feature.type for feature in description.input}
         if list(inputs) != [INPUT_NAME]:

@@ -12,7 +12,7 @@ import numpy as np
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.mil_ops import OPS
-from keras_mobattn.files import read_mlpackage
+from keras_mobattn.files import read_mlprogram
 
 WEIGHTS = Path("Data", "com.apple.CoreML", "weights")  # inside an .mlpackage
 
@@ -23,7 +23,7 @@ def load_program(path):
     Raises:
         InputError: no such folder, a damaged one, or a model that is not an ML program (an older neural network).
     """
-    spec = read_mlpackage(path)
+    spec = read_mlprogram(path)
     from coremltools.converters.mil.frontend.milproto.load import load
 
     try:
@@ -54,6 +54,8 @@ class Evaluator:
     """
 
     def __init__(self, program):
+        if "main" not in program.functions:
+            raise InputError(f"Expected a program with a function 'main'. Received: {', '.join(program.functions)}.")
         self.main = program.functions["main"]
         constants = [op for op in self.main.operations if _is_constant(op)]
         self.constants = {op.outputs[0]: _constant(_value(op)) for op in constants}
