@@ -16,6 +16,7 @@ import keras_mobattn
 from keras_mobattn import cli, export
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import images, tflite
+from keras_mobattn.files import read_mlprogram
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (16, 24)
@@ -166,6 +167,25 @@ def test_input_scale_reaches_check_and_calibration(tmp_path, monkeypatch):
     assert set(seen) == {"representative_images", "check_images"}
 
 
+def test_core_ml_by_flags(tmp_path, monkeypatch, capsys):
+    """Labels make an image input a classifier; each compression is a package of its own."""
+    model = save_model(tmp_path / "net.keras", size=(64, 64))
+    (tmp_path / "names.txt").write_text("".join(f"name {i}\n" for i in range(10)))
+    flags = ["--input-type", "image", "--labels", tmp_path / "names.txt", "--license", "Apache-2.0"]
+    assert run("coreml", model, *flags, "--input-sizes", "64x128", monkeypatch=monkeypatch) == 0
+    assert "Labels in the file: name 0, name 1" in capsys.readouterr().out
+    description = read_mlprogram(tmp_path / "net_fp16.mlpackage").description
+    assert description.predictedFeatureName == "classLabel"
+    assert description.metadata.license == "Apache-2.0"
+    sizes = description.input[0].type.imageType.enumeratedSizes.sizes
+    assert [(size.height, size.width) for size in sizes] == [(64, 64), (64, 128)]
+    assert (
+        run("coreml", model, "--compression", "none", "int8", "--output", tmp_path / "two", monkeypatch=monkeypatch)
+        == 0
+    )
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {"net_fp16.mlpackage", "net_fp16_int8.mlpackage"}
+
+
 def labels_in(path):
     with zipfile.ZipFile(path) as archive:
         return archive.read("labels.txt").decode().splitlines()
@@ -189,8 +209,6 @@ def test_labels_of_the_run_or_of_a_file(tmp_path, monkeypatch, capsys):
             assert not zipfile.is_zipfile(out)
         else:
             assert labels_in(out) == [f"{names} {i}" for i in range(10)]
-    assert run("coreml", model, "--images", photos, monkeypatch=monkeypatch) == 0
-    assert "Labels" not in capsys.readouterr().out  # Core ML files hold none
 
 
 def test_bytes_by_flags(tmp_path, monkeypatch):
@@ -208,16 +226,24 @@ def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, monkeypatch, ca
     """Before anything is converted, once for all precisions."""
     model, logits = save_model(tmp_path / "net.keras"), save_model(tmp_path / "logits.keras", activation=None)
     (tmp_path / "two.txt").write_text("a\nb\n")
-    for arguments, message in (
-        ([model, "--labels", tmp_path / "two.txt"], "each of the model's 10 classes. Received: 2"),
-        ([model, "--labels", tmp_path / "absent.txt"], "absent.txt' (No such file"),
-        ([model, "--input-scale", "0"], "positive input_scale"),
-        ([model, "--input-scale", "0.00392157"], "divides RGB 0..255 itself"),
-        ([logits, "--output-dtype", "uint8"], "outputs other than probabilities"),
-    ):
-        code = run("tflite", *arguments, "--precision", "fp32", "fp16", monkeypatch=monkeypatch)
+    (tmp_path / "ten.txt").write_text("crane\n" * 10)
+    cases = (
+        ("tflite", model, ["--labels", tmp_path / "two.txt"], "each of the model's 10 classes. Received: 2"),
+        ("tflite", model, ["--labels", tmp_path / "absent.txt"], "absent.txt' (No such file"),
+        ("tflite", model, ["--input-scale", "0"], "positive input_scale"),
+        ("tflite", model, ["--input-scale", "0.00392157"], "divides RGB 0..255 itself"),
+        ("tflite", logits, ["--output-dtype", "uint8"], "outputs other than probabilities"),
+        ("coreml", model, ["--compression", "int4"], "minimum_deployment_target 'iOS18' or 'macOS15' or newer"),
+        ("coreml", model, ["--input-sizes", "64"], "--input-sizes like 320x320, height first. Received: '64'"),
+        ("coreml", model, ["--input-sizes", "8x64"], "each side from 32 up"),
+        ("coreml", model, ["--input-bias", "1", "2"], "one for each of 3 channels. Received: (1.0, 2.0)"),
+        ("coreml", logits, ["--input-type", "image", "--labels", tmp_path / "ten.txt"], "ends in probabilities"),
+        ("coreml", model, ["--input-type", "image", "--labels", tmp_path / "ten.txt"], "class names that differ"),
+    )
+    for script, file, flags, message in cases:
+        code = run(script, file, *flags, "--precision", "fp32", "fp16", monkeypatch=monkeypatch)
         assert code == cli.BAD_INPUT
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
-    assert not list(tmp_path.glob("*.tflite"))
+    assert not [*tmp_path.glob("*.tflite"), *tmp_path.glob("*.mlpackage")]

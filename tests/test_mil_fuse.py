@@ -105,6 +105,7 @@ TAKEN = {
 LEFT = {  # what must stay -> (the function that could take it, TensorFlow function of x)
     "padding that isn't zeros": ("fold_padding", lambda x: conv(padded(x, 0.5), THREE, "VALID")),
     "padding of channels": ("fold_padding", lambda x: conv(tf.pad(x[..., :6], ((0, 0),) * 3 + ((1, 1),)), POINT)),
+    "epsilon below float16": ("fold_epsilons", lambda x: conv(tf.math.rsqrt(tf.exp(start(x)) + 1e-9), POINT)),
     "epsilon of each channel": ("fold_epsilons", lambda x: conv(tf.math.rsqrt(start(x) + tf.exp(VECTOR)), POINT)),
     "shift before a border of zeros": ("fold_shifts", lambda x: conv(start(x) + VECTOR, THREE)),
     "shift of each pixel": ("fold_shifts", lambda x: conv(start(x) + PIXELS, POINT)),

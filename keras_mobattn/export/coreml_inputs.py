@@ -1,5 +1,6 @@
 """What a .mlpackage takes: an array or pixels, one size or several."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -60,6 +61,11 @@ def expect_input(source, input_type, scale, bias, sizes):
             raise InputError(
                 "Expected a model that ends in probabilities, to make a classifier of it. Received: "
                 f"{', '.join(map(repr, source.output_names))}. Leave the labels out, or end the model in softmax."
+            )
+        if doubles := [label for label, count in collections.Counter(source.labels).items() if count > 1]:
+            raise InputError(
+                "Expected class names that differ, since a classifier gives {name: probability}. Received: "
+                f"{', '.join(map(repr, doubles))} more than once. Rename them in the file of labels."
             )
     return Interface(input_type, float(scale), tuple(map(float, biases)), _sizes(sizes, tuple(size)))
 

@@ -15,6 +15,7 @@ from coremltools.converters.mil.mil.passes.helper import block_context_manager
 from coremltools.converters.mil.mil.passes.pass_pipeline import PassPipeline
 from coremltools.converters.mil.mil.passes.pass_registry import register_pass
 
+LEAST = 2**-24  # float16's smallest positive number
 SMALLEST_SCALE = 1 / 16
 UNARY = ("silu", "relu", "relu6", "gelu", "sigmoid", "tanh")
 STILL = ("space_to_depth", "depth_to_space", "reshape", "transpose")  # move values, and don't change them
@@ -86,11 +87,15 @@ def centre_norms(op):
 
 
 def fold_epsilons(op):
-    """rsqrt(x + epsilon) -> rsqrt(x, epsilon): one operation less in each norm."""
+    """rsqrt(x + epsilon) -> rsqrt(x, epsilon): one operation less in each norm.
+
+    Not an epsilon that float16 takes for 0, such as the 1e-12 of an L2 norm. coremltools raises it to LEAST where it
+    casts the addition, but not here, and rsqrt of a sum of squares that vanished would be infinite.
+    """
     if op.op_type != "rsqrt" or _kind(op.x) != "add" or not (split := _value_and_constant(op.x.op)):
         return None
     value, epsilon = split
-    if epsilon.size != 1:
+    if epsilon.size != 1 or epsilon.item() < LEAST:
         return None
     return [(op.outputs[0], _again(op, x=value, epsilon=np.float32(epsilon.item())))]
 

@@ -1,0 +1,115 @@
+"""How many operations, transposes and reshapes every model and style has in Core ML, so that a change is seen.
+
+The test-size models have one attention unit in each of three blocks; full ones have nine, of the same operations.
+"""
+
+import pytest
+import tf_keras as keras
+
+import keras_mobattn
+from keras_mobattn import export
+from keras_mobattn.describe import describe_coreml
+from keras_mobattn.models.mobilevitv2 import mobilevitv2_block
+
+# (model, attention) -> (operations, transposes, reshapes) in fp16 at 64 pixels, casts of input and output included. The
+# one transpose is that of the NHWC input.
+OPERATIONS = {
+    ("MobileViT", "softmax"): (173, 1, 12),
+    ("MobileViT", "separable"): (179, 1, 0),
+    ("MobileViT", "mobile"): (301, 1, 24),
+    ("MobileViT", "flow"): (301, 1, 24),
+    ("MobileViT", "linear"): (209, 1, 21),
+    ("MobileViT", "relu_linear"): (203, 1, 21),
+    ("MobileViT", "efficient"): (197, 1, 18),
+    ("MobileViT", "additive"): (215, 1, 0),
+    ("MobileViT", "hydra"): (188, 1, 0),
+    ("MobileViT", "xca"): (206, 1, 12),
+    ("MobileViT", "focused"): (292, 1, 21),
+    ("MobileViTv2", "softmax"): (164, 1, 12),
+    ("MobileViTv2", "separable"): (170, 1, 0),
+    ("MobileViTv2", "mobile"): (292, 1, 24),
+    ("MobileViTv2", "flow"): (292, 1, 24),
+    ("MobileViTv2", "linear"): (200, 1, 21),
+    ("MobileViTv2", "relu_linear"): (194, 1, 21),
+    ("MobileViTv2", "efficient"): (188, 1, 18),
+    ("MobileViTv2", "additive"): (206, 1, 0),
+    ("MobileViTv2", "hydra"): (179, 1, 0),
+    ("MobileViTv2", "xca"): (197, 1, 12),
+    ("MobileViTv2", "focused"): (283, 1, 21),
+}
+QUICK = [("MobileViT", "softmax"), ("MobileViTv2", "separable"), ("MobileViTv2", "mobile")]
+CASES = [pytest.param(*key, marks=() if key in QUICK else pytest.mark.slow) for key in OPERATIONS]
+
+# Random weights are harder than trained ones (figures in export/tflite.py): what the shipped tolerances may refuse here
+# is held to these instead. All other cases pass as they are.
+RANDOM_WEIGHTS = {
+    # .41, and Keras itself moves by .26 when its weights are rounded to float16: a seventh of the divisors are relu
+    # sums near the 1e-5 that is added to them, below float16's smallest normal number. Refused, rightly, as shipped.
+    **{(family, "relu_linear", "fp16"): export.Tolerance(1.0) for family in ("MobileViTv2", "MobileViT")},
+    # 8e-5 and 3.7e-5; the smallest damage in test_mil.py makes 2e-3
+    **{
+        (family, attention, "fp32"): export.Tolerance(2e-4)
+        for family in ("MobileViTv2", "MobileViT")
+        for attention in ("focused", "relu_linear")
+    },
+    # .01 to .02 of probabilities spread over .2 to .4
+    **{(family, "focused", "fp16"): export.Tolerance(0.2) for family in ("MobileViTv2", "MobileViT")},
+}
+
+
+def build(family, attention, size):
+    model = getattr(keras_mobattn, family)(variant="test", attention=attention, input_shape=(*size, 3), classes=10)
+    return keras_mobattn.randomize_weights(model)
+
+
+def test_every_model_and_style_is_in_the_table():
+    assert set(OPERATIONS) == {
+        (family, attention) for family in ("MobileViT", "MobileViTv2") for attention in keras_mobattn.ATTENTIONS
+    }
+
+
+@pytest.mark.parametrize(("family", "attention"), CASES)
+def test_operations(family, attention, tmp_path):
+    path, tolerance = tmp_path / "model.mlpackage", RANDOM_WEIGHTS.get((family, attention, "fp16"))
+    export.to_coreml(build(family, attention, (64, 64)), path, tolerance=tolerance)
+    described = describe_coreml(path)
+    counts = sum(described.operators.values()), described.transposes, described.reshapes
+    assert counts == OPERATIONS[family, attention]
+    assert described.max_rank <= 4
+    assert (described.gathers, described.non_zeros, described.open_shapes) == (0, 0, 0)
+    assert described.neural_engine.findings == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "attention"), list(OPERATIONS))
+def test_every_style_passes_at_odd_sizes(family, attention, tmp_path):
+    source = export.load(build(family, attention, (72, 40)))
+    for precision in export.COREML_PRECISIONS:
+        tolerance = RANDOM_WEIGHTS.get((family, attention, precision))
+        export.to_coreml(source, tmp_path / "model.mlpackage", precision, tolerance=tolerance)
+        assert describe_coreml(tmp_path / "model.mlpackage").max_rank <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "attention"), list(OPERATIONS))
+def test_every_style_takes_several_sizes(family, attention, tmp_path):
+    path, tolerance = tmp_path / "model.mlpackage", RANDOM_WEIGHTS.get((family, attention, "fp32"))
+    sizes = ((128, 64), (128, 192))
+    export.to_coreml(build(family, attention, (64, 128)), path, "fp32", tolerance=tolerance, input_sizes=sizes)
+    described = describe_coreml(path)
+    assert described.max_rank <= 4
+    if attention in ("separable", "additive", "hydra"):
+        assert described.operators.get("shape", 0) == 0
+
+
+# One block of 128 channels and one attention unit, fp32, with the transposes of its NHWC input and output.
+@pytest.mark.parametrize(("attention", "most"), [("separable", 47), ("softmax", 44)])
+def test_one_block_has_few_operations(attention, most, tmp_path):
+    """The best formulations measured before had 54 and 46, without fusion."""
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(128, 1, name="channels")(image)
+    block = keras.Model(image, mobilevitv2_block(x, 128, 1, attention, name="block"))
+    export.to_coreml(keras_mobattn.randomize_weights(block), tmp_path / "model.mlpackage", "fp32")
+    described = describe_coreml(tmp_path / "model.mlpackage")
+    assert sum(described.operators.values()) - 1 <= most  # less the convolution that makes the channels
+    assert described.transposes == 2
