@@ -190,7 +190,9 @@ def reason(error):
 
 
 def _mending(said):
-    return next((what for pattern, what in MENDING if re.search(pattern, said)), "See the README, 'On an iPhone'.")
+    return next(
+        (what for pattern, what in MENDING if re.search(pattern, said)), "See 'On a Mac, on an iPhone' in the README."
+    )
 
 
 def _expect_xcode():

@@ -1,0 +1,85 @@
+"""Convert every model to Core ML and print one table: size, operations, transposes, agreement with Keras.
+
+    python coreml/tabulate_models.py
+    python coreml/tabulate_models.py --precision fp32 --attention mobile softmax
+
+Weights are random, which is the hard case for agreement: each layer adds noise, and classes are nearly equal. Nothing
+is kept but, with --json, the table.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import rich.box
+import rich.table
+
+from keras_mobattn import ATTENTIONS, MobileViT, MobileViTv2, cli, export, randomize_weights
+from keras_mobattn.describe import describe_coreml
+from keras_mobattn.files import write_json
+
+MODELS = {
+    **{f"MobileViTv2 {width}": (MobileViTv2, {"width": width}) for width in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)},
+    **{f"MobileViT {variant}": (MobileViT, {"variant": variant}) for variant in ("xxs", "xs", "s")},
+}
+OWN = "own"  # the attention of the model's paper
+REPORT_ONLY = export.Tolerance(float("inf"), max_probability_error=float("inf"))
+
+
+def main(
+    models: tuple[Literal[tuple(MODELS)], ...] = tuple(MODELS),
+    attention: tuple[Literal[(OWN, *ATTENTIONS)], ...] = (OWN,),
+    precision: Literal[tuple(export.COREML_PRECISIONS)] = "fp16",
+    input_type: Literal[tuple(export.INPUT_TYPES)] = "tensor",
+    image_size: int = 256,
+    json: Path | None = None,
+):
+    """Convert every model to Core ML and print size, operations, transposes and agreement.
+
+    Args:
+        models: some of them.
+        attention: one or several; own is that of the model's paper.
+        precision: of the packages.
+        input_type: tensor or image.
+        image_size: height and width in pixels, from 32 up.
+        json: write the rows to this file as well.
+    """
+    cases = [(name, style) for name in models for style in attention]
+    with cli.progress() as progress, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.mlpackage"
+        rows = [
+            _row(name, style, path, precision, input_type, image_size)
+            for name, style in progress.track(cases, description="Converting")
+        ]
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in rows[0]:
+        table.add_column(heading, justify="left" if heading in ("model", "attention") else "right")
+    for row in rows:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    cli.console.print(table)
+    if json:
+        write_json(json, rows)
+
+
+def _row(name, style, path, precision, input_type, size):
+    function, options = MODELS[name]
+    model = function(input_shape=(size, size, 3), **options, **({} if style == OWN else {"attention": style}))
+    report = export.to_coreml(randomize_weights(model), path, precision, tolerance=REPORT_ONLY, input_type=input_type)
+    described = describe_coreml(path)
+    return {
+        "model": name,
+        "attention": style,
+        "MB": described.size_bytes / 1e6,
+        "GMACs": sum(described.macs.values()) / 1e9,
+        "operations": sum(described.operators.values()),
+        "transposes": described.transposes,
+        "reshapes": described.reshapes,
+        "rank": described.max_rank,
+        "max error": report.max_abs_error,
+        "of spread": report.max_abs_error / report.spread,
+        "same top-1": report.top1_agreement,
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)
