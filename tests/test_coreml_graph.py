@@ -3,6 +3,8 @@
 The test-size models have one attention unit in each of three blocks; full ones have nine, of the same operations.
 """
 
+import dataclasses
+
 import pytest
 import tf_keras as keras
 
@@ -42,7 +44,10 @@ CASES = [pytest.param(*key, marks=() if key in QUICK else pytest.mark.slow) for 
 
 # Random weights are harder than trained ones (figures in export/tflite.py): what the shipped tolerances may refuse here
 # is held to these instead. All other cases pass as they are.
+FP16 = export.COREML_PRECISIONS["fp16"].tolerance
 RANDOM_WEIGHTS = {
+    # Classes are nearly equal: an error of 6e-4 changes the top-1 of one image in eight.
+    **{(*key, "fp16"): dataclasses.replace(FP16, min_top1=0.0) for key in OPERATIONS},
     # .41, and Keras itself moves by .26 when its weights are rounded to float16: a seventh of the divisors are relu
     # sums near the 1e-5 that is added to them, below float16's smallest normal number. Refused, rightly, as shipped.
     **{(family, "relu_linear", "fp16"): export.Tolerance(1.0) for family in ("MobileViTv2", "MobileViT")},
