@@ -1,4 +1,5 @@
-"""Convert every model to Core ML and print one table: size, operations, transposes, agreement with Keras.
+"""Convert every model to Core ML and print one table: size, operations, transposes, agreement with Keras, and how long
+the evaluator takes for an image.
 
     python coreml/tabulate_models.py
     python coreml/tabulate_models.py --precision fp32 --attention mobile softmax
@@ -7,10 +8,13 @@ Weights are random, which is the hard case for agreement: each layer adds noise,
 is kept but, with --json, the table.
 """
 
+import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import rich.box
 import rich.table
 
@@ -78,7 +82,18 @@ def _row(name, style, path, precision, input_type, size):
         "max error": report.max_abs_error,
         "of spread": report.max_abs_error / report.spread,
         "same top-1": report.top1_agreement,
+        "s an image": _seconds(path, model.input_shape),
     }
+
+
+def _seconds(path, shape):
+    """What the evaluator takes for an image: the median of three, after one."""
+    package, image, seconds = export.CoreMLModel(path), np.full((1, *shape[1:]), 127, np.float32), []
+    for _ in range(4):
+        start = time.perf_counter()
+        package.run(image)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
 
 
 if __name__ == "__main__":

@@ -225,7 +225,9 @@ def test_an_app_that_was_built_earlier_is_built_again_when_it_does_not_start(pac
         return await real(device, credentials, working_directory, clean)
 
     phone.prepare = prepare
-    with pytest.raises(InputError, match="put on the iPhone: ERROR: the profile has expired. See the README"):
+    with pytest.raises(
+        InputError, match="put on the iPhone: ERROR: the profile has expired. See 'On a Mac, on an iPhone'"
+    ):
         _on_phone([package("good")], rounds=1)
     (row,) = _on_phone([package("good")], rounds=1)
     assert row.error is None

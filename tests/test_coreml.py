@@ -100,21 +100,26 @@ def test_labels_of_a_tensor_package_are_in_its_metadata(model, path):
     assert [feature.name for feature in description.output] == ["probabilities"]
 
 
+@pytest.fixture(scope="module")
+def whole(model, tmp_path_factory):
+    """The report and the description of the package that compressions are compared with."""
+    path = tmp_path_factory.mktemp("whole") / "model.mlpackage"
+    return export.to_coreml(model, path), describe_coreml(path)
+
+
 @pytest.mark.parametrize("name", export.COREML_COMPRESSIONS)
-def test_compression(name, model, path):
+def test_compression(name, model, path, whole):
     compression = export.COREML_COMPRESSIONS[name]
     target = max(compression.since, "iOS17")
-    whole = export.to_coreml(model, path, minimum_deployment_target=target)
-    stored = describe_coreml(path).weights_bytes
     report = export.to_coreml(model, path, compression=name, minimum_deployment_target=target)
     described = describe_coreml(path)
     assert report.precision == f"fp16 {name}"
     # 1728 + 4096 + 448 weights and some biases: the second alone is compressed.
     bits = {"int8": 8, "int4": 4, "palettized8": 8, "palettized6": 6, "palettized4": 4, "pruned50": 9}[name]
     assert sum(described.compression.values()) == 1
-    assert described.weights_bytes <= stored - 4096 * (16 - bits) / 8 + 1200
+    assert described.weights_bytes <= whole[1].weights_bytes - 4096 * (16 - bits) / 8 + 1200
     decibels = {"int8": 40, "int4": 18, "palettized8": 40, "palettized6": 30, "palettized4": 18, "pruned50": 5}[name]
-    assert decibels < report.snr_db < whole.snr_db
+    assert decibels < report.snr_db < whole[0].snr_db
     assert compression.description in described.description
 
 
@@ -149,9 +154,9 @@ def test_several_sizes(model, path):
             np.testing.assert_allclose(package.run(image[None])["probabilities"], other(image[None]), atol=1e-6)
 
 
-@pytest.mark.parametrize("family", ["MobileViTv2", "MobileViT"])
-def test_sizes_of_our_models(family, path):
-    own = getattr(keras_mobattn, family)(variant="test", input_shape=(64, 64, 3), classes=7)
+def test_sizes_of_our_models(path):
+    """All of them: tests/test_coreml_graph.py, slow."""
+    own = keras_mobattn.MobileViT(variant="test", attention="separable", input_shape=(64, 64, 3), classes=7)
     keras_mobattn.randomize_weights(own)
     with pytest.raises(InputError, match="Received: 96 x 72, where 'layer3_1_resize' would make 12 x 10 of 12 x 9"):
         export.to_coreml(own, path, input_sizes=((96, 72),))

@@ -216,7 +216,7 @@ def test_wrong_arguments_are_refused(tmp_path):
     )
     refused("'fp32', 'fp16'. Received: 'int8'", ".mlpackage", model, tmp_path / "m.mlpackage", precision="int8")
     refused(
-        "'iOS18'. Received: 'iOS9'", ".mlpackage", model, tmp_path / "m.mlpackage", minimum_deployment_target="iOS9"
+        "'iOS18'.*Received: 'iOS9'", ".mlpackage", model, tmp_path / "m.mlpackage", minimum_deployment_target="iOS9"
     )
     refused("ends in .tflite. Received: '.*folder'", ".tflite", model, tmp_path / "folder")
     refused("ends in .mlpackage", ".mlpackage", model, tmp_path / "m.mlmodel")
@@ -392,7 +392,15 @@ def test_photographs_are_the_default_of_the_check(tmp_path):
         export.to_tflite(grey, tmp_path / "grey.tflite")
 
 
-@pytest.mark.parametrize("target", export.COREML_TARGETS)
+def test_a_macos_is_the_ios_of_its_year():
+    versions = export.COREML_TARGETS
+    for ios, macos in ((15, 12), (16, 13), (17, 14), (18, 15), (26, 26)):
+        assert (
+            versions[f"iOS{ios}"] == versions[f"macOS{macos}"] == getattr(import_coremltools().target, f"macOS{macos}")
+        )
+
+
+@pytest.mark.parametrize("target", [target for target in export.COREML_TARGETS if target.startswith("iOS")])
 def test_deployment_targets(target, tmp_path):
     path = tmp_path / "model.mlpackage"
     convert(".mlpackage", "fp16", shared_model(), path, minimum_deployment_target=target)
