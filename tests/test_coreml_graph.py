@@ -87,6 +87,16 @@ def test_operations(family, attention, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "attention"), list(OPERATIONS))
+def test_an_image_package_has_no_transpose(family, attention, tmp_path):
+    path, tolerance = tmp_path / "model.mlpackage", RANDOM_WEIGHTS.get((family, attention, "fp16"))
+    export.to_coreml(build(family, attention, (64, 64)), path, tolerance=tolerance, input_type="image")
+    described = describe_coreml(path)
+    assert described.transposes == 0
+    assert sum(described.operators.values()) <= OPERATIONS[family, attention][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "attention"), list(OPERATIONS))
 def test_every_style_passes_at_odd_sizes(family, attention, tmp_path):
     source = export.load(build(family, attention, (72, 40)))
     for precision in export.COREML_PRECISIONS:
