@@ -42,6 +42,9 @@ def convert_all(convert, suffix, model, output, precisions, *, expect, images, l
     if reports:
         console.print(report_table(reports))
     for report in reports:
+        for units, error in report.device_errors.items():
+            line = f"{report.precision}: Core ML on {units} is within {error:.1e} of the evaluator."
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         console.print(f"Written: {report.path}", markup=False, highlight=False, soft_wrap=True)
     for error in failures:
         rich.console.Console(stderr=True).print(
