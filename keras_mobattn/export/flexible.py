@@ -20,7 +20,8 @@ def at_any_size(source, sizes):
         InputError: a size at which a map has to be resized, or that the model can't take.
     """
     for size in sizes:
-        _expect_no_resize(_copy(source, size), size)
+        own = " (the model's own)" if tuple(size) == source.input_shape[:2] else ""
+        _expect_no_resize(_copy(source, size), f"{_text(size)}{own}")
     return dataclasses.replace(source, model=_copy(source, (None, None), without_resizes=True))
 
 
@@ -44,14 +45,14 @@ def _copy(source, size, without_resizes=False):
     return copy
 
 
-def _expect_no_resize(model, size):
+def _expect_no_resize(model, what):
     for layer in model.layers:
         if isinstance(layer, RESIZES):
             before = layer.input_shape[0] if isinstance(layer.input_shape, list) else layer.input_shape
             if before[1:3] != layer.output_shape[1:3]:
                 raise InputError(
                     "Expected input sizes at which no map has to be resized: multiples of 64 in the models of this "
-                    f"package. Received: {_text(size)}, where {layer.name!r} would make "
+                    f"package. Received: {what}, where {layer.name!r} would make "
                     f"{_text(layer.output_shape[1:3])} of {_text(before[1:3])}."
                 )
 
