@@ -49,11 +49,21 @@ def main(
         print_coreml(descriptions[-1], cli.console)
     if json:
         write_json(json, [description.as_dict() for description in descriptions])
-    for path, description in zip(files, descriptions, strict=True):
-        if plot:
-            _write_plot(plot if len(files) == 1 else plot.with_stem(f"{plot.stem}_{path.stem}"), description)
+    if plot:
+        for picture, description in zip(_pictures(plot, files), descriptions, strict=True):
+            _write_plot(picture, description)
     passed = {"ane": lambda description: description.neural_engine.passed}
     return int(not all(passed[name](description) for description in descriptions for name in require))
+
+
+def _pictures(plot, files):
+    """A path for each package: `plot` itself for a single one; of the same stem the second is -2."""
+    if len(files) == 1:
+        return [plot]
+    stems = [path.stem for path in files]
+    numbers = [stems[: index + 1].count(stem) for index, stem in enumerate(stems)]
+    names = [stem if number == 1 else f"{stem}-{number}" for stem, number in zip(stems, numbers, strict=True)]
+    return [plot.with_stem(f"{plot.stem}_{name}") for name in names]
 
 
 def _write_plot(path, description):

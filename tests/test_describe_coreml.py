@@ -416,6 +416,13 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
     assert (tmp_path / "one.png").exists()
 
 
+def test_packages_of_one_name_have_a_plot_each(package, tmp_path):
+    other = tmp_path / "other" / "good.mlpackage"
+    shutil.copytree(package("good"), other)
+    _main()((package("good"), other), plan=False, plot=tmp_path / "all.png")
+    assert {path.name for path in tmp_path.glob("*.png")} == {"all_good.png", "all_good-2.png"}
+
+
 def test_bad_arguments(package, tmp_path):
     with pytest.raises(InputError, match="at least one .mlpackage"):
         _main()(())

@@ -137,7 +137,11 @@ def test_interrupted_and_resumed(tiny, tmp_path):
     flags = ["--variant", "test", "--data-dir", tiny.data_dir, "--epochs", "40", "--output-dir", "run"]
     flags += ["--weights", "start.keras"]
     command = [sys.executable, SCRIPTS / "train.py", *flags]
+    ours = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs and their children ignore it
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, ours)
     checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint"
     deadline = time.monotonic() + 180
     while not checkpoint.exists() and time.monotonic() < deadline:
