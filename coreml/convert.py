@@ -73,12 +73,12 @@ def main(
         input_scale=input_scale,
         input_bias=input_bias,
     )
-    pairs = itertools.product(precision, [None if name == NONE else name for name in compression])
-    variants = {"_".join(filter(None, pair)): pair for pair in pairs}
+    compressions = [None if name == NONE else name for name in compression]
+    variants = {"_".join(filter(None, pair)): pair for pair in itertools.product(precision, compressions)}
 
     def expect(source):
-        for name in compression:
-            expect_coreml(source, compression=None if name == NONE else name, **interface)
+        for name in compressions:
+            expect_coreml(source, compression=name, **interface)
 
     def convert(source, path, variant, representative_images, check_images):
         precision, compression = variants[variant]

@@ -18,20 +18,17 @@ import numpy as np
 import rich.box
 import rich.table
 
-from keras_mobattn import ATTENTIONS, MobileViT, MobileViTv2, cli, export, randomize_weights
+from keras_mobattn import ATTENTIONS, cli, export, randomize_weights
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.files import write_json
+from keras_mobattn.models import PUBLISHED
 
-MODELS = {
-    **{f"MobileViTv2 {width}": (MobileViTv2, {"width": width}) for width in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)},
-    **{f"MobileViT {variant}": (MobileViT, {"variant": variant}) for variant in ("xxs", "xs", "s")},
-}
 OWN = "own"  # the attention of the model's paper
 REPORT_ONLY = export.Tolerance(float("inf"), max_probability_error=float("inf"))
 
 
 def main(
-    models: tuple[Literal[tuple(MODELS)], ...] = tuple(MODELS),
+    models: tuple[Literal[tuple(PUBLISHED)], ...] = tuple(PUBLISHED),
     attention: tuple[Literal[(OWN, *ATTENTIONS)], ...] = (OWN,),
     precision: Literal[tuple(export.COREML_PRECISIONS)] = "fp16",
     input_type: Literal[tuple(export.INPUT_TYPES)] = "tensor",
@@ -66,7 +63,7 @@ def main(
 
 
 def _row(name, style, path, precision, input_type, size):
-    function, options = MODELS[name]
+    function, options = PUBLISHED[name]
     model = function(input_shape=(size, size, 3), **options, **({} if style == OWN else {"attention": style}))
     report = export.to_coreml(randomize_weights(model), path, precision, tolerance=REPORT_ONLY, input_type=input_type)
     described = describe_coreml(path)

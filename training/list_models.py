@@ -9,13 +9,13 @@ python training/list_models.py --image-size 224 --classes 10
 import rich.table
 
 from keras_mobattn import ATTENTIONS, MobileViT, MobileViTv2, cli, count_macs
+from keras_mobattn.models import PUBLISHED
+from keras_mobattn.weights.tags import written_call
 
-WIDTHS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)  # the published ones
 # Title of a table -> its rows: the arguments that a user would write, and the model that they make.
 TABLES = {
     "Models with the attention of their papers": [
-        *((f"MobileViTv2(width={width})", MobileViTv2, {"width": width}) for width in WIDTHS),
-        *((f'MobileViT(variant="{variant}")', MobileViT, {"variant": variant}) for variant in ("xxs", "xs", "s")),
+        (written_call(function.__name__, options), function, options) for function, options in PUBLISHED.values()
     ],
     "MobileViTv2(width=1.0) with each attention": [
         (f'attention="{style}"', MobileViTv2, {"attention": style}) for style in ATTENTIONS

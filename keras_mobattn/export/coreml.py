@@ -105,15 +105,7 @@ def to_coreml(
         return _verify(beside, by_size, interface, tolerance, options)
 
 
-def expect_coreml(
-    source,
-    minimum_deployment_target="iOS17",
-    compression=None,
-    input_type="tensor",
-    input_scale=1.0,
-    input_bias=0.0,
-    input_sizes=(),
-):
+def expect_coreml(source, minimum_deployment_target, compression, input_type, input_scale, input_bias, input_sizes):
     """Return the Interface of a package; raise an InputError for what to_coreml can't make of the Exportable."""
     choose(COREML_TARGETS, minimum_deployment_target, "minimum_deployment_target")
     interface = expect_input(source, input_type, input_scale, input_bias, input_sizes)
@@ -186,28 +178,28 @@ def _reason(error, source):
 
 def _verify(path, by_size, interface, tolerance, options):
     """The check with the evaluator at every size, and with Core ML where it is; the report of the worst size."""
-    evaluated, reports = CoreMLModel(path), []
+    report, ours = _verify_with(CoreMLModel(path), by_size, interface, tolerance, options)
+    errors = {}
+    for units in COMPUTE_UNITS if on_mac() else ():
+        on_units = options | {"precision": f"{options['precision']} {units}"}
+        _, theirs = _verify_with(CoreMLModel(path, units), by_size, interface, tolerance, on_units)
+        errors[units] = max(
+            float(np.abs(mine[name] - other[name]).max())
+            for mine, other in zip(ours, theirs, strict=True)
+            for name in by_size[0][0].output_names
+        )
+    return dataclasses.replace(report, device_errors=errors)
+
+
+def _verify_with(model, by_size, interface, tolerance, options):
+    """Check what `model` makes of the package at every size; return (the worst size's report, all outputs in order)."""
+    run, outputs, reports = interface.fed(model), [], []
+
+    def remembered(image):
+        outputs.append(run(image))
+        return outputs[-1]
+
     for source, images in by_size:
-        reports.append(check.verify(source, interface.fed(evaluated), images, tolerance, **options))
+        reports.append(check.verify(source, remembered, images, tolerance, **options))
     worst = max(reports, key=lambda report: report.max_abs_error / report.spread)
-    report = dataclasses.replace(worst, num_images=sum(report.num_images for report in reports))
-    return dataclasses.replace(report, device_errors=_on_devices(path, by_size, interface, tolerance, options))
-
-
-def _on_devices(path, by_size, interface, tolerance, options):
-    """{compute units: largest difference of Core ML's own outputs from the evaluator's}; {} off macOS."""
-    if not on_mac():
-        return {}
-    evaluated, errors = interface.fed(CoreMLModel(path)), {}
-    for units in COMPUTE_UNITS:
-        predicted = interface.fed(CoreMLModel(path, units))
-        errors[units] = 0.0
-        for source, images in by_size:
-            check.verify(
-                source, predicted, images, tolerance, **options | {"precision": f"{options['precision']} {units}"}
-            )
-            for image in images:
-                ours, theirs = evaluated(image[None]), predicted(image[None])
-                difference = max(float(np.abs(ours[name] - theirs[name]).max()) for name in source.output_names)
-                errors[units] = max(errors[units], difference)
-    return errors
+    return dataclasses.replace(worst, num_images=sum(report.num_images for report in reports)), outputs

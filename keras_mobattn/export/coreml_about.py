@@ -1,10 +1,10 @@
 """What a .mlpackage says of itself: Xcode shows it, and Swift reads it as MLModelDescription."""
 
-import importlib.metadata
 import json
 
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.export.coreml_compress import COREML_COMPRESSIONS
+from keras_mobattn.export.metadata import default_description
 from keras_mobattn.export.signature import INPUT_NAME
 
 PREVIEW = "com.apple.coreml.model.preview.type"  # Xcode's, by coremltools' guide "Xcode Model Preview Types"
@@ -13,11 +13,11 @@ PREVIEW = "com.apple.coreml.model.preview.type"  # Xcode's, by coremltools' guid
 def describe(model, source, interface, precision, compression, about):
     """Return the coremltools MLModel with descriptions, and the `about` of to_coreml, filled in."""
     spec = model.get_spec()
-    metadata, version = spec.description.metadata, importlib.metadata.version("keras_mobattn")
+    metadata = spec.description.metadata
     how = precision if compression is None else f"{precision}, weights {COREML_COMPRESSIONS[compression].description}"
-    task = "Image classifier" if source.is_classifier else "Image features"
-    title = f"{about.name or source.model.name}: {task.lower()}"
-    metadata.shortDescription = about.description or f"{title} in {how}, converted by keras_mobattn {version}."
+    text = default_description(source, how)
+    name = about.name or source.model.name  # Core ML has no field for it
+    metadata.shortDescription = about.description or f"{name}: {text[0].lower()}{text[1:]}"
     metadata.author, metadata.license, metadata.versionString = about.author, about.license, about.version
     for feature in spec.description.input:
         feature.shortDescription = _input_text(source, interface) if feature.name == INPUT_NAME else ""

@@ -22,27 +22,32 @@ def at_any_size(source, sizes):
     for size in sizes:
         own = " (the model's own)" if tuple(size) == source.input_shape[:2] else ""
         _expect_no_resize(_copy(source, size), f"{_text(size)}{own}")
-    return dataclasses.replace(source, model=_copy(source, (None, None), without_resizes=True))
+    model = _copy(source, (None, None), without_resizes=True)
+    model.set_weights(source.model.get_weights())
+    return dataclasses.replace(source, model=model)
 
 
 def _copy(source, size, without_resizes=False):
+    """The model's layers once more, with new weights, for images of another size."""
     image = keras.Input((*size, source.input_shape[2]))
-    first = keras.layers.Lambda(lambda inputs: inputs[0] if isinstance(inputs, list | tuple) else inputs)
 
     def clone(layer):
         if without_resizes and isinstance(layer, RESIZES):
-            return type(first).from_config({**first.get_config(), "name": layer.name})
+            return keras.layers.Lambda(_first, name=layer.name)
         return type(layer).from_config(layer.get_config())
 
     try:
-        copy = keras.models.clone_model(source.model, input_tensors=image, clone_function=clone)
+        return keras.models.clone_model(source.model, input_tensors=image, clone_function=clone)
     except ValueError as error:
         raise InputError(
             f"Expected a model that takes images of {_text(size)}. Received: {source.model.name!r}: {error}. Leave out "
             "input_sizes, and convert once for each size."
         ) from error
-    copy.set_weights(source.model.get_weights())
-    return copy
+
+
+def _first(inputs):
+    """The map itself: ResizeLike takes the one to resize and the one to be like."""
+    return inputs[0] if isinstance(inputs, list | tuple) else inputs
 
 
 def _expect_no_resize(model, what):

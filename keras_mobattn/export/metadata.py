@@ -61,6 +61,12 @@ class About:
     license: str = ""
 
 
+def default_description(source, how):
+    """One sentence on what an Exportable is and how it was converted, e.g. in "int8"."""
+    task = "Image classifier" if source.is_classifier else "Image features"
+    return f"{task} in {how}, converted by keras_mobattn {importlib.metadata.version('keras_mobattn')}."
+
+
 def with_metadata(content, source, precision, about=About(), input_scale=1.0):  # noqa: B008
     """Return the .tflite file `content` (bytes) with TFLite metadata of the Exportable `source`.
 
@@ -136,12 +142,10 @@ def _describe(model, source, precision, about, input_scale):
         )
         for name in _output_names(model)
     ]
-    task = "Image classifier" if source.is_classifier else "Image features"
-    version = importlib.metadata.version("keras_mobattn")
     return _table(
         "ModelMetadata",
         name=about.name or source.model.name,
-        description=about.description or f"{task} in {precision}, converted by keras_mobattn {version}.",
+        description=about.description or default_description(source, precision),
         version=about.version,
         author=about.author,
         license=about.license,

@@ -3,13 +3,14 @@
 from keras_mobattn.models.cost import count_macs
 from keras_mobattn.models.mobilevit import MobileViT
 from keras_mobattn.models.mobilevitv2 import MobileViTv2
-from keras_mobattn.models.pretrained import MODELS, pretrained_model
+from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model
 from keras_mobattn.models.pyramid import feature_pyramid
 from keras_mobattn.models.randomize import randomize_weights
 from keras_mobattn.models.saved import RUN_LABELS, RUN_MODEL, RUN_SETTINGS, labels_file, load_model, model_file
 
 __all__ = [
     "MODELS",
+    "PUBLISHED",
     "RUN_LABELS",
     "RUN_MODEL",
     "RUN_SETTINGS",

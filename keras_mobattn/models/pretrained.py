@@ -5,6 +5,10 @@ from keras_mobattn.models.mobilevitv2 import MobileViTv2
 from keras_mobattn.weights.tags import find_tag
 
 MODELS = {"MobileViTv2": MobileViTv2, "MobileViT": MobileViT}
+PUBLISHED = {  # the papers' models by name -> (function, its arguments)
+    **{f"MobileViTv2 {width}": (MobileViTv2, {"width": width}) for width in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)},
+    **{f"MobileViT {variant}": (MobileViT, {"variant": variant}) for variant in ("xxs", "xs", "s")},
+}
 
 
 def pretrained_model(name, **options):

@@ -10,6 +10,11 @@ from keras_mobattn.weights.rules import FAMILIES
 PAPERS = {"mobilevit": "arXiv:2110.02178", "mobilevitv2": "arXiv:2206.02680"}
 
 
+def written_call(function, arguments):
+    """A call as a user writes it: MobileViT(variant="s")."""
+    return f"{function}({', '.join(f'{name}={json.dumps(value)}' for name, value in arguments.items())})"
+
+
 @dataclasses.dataclass(frozen=True)
 class Tag:
     """One checkpoint of timm's, with the preparation of images that its figures were measured with.
@@ -62,7 +67,7 @@ class Tag:
     @property
     def call(self):
         """What to write for the model that it fits."""
-        return f"{self.function}({', '.join(f'{name}={json.dumps(value)}' for name, value in self.arguments.items())})"
+        return written_call(self.function, self.arguments)
 
 
 TAGS = {
