@@ -116,7 +116,8 @@ def compose(settings, result, history, source, model, evaluation, conversions, w
         report.Section(
             "Conversions",
             f"Each file ran on {CHECK_IMAGES} test images beside the Keras model. Core ML ran in the package's own "
-            "evaluator of MIL programs, not on Apple hardware.",
+            f"evaluator of MIL programs, {'and' if any(row.device_errors for row in conversions) else 'not'} on Apple "
+            "hardware.",
             table=report.conversions_table(conversions),
         ),
         report.Section(
