@@ -7,6 +7,7 @@ from keras_mobattn.layers.conv import (
     linear_initializer,
     make_divisible,
 )
+from keras_mobattn.layers.dropout import Dropout
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
@@ -14,6 +15,7 @@ from keras_mobattn.layers.resize import Resize, ResizeLike
 
 __all__ = [
     "HALF",
+    "Dropout",
     "GroupNorm1",
     "Resize",
     "ResizeLike",
