@@ -482,8 +482,8 @@ def test_script_without_files_is_one_sentence(tmp_path):
 def test_script_survives_ctrl_c_for_real(files, tmp_path):
     command = [sys.executable, str(SCRIPT), str(files["plain"]), str(files["mirrored"])]
     command += ["--min-secs", "60", "--max-secs", "60", "--rounds", "40", "--output-dir", str(tmp_path)]
-    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 (a parent in the background ignores
-    it) process = subprocess.Popen(
+    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 (a parent in the background ignores it)
+    process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=listening
     )
     try:

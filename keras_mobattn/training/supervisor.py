@@ -105,7 +105,7 @@ class Supervisor(keras.callbacks.Callback):
         last = f"The last good checkpoint is {paths[0]}" if paths else "There is no checkpoint yet"
         epoch = halted // self._steps_per_epoch + 1
         raise Diverged(
-            f"The loss or a gradient was not finite in step {halted + 1} (epoch {epoch}), at learning rate {self._learner.learning_rate:.3g}. "
-            f"{last}. Go on with --resume and --on-nan skip, which leaves such batches out, or train anew with a lower "
+            f"The loss or a gradient was not finite in step {halted + 1} (epoch {epoch}), "
+            f"at learning rate {self._learner.learning_rate:.3g}. {last}. Go on with --resume and --on-nan skip, which leaves such batches out, or train anew with a lower "
             "--learning-rate, a longer warm-up or a smaller --clip-norm."
         )
