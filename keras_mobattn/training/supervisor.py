@@ -106,6 +106,7 @@ class Supervisor(keras.callbacks.Callback):
         epoch = halted // self._steps_per_epoch + 1
         raise Diverged(
             f"The loss or a gradient was not finite in step {halted + 1} (epoch {epoch}), "
-            f"at learning rate {self._learner.learning_rate:.3g}. {last}. Go on with --resume and --on-nan skip, which leaves such batches out, or train anew with a lower "
-            "--learning-rate, a longer warm-up or a smaller --clip-norm."
+            f"at learning rate {self._learner.learning_rate:.3g}. {last}. Go on with --resume and --on-nan skip, which "
+            "leaves such batches out, or train anew with a lower --learning-rate, a longer warm-up or a smaller "
+            "--clip-norm."
         )
