@@ -1,5 +1,6 @@
 """Layers and tensor functions that know nothing of attention or of any model."""
 
+from keras_mobattn.layers.activation import Swish
 from keras_mobattn.layers.conv import (
     conv_initializer,
     conv_norm_act,
@@ -17,6 +18,7 @@ __all__ = [
     "GroupNorm1",
     "Resize",
     "ResizeLike",
+    "Swish",
     "at_least_float32",
     "conv_initializer",
     "conv_norm_act",
