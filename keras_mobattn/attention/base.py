@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import HALF, at_least_float32, from_heads, linear_initializer, saturate, to_heads
+from keras_mobattn.layers import HALF, Dropout, at_least_float32, from_heads, linear_initializer, saturate, to_heads
 
 
 class Attention(keras.layers.Layer):
@@ -33,7 +33,7 @@ class Attention(keras.layers.Layer):
         self.dim = dim
         self.patch_size = patch_size
         self.dropout = dropout
-        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy)
+        self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
     def projection(self, filters, name, stddev=None, wide=False, **options):
         """A linear layer over channels, as a 1x1 convolution: Dense on a map costs Core ML four operators more.

@@ -8,6 +8,7 @@ from keras_mobattn.layers.conv import (
     linear_initializer,
     make_divisible,
 )
+from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
@@ -15,6 +16,8 @@ from keras_mobattn.layers.resize import Resize, ResizeLike
 
 __all__ = [
     "HALF",
+    "DropPath",
+    "Dropout",
     "GroupNorm1",
     "Resize",
     "ResizeLike",
@@ -22,6 +25,8 @@ __all__ = [
     "at_least_float32",
     "conv_initializer",
     "conv_norm_act",
+    "drop_path",
+    "drop_path_rates",
     "from_heads",
     "from_patches",
     "global_policy",

@@ -16,8 +16,9 @@ def linear_initializer():
 
 
 def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, act=Swish):
-    """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation, a layer class. [B, H, W, C] -> [B, ceil(H/s),
-    ceil(W/s), filters].
+    """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation (a layer class or None).
+
+    Shapes: [B, H, W, C] -> [B, ceil(H/s), ceil(W/s), filters].
 
     A convolution followed by batch norm has no bias; with `norm=False` it has neither. With strides the map is padded
     by kernel_size // 2 on all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on

@@ -5,7 +5,7 @@ import inspect
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import HALF, linear_initializer
+from keras_mobattn.layers import HALF, Dropout, linear_initializer
 from keras_mobattn.weights.load import load_weights
 
 MIN_SIDE = 32  # the stride of the deepest map
@@ -55,7 +55,7 @@ def application(
         wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in HALF else None
         x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
         if dropout:
-            x = keras.layers.Dropout(dropout, name="classifier_dropout")(x)
+            x = Dropout(dropout, name="classifier_dropout")(x)
         x = keras.layers.Dense(classes, kernel_initializer=linear_initializer(), name="predictions", dtype=wide)(x)
         x = keras.layers.Activation(classifier_activation, name="probabilities", dtype=wide)(x)
     elif pooling == "avg":
