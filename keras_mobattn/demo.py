@@ -35,7 +35,7 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
     """
     folder = output_dir or _free_folder(Path("runs/demo"))
     step("1/5", f"Training MobileViTv2 {settings.width} with {settings.attention} attention on {settings.dataset}")
-    result = train(settings, folder, verbose=cli.fit_verbosity())
+    result = train(settings, folder)
     step("2/5", "Evaluating on the test images")
     source = settings.open_source()
     model = load_model(folder / "model.keras")

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mobattn.data import AUGMENTATIONS, Source, batches, fit_image, open_source, sample_photos, take_images
+from keras_mobattn.data import (
+    AUGMENTATIONS,
+    Indexed,
+    Source,
+    batches,
+    fit_image,
+    open_source,
+    sample_photos,
+    take_images,
+)
 from keras_mobattn.data.augment import _Draws, augmenter, random_crop
 from keras_mobattn.errors import InputError
 
@@ -17,12 +26,11 @@ def digits(tmp_path_factory):
 def numbered(count, size=(4, 4)):
     """A source whose image i is all i, with label i % 3, so that order and loss of images show."""
 
-    def open_images():
-        images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, *size, 3))
-        return tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(count) % 3})
-
+    images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, *size, 3))
+    labels = np.arange(count) % 3
+    reader = Indexed(count, lambda i: {"image": tf.constant(images)[i], "label": tf.constant(labels)[i]})
     return Source(
-        "numbered", ("a", "b", "c"), {"train": count, "test": count}, dict.fromkeys(("train", "test"), open_images)
+        "numbered", ("a", "b", "c"), {"train": count, "test": count}, dict.fromkeys(("train", "test"), lambda: reader)
     )
 
 

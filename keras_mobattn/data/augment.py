@@ -17,6 +17,7 @@ from keras_mobattn._quiet import quiet_stderr
 
 BLACK_OUTSIDE = {"fill_mode": "constant", "fill_value": 0.0}  # the digits' own background, and they touch the border
 PIXELS = {"value_range": (0, 255)}
+TRIES = 10  # of a random crop, before the middle is taken
 FLOAT = {"dtype": "float32"}  # also where TF_USE_LEGACY_KERAS=1 gives the layers tf_keras's global dtype policy
 
 
@@ -109,20 +110,37 @@ def augmenter(augmentation):
     return augment
 
 
-def random_crop(image, seed, area, image_size):
-    """A random part of `image` [h, w, 3], resized to `image_size`: float32 [H, W, 3], unrounded.
+def random_box(shape, seed, area, aspect):
+    """A random part of an image of `shape` int32 [h, w]: its (top, left) and (height, width), each int32 [2].
 
-    Inception's crop: `area` of the image in all, aspect 3:4 to 4:3 times that of `image_size`. Not keras-cv's
-    RandomCropAndResize, whose aspect is relative to the image (so that a wide photo is always squeezed), whose resize
-    has no antialiasing, and which would crop every image of a batch alike with random numbers drawn from one seed.
+    Drawn as torchvision's and timm's RandomResizedCrop do: a share of the image's area, uniform in `area`; width to
+    height log-uniform from 3/4 to 4/3 times `aspect`; the first of TRIES draws that fits, else the largest part in the
+    middle whose aspect is within bounds. Not tf.image's stateless_sample_distorted_bounding_box, which draws the side
+    uniformly and not the area (mean area .45 for (.08, 1) and not .52), nor keras-cv's RandomCropAndResize, whose
+    aspect is relative to the image, whose resize has no antialiasing, and which crops all images of a batch alike.
     """
-    height, width = image_size
-    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-        tf.shape(image),
-        tf.zeros([1, 0, 4]),
-        seed,
-        area_range=area,
-        aspect_ratio_range=(3 / 4 * width / height, 4 / 3 * width / height),
-        use_image_if_no_bounding_boxes=True,
-    )
+    draws = tf.random.stateless_uniform([4, TRIES], seed)
+    h, w = tf.unstack(tf.cast(shape, tf.float32))
+    aspect = tf.cast(aspect, tf.float32)
+    low, high = tf.math.log(aspect * 3 / 4), tf.math.log(aspect * 4 / 3)
+    pixels = h * w * (area[0] + (area[1] - area[0]) * draws[0])
+    ratio = tf.exp(low + (high - low) * draws[1])
+    sides = tf.round(tf.sqrt(tf.stack([pixels / ratio, pixels * ratio])))  # [2, TRIES] heights and widths
+    room = tf.stack([[h], [w]]) - sides
+    fits = tf.reduce_all((room >= 0) & (sides >= 1), axis=0)
+    corners = tf.floor(draws[2:] * (room + 1))
+    first = tf.argmax(fits)  # the first True
+    ratio = tf.clip_by_value(w / h, tf.exp(low), tf.exp(high))
+    largest = tf.maximum(1.0, tf.round(tf.stack([tf.minimum(h, w / ratio), tf.minimum(w, h * ratio)])))
+    middle = tf.floor((tf.stack([h, w]) - largest) / 2)
+    found = tf.reduce_any(fits)
+    begin = tf.where(found, corners[:, first], middle)
+    size = tf.where(found, sides[:, first], largest)
+    return tf.cast(begin, tf.int32), tf.cast(size, tf.int32)
+
+
+def random_crop(image, seed, area, image_size):
+    """A random part of `image` [h, w, 3], resized to `image_size`: float32 [H, W, 3], unrounded."""
+    begin, size = random_box(tf.shape(image)[:2], seed, area, image_size[1] / image_size[0])
+    begin, size = tf.pad(begin, [[0, 1]]), tf.concat([size, [3]], 0)
     return tf.image.resize(tf.slice(image, begin, size), image_size, antialias=True)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_mobattn.data.decode import decode
 from keras_mobattn.data.folder import read_folder
+from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
 from keras_mobattn.errors import InputError, choose
 
 EMBEDDED = {"digits": "keras_mobattn.data.digits", "digit_scenes": "keras_mobattn.data.digit_scenes"}
@@ -26,11 +28,32 @@ class Source:
     name: str
     class_names: tuple[str, ...]
     num_examples: Mapping[str, int]
-    openers: Mapping[str, Callable[[], tf.data.Dataset]] = dataclasses.field(repr=False)
+    openers: Mapping[str, Callable[[], Indexed | Sharded | tf.data.Dataset]] = dataclasses.field(repr=False)
 
     def open(self, split):
         """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64}, in an order that never changes."""
-        return choose(self.openers, split, "split")()
+        return self.open_encoded(split).map(
+            lambda x: {"image": decode(x["image"]), "label": x["label"]}, tf.data.AUTOTUNE
+        )
+
+    def open_encoded(self, split):
+        """As `open`, but "image" may still be the bytes of a JPEG, PNG, BMP or GIF: a string."""
+        opened = choose(self.openers, split, "split")()
+        return opened if isinstance(opened, tf.data.Dataset) else opened.open()
+
+    def read(self, split):
+        """What reads the split in random order: Indexed or Sharded.
+
+        Raises:
+            InputError: this source can only be read in order.
+        """
+        opened = choose(self.openers, split, "split")()
+        if isinstance(opened, tf.data.Dataset):
+            raise InputError(
+                f"Expected a source whose images can be read in random order, as open_source makes it. Received: "
+                f"{self.name!r}, whose {split!r} opens as a tf.data.Dataset. Open it as an Indexed."
+            )
+        return opened
 
 
 def open_source(name, data_dir=None, on_corrupt="error", seed=0):
@@ -80,13 +103,8 @@ def _folder_source(folder, on_corrupt, seed):
 
 
 def _open_files(paths, labels):
-    dataset = tf.data.Dataset.from_tensor_slices((paths, tf.constant(labels, tf.int64)))
-    return dataset.map(lambda path, label: {"image": _decode(path), "label": label}, tf.data.AUTOTUNE)
-
-
-def _decode(path):
-    image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    paths, labels = tf.constant(paths), tf.constant(labels, tf.int64)
+    return Indexed(len(paths), lambda i: {"image": tf.io.read_file(paths[i]), "label": labels[i]})
 
 
 def _tfds_source(name, data_dir, seed):
@@ -101,21 +119,39 @@ def _tfds_source(name, data_dir, seed):
 
 
 def _open_tfds(builder, split):
+    """Sets of up to MEMORY_BYTES as Indexed, larger ones as Sharded; the images stay encoded."""
+    info = builder.info.splits[split]
+    whole = _sharded(builder, info)
+    if info.num_bytes > MEMORY_BYTES:
+        return whole
+    images, labels = zip(*((x["image"], x["label"]) for x in whole.open().as_numpy_iterator()), strict=True)
+    images, labels = tf.constant(images), tf.constant(labels, tf.int64)
+    return Indexed(len(images), lambda i: {"image": images[i], "label": labels[i]})
+
+
+def _sharded(builder, info):
     import tensorflow_datasets as tfds
 
-    dataset = builder.as_dataset(
-        split=split,
-        read_config=tfds.ReadConfig(try_autocache=False),  # our pipeline caches, after the resize
-        shuffle_files=False,
+    if builder.info.file_format is not tfds.core.FileFormat.TFRECORD:
+        raise InputError(
+            f"Expected a tfds set in TFRecord files. Received: {builder.name!r} in {builder.info.file_format.value} "
+            f"files. Prepare it again with file_format='tfrecord'."
+        )
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in ("image", "label")})
+
+    def example(record):
+        example = features.deserialize_example(record, decoders=decoders)
+        return {"image": example["image"], "label": example["label"]}
+
+    files = info.file_instructions
+    return Sharded(
+        files=tuple(str(file.filename) for file in files),
+        skip=tuple(file.skip for file in files),
+        take=tuple(file.take for file in files),
+        block=max(1, BLOCK_BYTES * info.num_examples // max(1, info.num_bytes)),
+        example=example,
     )
-    return dataset.map(lambda x: {"image": _to_rgb(x["image"]), "label": x["label"]}, tf.data.AUTOTUNE)
-
-
-def _to_rgb(image):
-    """Grey to RGB; the alpha channel of RGBA is dropped."""
-    if image.shape[-1] == 1:
-        return tf.image.grayscale_to_rgb(image)
-    return tf.ensure_shape(image[..., :3], [None, None, 3])
 
 
 def _prepared_builder(name, data_dir, seed):
@@ -178,7 +214,7 @@ def _choose_splits(builder):
     if "train" not in theirs:
         raise InputError(f"Expected a 'train' split in {builder.name!r}. Received: {', '.join(map(repr, theirs))}.")
     for split in TEST_SPLITS:
-        if split in theirs and next(iter(_open_tfds(builder, split)))["label"] >= 0:
+        if split in theirs and next(iter(_sharded(builder, theirs[split]).open()))["label"] >= 0:
             return {"train": "train", "test": split}
     return {"train": f"train[:-{HELD_OUT_PERCENT}%]", "test": f"train[-{HELD_OUT_PERCENT}%:]"}
 

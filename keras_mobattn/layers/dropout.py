@@ -1,38 +1,53 @@
-"""Dropout whose random state is in a checkpoint, so that a resumed run draws what the other would have drawn."""
+"""Dropout and stochastic depth, whose random numbers survive an interruption."""
+
+import random
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
-class Dropout(keras.layers.Dropout):
-    """Keras's dropout with a `tf.random.Generator` of its own: the draws are a function of its seed and their number.
+class Dropout(keras.layers.Layer):
+    """Set a share `rate` of the values to zero while training, and scale the others by 1 / (1 - rate). Any shape.
 
-    Keras's default draws from the process's random state, which nothing saves. With a generator the state, a key and a
-    counter, is in `tf.train.Checkpoint` (Keras leaves its generators out of it), though not in `weights`. The seed
-    follows from `keras.utils.set_random_seed` where none is given.
+    As keras.layers.Dropout, but the state of its generator is saved by tf.train.Checkpoint, so that a resumed run draws
+    what it would have drawn; Keras leaves it out on purpose (BaseRandomLayer). It is not among the weights, and files
+    of models don't have it. The generator is seeded by `random`, as keras.utils.set_random_seed sets it.
     """
 
     def __init__(self, rate, **kwargs):
-        super().__init__(rate, **{"rng_type": "stateful", **kwargs})
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.generator = tf.random.Generator.from_seed(random.getrandbits(63)) if rate else None
 
-    def _trackable_children(self, save_type="checkpoint", **kwargs):
-        children = super()._trackable_children(save_type, **kwargs)
-        return {**children, "_random_generator": self._random_generator}
+    def call(self, x, training=False):
+        """The same shape as `x`."""
+        if not training or not self.rate:
+            return tf.identity(x)
+        keep = self.generator.uniform(self.noise_shape(x)) >= self.rate
+        return tf.where(keep, x / (1 - self.rate), tf.zeros((), x.dtype))
+
+    def noise_shape(self, x):
+        """The shape of the draws; it broadcasts to that of `x`."""
+        return tf.shape(x)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class DropPath(Dropout):
     """Stochastic depth (Huang et al., ECCV 2016, arXiv:1603.09382): drop a residual branch for whole examples.
 
-    Shapes: [B, H, W, C] -> the same. In training each example is 0 with probability `rate`, else divided by 1 - rate;
-    else nothing happens. The name is timm's; torchvision calls it StochasticDepth of mode "row".
+    Shapes: [B, H, W, C] -> the same. In training each example is 0 with probability `rate`, else divided by 1 - rate.
+    The name is timm's; torchvision calls it StochasticDepth of mode "row".
     """
 
-    def __init__(self, rate, **kwargs):
-        super().__init__(rate, **{"noise_shape": (None, 1, 1, 1), **kwargs})
+    def noise_shape(self, x):
+        return tf.stack([tf.shape(x)[0], 1, 1, 1])
 
 
 def drop_path_rates(rate, depths):

@@ -3,6 +3,8 @@
 import numpy as np
 import tf_keras as keras
 
+from keras_mobattn.layers import Dropout
+
 # Last part of a variable's name -> how to draw it, given the generator and the shape. Freshly initialised scales of
 # one, zero biases and zero means let converters fold whole branches away, and let a wrong operator go unnoticed.
 DRAWS = {
@@ -41,7 +43,7 @@ def _last_name(variable):
 def _calibrate(model, rng):
     layers = list(model._flatten_layers())
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-    drops = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
+    drops = [layer for layer in layers if isinstance(layer, Dropout)]
     # With momentum 0 one pass in training mode sets the moving statistics to the batch's. No dropout: a seed is a seed.
     settings = [(norm, "momentum") for norm in norms] + [(drop, "rate") for drop in drops]
     kept = [(layer, name, getattr(layer, name)) for layer, name in settings]

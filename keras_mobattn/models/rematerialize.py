@@ -9,11 +9,10 @@ from keras_mobattn.layers import GroupNorm1
 # What is computed again, by layer class: the parts of an attention unit that keep more than their input. An attention's
 # dropout is outside of `attend`: it would be drawn again. Batch norm stays out: its statistics would move twice.
 METHODS = {Attention: "attend", GroupNorm1: "call", keras.layers.LayerNormalization: "call"}
-FEED_FORWARD = "_fc1"  # ends the name of a convolution with activation, whose input alone need be kept
 
 
 def rematerialize(model):
-    """Make attention, its norms and the feed-forward activation keep only their input in training. Returns the model.
+    """Make attention and its norms keep only their input in training. Returns the model.
 
     The gradient runs them once more (`tf.recompute_grad`), which gives the same numbers. Weights, configuration and
     files of the model are what they were; a model that is loaded from a file is rematerialised again or not.
@@ -25,7 +24,6 @@ def rematerialize(model):
     """
     for layer in model.layers:
         method = next((name for kind, name in METHODS.items() if isinstance(layer, kind)), None)
-        method = "call" if layer.name.endswith(FEED_FORWARD) else method
         if method and method not in vars(layer):
             setattr(layer, method, tf.recompute_grad(getattr(layer, method)))
     return model

@@ -2,7 +2,21 @@
 
 from keras_mobattn.training.evaluate import evaluate
 from keras_mobattn.training.history import read_history
+from keras_mobattn.training.recipes import RECIPES, recipe_settings
 from keras_mobattn.training.run import train
-from keras_mobattn.training.settings import TrainSettings, load_settings
+from keras_mobattn.training.settings import Execution, TrainSettings, load_settings
+from keras_mobattn.training.stop import Diverged, Stopped, WorkerLost
 
-__all__ = ["TrainSettings", "evaluate", "load_settings", "read_history", "train"]
+__all__ = [
+    "RECIPES",
+    "Diverged",
+    "Execution",
+    "Stopped",
+    "TrainSettings",
+    "WorkerLost",
+    "evaluate",
+    "load_settings",
+    "read_history",
+    "recipe_settings",
+    "train",
+]

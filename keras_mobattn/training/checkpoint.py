@@ -1,10 +1,18 @@
 """What a run keeps on disk while it trains, and how it goes on from there."""
 
+import dataclasses
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import replacing
+from keras_mobattn.files import replacing, write_json
+
+STATE = "state.json"  # beside TensorFlow's files in each checkpoint
 
 
 def save_model(model, path):
@@ -13,66 +21,87 @@ def save_model(model, path):
         keras.Model(model.inputs, model.outputs, name=model.name).save(beside)
 
 
-def has_checkpoint(folder):
-    """Whether the run in the folder has finished an epoch."""
-    return tf.train.latest_checkpoint(str(folder / "checkpoints")) is not None
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where a run is: steps taken, epochs evaluated, and its best accuracy so far."""
+
+    step: int = 0
+    epochs_done: int = 0
+    best: float = -1.0
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """After each epoch: the state to resume from, and best.keras where the test accuracy is the best so far.
+class Checkpoints:
+    """The newest few checkpoints of a run, each a folder `step-00001234` that appears whole or not at all.
 
-    TensorFlow writes a checkpoint beside the last one and then points to it, so that an interruption leaves a good one.
-    best.keras holds the averaged weights.
+    A checkpoint holds the weights, their averages, the optimizer's slots and schedule step, the loss scale, the state
+    of random layers, the metrics of the epoch so far, and the position. TensorFlow keeps a checksum of each tensor, so
+    a damaged one is noticed when it is read.
     """
 
-    def __init__(self, folder, model, average):
-        super().__init__()
-        self.folder = folder
-        self.average = average
-        self.epochs_done = tf.Variable(0, trainable=False)
-        self.best = tf.Variable(-1.0, trainable=False)
-        average.set_model(model)
-        model.optimizer.build(model.trainable_variables)  # its slots must exist to be restored
-        self._manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(
-                model=model,
-                optimizer=model.optimizer,
-                averages=average.averages,
-                average_step=average.step,
-                epochs_done=self.epochs_done,
-                best=self.best,
-            ),
-            str(folder / "checkpoints"),
-            max_to_keep=1,
+    def __init__(self, folder, learner, keep=2, chief=True):
+        self.folder = Path(folder)
+        self._keep = keep
+        self._chief = chief
+        if chief:
+            for unfinished in self.folder.glob(".step-*"):  # of a process that was killed while it wrote
+                shutil.rmtree(unfinished, ignore_errors=True)
+        state = learner.state
+        self._checkpoint = tf.train.Checkpoint(
+            network=learner.network,
+            optimizer=learner.optimizer,
+            averages=state.averages,
+            step=state.step,
+            skipped=state.skipped,
+            metrics=[variable for metric in learner.metrics for variable in metric.variables],
         )
 
-    def restore(self):
-        """Load the newest checkpoint of the folder and return the number of epochs that it has behind it.
+    def save(self, position):
+        """Write a checkpoint and remove those beyond the newest `keep`; return its path. All workers call it; the
+        chief's is kept.
 
         Raises:
-            InputError: there is none, or it was made with other settings.
+            OSError, tf.errors.OpError: the disk is full or the folder can't be written. The earlier ones stay.
         """
-        path = self._manager.latest_checkpoint
-        if path is None:
-            raise InputError(
-                f"Expected a run that finished an epoch. Received: {self.folder}, which has no checkpoint."
-            )
-        try:
-            self._manager.checkpoint.restore(path).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"The checkpoint {path} is damaged or of another model: {reason}") from error
-        return int(self.epochs_done)
+        if not self._chief:  # reading a replicated variable takes all workers
+            with tempfile.TemporaryDirectory() as scratch:
+                self._checkpoint.write(f"{scratch}/state")
+            return self.folder
+        path = self.folder / f"step-{position.step:08d}"
+        with replacing(path) as beside:
+            beside.mkdir()
+            self._checkpoint.write(str(beside / "state"))
+            write_json(beside / STATE, dataclasses.asdict(position))
+        for old in self.paths()[self._keep :]:
+            shutil.rmtree(old)
+        return path
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.epochs_done.assign(epoch + 1)
-        if logs["val_accuracy"] > float(self.best):
-            self.best.assign(logs["val_accuracy"])
-            with self.average.applied():
-                save_model(self.model, self.folder / "best.keras")
-        try:
-            self._manager.save(checkpoint_number=epoch + 1)
-        except tf.errors.OpError:  # a full disk: TensorFlow leaves the pieces, which nothing points to
-            for piece in (self.folder / "checkpoints").glob(f"ckpt-{epoch + 1}.*"):
-                piece.unlink()
-            raise
+    def paths(self):
+        """The checkpoints, newest first."""
+        return list_checkpoints(self.folder)
+
+    def restore(self, say):
+        """Load the newest checkpoint that is whole, and tell `say` of those that are not. Position() where there is
+        none.
+
+        Raises:
+            InputError: none of them is whole, or they are of another model.
+        """
+        paths = self.paths()
+        for path in paths:
+            try:
+                position = Position(**json.loads((path / STATE).read_text(encoding="utf-8")))
+                self._checkpoint.read(str(path / "state")).assert_consumed()
+                return position
+            except (OSError, ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                say(f"The checkpoint {path} is damaged or of another model, the one before is used: {reason}")
+        if paths:
+            raise InputError(
+                f"Expected a whole checkpoint of this model in {self.folder}. Received: none of {len(paths)}."
+            )
+        return Position()
+
+
+def list_checkpoints(folder):
+    """The checkpoint folders in `folder`, newest first."""
+    return sorted((path for path in Path(folder).glob("step-*") if path.is_dir()), reverse=True)

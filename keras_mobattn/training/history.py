@@ -23,21 +23,26 @@ class History(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.rows = read_history(path)[:epochs_done] if epochs_done else []
+        self._started = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        optimizer = self.model.optimizer
-        rate = float(optimizer.learning_rate)
+        model = self.model
+        more = {
+            "learning_rate": float(model.optimizer.learning_rate),
+            "skipped_steps": int(model.state.skipped.numpy()),
+        }
         seconds = time.perf_counter() - self._started
-        self.rows.append({"epoch": epoch + 1, **logs, "learning_rate": rate, "seconds": seconds})
+        self.rows.append({"epoch": epoch + 1, **logs, **more, "seconds": seconds})
         with replacing(self.path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.rows[0])
             writer.writeheader()
             writer.writerows(self.rows)
 
-    def on_train_end(self, logs=None):
+    def plot(self):
+        """Write curves.png."""
         with replacing(self.path.with_name("curves.png")) as beside:
             beside.write_bytes(
                 learning_curves({name: [row[name] for row in self.rows] for name in self.rows[0]}, format="png")

@@ -1,87 +1,260 @@
 """One training run, from settings to a folder with everything that came of it."""
 
 import dataclasses
-import math
 import time
 from pathlib import Path
 
+import rich.console
+import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention import ATTENTIONS, HeadwiseAttention
-from keras_mobattn.data import batches
+from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json, write_text
 from keras_mobattn.layers import global_policy
 from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS
-from keras_mobattn.training.average import AveragedWeights
-from keras_mobattn.training.checkpoint import Checkpoints, has_checkpoint, save_model
+from keras_mobattn.training.checkpoint import Checkpoints, list_checkpoints, save_model
+from keras_mobattn.training.cluster import Cluster
 from keras_mobattn.training.history import History
-from keras_mobattn.training.schedule import WarmupCosine
+from keras_mobattn.training.learner import Learner
+from keras_mobattn.training.optimizer import make_optimizer
+from keras_mobattn.training.progress import Board, Progress
+from keras_mobattn.training.settings import Execution
+from keras_mobattn.training.stop import SignalWatch, WorkerLost
+from keras_mobattn.training.supervisor import Evaluation, Supervisor
+
+CHECKPOINTS = "checkpoints"
+HISTORY = "history.csv"
+# What a worker gets to see when another one dies, depending on what it was doing.
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
-def train(settings, folder, resume=False, verbose="auto"):
+def train(settings, folder, resume=False, execution=None, progress=True):
     """Train with Keras `fit` and return the result, which also is in `folder`/result.json.
 
-    The folder gets settings.json, labels.txt (the class names), history.csv, curves.png, tensorboard/, checkpoints/ (to
-    resume from), best.keras (the epoch with the best test accuracy), model.keras (the last epoch; both hold the
-    averaged weights) and result.json.
-    With `resume` the run in the folder goes on after its last whole epoch.
+    The folder gets settings.json, labels.txt (the class names), history.csv, curves.png, tensorboard/, checkpoints/,
+    best.keras (the epoch with the best test accuracy), model.keras (the last epoch; both hold the averaged weights) and
+    result.json.
+
+    With `resume` the run in the folder goes on after the newest whole checkpoint, or from its start where there is
+    none. Every image, augmentation and random number depends on the seed and the step alone, so that on one CPU it ends
+    with the weights, bit for bit, of a run that was never interrupted. `execution` may be another one than before.
+
+    With several workers (Cluster) each calls this with the same arguments and a folder that all of them see.
 
     Raises:
-        InputError: settings, data or folder that can't be used.
-        OSError: the folder can't be written.
+        InputError: settings, data, cluster or folder that can't be used.
+        Stopped: SIGTERM or SIGINT came; a checkpoint is saved.
+        Diverged: a loss or gradient was not finite.
+        WorkerLost: another worker is gone.
+        OSError, tf.errors.OpError: the folder can't be written.
     """
     folder = Path(folder)
-    if not resume and (has_checkpoint(folder) or (folder / RUN_MODEL).exists()):
+    execution = execution or Execution()
+    begun = bool(list_checkpoints(folder / CHECKPOINTS))
+    if not resume and (begun or (folder / RUN_MODEL).exists()):
         raise InputError(
             f"Expected a folder without a run. Received: {folder}. Take another, or go on with --resume {folder}."
         )
-    source = settings.open_source()
-    size = (settings.image_size, settings.image_size)
-    keras.utils.set_random_seed(settings.seed)
-    options = {"image_size": size, "batch_size": settings.batch_size, "seed": settings.seed}
-    training = batches(source, "train", augment=settings.augment, shuffle=True, **options)
-    testing = batches(source, "test", **options)
-    steps = max(1, source.num_examples["train"] // settings.batch_size)
-
-    # A checkpoint holds all weights: what the run once started from need not be there any more.
-    begun = resume and has_checkpoint(folder)
-    start = dataclasses.replace(settings, weights=None, weights_skip=None) if begun else settings
-    model = build_model(start, len(source.class_names))
-    compile_model(model, settings, steps)
-    write_json(folder / RUN_SETTINGS, dataclasses.asdict(settings))
-    write_text(folder / RUN_LABELS, "".join(f"{name}\n" for name in source.class_names))
-    average = AveragedWeights(settings.ema_decay)
-    checkpoints = Checkpoints(folder, model, average)
-    done = checkpoints.restore() if resume else 0
-    history = History(folder / "history.csv", done)
-    board = keras.callbacks.TensorBoard(str(folder / "tensorboard"))
+    cluster = Cluster(execution.strategy)  # before anything else that computes
     started = time.perf_counter()
-    if done < settings.epochs:
-        model.fit(
-            training,
-            epochs=settings.epochs,
-            initial_epoch=done,
-            validation_data=testing,
-            callbacks=[average, board, history, checkpoints],  # a checkpoint vouches for the history before it
-            verbose=verbose,
+    source = settings.open_source()
+    plan = make_plan(settings, source, cluster.replicas)
+    keras.utils.set_random_seed(settings.seed)
+    # A checkpoint holds all weights: what the run once started from need not be there any more.
+    start = dataclasses.replace(settings, weights=None, weights_skip=None) if begun else settings
+    with cluster.strategy.scope():
+        learner = make_learner(
+            build_model(start, len(source.class_names)), settings, plan.steps_per_epoch, execution, cluster
         )
-    with average.applied():
-        save_model(model, folder / RUN_MODEL)
-        _, accuracy = model.evaluate(testing, verbose=0)
+    if cluster.chief:
+        write_json(folder / RUN_SETTINGS, dataclasses.asdict(settings))
+        write_text(folder / RUN_LABELS, "".join(f"{name}\n" for name in source.class_names))
+
+    run = Run(settings, folder, execution, cluster, source, plan, learner, progress)
+    try:
+        with run.watch.listening():
+            run.go()
+            _, accuracy = run.finish()
+    except LOST as error:
+        if cluster.workers == 1:
+            raise
+        raise WorkerLost(f"Another worker is gone: {str(error).splitlines()[0]}") from error
     result = {
         "dataset": settings.dataset,
-        "model": model.name,
+        "model": learner.name,
         "attention": settings.attention,
         "class_names": list(source.class_names),
         "num_examples": dict(source.num_examples),
         "epochs": settings.epochs,
+        "steps": int(learner.state.step.numpy()),
+        "skipped_steps": int(learner.state.skipped.numpy()),
         "test_accuracy": accuracy,
-        "best_test_accuracy": float(checkpoints.best),
+        "best_test_accuracy": run.supervisor.position.best,
         "seconds": time.perf_counter() - started,
     }
-    write_json(folder / "result.json", result)
+    if cluster.chief:
+        write_json(folder / "result.json", result)
     return result
+
+
+def make_plan(settings, source, replicas):
+    """Which images each step takes."""
+    parts = replicas * settings.grad_accum_steps
+    if settings.batch_size % parts:
+        raise InputError(
+            f"batch_size expects a multiple of {replicas} devices times grad_accum_steps={settings.grad_accum_steps}. "
+            f"Received: {settings.batch_size}."
+        )
+    return StepPlan(
+        source.num_examples["train"],
+        settings.batch_size,
+        settings.epochs,
+        settings.image_size,
+        sizes=settings.sizes or None,
+        granularity=parts,
+        seed=settings.seed,
+    )
+
+
+class Run:
+    """What `train` does between a built learner and the result."""
+
+    def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress):
+        self.settings, self.folder, self.execution, self.cluster = settings, folder, execution, cluster
+        self.source, self.plan, self.learner = source, plan, learner
+        self.watch = SignalWatch()
+        self.testing = batches(
+            source,
+            "test",
+            image_size=(settings.image_size, settings.image_size),
+            batch_size=settings.batch_size,
+            crop=settings.test_crop,
+            interpolation=settings.interpolation,
+        )
+        checkpoints = Checkpoints(folder / CHECKPOINTS, learner, execution.keep_checkpoints, cluster.chief)
+        position = checkpoints.restore(rich.console.Console(stderr=True, soft_wrap=True, markup=False).print)
+        expect_same(cluster, position.step)
+        self.supervisor = Supervisor(
+            learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch
+        )
+        self.callbacks = [Evaluation(learner, self.testing, self.supervisor)]
+        if cluster.chief:
+            self.history = History(folder / HISTORY, position.epochs_done)
+            self.callbacks.append(Board(folder / "tensorboard", plan, position.step, execution.histograms))
+            self.callbacks.append(self.history)
+        if cluster.chief and progress:
+            self.callbacks.append(Progress(plan, settings.epochs, position.step))
+        self.callbacks.append(self.supervisor)
+        for callback in self.callbacks:
+            callback.set_model(learner)
+
+    def go(self):
+        """From where the run is to its last step: the rest of an epoch that was begun, then whole ones."""
+        steps = self.plan.steps_per_epoch
+        position = self.supervisor.position
+        epoch, in_epoch = divmod(position.step, steps)
+        if not in_epoch and epoch > position.epochs_done:  # stopped between its last step and the end of its evaluation
+            logs = {metric.name: float(metric.result()) for metric in self.learner.metrics}
+            for callback in self.callbacks:
+                callback.on_epoch_end(epoch - 1, logs)
+        if in_epoch:
+            self._fit(epoch, epoch + 1, steps - in_epoch)
+            epoch += 1
+        if epoch < self.settings.epochs:
+            self._fit(epoch, self.settings.epochs, steps)
+
+    def _fit(self, first_epoch, epochs, steps):
+        first_step = self.supervisor.step
+
+        def open_stream(context):
+            pipelines = context.num_input_pipelines
+            share = Share(context.input_pipeline_id, pipelines, context.num_replicas_in_sync // pipelines)
+            return training_stream(
+                self.source,
+                self.plan,
+                self.settings.augment,
+                seed=self.settings.seed,
+                first_step=first_step,
+                share=share,
+                service=self.execution.data_service,
+            )
+
+        try:
+            self.learner.fit(
+                self.cluster.strategy.distribute_datasets_from_function(open_stream),
+                initial_epoch=first_epoch,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                callbacks=self.callbacks,
+                verbose=0,
+            )
+        finally:
+            for callback in self.callbacks:
+                if isinstance(callback, Progress):
+                    callback.close()
+
+    def finish(self):
+        """Save the model and return its loss and accuracy on the test images."""
+        self.learner.publish()
+        if self.cluster.chief:
+            save_model(self.learner.averaged, self.folder / RUN_MODEL)
+            self.history.plot()
+        return self.learner.averaged.evaluate(self.testing, verbose=0)
+
+
+def expect_same(cluster, step):
+    """Raise InputError unless all workers are at the same step: they must see the same folder."""
+    if cluster.workers == 1:
+        return
+
+    def largest():
+        replica = tf.distribute.get_replica_context()
+        return replica.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(float(step)))
+
+    mean = cluster.strategy.experimental_local_results(cluster.strategy.run(largest))[0]
+    if float(mean) != step:
+        raise InputError(
+            f"Expected the run's folder on a file system that all workers share. Received: a checkpoint of step {step} "
+            "here and another one elsewhere."
+        )
+
+
+def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None):
+    """A Learner that trains a copy of `model` as the settings say and averages it into `model`."""
+    execution, cluster = execution or Execution(), cluster or Cluster()
+    network = training_copy(model, synchronized=cluster.replicas > 1)
+    optimizer, decayed = make_optimizer(settings, steps_per_epoch, network.trainable_weights)
+    return Learner(
+        network,
+        model,
+        optimizer,
+        coupled_decay=(settings.weight_decay, decayed),
+        grad_accum_steps=settings.grad_accum_steps,
+        clip_norm=settings.clip_norm,
+        label_smoothing=settings.label_smoothing,
+        ema_decay=settings.ema_decay,
+        on_nan=execution.on_nan,
+        jit_compile=settings.jit_compile,
+    )
+
+
+def training_copy(model, synchronized=False):
+    """A copy of `model` with weights of its own; batch norm over all replicas where `synchronized`.
+
+    Synchronised batch norm is another graph, which must not get into files: only the copy has it.
+    """
+
+    def copy(layer):
+        config = layer.get_config()
+        if synchronized and isinstance(layer, keras.layers.BatchNormalization):
+            config["synchronized"] = True
+        return type(layer).from_config(config)
+
+    network = keras.models.clone_model(model, clone_function=copy)
+    network.set_weights(model.get_weights())
+    return network
 
 
 def build_model(settings, classes):
@@ -102,19 +275,3 @@ def build_model(settings, classes):
             weights_skip=settings.weights_skip,
             **options,
         )
-
-
-def compile_model(model, settings, steps_per_epoch):
-    """AdamW with warm-up and cosine, label smoothing and clipped gradients; no decay on 1-D weights."""
-    peak = settings.learning_rate
-    warmup, total = math.ceil(settings.warmup_epochs * steps_per_epoch), settings.epochs * steps_per_epoch
-    optimizer = keras.optimizers.AdamW(
-        WarmupCosine(peak, peak / 10, warmup, total),
-        weight_decay=settings.weight_decay,
-        global_clipnorm=settings.clip_norm,
-    )
-    optimizer.exclude_from_weight_decay([weight for weight in model.trainable_weights if weight.shape.rank <= 1])
-    if settings.precision == "mixed_float16":
-        optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
-    model.compile(optimizer, loss, metrics=["accuracy"])

@@ -1,7 +1,8 @@
-"""The settings of a training run. The flags of training/train.py are made from this dataclass."""
+"""The settings of a training run. The flags of training/train.py are made from these two dataclasses."""
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.data import AUGMENTATIONS, open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import MODELS
+from keras_mobattn.training.cluster import STRATEGIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,49 +42,127 @@ class TrainSettings:
     epochs: int = 16
     """How often the whole training set is seen."""
     batch_size: int = 32
-    """Images per step."""
+    """Images per step, on all devices and machines together."""
+    grad_accum_steps: int = 1
+    """The batch is computed in this many parts, one after the other, and their gradients are averaged: it needs the
+    memory of one part and equals one step of the whole batch but for batch norm, which sees the parts."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW (betas .9 and .999, epsilon 1e-8), or SGD with momentum .9 and torch's weight decay, a part of the
+    gradient."""
     learning_rate: float = 4e-3
-    """The peak of the schedule; it ends at a tenth of it."""
+    """The peak of the schedule, for `base_batch_size` images a step."""
+    min_learning_rate: float | None = None
+    """Where the schedule ends; a tenth of the peak when left out."""
+    base_batch_size: int | None = None
+    """The batch that the learning rates are for; `batch_size` when left out. With another batch they are scaled, by
+    the ratio's root for AdamW and by the ratio for SGD (timm's rule), and `warmup_steps` by its inverse."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """From the peak down half a cosine, step by step; or the peak throughout."""
     warmup_epochs: float = 2.0
-    """Linear warm-up from 0, in epochs; a cosine follows."""
+    """Linear warm-up from `warmup_learning_rate` to the peak, in epochs."""
+    warmup_steps: int | None = None
+    """Warm-up in steps, in place of `warmup_epochs`."""
+    warmup_learning_rate: float = 0.0
+    """Where the warm-up starts; scaled as the peak is."""
     weight_decay: float = 0.05
-    """AdamW's; biases, norms and other 1-D weights are not decayed."""
+    """The optimizer's."""
+    decay_1d: bool = False
+    """Decay biases, norms and other 1-D weights too."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
-    clip_norm: float = 10.0
-    """Gradients of a larger global norm are scaled down to it."""
+    clip_norm: float | None = 10.0
+    """Gradients of a larger global norm are scaled down to it; None doesn't."""
     ema_decay: float = 0.99
     """Decay of the averaged weights, which are evaluated and saved; 0 for none."""
+    drop_path_rate: float = 0.0
+    """Stochastic depth of the last residual branch; linear from 0 at the first."""
     augment: str = "digits"
     """The augmentation by name."""
+    sizes: tuple[int, ...] = ()
+    """The multi-scale sampler's sizes in pixels: one of them is drawn for each step, with as many images as give the
+    pixels of `batch_size` images of `image_size`. None: `image_size` throughout."""
+    test_crop: float = 1.0
+    """Test images are resized to `image_size` / `test_crop` and cropped in the centre."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """How test images are resized; training images as the augmentation says."""
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
-    """The dtype policy of the model."""
+    """The dtype policy of the model; with mixed_float16 the loss is scaled."""
+    jit_compile: bool = False
+    """Compile the step with XLA."""
+    rematerialize: bool = False
+    """Compute the attention layers' activations once more in the backward pass rather than keep them."""
     seed: int = 0
-    """Seeds the weights, the order of the images and the augmentation."""
+    """Seeds the weights, the order of the images, the augmentation and dropout."""
 
     def __post_init__(self):
         """Raise InputError for values that no run can use."""
+        above = math.ulp(0.0)  # the smallest number above 0
         limits = {
-            "image_size": (32, float("inf")),
-            "epochs": (1, float("inf")),
-            "batch_size": (1, float("inf")),
-            "learning_rate": (1e-12, float("inf")),
+            "image_size": (32, math.inf),
+            "epochs": (1, math.inf),
+            "batch_size": (1, math.inf),
+            "grad_accum_steps": (1, self.batch_size),
+            "learning_rate": (above, math.inf),
+            "min_learning_rate": (0, self.learning_rate),
+            "base_batch_size": (1, math.inf),
             "warmup_epochs": (0, self.epochs),
-            "weight_decay": (0, float("inf")),
+            "warmup_steps": (0, math.inf),
+            "warmup_learning_rate": (0, self.learning_rate),
+            "weight_decay": (0, math.inf),
             "label_smoothing": (0, 0.999),
-            "clip_norm": (1e-12, float("inf")),
+            "clip_norm": (above, math.inf),
             "ema_decay": (0, 0.999999),
-            "width": (1e-12, float("inf")),
+            "drop_path_rate": (0, 0.999),
+            "test_crop": (0.01, 1),
+            "width": (above, math.inf),
         }
         for name, (low, high) in limits.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name} expects a value from {low} to {high}. Received: {getattr(self, name)}.")
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                low = "above 0" if low == above else f"from {low}"
+                raise InputError(f"{name} expects a value {low} to {high}. Received: {value}.")
         if self.augment not in AUGMENTATIONS:
             raise InputError(f"augment expects one of {', '.join(AUGMENTATIONS)}. Received: {self.augment!r}.")
+        if self.batch_size % self.grad_accum_steps:
+            raise InputError(
+                f"grad_accum_steps expects a divisor of batch_size={self.batch_size}. "
+                f"Received: {self.grad_accum_steps}."
+            )
+        if any(size < 32 for size in self.sizes):
+            raise InputError(f"sizes expects pixels from 32 up. Received: {self.sizes}.")
 
     def open_source(self):
         """The images that these settings train and test on."""
         return open_source(self.dataset, self.data_dir, self.on_corrupt)
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """Where a run computes and what it keeps: all that may change when it is resumed."""
+
+    strategy: Literal[tuple(STRATEGIES)] = "auto"
+    """The devices: one; all of this machine (mirrored); those of the machines in TF_CONFIG or of the Slurm job
+    (multi-worker); a TPU. auto takes what is there."""
+    data_service: str | None = None
+    """A tf.data service's dispatcher that prepares the images, e.g. grpc://10.0.0.2:5000; order is then not
+    repeatable."""
+    checkpoint_steps: int | None = None
+    """Also save after so many steps; each epoch's end is saved anyway."""
+    checkpoint_minutes: float | None = 10.0
+    """Also save after so many minutes."""
+    keep_checkpoints: int = 2
+    """How many of the newest are kept, besides best.keras."""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What a loss or gradient that is not finite does: stop the run, or skip the batch and count it."""
+    histograms: bool = False
+    """Write a histogram of each weight to TensorBoard after each epoch."""
+
+    def __post_init__(self):
+        """Raise InputError for values that no run can use."""
+        for name, low in {"checkpoint_steps": 1, "checkpoint_minutes": 0, "keep_checkpoints": 1}.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InputError(f"{name} expects a value from {low} up. Received: {value}.")
 
 
 def load_settings(path):
@@ -93,10 +173,11 @@ def load_settings(path):
     """
     path = Path(path)
     try:
-        return TrainSettings(**json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return TrainSettings(**{**values, "sizes": tuple(values.get("sizes", ()))})
     except FileNotFoundError as error:
         raise InputError(
             f"Expected the folder of a training run, with settings.json in it. Received: {path}."
         ) from error
-    except (TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} does not hold the settings of a run: {error}.") from error

@@ -1,0 +1,124 @@
+"""What each step of a run is fed: how many images of which size, and which place in the data they come from."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from keras_mobattn.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class StepPlan:
+    """The batches of a whole run, each a pure function of its step, so that a run can begin anywhere.
+
+    With `sizes` this is the multi-scale sampler of MobileViT (arXiv:2110.02178, section 3.3; cvnets): each step draws
+    one of the sizes, and its batch is scaled so that the pixels per step stay those of `batch_size` images of
+    `image_size`: 128 at 256 pixels become 327, 227, 128, 101, 81 at 160, 192, 256, 288, 320.
+
+    With one size an epoch is a permutation of the images of which the last, partial batch is left out; a set that is
+    smaller than `batch_size` is one batch. With several sizes batches run on over the border of two permutations, so
+    that each image is seen once in `num_examples` images whatever sizes were drawn.
+
+    Args:
+        num_examples: Images in the training set.
+        batch_size: Images per step, over all replicas and accumulated parts, at `image_size`.
+        epochs: How often the set is seen.
+        image_size: Height and width in pixels.
+        sizes: Heights and widths in pixels to draw from, ascending; None for `image_size` alone.
+        granularity: Every batch is a multiple of this: replicas times accumulated parts.
+        seed: Draws the sizes.
+
+    Raises:
+        InputError: a number below 1, sizes that don't ascend, a `batch_size` that is no multiple of `granularity`, or
+            fewer images than `granularity`.
+    """
+
+    num_examples: int
+    batch_size: int
+    epochs: int
+    image_size: int
+    sizes: tuple[int, ...] | None = None
+    granularity: int = 1
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("num_examples", "batch_size", "epochs", "image_size", "granularity"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+        if self.sizes is not None:
+            sizes = tuple(self.sizes)
+            object.__setattr__(self, "sizes", sizes)
+            if not sizes or min(sizes) < 1 or list(sizes) != sorted(set(sizes)):
+                raise InputError(f"sizes expects pixels in ascending order, as 160 192 256. Received: {sizes}.")
+        if self.batch_size % self.granularity:
+            raise InputError(
+                f"batch_size must be a multiple of {self.granularity}, the replicas times the accumulated parts. "
+                f"Received: {self.batch_size}. Take {max(1, self.batch_size // self.granularity) * self.granularity}."
+            )
+        if self.num_examples < self.granularity:
+            raise InputError(
+                f"Expected at least one image for each of {self.granularity} parts of a batch (replicas times "
+                f"accumulated parts). Received: {self.num_examples} images."
+            )
+
+    @functools.cached_property
+    def batch_of(self):
+        """{size: images per step}, sizes ascending."""
+        if self.sizes is None:
+            return {self.image_size: self._multiple(min(self.batch_size, self.num_examples))}
+        pixels = self.batch_size * self.image_size**2
+        return {size: self._multiple(pixels // size**2) for size in self.sizes}
+
+    def _multiple(self, images):
+        return max(1, images // self.granularity) * self.granularity
+
+    @property
+    def steps_per_epoch(self):
+        """Steps that an epoch has: with several sizes, of the mean batch. At least 1."""
+        return max(1, self.num_examples * len(self.batch_of) // sum(self.batch_of.values()))
+
+    @property
+    def total_steps(self):
+        """Steps of the run."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def epoch_images(self):
+        """Images after which the next permutation begins."""
+        return self.num_examples if self.sizes else self.steps_per_epoch * self.batch(0)
+
+    @functools.cached_property
+    def drawn(self):
+        """For every step the index into `sizes`: uint8 [total_steps]. A longer run begins as a shorter one does."""
+        rng = np.random.RandomState(self.seed % 2**32)  # the legacy generator: numpy promises to never change it
+        return rng.randint(len(self.batch_of), size=self.total_steps).astype(np.uint8)
+
+    @functools.cached_property
+    def offsets(self):
+        """Images consumed before every step, and in all: int64 [total_steps + 1]."""
+        batches = np.array(list(self.batch_of.values()), np.int64)[self.drawn]
+        return np.concatenate([[0], np.cumsum(batches)])
+
+    def size(self, step):
+        """Height and width in pixels of the images of a step."""
+        return list(self.batch_of)[self.drawn[self._checked(step)]]
+
+    def batch(self, step):
+        """Images of a step, over all replicas and accumulated parts."""
+        return self.batch_of[self.size(step)]
+
+    def offset(self, step):
+        """Images consumed before a step; total_steps may be asked for too."""
+        return int(self.offsets[step if step == self.total_steps else self._checked(step)])
+
+    @property
+    def shapes(self):
+        """The set of (size, batch) that occur in the run: as many as a step function has traces."""
+        pairs = list(self.batch_of.items())
+        return {pairs[index] for index in np.unique(self.drawn)}
+
+    def _checked(self, step):
+        if not 0 <= step < self.total_steps:
+            raise InputError(f"Expected a step from 0 to {self.total_steps - 1}. Received: {step}.")
+        return step

@@ -1,0 +1,134 @@
+"""The images of a whole training run as one tf.data stream that can be entered at any step."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mobattn.data.augment import AUGMENTATIONS
+from keras_mobattn.data.views import batch_view, image_view
+from keras_mobattn.errors import InputError, choose
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which part of each global batch a pipeline gives: the `pipeline`-th of `pipelines`, cut up for `replicas`.
+
+    Raises:
+        InputError: numbers below 1, or a pipeline that is not one of them.
+    """
+
+    pipeline: int = 0
+    pipelines: int = 1
+    replicas: int = 1
+
+    def __post_init__(self):
+        if min(self.pipelines, self.replicas) < 1 or not 0 <= self.pipeline < self.pipelines:
+            raise InputError(
+                f"Expected a pipeline from 0 to pipelines - 1, and at least one replica. Received: {self}."
+            )
+
+
+def training_stream(
+    source,
+    plan,
+    augment,
+    *,
+    seed,
+    first_step=0,
+    num_steps=None,
+    share=Share(),
+    service=None,  # noqa: B008 frozen
+):
+    """The training batches of `plan` from step `first_step` on, one dataset for all epochs.
+
+    Args:
+        source: The Source; its "train" split.
+        plan: The StepPlan.
+        augment: A name of AUGMENTATIONS.
+        seed: Of the order, the crops and all else that is random.
+        first_step: The step to begin at. Nothing that comes before is decoded.
+        num_steps: How many steps; None for all that are left.
+        share: The part of each batch. Pipelines of one set that is read by index give together what one alone gives;
+            of a set of files so large that it is read in sequence, only over an epoch, and a few images twice or never
+            where the pipelines' files differ in length.
+        service: "grpc://host:port" of a tf.data service's dispatcher: its workers then share the steps, each computed
+            by one of them, in an order that is not repeatable. A set that is read in sequence is read by each worker
+            on its own, in epochs of its own.
+
+    Returns:
+        A tf.data.Dataset of (images float32 [b, S, S, 3] in 0..255, labels float32 [b, classes]); `share.replicas`
+        elements a step, each of b = batch / pipelines / replicas images. Without a service element k is a pure
+        function of (source, plan, augment, seed, first_step + k), whatever the number of threads. MixUp and CutMix mix
+        the images of one element.
+
+    Raises:
+        InputError: an unknown augmentation, steps that the plan does not have, a batch that can't be divided so, or a
+            source that is only read in order.
+    """
+    augmentation = choose(AUGMENTATIONS, augment, "augmentation")
+    parts = share.pipelines * share.replicas
+    last_step = plan.total_steps if num_steps is None else first_step + num_steps
+    if not 0 <= first_step <= last_step <= plan.total_steps:
+        raise InputError(
+            f"Expected steps within the {plan.total_steps} of the plan. Received: {first_step} to {last_step}."
+        )
+    if any(batch % parts for batch in plan.batch_of.values()):
+        raise InputError(
+            f"Expected batches that {share.pipelines} pipelines of {share.replicas} replicas can divide. "
+            f"Received: {', '.join(map(str, plan.batch_of.values()))}. Give the plan granularity={parts}."
+        )
+    reader = source.read("train")
+    view = image_view(augmentation, seed)
+
+    def load(row):
+        example = reader.example(row["key"])
+        size = plan.image_size if plan.sizes is None else row["size"]
+        return view(example["image"], (size, size), row["number"]), example["label"], row["number"], row["size"]
+
+    rows = _rows(plan, first_step, last_step, share)
+    dataset = reader.keyed(rows, plan, seed, first_step, share).map(load, tf.data.AUTOTUNE)
+    dataset = _batched(dataset, plan, parts)
+    finish = batch_view(augmentation, len(source.class_names), seed)
+    dataset = dataset.map(lambda images, labels, numbers: finish(images, labels, numbers[0]), tf.data.AUTOTUNE)
+    if service is not None:
+        sharding = tf.data.experimental.service.ShardingPolicy.DYNAMIC
+        dataset = dataset.apply(tf.data.experimental.service.distribute(sharding, service))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _rows(plan, first_step, last_step, share):
+    """For each image of this share its {"position": images before it in the run, "size": pixels}, both int64."""
+    if plan.sizes is None:
+        batch, size = plan.batch(0), plan.image_size
+        steps = tf.data.Dataset.range(first_step, last_step).map(lambda step: (step * batch, batch, size))
+    else:
+        sizes = np.array(plan.sizes, np.int32)[plan.drawn[first_step:last_step]]
+        offsets = plan.offsets[first_step : last_step + 1]
+        steps = tf.data.Dataset.from_tensor_slices((offsets[:-1], np.diff(offsets), sizes))
+
+    def rows(offset, batch, size):
+        count = tf.cast(batch, tf.int64) // share.pipelines
+        return {"position": offset + share.pipeline * count + tf.range(count), "size": tf.fill([count], size)}
+
+    return steps.map(rows).unbatch()
+
+
+def _batched(dataset, plan, parts):
+    """Elements of (images uint8 [b, S, S, 3], labels [b], numbers [b]), each of one step.
+
+    With several sizes group_by_window makes them: images of a step follow each other, so that a group of a size is full
+    just when the step ends.
+    """
+    if plan.sizes is None:
+        return dataset.map(lambda *row: row[:3]).batch(plan.batch(0) // parts, drop_remainder=True)
+    sizes, batches = (tf.constant(list(column)) for column in (plan.batch_of, plan.batch_of.values()))
+
+    def count(size):
+        return tf.cast(tf.reduce_sum(tf.where(sizes == tf.cast(size, tf.int32), batches // parts, 0)), tf.int64)
+
+    return dataset.group_by_window(
+        lambda image, label, number, size: tf.cast(size, tf.int64),
+        lambda size, group: group.map(lambda *row: row[:3]).batch(count(size)),
+        window_size_func=count,
+    )

@@ -1,0 +1,93 @@
+"""The devices and machines that a run computes on, as tf.distribute strategies."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from keras_mobattn.errors import InputError, choose
+
+
+def _one():
+    return tf.distribute.get_strategy()
+
+
+def _mirrored():
+    return tf.distribute.MirroredStrategy()  # all GPUs, or the one CPU
+
+
+def _multi_worker():
+    resolvers = tf.distribute.cluster_resolver
+    if "TF_CONFIG" in os.environ:
+        _check_tf_config(os.environ["TF_CONFIG"])
+        resolver = resolvers.TFConfigClusterResolver()
+    elif "SLURM_PROCID" in os.environ:
+        # A GPU a task, as `srun --gpus-per-task=1` gives; on machines without any, none.
+        resolver = resolvers.SlurmClusterResolver(auto_set_gpu=bool(tf.config.list_physical_devices("GPU")))
+    else:
+        raise InputError(
+            "strategy='multi-worker' expects the cluster in TF_CONFIG, or to be started by srun. Received: neither. "
+            "README.md, Many machines, has the commands."
+        )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise InputError(f"The cluster could not be joined: {str(error).splitlines()[0]}") from error
+
+
+def _check_tf_config(text):
+    try:
+        config = json.loads(text)
+        hosts, task = config["cluster"]["worker"], config["task"]
+        good = task["type"] == "worker" and 0 <= int(task["index"]) < len(hosts)
+    except (ValueError, TypeError, KeyError):
+        good = False
+    if not good:
+        raise InputError(
+            'TF_CONFIG expects {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, '
+            f"with an index into the hosts. Received: {text}"
+        )
+
+
+def _tpu():
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", "local"))
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise InputError(
+            f"strategy='tpu' expects a TPU: this machine's, or TPU_NAME. Received: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _auto():
+    if "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        return _multi_worker()
+    if "TPU_NAME" in os.environ:
+        return _tpu()
+    return _mirrored() if len(tf.config.list_physical_devices("GPU")) > 1 else _one()
+
+
+STRATEGIES = {"auto": _auto, "one": _one, "mirrored": _mirrored, "multi-worker": _multi_worker, "tpu": _tpu}
+
+
+class Cluster:
+    """A strategy, and this process's place in it.
+
+    Attributes: `strategy`; `replicas`, how many devices share a batch; `workers`, how many processes; `chief`, whether
+    this one writes the run's folder.
+
+    Make it before any other TensorFlow operation: several workers can only be joined at a program's start.
+
+    Raises:
+        InputError: an unknown strategy, or one that does not exist here.
+    """
+
+    def __init__(self, name="one"):
+        self.strategy = choose(STRATEGIES, name, "strategy")()
+        resolver = self.strategy.cluster_resolver
+        several = isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.replicas = self.strategy.num_replicas_in_sync
+        self.workers = len(resolver.cluster_spec().as_dict()["worker"]) if several else 1
+        self.chief = not several or resolver.task_id == 0

@@ -1,0 +1,149 @@
+"""What a run shows while it trains: a bar on a terminal, lines in a file, curves in TensorBoard."""
+
+import time
+
+import rich.console
+import rich.progress
+import tensorflow as tf
+import tf_keras as keras
+
+LINE_EVERY = 60.0  # seconds between two lines of an epoch in a file
+
+
+class Speed:
+    """Images per second over the last steps, as an average that forgets: a pause for a checkpoint soon fades."""
+
+    def __init__(self):
+        self._last = None
+        self.images_per_second = 0.0
+
+    def step(self, images):
+        """Call after each step with its number of images."""
+        now = time.perf_counter()
+        if self._last is not None:
+            rate = images / max(now - self._last, 1e-9)
+            self.images_per_second = 0.9 * self.images_per_second + 0.1 * rate if self.images_per_second else rate
+        self._last = now
+
+    def pause(self):
+        """What follows until the next step is no training."""
+        self._last = None
+
+
+class Progress(keras.callbacks.Callback):
+    """Epoch, step, images per second, time left of the run, loss, accuracy and learning rate, on stdout.
+
+    On a terminal a bar; in a file one line an epoch, and one a minute in between.
+    """
+
+    COLUMNS = (
+        rich.progress.TextColumn("[bold]{task.description}"),
+        rich.progress.BarColumn(None),
+        rich.progress.TextColumn("{task.fields[now]}"),
+    )
+
+    def __init__(self, plan, epochs, first_step):
+        super().__init__()
+        self._plan, self._epochs = plan, epochs
+        self._step = first_step
+        self._speed = Speed()
+        self._console = rich.console.Console(soft_wrap=True)
+        self._bar = None
+        self._began, self._began_at = first_step, time.monotonic()
+        self._said_at = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._speed.pause()
+        if self._console.is_terminal:
+            steps = self._plan.steps_per_epoch
+            self._bar = rich.progress.Progress(*self.COLUMNS, console=self._console, transient=True)
+            self._task = self._bar.add_task(
+                f"{epoch + 1}/{self._epochs}", total=steps, completed=self._step % steps, now=""
+            )
+            self._bar.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._speed.step(self._plan.batch(self._step))
+        self._step += 1
+        if self._bar:
+            self._bar.update(self._task, advance=1, now=self._now(logs))
+        elif time.monotonic() - self._said_at >= LINE_EVERY:
+            self._say(self._now(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.close()
+        seen = " ".join(f"{name} {logs[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
+        self._say(f"epoch {epoch + 1}/{self._epochs} {seen} {self._rates()}")
+
+    def close(self):
+        """Take the bar off the screen."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _say(self, line):
+        self._console.print(line, highlight=False)
+        self._said_at = time.monotonic()
+
+    def _now(self, logs):
+        steps = self._plan.steps_per_epoch
+        done = (self._step - 1) % steps + 1
+        return f"{done}/{steps} loss {logs['loss']:.3f} accuracy {logs['accuracy']:.3f} {self._rates()}"
+
+    def _rates(self):
+        """The time left is by the steps of this process so far, evaluations and checkpoints included."""
+        done, left = self._step - self._began, self._plan.total_steps - self._step
+        seconds = (time.monotonic() - self._began_at) / max(1, done) * left
+        rate = float(self.model.optimizer.learning_rate)
+        return f"lr {rate:.2e} {self._speed.images_per_second:.0f} img/s ETA {_clock(seconds)}"
+
+
+def _clock(seconds):
+    hours, minutes = divmod(round(seconds) // 60, 60)
+    return f"{hours}:{minutes:02d}:{round(seconds) % 60:02d}"
+
+
+class Board(keras.callbacks.Callback):
+    """TensorBoard: train/ by step, validation/ by epoch at its last step, and on request a histogram of each weight.
+
+    Keras's own callback counts steps from 0 in each process, so that a resumed run would draw over itself.
+    """
+
+    EVERY = 20  # steps
+
+    def __init__(self, folder, plan, first_step, histograms):
+        super().__init__()
+        self._writers = {name: tf.summary.create_file_writer(str(folder / name)) for name in ("train", "validation")}
+        self._plan = plan
+        self._step = first_step
+        self._histograms = histograms
+        self._speed = Speed()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._speed.pause()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._speed.step(self._plan.batch(self._step))
+        self._step += 1
+        if self._step % self.EVERY == 0:
+            more = {"learning_rate": self._rate(), "images_per_second": self._speed.images_per_second}
+            self._write("train", {**logs, **more})
+
+    def on_epoch_end(self, epoch, logs=None):
+        train = {name: value for name, value in logs.items() if not name.startswith("val_")}
+        self._write("train", {**train, "learning_rate": self._rate()})
+        self._write("validation", {name[4:]: value for name, value in logs.items() if name.startswith("val_")})
+        if self._histograms:
+            with self._writers["train"].as_default(self._step):
+                for weight in self.model.network.weights:
+                    tf.summary.histogram(weight.name, weight)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def _rate(self):
+        return float(self.model.optimizer.learning_rate)
+
+    def _write(self, name, values):
+        with self._writers[name].as_default(self._step):
+            for key, value in values.items():
+                tf.summary.scalar(key, float(value))

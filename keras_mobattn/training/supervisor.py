@@ -1,0 +1,113 @@
+"""What happens between two steps and after an epoch: saving, stopping, evaluating."""
+
+import dataclasses
+import signal
+import time
+
+import tf_keras as keras
+
+from keras_mobattn.training.checkpoint import Position, save_model
+from keras_mobattn.training.learner import SAVE, STOP
+from keras_mobattn.training.stop import Diverged, Stopped
+
+LOOK_EVERY = 10  # steps between two looks at whether a value was not finite; none after it changes anything
+
+
+class Evaluation(keras.callbacks.Callback):
+    """After each epoch: accuracy and loss of the averaged weights on the test images, as val_ in the logs."""
+
+    def __init__(self, learner, testing, supervisor):
+        super().__init__()
+        self._learner, self._testing = learner, testing
+        self._told = keras.callbacks.LambdaCallback(on_test_batch_end=supervisor.on_evaluated_batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._learner.publish()
+        seen = self._learner.averaged.evaluate(self._testing, verbose=0, return_dict=True, callbacks=[self._told])
+        logs.update({f"val_{name}": value for name, value in seen.items()})
+
+
+class Supervisor(keras.callbacks.Callback):
+    """Saves when it is time, when told to stop and after each epoch; ends a run that diverged.
+
+    Goes last among the callbacks: a checkpoint vouches for what the others wrote. With several workers each may ask in
+    the step's sums, and all act on the same step.
+    """
+
+    def __init__(self, learner, checkpoints, execution, cluster, watch, position, steps_per_epoch):
+        super().__init__()
+        self.position = position
+        self._learner, self._checkpoints, self._execution = learner, checkpoints, execution
+        self._alone, self._chief = cluster.workers == 1, cluster.chief
+        self._watch = watch
+        self._steps_per_epoch = steps_per_epoch
+        self.step = position.step
+        self._saved_at = time.monotonic()
+        self._restored = [variable.numpy() for metric in learner.metrics for variable in metric.variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """`fit` has just set the metrics to zero; in an epoch that goes on they keep what they had."""
+        if self.step % self._steps_per_epoch:
+            variables = [variable for metric in self._learner.metrics for variable in metric.variables]
+            for variable, value in zip(variables, self._restored, strict=True):
+                variable.assign(value)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._learner.requests[SAVE] = float(self._chief and self._is_time(self.step + 1))
+        self._learner.requests[STOP] = float(self._watch.number is not None)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        save, stop = self._is_time(self.step), self._watch.number is not None
+        if not self._alone:
+            save, stop = (float(signal) > 0 for signal in self._learner.signals)
+        if stop or save or self.step % LOOK_EVERY == 0:
+            self._check_finite()
+        if stop:
+            self._stop()
+        if save and self.step % self._steps_per_epoch:  # the last step of an epoch is saved after its evaluation
+            self._save()
+
+    def on_evaluated_batch(self, batch, logs=None):
+        """Told to stop while evaluating: it comes first when the run goes on. Several workers finish the evaluation,
+        which needs them all."""
+        if self._alone and self._watch.number is not None:
+            self._stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check_finite()
+        best = self.position.best
+        if logs["val_accuracy"] > best:
+            best = logs["val_accuracy"]
+            if self._chief:
+                save_model(self._learner.averaged, self._checkpoints.folder.parent / "best.keras")
+        self.position = Position(self.step, epoch + 1, best)
+        self._save()
+
+    def _is_time(self, step):
+        steps, minutes = self._execution.checkpoint_steps, self._execution.checkpoint_minutes
+        by_steps = steps is not None and step % steps == 0
+        return by_steps or (minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes)
+
+    def _save(self):
+        self.position = dataclasses.replace(self.position, step=self.step)
+        path = self._checkpoints.save(self.position)
+        self._saved_at = time.monotonic()
+        return path
+
+    def _stop(self):
+        raise Stopped(self._watch.number or signal.SIGTERM, self._save())
+
+    def _check_finite(self):
+        halted = int(self._learner.state.halted.numpy())
+        if halted < 0:
+            return
+        paths = self._checkpoints.paths()
+        last = f"The last good checkpoint is {paths[0]}" if paths else "There is no checkpoint yet"
+        rate = float(self._learner.optimizer.learning_rate)
+        epoch = halted // self._steps_per_epoch + 1
+        raise Diverged(
+            f"The loss or a gradient was not finite in step {halted + 1} (epoch {epoch}), at learning rate {rate:.3g}. "
+            f"{last}. Go on with --resume and --on-nan skip, which leaves such batches out, or train anew with a lower "
+            "--learning-rate, a longer warm-up or a smaller --clip-norm."
+        )
