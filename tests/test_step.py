@@ -116,6 +116,7 @@ def small(family, policy="float32", **options):
         return randomize_weights(FAMILIES[family](input_shape=(32, 32, 3), classes=5, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_half_precision_gives_every_weight_a_finite_gradient(attention, policy):
@@ -138,11 +139,11 @@ def test_rematerialized_gradients_are_the_same(family, attention, tmp_path):
         if isinstance(layer, Dropout):
             layer.rate = 0.0
     before = model.get_weights()
-    expected = tf.function(loss_and_gradients)(model)
+    expected = loss_and_gradients(model)
     moved = model.get_weights()
     model.set_weights(before)
     rematerialize(rematerialize(model))
-    received = tf.function(loss_and_gradients)(model)
+    received = loss_and_gradients(model)
     for one, other in zip(tf.nest.flatten(received), tf.nest.flatten(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
     for one, other in zip(model.get_weights(), moved, strict=True):  # batch norm's statistics moved once
@@ -158,7 +159,7 @@ def test_rematerialized_half_precision(family):
 
 
 def test_rematerialized_attention_runs_twice_and_the_rest_once():
-    """By counting matrix products: a step that recomputes has the forward ones of attention once more."""
+    """By counting operators of a traced step."""
 
     def count(model):
         graph = tf.function(loss_and_gradients).get_concrete_function(model).graph
