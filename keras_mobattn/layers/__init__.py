@@ -1,5 +1,6 @@
 """Layers and tensor functions that know nothing of attention or of any model."""
 
+from keras_mobattn.layers.activation import Swish
 from keras_mobattn.layers.conv import (
     conv_initializer,
     conv_norm_act,
@@ -7,7 +8,7 @@ from keras_mobattn.layers.conv import (
     linear_initializer,
     make_divisible,
 )
-from keras_mobattn.layers.dropout import Dropout
+from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
@@ -15,13 +16,17 @@ from keras_mobattn.layers.resize import Resize, ResizeLike
 
 __all__ = [
     "HALF",
+    "DropPath",
     "Dropout",
     "GroupNorm1",
     "Resize",
     "ResizeLike",
+    "Swish",
     "at_least_float32",
     "conv_initializer",
     "conv_norm_act",
+    "drop_path",
+    "drop_path_rates",
     "from_heads",
     "from_patches",
     "global_policy",

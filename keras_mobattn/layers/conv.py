@@ -2,6 +2,8 @@
 
 import tf_keras as keras
 
+from keras_mobattn.layers.activation import Swish
+
 
 def conv_initializer():
     """Kaiming-normal by fan-out, std = sqrt(2 / fan_out), as apple/ml-cvnets and timm initialise convolutions."""
@@ -13,9 +15,10 @@ def linear_initializer():
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
-def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, act="swish"):
-    """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation. [B, H, W, C] -> [B, ceil(H/s),
-    ceil(W/s), filters].
+def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, act=Swish):
+    """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation (a layer class or None).
+
+    Shapes: [B, H, W, C] -> [B, ceil(H/s), ceil(W/s), filters].
 
     A convolution followed by batch norm has no bias; with `norm=False` it has neither. With strides the map is padded
     by kernel_size // 2 on all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on
@@ -32,7 +35,7 @@ def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, 
         x = keras.layers.Conv2D(filters, kernel_size, kernel_initializer=conv_initializer(), **options)(x)
     if norm:
         x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
-    return keras.layers.Activation(act, name=f"{name}_act")(x) if act else x
+    return act(name=f"{name}_act")(x) if act else x
 
 
 def inverted_residual(x, filters, *, name, strides=1, expansion=2):

@@ -1,9 +1,12 @@
-"""Dropout whose random numbers survive an interruption."""
+"""Dropout and stochastic depth, whose random numbers survive an interruption."""
 
 import random
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+
+from keras_mobattn.errors import InputError
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
@@ -33,3 +36,34 @@ class Dropout(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate}
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class DropPath(Dropout):
+    """Stochastic depth (Huang et al., ECCV 2016, arXiv:1603.09382): drop a residual branch for whole examples.
+
+    Shapes: [B, H, W, C] -> the same. In training each example is 0 with probability `rate`, else divided by 1 - rate.
+    The name is timm's; torchvision calls it StochasticDepth of mode "row".
+    """
+
+    def noise_shape(self, x):
+        return tf.stack([tf.shape(x)[0], 1, 1, 1])
+
+
+def drop_path_rates(rate, depths):
+    """Rates of the units of each block, linearly from 0 at the very first to `rate` at the very last, as in timm.
+
+    (0.3, (1, 3)) -> [[0.0], [0.1, 0.2, 0.3]].
+
+    Raises:
+        InputError: a rate that is not 0 <= rate < 1.
+    """
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        raise InputError(f"drop_path_rate expects 0 <= rate < 1. Received: drop_path_rate={rate!r}.")
+    rates = iter(np.linspace(0, rate, sum(depths)).tolist())
+    return [[next(rates) for _ in range(depth)] for depth in depths]
+
+
+def drop_path(x, rate, *, name):
+    """`DropPath`, or no layer at all for rate 0."""
+    return DropPath(rate, name=name)(x) if rate else x

@@ -6,6 +6,7 @@ from keras_mobattn.models.mobilevitv2 import MobileViTv2
 from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model
 from keras_mobattn.models.pyramid import feature_pyramid
 from keras_mobattn.models.randomize import randomize_weights
+from keras_mobattn.models.rematerialize import rematerialize
 from keras_mobattn.models.saved import RUN_LABELS, RUN_MODEL, RUN_SETTINGS, labels_file, load_model, model_file
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "model_file",
     "pretrained_model",
     "randomize_weights",
+    "rematerialize",
 ]

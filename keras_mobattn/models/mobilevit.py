@@ -11,7 +11,15 @@ import tf_keras as keras
 
 from keras_mobattn.attention import attention_layer
 from keras_mobattn.errors import choose
-from keras_mobattn.layers import Resize, ResizeLike, conv_norm_act, inverted_residual, linear_initializer
+from keras_mobattn.layers import (
+    Resize,
+    ResizeLike,
+    conv_norm_act,
+    drop_path,
+    drop_path_rates,
+    inverted_residual,
+    linear_initializer,
+)
 from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
 
@@ -39,11 +47,13 @@ VARIANTS = {
 
 
 @application_model
-def MobileViT(variant="s", attention="softmax", **options):  # noqa: N802  the paper's spelling
+def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, **options):  # noqa: N802  the paper's spelling
     """Build MobileViT "xxs", "xs" or "s" ("test": a tiny one for tests) with any attention.
 
     `attention` is a name of `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "softmax" (4
-    heads) is the paper's. The other arguments are those of keras.applications, see `application`.
+    heads) is the paper's. `drop_path_rate` is that of the last transformer unit in training, 0 at the
+    first and linear between, see `keras_mobattn.layers.DropPath`. The other arguments are those of keras.applications,
+    see `application`.
 
     Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std). Apple's own weights were trained on BGR;
     weights for this model hold a stem in RGB order. Any size from 32x32; an odd map is resized up to an even one for
@@ -53,6 +63,7 @@ def MobileViT(variant="s", attention="softmax", **options):  # noqa: N802  the p
         InputError: an unknown variant or attention, or a bad keras.applications argument.
     """
     v = choose(VARIANTS, variant, "MobileViT variant")
+    rates = drop_path_rates(drop_path_rate, v.depths)
 
     def body(x):
         x = conv_norm_act(x, 16, 3, strides=2, name="stem")
@@ -62,18 +73,18 @@ def MobileViT(variant="s", attention="softmax", **options):  # noqa: N802  the p
             strides = 2 if block == 0 else 1
             x = inverted_residual(x, v.channels[1], strides=strides, expansion=v.expansion, name=f"layer2_{block}")
         x = mark_level(x, 2)
-        for layer, out, dim, depth in zip((3, 4, 5), v.channels[2:], v.dims, v.depths, strict=True):
+        for layer, out, dim, drops in zip((3, 4, 5), v.channels[2:], v.dims, rates, strict=True):
             x = inverted_residual(x, out, strides=2, expansion=v.expansion, name=f"layer{layer}_0")
-            x = mobilevit_block(x, dim, depth, attention, name=f"layer{layer}_1")
+            x = mobilevit_block(x, dim, len(drops), attention, name=f"layer{layer}_1", drop_paths=drops)
             x = mark_level(x, layer)
         return conv_norm_act(x, v.head, 1, name="head")
 
     return application(body, f"mobilevit_{variant}", dropout=0.1, **options)
 
 
-def mobilevit_block(x, dim, depth, attention, *, name):
+def mobilevit_block(x, dim, depth, attention, *, name, drop_paths=None):
     """[B, H, W, C] -> the same: 3x3 convolution, transformer of `depth` units of width `dim` = d, fusion with the
-    input.
+    input. `drop_paths` are the units' rates, default 0.
 
     The reference unfolds into [B*4, N, d]; here the map stays a map, and the attention layer takes the four patch
     positions apart.
@@ -82,8 +93,8 @@ def mobilevit_block(x, dim, depth, attention, *, name):
     y = conv_norm_act(x, out, 3, name=f"{name}_local")
     before = conv_norm_act(y, dim, 1, norm=False, act=None, name=f"{name}_expand")
     y = Resize(PATCH_SIZE, align_corners=False, name=f"{name}_resize")(before)
-    for unit in range(depth):
-        y = transformer_unit(y, dim, attention, name=f"{name}_unit{unit}")
+    for unit, rate in enumerate(drop_paths or [0.0] * depth):
+        y = transformer_unit(y, dim, rate, attention, name=f"{name}_unit{unit}")
     y = layer_norm(f"{name}_norm")(y)
     y = ResizeLike(name=f"{name}_resize_back")([y, before])
     y = conv_norm_act(y, out, 1, name=f"{name}_project")
@@ -91,16 +102,18 @@ def mobilevit_block(x, dim, depth, attention, *, name):
     return conv_norm_act(y, out, 3, name=f"{name}_fusion")
 
 
-def transformer_unit(x, dim, attention, *, name):
+def transformer_unit(x, dim, drop_path_rate, attention, *, name):
     """x += Attention(LN(x)); x += FFN(LN(x)), the FFN 2d wide with bias and swish."""
     y = layer_norm(f"{name}_norm1")(x)
     y = attention_layer(attention, dim, name=f"{name}_attention", patch_size=PATCH_SIZE)(y)
+    y = drop_path(y, drop_path_rate, name=f"{name}_drop_path1")
     x = keras.layers.Add(name=f"{name}_add1")([x, y])
     y = layer_norm(f"{name}_norm2")(x)
     y = keras.layers.Conv2D(
         2 * dim, 1, activation="swish", kernel_initializer=linear_initializer(), name=f"{name}_fc1"
     )(y)
     y = keras.layers.Conv2D(dim, 1, kernel_initializer=linear_initializer(), name=f"{name}_fc2")(y)
+    y = drop_path(y, drop_path_rate, name=f"{name}_drop_path2")
     return keras.layers.Add(name=f"{name}_add2")([x, y])
 
 

@@ -15,6 +15,8 @@ from keras_mobattn.layers import (
     Resize,
     conv_initializer,
     conv_norm_act,
+    drop_path,
+    drop_path_rates,
     inverted_residual,
     make_divisible,
 )
@@ -40,12 +42,16 @@ VARIANTS = {
 
 
 @application_model
-def MobileViTv2(width=1.0, attention="separable", variant="standard", **options):  # noqa: N802  the paper's spelling
+def MobileViTv2(  # noqa: N802  the paper's spelling
+    width=1.0, attention="separable", variant="standard", drop_path_rate=0.0, **options
+):
     """Build MobileViTv2 with any attention.
 
     `width` multiplies all channels (published: 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0). `attention` is a name of
     `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "separable" is the paper's. variant
-    "test" is a tiny one for tests. The other arguments are those of keras.applications, see `application`.
+    "test" is a tiny one for tests. `drop_path_rate` is that of the last attention unit in training, 0 at the
+    first and linear between, see `keras_mobattn.layers.DropPath`. The other arguments are those of keras.applications,
+    see `application`.
 
     Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std: so were the published weights trained).
     Any size from 32x32; a map whose side is odd is resized up to an even one before its attention block, as in the
@@ -61,6 +67,7 @@ def MobileViTv2(width=1.0, attention="separable", variant="standard", **options)
     divisors = (16, 8, 8, 8, 8)
     outs = [make_divisible(channels * width, divisor) for channels, divisor in zip(v.channels, divisors, strict=True)]
     dims = [make_divisible(dim * width, 8) for dim in v.dims]
+    rates = drop_path_rates(drop_path_rate, v.depths)
 
     def body(x):
         x = conv_norm_act(x, stem, 3, strides=2, name="stem")
@@ -69,9 +76,9 @@ def MobileViTv2(width=1.0, attention="separable", variant="standard", **options)
         x = inverted_residual(x, outs[1], strides=2, name="layer2_0")
         x = inverted_residual(x, outs[1], name="layer2_1")
         x = mark_level(x, 2)
-        for layer, out, dim, depth in zip((3, 4, 5), outs[2:], dims, v.depths, strict=True):
+        for layer, out, dim, drops in zip((3, 4, 5), outs[2:], dims, rates, strict=True):
             x = inverted_residual(x, out, strides=2, name=f"layer{layer}_0")
-            x = mobilevitv2_block(x, dim, depth, attention, name=f"layer{layer}_1")
+            x = mobilevitv2_block(x, dim, len(drops), attention, name=f"layer{layer}_1", drop_paths=drops)
             x = mark_level(x, layer)
         return x
 
@@ -79,9 +86,9 @@ def MobileViTv2(width=1.0, attention="separable", variant="standard", **options)
     return application(body, f"mobilevitv2_{size}", **options)
 
 
-def mobilevitv2_block(x, dim, depth, attention, *, name):
+def mobilevitv2_block(x, dim, depth, attention, *, name, drop_paths=None):
     """[B, H, W, C] -> [B, ceil(H/2)*2, ceil(W/2)*2, C]: local convolution, `depth` units of width `dim` = D,
-    projection.
+    projection. `drop_paths` are the units' rates, default 0.
 
     The reference unfolds into [B, D, 4, N] here. Linear layers and the one-group norm commute with unfolding, so the
     map stays a map, and only the attention layer takes the four patch positions apart.
@@ -90,19 +97,21 @@ def mobilevitv2_block(x, dim, depth, attention, *, name):
     x = Resize(PATCH_SIZE, align_corners=True, name=f"{name}_resize")(x)
     x = conv_norm_act(x, out, 3, depthwise=True, name=f"{name}_local")
     x = conv_norm_act(x, dim, 1, norm=False, act=None, name=f"{name}_expand")
-    for unit in range(depth):
-        x = attention_unit(x, dim, attention, name=f"{name}_unit{unit}")
+    for unit, rate in enumerate(drop_paths or [0.0] * depth):
+        x = attention_unit(x, dim, rate, attention, name=f"{name}_unit{unit}")
     x = GroupNorm1(name=f"{name}_norm")(x)
     return conv_norm_act(x, out, 1, act=None, name=f"{name}_project")
 
 
-def attention_unit(x, dim, attention, *, name):
+def attention_unit(x, dim, drop_path_rate, attention, *, name):
     """x += Attention(GN(x)); x += FFN(GN(x)), the FFN 2D wide (a multiple of 16) with bias and swish."""
     y = GroupNorm1(name=f"{name}_norm1")(x)
     y = attention_layer(attention, dim, name=f"{name}_attention", patch_size=PATCH_SIZE)(y)
+    y = drop_path(y, drop_path_rate, name=f"{name}_drop_path1")
     x = keras.layers.Add(name=f"{name}_add1")([x, y])
     y = GroupNorm1(name=f"{name}_norm2")(x)
     hidden = 2 * dim // 16 * 16
     y = keras.layers.Conv2D(hidden, 1, activation="swish", kernel_initializer=conv_initializer(), name=f"{name}_fc1")(y)
     y = keras.layers.Conv2D(dim, 1, kernel_initializer=conv_initializer(), name=f"{name}_fc2")(y)
+    y = drop_path(y, drop_path_rate, name=f"{name}_drop_path2")
     return keras.layers.Add(name=f"{name}_add2")([x, y])

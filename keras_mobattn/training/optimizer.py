@@ -5,6 +5,8 @@ import math
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.training.adamw import AdamW
+
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
@@ -67,7 +69,7 @@ def make_optimizer(settings, steps_per_epoch, weights):
         optimizer = keras.optimizers.SGD(rate, momentum=0.9)
         in_gradient = decayed
     else:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, epsilon=1e-8)
+        optimizer = AdamW(rate, weight_decay=settings.weight_decay, epsilon=1e-8)
         names = {id(weight) for weight in decayed}
         optimizer.exclude_from_weight_decay([weight for weight in weights if id(weight) not in names])
     if settings.precision == "mixed_float16":

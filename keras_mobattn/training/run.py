@@ -13,7 +13,7 @@ from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json, write_text
 from keras_mobattn.layers import global_policy
-from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS
+from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS, rematerialize
 from keras_mobattn.training.checkpoint import Checkpoints, list_checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster
 from keras_mobattn.training.history import History
@@ -229,6 +229,8 @@ def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None)
     """A Learner that starts from `model` and trains as the settings say. Call it in the scope of the strategy."""
     execution, cluster = execution or Execution(), cluster or Cluster()
     network, averaged = copy_model(model, synchronized=cluster.replicas > 1), copy_model(model)
+    if settings.rematerialize:
+        rematerialize(network)
     optimizer, decayed = make_optimizer(settings, steps_per_epoch, network.trainable_weights)
     return Learner(
         network,
@@ -275,6 +277,7 @@ def build_model(settings, classes):
             attention=lambda dim: style(dim, **heads),
             input_shape=(settings.image_size, settings.image_size, 3),
             classes=classes,
+            drop_path_rate=settings.drop_path_rate,
             weights=settings.weights,
             weights_skip=settings.weights_skip,
             **options,
