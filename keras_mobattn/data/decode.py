@@ -28,9 +28,12 @@ def decode_crop(image, choose_box):
     def of_jpeg():
         shape = tf.io.extract_jpeg_shape(image)[:2]
         begin, size = choose_box(shape)
-        # One more column: of the last one that is decoded, the colours have no neighbour to be interpolated with.
-        wider = size + tf.minimum(shape - begin - size, [0, 1])
-        return tf.image.decode_and_crop_jpeg(image, tf.concat([begin, wider], 0), **JPEG)[:, : size[1]]
+        # One pixel more on each side: the colours at the border of what is decoded have no neighbour to be
+        # interpolated with, and would be off by up to 11 levels.
+        outer = tf.maximum(begin - 1, 0)
+        end = tf.minimum(begin + size + 1, shape)
+        pixels = tf.image.decode_and_crop_jpeg(image, tf.concat([outer, end - outer], 0), **JPEG)
+        return _cut(pixels, begin - outer, size)
 
     def of_other():
         whole = _decode_other(image)
