@@ -11,30 +11,20 @@ Exit code 0; 2: bad input; 130: Ctrl-C.
 """
 
 import dataclasses
-import io
+import importlib.metadata
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from rich.table import Table
 
 from keras_mobattn import benchmark, cli, report
-from keras_mobattn.data import AUGMENTATIONS, sample_photos
-from keras_mobattn.data.augment import random_box
-from keras_mobattn.data.decode import decode, decode_crop
-from keras_mobattn.data.views import batch_view, image_view
+from keras_mobattn.data import AUGMENTATIONS, input_speed
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.files import replacing, write_json
 
-PHOTO = (375, 500)  # height and width of the average image of ImageNet
-GRAIN = 6.0  # levels, so that a file is as large as ImageNet's: the photographs' crops are enlarged, and smooth
-QUALITY = 95
-CLASSES = 1000
-BATCH = 32
-PARTS = ("decode", "resize", "augment", "batch")
+PARTS = input_speed.PARTS
 COLUMNS = {  # heading: cell of a row
     "augmentation": lambda row: row["augment"],
     "images/s per core": lambda row: f"{row['images_per_second']:.0f}",
@@ -72,15 +62,17 @@ def main(
     if speed is not None and not speed > 0:
         raise InputError(f"step_images_per_second must be above 0. Received: {speed}.")
     with tempfile.TemporaryDirectory() as folder:
-        paths, kilobytes = make_photos(Path(folder), images)
-        timed = time_all(table, paths, image_size, rounds)
+        paths, kilobytes = input_speed.make_photos(Path(folder), images)
+        with cli.progress() as progress:
+            task = progress.add_task("Timing", total=rounds * len(table) * len(PARTS))
+            timed = input_speed.time_all(table, paths, image_size, rounds, lambda: progress.advance(task))
     rows = [row_of(name, timed[name], speed) for name in table]
     record = {
         "device": dataclasses.asdict(benchmark.describe_host()),
-        "tensorflow": tf.__version__,
+        "tensorflow": importlib.metadata.version("tensorflow"),
         "image_size": image_size,
-        "batch": BATCH,
-        "photos": {"count": images, "height": PHOTO[0], "width": PHOTO[1], "mean_kb": kilobytes},
+        "batch": input_speed.BATCH,
+        "photos": {"count": images, "mean_kb": kilobytes},
         "step_images_per_second": speed,
         "rows": rows,
     }
@@ -109,88 +101,6 @@ def step_speed(path):
     if not found:
         raise InputError(f"Expected images_per_second in the JSON. Received: {str(path)!r} without it.")
     return max(found)
-
-
-def make_photos(folder, count):
-    """Write `count` JPEGs: (their paths, their mean size in kB)."""
-    from PIL import Image
-
-    rng, paths = np.random.RandomState(0), []
-    for index, photo in enumerate(sample_photos(count, PHOTO)):
-        noisy = photo + rng.normal(0, GRAIN, photo.shape)
-        content = io.BytesIO()
-        Image.fromarray(np.rint(noisy).clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=QUALITY)
-        paths.append(str(folder / f"{index}.jpg"))
-        Path(paths[-1]).write_bytes(content.getvalue())
-    return paths, float(np.mean([Path(path).stat().st_size for path in paths])) / 1000
-
-
-def time_all(table, paths, image_size, rounds):
-    """{name: {part: seconds an image takes up to and with this part, one value a round}}; all take turns."""
-    iterators = {
-        (name, part): endless(paths, stage)
-        for name, augmentation in table.items()
-        for part, stage in stages(augmentation, image_size).items()
-    }
-    timed = {name: {part: [] for part in PARTS} for name in table}
-    with cli.progress() as progress:
-        task = progress.add_task("Timing", total=rounds * len(iterators))
-        for number in range(rounds):
-            for (name, part), iterator in iterators.items():
-                seconds = timed_batches(iterator, max(2, -(-len(paths) // BATCH)))
-                if number:  # the first round warms up
-                    timed[name][part].append(seconds)
-                progress.advance(task)
-    return timed
-
-
-def stages(augmentation, image_size):
-    """{part: (dataset of (encoded image, number) -> dataset of batches)}, each with all parts before it."""
-    plain = dataclasses.replace(augmentation, flip=False, rand_augment=None, erasing=0.0, mixing=None, layers=None)
-    unmixed = dataclasses.replace(augmentation, mixing=None, layers=None)
-    size = (image_size, image_size)
-    views = {
-        "decode": decoder(augmentation),
-        "resize": lambda image, number: image_view(plain, 0)(image, size, number),
-        "augment": lambda image, number: image_view(unmixed, 0)(image, size, number),
-    }
-    finish = batch_view(augmentation, CLASSES, 0)
-
-    def counted(view):  # one number of each image goes on, so that nothing is left out and nothing is copied
-        return lambda dataset: dataset.map(lambda *x: tf.reduce_max(view(*x)[:1])).batch(BATCH)
-
-    def whole(dataset):
-        dataset = dataset.map(lambda image, number: (views["augment"](image, number), number % CLASSES, number))
-        return dataset.batch(BATCH).map(lambda images, labels, numbers: finish(images, labels, numbers[0]))
-
-    return {part: counted(view) for part, view in views.items()} | {"batch": whole}
-
-
-def decoder(augmentation):
-    """A function (encoded image, number) -> uint8 [h, w, 3], with no more decoded than the augmentation looks at."""
-    if not augmentation.crop_area:
-        return lambda image, number: decode(image)
-    area = augmentation.crop_area
-    return lambda image, number: decode_crop(image, lambda shape: random_box(shape, [0, number], area, 1.0))
-
-
-def endless(paths, stage):
-    """An iterator over the stage's batches of the files, without end, in one thread, with nothing done ahead."""
-    files = tf.constant(paths)
-    dataset = tf.data.Dataset.range(2**62).map(lambda i: (tf.io.read_file(files[i % len(paths)]), i))
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.threading.max_intra_op_parallelism = 1
-    options.autotune.enabled = False
-    return iter(stage(dataset).with_options(options))
-
-
-def timed_batches(iterator, count):
-    """Seconds of processor time that an image takes, over `count` batches."""
-    started = time.process_time()
-    for _ in range(count):
-        next(iterator)
-    return (time.process_time() - started) / (count * BATCH)
 
 
 def row_of(name, timed, speed):

@@ -13,15 +13,14 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from keras_mobattn import cli, report
-from keras_mobattn.data import Indexed, Source, StepPlan, open_source, sample_photos, training_stream
+from keras_mobattn.data import StepPlan, open_source, photo_source, training_stream
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
 
-PHOTO = (375, 500)  # height and width of the average image of ImageNet
 SHOWN = 3  # labels of an image at most
+SHORT = 18  # letters that fit under an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +50,9 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png")) -> None:
         sheet: What to show.
         output: The PNG.
     """
-    if sheet.step < 0:
-        raise InputError(f"step must be at least 0. Received: {sheet.step}.")
+    for name, least in (("step", 0), ("count", 1), ("image_size", 1)):
+        if getattr(sheet, name) < least:
+            raise InputError(f"{name} must be at least {least}. Received: {getattr(sheet, name)}.")
     if output.suffix.lower() != ".png":
         raise InputError(f"output expects a name that ends with .png. Received: {str(output)!r}.")
     source = photo_source(sheet.count) if sheet.dataset == "photos" else open_source(sheet.dataset, sheet.data_dir)
@@ -63,13 +63,6 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png")) -> None:
     cli.console.print(
         f"{len(images)} images of step {sheet.step}, augmentation {sheet.augment!r}: {output}", soft_wrap=True
     )
-
-
-def photo_source(count):
-    """A set of `count` crops of scikit-learn's two photographs; their classes are "temple" and "flower"."""
-    photos = tf.constant(sample_photos(max(count, 1), PHOTO))
-    reader = Indexed(len(photos), lambda i: {"image": photos[i], "label": i % 2})
-    return Source("photos", ("temple", "flower"), {"train": len(photos)}, {"train": lambda: reader})
 
 
 def draw_step(source, sheet):
@@ -86,7 +79,8 @@ def caption(label, class_names):
     heaviest = [index for index in np.argsort(-label, kind="stable")[:SHOWN] if label[index] >= 0.005]
     if len(heaviest) == 1:
         return class_names[heaviest[0]]
-    return " / ".join(f"{class_names[index]} {label[index]:.2f}".replace(" 0.", " .") for index in heaviest)
+    shares = [f"{class_names[index]} {label[index]:.2f}".replace(" 0.", " .") for index in heaviest]
+    return (" / " if len(" / ".join(shares)) <= SHORT else " /\n").join(shares)
 
 
 if __name__ == "__main__":

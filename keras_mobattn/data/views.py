@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_mobattn.data.augment import augmenter, random_box
 from keras_mobattn.data.decode import decode, decode_crop
-from keras_mobattn.data.fit import INTERPOLATIONS, fit, to_uint8, with_size
+from keras_mobattn.data.fit import INTERPOLATIONS, fit, resize, with_size
 from keras_mobattn.data.mixing import random_erasing
 from keras_mobattn.data.reading import seed_base
 
@@ -26,7 +26,7 @@ def image_view(augmentation, seed):
         aspect = image_size[1] / image_size[0]
         area, crop_seed = augmentation.crop_area, seed_of("crop", number)
         pixels = decode_crop(image, lambda shape: random_box(shape, crop_seed, area, aspect))
-        return with_size(to_uint8(tf.image.resize(pixels, image_size, method, antialias=True)), image_size)
+        return with_size(resize(pixels, image_size, method), image_size)
 
     def view(image, image_size, number):
         image = (crop if augmentation.crop_area else whole)(image, image_size, number)
