@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_mobattn.data import (
     AUGMENTATIONS,
@@ -14,7 +15,7 @@ from keras_mobattn.data import (
     sample_photos,
     take_images,
 )
-from keras_mobattn.data.augment import _Draws, augmenter, random_crop
+from keras_mobattn.data.augment import _Draws, augmenter
 from keras_mobattn.errors import InputError
 
 
@@ -105,7 +106,7 @@ def test_layers_vary_each_image_and_each_epoch(augment):
     vary = augmenter(AUGMENTATIONS[augment])
     repeated = np.repeat(image[None].astype(np.float32), 64, axis=0)
     varied = vary(tf.constant(repeated), tf.constant([1, 2], tf.int64)).numpy()
-    assert len(np.unique(varied.reshape(64, -1), axis=0)) == (2 if augment == "imagenet" else 64)  # flipped or not
+    assert len(np.unique(varied.reshape(64, -1), axis=0)) == 64
     np.testing.assert_array_equal(varied, vary(tf.constant(repeated), tf.constant([1, 2], tf.int64)))
     assert np.abs(varied - vary(tf.constant(repeated), tf.constant([1, 3], tf.int64))).max() > 0
 
@@ -138,23 +139,6 @@ def test_digits_keep_their_shape(digits):
     assert np.median(own / np.abs(varied - np.roll(images, 1, axis=0)).mean(axis=(1, 2, 3))) < 0.6
 
 
-def test_random_crop_covers_the_asked_area():
-    """On an image that holds its own coordinates, a crop's range is its area, and its aspect is within bounds."""
-    y, x = np.mgrid[:120, :200].astype(np.float32)
-    image = tf.constant(np.stack([y, x, x], axis=-1))
-    areas, aspects = [], []
-    for i in range(60):
-        crop = random_crop(image, tf.constant([7, i], tf.int64), (0.25, 0.75), (30, 60)).numpy()
-        height, width = np.ptp(crop[..., 0]) + 120 / 60, np.ptp(crop[..., 1]) + 200 / 60
-        areas.append(height * width / (120 * 200))
-        aspects.append(width / height)
-    assert crop.shape == (30, 60, 3)
-    assert 0.2 < min(areas) < 0.35
-    assert 0.55 < max(areas) < 0.85
-    assert 1.3 < min(aspects) < 1.8
-    assert 2.2 < max(aspects) < 3.0
-
-
 @pytest.mark.parametrize(
     ("size", "target", "rows", "columns"),
     [
@@ -171,8 +155,8 @@ def test_resize_covers_and_crops_the_centre(size, target, rows, columns):
     assert fitted.shape == (*target, 3)
     assert fitted.dtype == np.uint8
     scaled = [round(side * max(target[0] / size[0], target[1] / size[1])) for side in size]
-    whole = tf.image.resize(image.astype(np.float32), scaled, antialias=True).numpy()
-    np.testing.assert_allclose(fitted, whole[slice(*rows), slice(*columns)], atol=0.5001)
+    whole = np.array(Image.fromarray(image).resize(scaled[::-1], Image.Resampling.BILINEAR)).astype(int)
+    np.testing.assert_allclose(fitted, whole[slice(*rows), slice(*columns)], atol=1)
     assert (fitted[..., 2] == 77).all()
 
 

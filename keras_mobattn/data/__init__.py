@@ -3,7 +3,7 @@
 from keras_mobattn.data.augment import AUGMENTATIONS
 from keras_mobattn.data.fit import fit_image
 from keras_mobattn.data.image_file import read_image
-from keras_mobattn.data.photos import sample_photos
+from keras_mobattn.data.photos import photo_source, sample_photos
 from keras_mobattn.data.pipeline import batches, take_images
 from keras_mobattn.data.plan import StepPlan
 from keras_mobattn.data.reading import Indexed, Sharded
@@ -20,6 +20,7 @@ __all__ = [
     "batches",
     "fit_image",
     "open_source",
+    "photo_source",
     "read_image",
     "sample_photos",
     "take_images",

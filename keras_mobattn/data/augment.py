@@ -14,6 +14,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.data.mixing import Mixing
+from keras_mobattn.data.randaugment import TIMM, TORCHVISION, RandAugment
 
 BLACK_OUTSIDE = {"fill_mode": "constant", "fill_value": 0.0}  # the digits' own background, and they touch the border
 PIXELS = {"value_range": (0, 255)}
@@ -63,29 +65,52 @@ def _digit_layers():
     ]
 
 
-def _photo_layers():
-    from keras_cv import layers
-
-    return [layers.RandomFlip("horizontal", **FLOAT)]
-
-
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied.
+    """How training images are varied: first each image, from left to right as the fields stand, then whole batches.
 
-    `layers` builds the keras-cv layers that a whole batch in 0..255 passes through. With `crop_area` (smallest and
-    largest share of the image's area) each image is a random crop of the whole picture; without, it is what evaluation
-    sees.
+    `crop_area`: the smallest and largest share of an image's area that a random crop shows; None for the whole image,
+    as evaluation sees it. `interpolation`: of the resize. `flip`: left for right, half of the images. `rand_augment`:
+    its settings. `erasing`: the share of images of which a part is blacked out. `layers` builds keras-cv's layers that
+    a batch passes through. `mixing`: MixUp and CutMix.
     """
 
-    layers: Callable[[], list] | None = None
     crop_area: tuple[float, float] | None = None
+    interpolation: str = "bilinear"
+    flip: bool = False
+    rand_augment: RandAugment | None = None
+    erasing: float = 0.0
+    layers: Callable[[], list] | None = None
+    mixing: Mixing | None = None
+
+    @property
+    def varies_images(self):
+        """Whether something is done to single images, so that what is resized can't be kept."""
+        return bool(self.crop_area or self.flip or self.rand_augment or self.erasing)
 
 
+INCEPTION_AREA = (0.08, 1.0)
+IMAGENET_MEAN = (124, 116, 104)
 AUGMENTATIONS = {
     "none": Augmentation(),
-    "digits": Augmentation(_digit_layers),
-    "imagenet": Augmentation(_photo_layers, crop_area=(0.08, 1.0)),
+    "digits": Augmentation(layers=_digit_layers),
+    # MobileViT v1 (arXiv:2110.02178; cvnets)
+    "imagenet": Augmentation(INCEPTION_AREA, flip=True),
+    # MobileViTv2's fine-tuning at 384 pixels, and its pre-training and fine-tuning with ImageNet-21k
+    "imagenet-bicubic": Augmentation(INCEPTION_AREA, "bicubic", flip=True),
+    # MobileViTv2 (arXiv:2206.02680; cvnets): RandAugment's magnitude 9 of 0 to 30
+    "mobilevitv2": Augmentation(
+        INCEPTION_AREA, "bicubic", True, RandAugment(TORCHVISION, 9 / 30), erasing=0.25, mixing=Mixing(0.2, 1.0)
+    ),
+    # Flowformer's vision model (thuml/Flowformer, Flowformer_CV/main.py): timm's rand-m9-mstd0.5-inc1, no erasing; its
+    # colour jitter is without effect, since timm leaves it out beside RandAugment
+    "flowformer": Augmentation(
+        INCEPTION_AREA,
+        "bicubic",
+        True,
+        RandAugment(TIMM, 0.9, noise=0.05, probability=0.5, fill=IMAGENET_MEAN),
+        mixing=Mixing(0.8, 1.0),
+    ),
 }
 
 
@@ -137,10 +162,3 @@ def random_box(shape, seed, area, aspect):
     begin = tf.where(found, corners[:, first], middle)
     size = tf.where(found, sides[:, first], largest)
     return tf.cast(begin, tf.int32), tf.cast(size, tf.int32)
-
-
-def random_crop(image, seed, area, image_size):
-    """A random part of `image` [h, w, 3], resized to `image_size`: float32 [H, W, 3], unrounded."""
-    begin, size = random_box(tf.shape(image)[:2], seed, area, image_size[1] / image_size[0])
-    begin, size = tf.pad(begin, [[0, 1]]), tf.concat([size, [3]], 0)
-    return tf.image.resize(tf.slice(image, begin, size), image_size, antialias=True)

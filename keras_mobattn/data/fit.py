@@ -38,10 +38,7 @@ def fit(image, image_size, crop=1.0, method=INTERPOLATIONS["bilinear"]):
     if crop < 1:  # rounded down here and below, as torchvision and timm do
         height, width = (int(side / crop) for side in image_size)
     covering = tf.cond(height * w >= width * h, lambda: (height, w * height // h), lambda: (h * width // w, width))
-    # Width first, then height: without Pillow's clipping between the two, bicubic was off by up to 23 levels in noise.
-    image = tf.image.resize(tf.cast(image, tf.float32), (h, covering[1]), method, antialias=True)
-    image = tf.clip_by_value(image, 0.0, 255.0)
-    image = to_uint8(tf.image.resize(image, covering, method, antialias=True))
+    image = resize(image, covering, method)
     top, left = (_half(side - target) for side, target in zip(covering, image_size, strict=True))
     return with_size(image[top : top + image_size[0], left : left + image_size[1]], image_size)
 
@@ -56,9 +53,28 @@ def _half(pixels):
     return tf.cast(tf.round(pixels / 2), tf.int32)
 
 
-def to_uint8(image):
-    """Rounded to the nearest level, and no further than black and white."""
-    return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
+def resize(image, size, method):
+    """uint8 [h, w, 3] -> uint8 [H, W, 3], antialiased, within one level of Pillow's, which too rounds half-way.
+
+    First the width, then the height, with the pixels of a row as channels of one: tf.image.resize is vectorised over
+    channels alone, and takes 2.3 ms of one core for 300x350 bicubic to 256x256 at once, where this takes 0.8.
+    """
+    height, width = size
+    h, w = tf.unstack(tf.shape(image)[:2])
+    columns = tf.transpose(tf.cast(image, tf.float32), [1, 0, 2])  # not of uint8: oneDNN prints that it has no such op
+    columns = tf.reshape(_resize_first(tf.reshape(columns, [w, 3 * h]), width, method), [width, h, 3])
+    rows = tf.transpose(_rounded(columns), [1, 0, 2])
+    rows = _resize_first(tf.reshape(rows, [h, 3 * width]), height, method)
+    return tf.cast(_rounded(tf.reshape(rows, [height, width, 3])), tf.uint8)
+
+
+def _resize_first(values, size, method):
+    """The first axis of [n, channels] to `size`."""
+    return tf.image.resize(values[:, None], [size, 1], method, antialias=True)[:, 0]
+
+
+def _rounded(image):
+    return tf.clip_by_value(tf.round(image), 0.0, 255.0)
 
 
 def checked_size(image_size):

@@ -1,7 +1,12 @@
 """Photographs that need no download, for checks and for int8 calibration."""
 
 import numpy as np
+import tensorflow as tf
 
+from keras_mobattn.data.reading import Indexed
+from keras_mobattn.data.sources import Source
+
+IMAGENET_SIZE = (375, 500)  # height and width of its average image
 SMALLEST_CROP = 0.3  # of the shorter side: at 427 pixels still 128, so a crop shows an object, not a blur
 
 
@@ -26,3 +31,10 @@ def sample_photos(count, image_size, seed=0):
         box = (left, top, left + scale * width, top + scale * height)
         crops[i] = photo.resize((width, height), Image.Resampling.BICUBIC, box=box)
     return crops
+
+
+def photo_source(count):
+    """A Source of `count` training images, `sample_photos` of ImageNet's size: "temple" and "flower" in turn."""
+    photos = tf.constant(sample_photos(count, IMAGENET_SIZE))
+    reader = Indexed(count, lambda index: {"image": photos[index], "label": index % 2})
+    return Source("photos", ("temple", "flower"), {"train": count}, {"train": lambda: reader})

@@ -42,7 +42,7 @@ def batches(
     count = choose(source.num_examples, split, "split")
     image_bytes = image_size[0] * image_size[1] * 3
 
-    if augmentation.crop_area:  # not cached: that would keep the same crops, or whole images of any size
+    if augmentation.varies_images:  # not cached: that would keep the same crops, or whole images of any size
         view = image_view(augmentation, seed)
         dataset = tf.data.Dataset.zip(source.open_encoded(split), _numbers(seed + 1))
         dataset = dataset.map(lambda x, number: (view(x["image"], image_size, number), x["label"]), tf.data.AUTOTUNE)

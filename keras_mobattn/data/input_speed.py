@@ -1,0 +1,107 @@
+"""How long the training data takes on one core, by parts."""
+
+import dataclasses
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mobattn.data.augment import random_box
+from keras_mobattn.data.decode import decode, decode_crop
+from keras_mobattn.data.photos import IMAGENET_SIZE, sample_photos
+from keras_mobattn.data.views import batch_view, image_view
+
+GRAIN = 8.0  # levels, so that a file is as large as ImageNet's: the photographs' crops are enlarged, and smooth
+QUALITY = 95
+CLASSES = 1000
+BATCH = 32
+PARTS = ("decode", "resize", "augment", "batch")  # in this order; "batch" is batching, mixing and float32
+
+
+def make_photos(folder, count):
+    """Write `count` JPEGs: (their paths, their mean size in kB)."""
+    from PIL import Image
+
+    rng, paths = np.random.RandomState(0), []
+    for index, photo in enumerate(sample_photos(count, IMAGENET_SIZE)):
+        noisy = photo + rng.normal(0, GRAIN, photo.shape)
+        content = io.BytesIO()
+        Image.fromarray(np.rint(noisy).clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=QUALITY)
+        paths.append(str(folder / f"{index}.jpg"))
+        Path(paths[-1]).write_bytes(content.getvalue())
+    return paths, float(np.mean([Path(path).stat().st_size for path in paths])) / 1000
+
+
+def time_all(table, paths, image_size, rounds, advance):
+    """{name: {part: seconds an image takes up to and with this part, one value a round}}; all take turns.
+
+    `table`: {name: Augmentation}. The first of the `rounds` does not count. `advance` is called after each of
+    rounds x names x parts measurements.
+    """
+    iterators = {
+        (name, part): _endless(paths, stage)
+        for name, augmentation in table.items()
+        for part, stage in _stages(augmentation, image_size).items()
+    }
+    timed = {name: {part: [] for part in PARTS} for name in table}
+    for number in range(rounds):
+        for (name, part), iterator in iterators.items():
+            seconds = _timed(iterator, max(2, -(-len(paths) // BATCH)))
+            if number:  # the first round warms up
+                timed[name][part].append(seconds)
+            advance()
+    return timed
+
+
+def _stages(augmentation, image_size):
+    """{part: (dataset of (encoded image, number) -> dataset of batches)}, each with all parts before it."""
+    plain = dataclasses.replace(augmentation, flip=False, rand_augment=None, erasing=0.0, mixing=None, layers=None)
+    unmixed = dataclasses.replace(augmentation, mixing=None, layers=None)
+    size = (image_size, image_size)
+    views = {
+        "decode": _decoder(augmentation),
+        "resize": lambda image, number: image_view(plain, 0)(image, size, number),
+        "augment": lambda image, number: image_view(unmixed, 0)(image, size, number),
+    }
+    finish = batch_view(augmentation, CLASSES, 0)
+
+    def counted(view):  # one number of each image goes on, so that nothing is left out and nothing is copied
+        return lambda dataset: dataset.map(lambda *x: tf.reduce_max(view(*x)[:1])).batch(BATCH)
+
+    def whole(dataset):
+        dataset = dataset.map(lambda image, number: (views["augment"](image, number), number % CLASSES, number))
+        return dataset.batch(BATCH).map(lambda images, labels, numbers: finish(images, labels, numbers[0]))
+
+    return {part: counted(view) for part, view in views.items()} | {"batch": whole}
+
+
+def _decoder(augmentation):
+    """A function (encoded image, number) -> uint8 [h, w, 3], with no more decoded than the augmentation looks at."""
+    if not augmentation.crop_area:
+        return lambda image, number: decode(image)
+    area = augmentation.crop_area
+    return lambda image, number: decode_crop(image, lambda shape: random_box(shape, [0, number], area, 1.0))
+
+
+def _endless(paths, stage):
+    """An iterator over the stage's batches of the files, without end, in one thread, with nothing done ahead."""
+    files = tf.constant(paths)
+    dataset = tf.data.Dataset.range(2**62).map(lambda i: (tf.io.read_file(files[i % len(paths)]), i))
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.threading.max_intra_op_parallelism = 1
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = (
+        False  # they would make maps parallel, and run ahead
+    )
+    return iter(stage(dataset).with_options(options))
+
+
+def _timed(iterator, count):
+    """Seconds of processor time that an image takes, over `count` batches."""
+    started = time.process_time()
+    for _ in range(count):
+        next(iterator)
+    return (time.process_time() - started) / (count * BATCH)

@@ -1,0 +1,107 @@
+"""benchmark_input.py and show_batch.py: what they write, and how they refuse."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_mobattn import InputError
+from keras_mobattn.data import AUGMENTATIONS, input_speed, photo_source
+
+
+@pytest.fixture(name="script")
+def script_fixture(monkeypatch):
+    """script(name) is the module training/`name`.py."""
+    import importlib
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "training")
+    yield importlib.import_module
+    for name in ("benchmark_input", "show_batch"):
+        sys.modules.pop(name, None)
+
+
+def test_benchmark(script, tmp_path, capsys):
+    (tmp_path / "step.json").write_text('{"rows": [{"images_per_second": 40.0}, {"images_per_second": 90}]}')
+    options = {"image_size": 32, "images": 4, "rounds": 3, "step": tmp_path / "step.json", "output_dir": tmp_path}
+    script("benchmark_input").main(("imagenet",), **options)
+    record = json.loads((tmp_path / "input.json").read_text())
+    (row,) = record["rows"]
+    assert record["step_images_per_second"] == 90
+    assert row["cores"] == pytest.approx(90 / row["images_per_second"])
+    assert set(row["parts_ms"]) == set(input_speed.PARTS)
+    assert {len(samples) for samples in row["samples_ms"].values()} == {2}
+    assert 20 < row["images_per_second"] < 20000
+    assert 80 < record["photos"]["mean_kb"] < 140  # ImageNet's mean is 110
+    assert Image.open(tmp_path / "input.png").size[0] > 300
+    assert f"{row['images_per_second']:.0f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"augment": ("flip",)}, "Unknown augmentation: expected one of 'none'.*Received: 'flip'"),
+        ({"image_size": 4}, "image_size must be at least 8. Received: 4"),
+        ({"rounds": 1}, "rounds must be at least 2"),
+        ({"images": 0}, "images must be at least 1"),
+        ({"step_images_per_second": -1.0}, "must be above 0. Received: -1.0"),
+    ],
+)
+def test_benchmark_refuses(script, change, message):
+    with pytest.raises(InputError, match=message):
+        script("benchmark_input").main(**change)
+
+
+@pytest.mark.parametrize(("text", "message"), [("no json", "Expected a JSON file"), ("[1]", "without it")])
+def test_a_step_file_that_is_none(script, tmp_path, text, message):
+    (tmp_path / "step.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        script("benchmark_input").main(step=tmp_path / "step.json")
+
+
+def test_sheet(script, tmp_path, capsys):
+    show_batch = script("show_batch")
+    sheets = []
+    for name, step in (("a", 0), ("b", 0), ("c", 5)):
+        output = tmp_path / f"{name}.png"
+        show_batch.main(show_batch.Sheet(augment="mobilevitv2", image_size=32, count=6, step=step), output)
+        sheets.append(np.array(Image.open(output)))
+    np.testing.assert_array_equal(sheets[0], sheets[1])
+    assert sheets[0].shape != sheets[2].shape or (sheets[0] != sheets[2]).any()
+    assert "6 images of step 5" in capsys.readouterr().out
+
+
+def test_sheet_captions(script):
+    caption, names = script("show_batch").caption, ("cat", "dog", "a rather long name")
+    assert caption(np.array([0.0, 1.0, 0.0]), names) == "dog"
+    assert caption(np.array([0.29, 0.71, 0.0]), names) == "dog .71 / cat .29"
+    assert caption(np.array([0.001, 0.0, 0.999]), names) == "a rather long name"
+    assert caption(np.array([0.5, 0.0, 0.5]), names) == "cat .50 /\na rather long name .50"
+
+
+@pytest.mark.parametrize(
+    ("change", "output", "message"),
+    [
+        ({"augment": "x"}, "a.png", "Unknown augmentation"),
+        ({"step": -1}, "a.png", "step must be at least 0. Received: -1"),
+        ({"count": 0}, "a.png", "count must be at least 1. Received: 0"),
+        ({"image_size": 0}, "a.png", "image_size must be at least 1"),
+        ({"dataset": "./nowhere"}, "a.png", "nowhere, which is not there"),
+        ({}, "a.jpg", "ends with .png"),
+    ],
+)
+def test_sheet_refuses(script, tmp_path, change, output, message):
+    show_batch = script("show_batch")
+    with pytest.raises(InputError, match=message):
+        show_batch.main(show_batch.Sheet(**change), tmp_path / output)
+    assert not list(tmp_path.iterdir())
+
+
+def test_photo_source():
+    source = photo_source(3)
+    examples = list(source.open("train").as_numpy_iterator())
+    assert [int(example["label"]) for example in examples] == [0, 1, 0]
+    assert examples[0]["image"].shape == (375, 500, 3)
+    assert {name for name, each in AUGMENTATIONS.items() if each.crop_area} >= {"imagenet", "mobilevitv2", "flowformer"}
