@@ -14,14 +14,14 @@ import pytest
 
 from keras_mobattn import InputError
 from keras_mobattn.models import load_model
-from keras_mobattn.training import TrainSettings, read_history
+from keras_mobattn.training import TrainSettings, read_history, train
 from keras_mobattn.training.cluster import Cluster
 
 WORKER = Path(__file__).parent / "worker.py"
-# No augmentation, and an optimizer that doesn't divide rounding noise by itself: AdamW's first steps are +-rate for
-# gradients of any size, also for those that are 0 but for rounding.
+# Both start from a model that was trained for some epochs: from fresh weights, whose batch norms divide by next to
+# nothing, rounding alone (fused or synchronised batch norm, on one device) moves the loss by 2e-3 in 20 steps.
 SETTINGS = {"variant": "test", "attention": "separable", "augment": "none", "epochs": 1, "batch_size": 64}
-SETTINGS |= {"optimizer": "sgd", "learning_rate": 0.05, "warmup_epochs": 0.0}
+SETTINGS |= {"learning_rate": 1e-3, "warmup_epochs": 0.0}
 
 BAD_CLUSTERS = {
     "neither": ({}, "expects the cluster in TF_CONFIG"),
@@ -86,12 +86,14 @@ def finish(processes, tmp_path, seconds=300):
 def test_two_workers_are_one(tmp_path):
     """The loss over 22 steps within 1e-4, and the same weights and accuracy, with synchronised batch norm."""
     settings = {**SETTINGS, "data_dir": str(tmp_path / "tfds")}
+    train(TrainSettings(**{**settings, "epochs": 4, "learning_rate": 1e-2}), tmp_path / "begun", progress=False)
+    settings["weights"] = str(tmp_path / "begun" / "model.keras")
     finish([start(tmp_path, settings)], tmp_path)
     ports = free_ports(2)
     finish([start(tmp_path, settings, None, index, ports) for index in range(2)], tmp_path)
     one, first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two0", "two1"))
     assert len(one) == 22
-    assert one[-1] < one[0] - 0.01
+    assert one[-1] < one[0] - 0.02
     np.testing.assert_allclose(first, one, atol=1e-4)
     np.testing.assert_allclose(second, first, atol=1e-6)
     models = [load_model(tmp_path / name / "model.keras") for name in ("one", "two")]

@@ -46,6 +46,7 @@ def preset(arguments):
         known, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError:  # tyro says what is wrong with it
         return TrainSettings()
+    known.width = known.width if known.width > 0 else 1.0  # the error for the width is TrainSettings'
     return recipe_settings(known.recipe, known.width) if known.recipe else TrainSettings()
 
 

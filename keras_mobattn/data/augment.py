@@ -96,9 +96,9 @@ AUGMENTATIONS = {
     "digits": Augmentation(layers=_digit_layers),
     # MobileViT v1 (arXiv:2110.02178; cvnets)
     "imagenet": Augmentation(INCEPTION_AREA, flip=True),
-    # MobileViTv2's fine-tuning at 384 pixels, and its pre-training and fine-tuning with ImageNet-21k
+    # MobileViTv2's fine-tuning at 384 pixels (cvnets, finetune_higher_res_in1k)
     "imagenet-bicubic": Augmentation(INCEPTION_AREA, "bicubic", flip=True),
-    # MobileViTv2 (arXiv:2206.02680; cvnets): RandAugment's magnitude 9 of 0 to 30
+    # MobileViTv2 (arXiv:2206.02680; cvnets), on ImageNet-21k too: RandAugment's magnitude 9 of 0 to 30
     "mobilevitv2": Augmentation(
         INCEPTION_AREA, "bicubic", True, RandAugment(TORCHVISION, 9 / 30), erasing=0.25, mixing=Mixing(0.2, 1.0)
     ),

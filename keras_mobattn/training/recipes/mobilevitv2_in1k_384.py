@@ -22,7 +22,7 @@ def settings(width):
         "weights": checkpoint(width),
         "image_size": 384,
         "interpolation": "bicubic",
-        "augment": "crop_flip",
+        "augment": "imagenet-bicubic",
         "epochs": 10,
         "batch_size": 128,
         "base_batch_size": 128,
