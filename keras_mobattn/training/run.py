@@ -228,7 +228,7 @@ def expect_same(cluster, step):
 def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None):
     """A Learner that starts from `model` and trains as the settings say. Call it in the scope of the strategy."""
     execution, cluster = execution or Execution(), cluster or Cluster()
-    network, averaged = copy_model(model, synchronized=cluster.replicas > 1), copy_model(model)
+    network, averaged = copy_model(model, cluster.replicas > 1, bool(settings.sizes)), copy_model(model)
     if settings.rematerialize:
         rematerialize(network)
     optimizer, decayed = make_optimizer(settings, steps_per_epoch, network.trainable_weights)
@@ -246,8 +246,8 @@ def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None)
     )
 
 
-def copy_model(model, synchronized=False):
-    """A copy of `model` with weights of its own; batch norm over all replicas where `synchronized`.
+def copy_model(model, synchronized=False, any_size=False):
+    """A copy of `model` with weights of its own; batch norm over all replicas where `synchronized`; open sizes.
 
     Synchronised batch norm is another graph, which must not get into files: only the network that learns has it.
     """
@@ -258,7 +258,8 @@ def copy_model(model, synchronized=False):
             config["synchronized"] = True
         return type(layer).from_config(config)
 
-    twin = keras.models.clone_model(model, clone_function=copy)
+    image = keras.Input((None, None, 3), name=model.input_names[0]) if any_size else None
+    twin = keras.models.clone_model(model, image, clone_function=copy)
     twin.set_weights(model.get_weights())
     return twin
 
