@@ -61,20 +61,18 @@ def resize(image, size, method):
     """
     height, width = size
     h, w = tf.unstack(tf.shape(image)[:2])
-    columns = tf.transpose(tf.cast(image, tf.float32), [1, 0, 2])  # not of uint8: oneDNN prints that it has no such op
-    columns = tf.reshape(_resize_first(tf.reshape(columns, [w, 3 * h]), width, method), [width, h, 3])
-    rows = tf.transpose(_rounded(columns), [1, 0, 2])
+    # 0.5 is what rounds, and stands between cast and transpose: grappler would swap these, and oneDNN prints that it
+    # has no transpose for uint8.
+    columns = tf.reshape(tf.transpose(tf.cast(image, tf.float32) + 0.5, [1, 0, 2]), [w, 3 * h])
+    columns = tf.clip_by_value(tf.floor(_resize_first(columns, width, method)), 0.0, 255.0)
+    rows = tf.transpose(tf.reshape(columns, [width, h, 3]), [1, 0, 2])
     rows = _resize_first(tf.reshape(rows, [h, 3 * width]), height, method)
-    return tf.cast(_rounded(tf.reshape(rows, [height, width, 3])), tf.uint8)
+    return tf.cast(tf.clip_by_value(tf.round(tf.reshape(rows, [height, width, 3])), 0.0, 255.0), tf.uint8)
 
 
 def _resize_first(values, size, method):
     """The first axis of [n, channels] to `size`."""
     return tf.image.resize(values[:, None], [size, 1], method, antialias=True)[:, 0]
-
-
-def _rounded(image):
-    return tf.clip_by_value(tf.round(image), 0.0, 255.0)
 
 
 def checked_size(image_size):

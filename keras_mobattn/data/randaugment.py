@@ -1,7 +1,6 @@
 """RandAugment (Cubuk et al., 2019, arXiv:1909.13719), one image at a time, as torchvision's and as timm's.
 
-keras-cv's layer runs its operations for whole batches through tf.map_fn; what was gained by not using it is in
-data/augment.py.
+What is gained over keras-cv's layer: see data/augment.py.
 """
 
 import dataclasses
