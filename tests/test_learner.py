@@ -11,7 +11,7 @@ from keras_mobattn.layers import global_policy
 from keras_mobattn.training import TrainSettings
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import WarmupCosine, make_optimizer, schedule
-from keras_mobattn.training.run import training_copy
+from keras_mobattn.training.run import copy_model
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=0.1, warmup_epochs=0.0, ema_decay=0.5)
 
@@ -29,7 +29,7 @@ def tiny(norm=True):
 
 def learner_of(settings=SETTINGS, norm=True, **options):
     model = tiny(norm)
-    network = training_copy(model)
+    network = copy_model(model)
     optimizer, decayed = make_optimizer(settings, 10, network.trainable_weights)
     options = {"clip_norm": settings.clip_norm, "ema_decay": settings.ema_decay, **options}
     return Learner(network, model, optimizer, coupled_decay=(settings.weight_decay, decayed), **options)

@@ -1,5 +1,6 @@
 """What a run keeps on disk while it trains, and how it goes on from there."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -15,10 +16,20 @@ from keras_mobattn.files import replacing, write_json
 STATE = "state.json"  # beside TensorFlow's files in each checkpoint
 
 
-def save_model(model, path):
-    """Write a .keras file, whole or not at all, without the optimizer: that would treble it."""
-    with replacing(path) as beside:
+def save_model(model, path, chief=True):
+    """Write a .keras file, whole or not at all, without the optimizer: that would treble it.
+
+    All workers call it, since reading a replicated variable takes all of them; only the chief's is kept.
+    """
+    with replacing(path) if chief else scratch_path(path) as beside:
         keras.Model(model.inputs, model.outputs, name=model.name).save(beside)
+
+
+@contextlib.contextmanager
+def scratch_path(path):
+    """A path of the same name in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / Path(path).name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +73,9 @@ class Checkpoints:
         Raises:
             OSError, tf.errors.OpError: the disk is full or the folder can't be written. The earlier ones stay.
         """
-        if not self._chief:  # reading a replicated variable takes all workers
-            with tempfile.TemporaryDirectory() as scratch:
-                self._checkpoint.write(f"{scratch}/state")
+        if not self._chief:
+            with scratch_path("state") as beside:
+                self._checkpoint.write(str(beside))
             return self.folder
         path = self.folder / f"step-{position.step:08d}"
         with replacing(path) as beside:
@@ -92,7 +103,7 @@ class Checkpoints:
                 position = Position(**json.loads((path / STATE).read_text(encoding="utf-8")))
                 self._checkpoint.read(str(path / "state")).assert_consumed()
                 return position
-            except (OSError, ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
+            except Exception as error:  # json's, TensorFlow's, and the IndexError and RuntimeError of its C++ reader
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 say(f"The checkpoint {path} is damaged or of another model, the one before is used: {reason}")
         if paths:

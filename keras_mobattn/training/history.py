@@ -31,7 +31,7 @@ class History(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         model = self.model
         more = {
-            "learning_rate": float(model.optimizer.learning_rate),
+            "learning_rate": model.learning_rate,
             "skipped_steps": int(model.state.skipped.numpy()),
         }
         seconds = time.perf_counter() - self._started

@@ -88,6 +88,11 @@ class Learner(keras.Model):
             self.train_function = train_function
         return self.train_function
 
+    @property
+    def learning_rate(self):
+        """That of the last step."""
+        return float(self.optimizer.learning_rate.numpy())
+
     def publish(self):
         """Copy the averages into `averaged`."""
         for weight, average in zip(self.averaged.weights, self.state.averages, strict=True):

@@ -94,8 +94,7 @@ class Progress(keras.callbacks.Callback):
         """The time left is by the steps of this process so far, evaluations and checkpoints included."""
         done, left = self._step - self._began, self._plan.total_steps - self._step
         seconds = (time.monotonic() - self._began_at) / max(1, done) * left
-        rate = float(self.model.optimizer.learning_rate)
-        return f"lr {rate:.2e} {self._speed.images_per_second:.0f} img/s ETA {_clock(seconds)}"
+        return f"lr {self.model.learning_rate:.2e} {self._speed.images_per_second:.0f} img/s ETA {_clock(seconds)}"
 
 
 def _clock(seconds):
@@ -126,12 +125,12 @@ class Board(keras.callbacks.Callback):
         self._speed.step(self._plan.batch(self._step))
         self._step += 1
         if self._step % self.EVERY == 0:
-            more = {"learning_rate": self._rate(), "images_per_second": self._speed.images_per_second}
+            more = {"learning_rate": self.model.learning_rate, "images_per_second": self._speed.images_per_second}
             self._write("train", {**logs, **more})
 
     def on_epoch_end(self, epoch, logs=None):
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
-        self._write("train", {**train, "learning_rate": self._rate()})
+        self._write("train", {**train, "learning_rate": self.model.learning_rate})
         self._write("validation", {name[4:]: value for name, value in logs.items() if name.startswith("val_")})
         if self._histograms:
             with self._writers["train"].as_default(self._step):
@@ -139,9 +138,6 @@ class Board(keras.callbacks.Callback):
                     tf.summary.histogram(weight.name, weight)
         for writer in self._writers.values():
             writer.flush()
-
-    def _rate(self):
-        return float(self.model.optimizer.learning_rate)
 
     def _write(self, name, values):
         with self._writers[name].as_default(self._step):

@@ -13,7 +13,7 @@ from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json, write_text
 from keras_mobattn.layers import global_policy
-from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS
+from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS, rematerialize
 from keras_mobattn.training.checkpoint import Checkpoints, list_checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster
 from keras_mobattn.training.history import History
@@ -30,7 +30,7 @@ HISTORY = "history.csv"
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
-def train(settings, folder, resume=False, execution=None, progress=True):
+def train(settings, folder, resume=False, execution=None, progress=True, callbacks=()):
     """Train with Keras `fit` and return the result, which also is in `folder`/result.json.
 
     The folder gets settings.json, labels.txt (the class names), history.csv, curves.png, tensorboard/, checkpoints/,
@@ -40,6 +40,7 @@ def train(settings, folder, resume=False, execution=None, progress=True):
     With `resume` the run in the folder goes on after the newest whole checkpoint, or from its start where there is
     none. Every image, augmentation and random number depends on the seed and the step alone, so that on one CPU it ends
     with the weights, bit for bit, of a run that was never interrupted. `execution` may be another one than before.
+    `callbacks` are further Keras callbacks; the model that they see is a Learner.
 
     With several workers (Cluster) each calls this with the same arguments and a folder that all of them see.
 
@@ -64,15 +65,14 @@ def train(settings, folder, resume=False, execution=None, progress=True):
     keras.utils.set_random_seed(settings.seed)
     # A checkpoint holds all weights: what the run once started from need not be there any more.
     start = dataclasses.replace(settings, weights=None, weights_skip=None) if begun else settings
+    model = build_model(start, len(source.class_names))  # outside of the scope, where it would start from other weights
     with cluster.strategy.scope():
-        learner = make_learner(
-            build_model(start, len(source.class_names)), settings, plan.steps_per_epoch, execution, cluster
-        )
+        learner = make_learner(model, settings, plan.steps_per_epoch, execution, cluster)
     if cluster.chief:
         write_json(folder / RUN_SETTINGS, dataclasses.asdict(settings))
         write_text(folder / RUN_LABELS, "".join(f"{name}\n" for name in source.class_names))
 
-    run = Run(settings, folder, execution, cluster, source, plan, learner, progress)
+    run = Run(settings, folder, execution, cluster, source, plan, learner, progress, callbacks)
     try:
         with run.watch.listening():
             run.go()
@@ -121,7 +121,7 @@ def make_plan(settings, source, replicas):
 class Run:
     """What `train` does between a built learner and the result."""
 
-    def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress):
+    def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress, callbacks):
         self.settings, self.folder, self.execution, self.cluster = settings, folder, execution, cluster
         self.source, self.plan, self.learner = source, plan, learner
         self.watch = SignalWatch()
@@ -139,7 +139,7 @@ class Run:
         self.supervisor = Supervisor(
             learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch
         )
-        self.callbacks = [Evaluation(learner, self.testing, self.supervisor)]
+        self.callbacks = [Evaluation(learner, self.testing, self.supervisor), *callbacks]
         if cluster.chief:
             self.history = History(folder / HISTORY, position.epochs_done)
             self.callbacks.append(Board(folder / "tensorboard", plan, position.step, execution.histograms))
@@ -198,8 +198,8 @@ class Run:
     def finish(self):
         """Save the model and return its loss and accuracy on the test images."""
         self.learner.publish()
+        save_model(self.learner.averaged, self.folder / RUN_MODEL, self.cluster.chief)
         if self.cluster.chief:
-            save_model(self.learner.averaged, self.folder / RUN_MODEL)
             self.history.plot()
         return self.learner.averaged.evaluate(self.testing, verbose=0)
 
@@ -209,11 +209,15 @@ def expect_same(cluster, step):
     if cluster.workers == 1:
         return
 
-    def largest():
+    @tf.function
+    def mean_step():
+        return cluster.strategy.run(own_step)
+
+    def own_step():
         replica = tf.distribute.get_replica_context()
         return replica.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(float(step)))
 
-    mean = cluster.strategy.experimental_local_results(cluster.strategy.run(largest))[0]
+    mean = cluster.strategy.experimental_local_results(mean_step())[0]
     if float(mean) != step:
         raise InputError(
             f"Expected the run's folder on a file system that all workers share. Received: a checkpoint of step {step} "
@@ -222,13 +226,15 @@ def expect_same(cluster, step):
 
 
 def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None):
-    """A Learner that trains a copy of `model` as the settings say and averages it into `model`."""
+    """A Learner that starts from `model` and trains as the settings say. Call it in the scope of the strategy."""
     execution, cluster = execution or Execution(), cluster or Cluster()
-    network = training_copy(model, synchronized=cluster.replicas > 1)
+    network, averaged = copy_model(model, synchronized=cluster.replicas > 1), copy_model(model)
+    if settings.rematerialize:
+        rematerialize(network)
     optimizer, decayed = make_optimizer(settings, steps_per_epoch, network.trainable_weights)
     return Learner(
         network,
-        model,
+        averaged,
         optimizer,
         coupled_decay=(settings.weight_decay, decayed),
         grad_accum_steps=settings.grad_accum_steps,
@@ -240,10 +246,10 @@ def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None)
     )
 
 
-def training_copy(model, synchronized=False):
+def copy_model(model, synchronized=False):
     """A copy of `model` with weights of its own; batch norm over all replicas where `synchronized`.
 
-    Synchronised batch norm is another graph, which must not get into files: only the copy has it.
+    Synchronised batch norm is another graph, which must not get into files: only the network that learns has it.
     """
 
     def copy(layer):
@@ -252,9 +258,9 @@ def training_copy(model, synchronized=False):
             config["synchronized"] = True
         return type(layer).from_config(config)
 
-    network = keras.models.clone_model(model, clone_function=copy)
-    network.set_weights(model.get_weights())
-    return network
+    twin = keras.models.clone_model(model, clone_function=copy)
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def build_model(settings, classes):
@@ -271,6 +277,7 @@ def build_model(settings, classes):
             attention=lambda dim: style(dim, **heads),
             input_shape=(settings.image_size, settings.image_size, 3),
             classes=classes,
+            drop_path_rate=settings.drop_path_rate,
             weights=settings.weights,
             weights_skip=settings.weights_skip,
             **options,

@@ -79,8 +79,7 @@ class Supervisor(keras.callbacks.Callback):
         best = self.position.best
         if logs["val_accuracy"] > best:
             best = logs["val_accuracy"]
-            if self._chief:
-                save_model(self._learner.averaged, self._checkpoints.folder.parent / "best.keras")
+            save_model(self._learner.averaged, self._checkpoints.folder.parent / "best.keras", self._chief)
         self.position = Position(self.step, epoch + 1, best)
         self._save()
 
@@ -104,10 +103,10 @@ class Supervisor(keras.callbacks.Callback):
             return
         paths = self._checkpoints.paths()
         last = f"The last good checkpoint is {paths[0]}" if paths else "There is no checkpoint yet"
-        rate = float(self._learner.optimizer.learning_rate)
         epoch = halted // self._steps_per_epoch + 1
         raise Diverged(
-            f"The loss or a gradient was not finite in step {halted + 1} (epoch {epoch}), at learning rate {rate:.3g}. "
-            f"{last}. Go on with --resume and --on-nan skip, which leaves such batches out, or train anew with a lower "
-            "--learning-rate, a longer warm-up or a smaller --clip-norm."
+            f"The loss or a gradient was not finite in step {halted + 1} (epoch {epoch}), "
+            f"at learning rate {self._learner.learning_rate:.3g}. {last}. Go on with --resume and --on-nan skip, which "
+            "leaves such batches out, or train anew with a lower --learning-rate, a longer warm-up or a smaller "
+            "--clip-norm."
         )

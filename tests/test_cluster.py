@@ -1,0 +1,149 @@
+"""Several devices and machines: what a strategy needs, and two workers over loopback against one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_mobattn import InputError
+from keras_mobattn.models import load_model
+from keras_mobattn.training import TrainSettings, read_history
+from keras_mobattn.training.cluster import Cluster
+
+WORKER = Path(__file__).parent / "worker.py"
+# No augmentation, and an optimizer that doesn't divide rounding noise by itself: AdamW's first steps are +-rate for
+# gradients of any size, also for those that are 0 but for rounding.
+SETTINGS = {"variant": "test", "attention": "separable", "augment": "none", "epochs": 1, "batch_size": 64}
+SETTINGS |= {"optimizer": "sgd", "learning_rate": 0.05, "warmup_epochs": 0.0}
+
+BAD_CLUSTERS = {
+    "neither": ({}, "expects the cluster in TF_CONFIG"),
+    "no json": ({"TF_CONFIG": "hosts"}, "Received: hosts"),
+    "no task": ({"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}}'}, "TF_CONFIG expects"),
+    "index": (
+        {"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'},
+        "an index into the hosts",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CLUSTERS)
+def test_bad_clusters(case, monkeypatch):
+    variables, message = BAD_CLUSTERS[case]
+    for name in ("TF_CONFIG", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message):
+        Cluster("multi-worker")
+
+
+def test_what_is_not_here():
+    with pytest.raises(InputError, match="one of 'auto', 'one', 'mirrored', 'multi-worker', 'tpu'"):
+        Cluster("many")
+    assert (Cluster("auto").replicas, Cluster("auto").workers, Cluster("auto").chief) == (1, 1, True)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def start(tmp_path, settings, execution=None, index=None, ports=(), script=WORKER):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+    if index is not None:
+        cluster = {"worker": [f"localhost:{port}" for port in ports]}
+        environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+    name = "one" if index is None else f"two{index}"
+    folder = tmp_path / name[:3]
+    arguments = [folder, tmp_path / f"{name}.json", json.dumps(settings), json.dumps(execution or {})]
+    with open(tmp_path / f"{name}.log", "a", encoding="utf-8") as log:
+        return subprocess.Popen([sys.executable, script, *arguments], env=environment, stdout=log, stderr=log)
+
+
+def finish(processes, tmp_path, seconds=300):
+    try:
+        codes = [process.wait(seconds) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert codes == [0] * len(codes), "\n".join(log.read_text()[-3000:] for log in tmp_path.glob("*.log"))
+
+
+@pytest.mark.slow
+def test_two_workers_are_one(tmp_path):
+    """The loss over 22 steps within 1e-4, and the same weights and accuracy, with synchronised batch norm."""
+    settings = {**SETTINGS, "data_dir": str(tmp_path / "tfds")}
+    finish([start(tmp_path, settings)], tmp_path)
+    ports = free_ports(2)
+    finish([start(tmp_path, settings, None, index, ports) for index in range(2)], tmp_path)
+    one, first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two0", "two1"))
+    assert len(one) == 22
+    assert one[-1] < one[0] - 0.01
+    np.testing.assert_allclose(first, one, atol=1e-4)
+    np.testing.assert_allclose(second, first, atol=1e-6)
+    models = [load_model(tmp_path / name / "model.keras") for name in ("one", "two")]
+    for name in ("one", "two"):  # the averages of batch norm's variance differ: Keras corrects it by n / (n - 1) in one
+        assert len(read_history(tmp_path / name / "history.csv")) == 1
+    trained = [[weight.numpy() for weight in model.trainable_weights] for model in models]
+    for a, b in zip(*trained, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    assert "synchronized" not in json.dumps(models[1].get_config()).replace('"synchronized": false', "")
+
+
+@pytest.mark.slow
+def test_a_worker_is_killed_and_comes_back(tmp_path):
+    """The other one notices, starts itself again, waits, and both end with what an undisturbed pair ends with."""
+    script = Path(__file__).parent.parent / "training" / "train.py"
+    settings = TrainSettings(**{**SETTINGS, "epochs": 2, "data_dir": str(tmp_path / "tfds")})
+    folders = {}
+    for name, kill in (("calm", False), ("disturbed", True)):
+        folders[name] = tmp_path / name
+        ports = free_ports(2)
+        processes = [start_script(script, settings, folders[name], index, ports) for index in range(2)]
+        if kill:
+            wait_for_checkpoint(folders[name], processes[1])
+            processes[1].send_signal(signal.SIGKILL)
+            processes[1].wait()
+            time.sleep(5)
+            processes[1] = start_script(script, settings, folders[name], 1, ports)
+        finish(processes, tmp_path)
+    results = [json.loads((folder / "result.json").read_text()) for folder in folders.values()]
+    assert [result["steps"] for result in results] == [44, 44]
+    calm, disturbed = (load_model(folder / "model.keras").get_weights() for folder in folders.values())
+    for a, b in zip(calm, disturbed, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert "Another worker is gone" in (tmp_path / "disturbed0.log").read_text()
+
+
+def start_script(script, settings, folder, index, ports):
+    default = TrainSettings()
+    changed = {name: value for name, value in vars(settings).items() if value != getattr(default, name)}
+    flags = [text for name, value in changed.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    task = {"type": "worker", "index": index}
+    environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
+    command = [sys.executable, script, *flags, "--output-dir", folder, "--checkpoint-steps", "5", "--auto-resume"]
+    with open(folder.parent / f"{folder.name}{index}.log", "a", encoding="utf-8") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+
+def wait_for_checkpoint(folder, process):
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        if list((folder / "checkpoints").glob("step-*1[05]")):
+            return
+        time.sleep(0.1)
+    raise AssertionError("no checkpoint of step 10 or 15")

@@ -1,0 +1,23 @@
+"""One worker of tests/test_cluster.py: trains as its arguments say and writes the loss after each step.
+
+python tests/worker.py OUTPUT_DIR LOSSES.json '{"epochs": 1, ...}' '{"checkpoint_steps": 5}'
+"""
+
+import json
+import sys
+
+import tf_keras as keras
+
+from keras_mobattn.training import Execution, TrainSettings, train
+
+
+def main(folder, losses, settings, execution):
+    seen = []
+    record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: seen.append(float(logs["loss"])))
+    train(TrainSettings(**json.loads(settings)), folder, False, Execution(**json.loads(execution)), callbacks=[record])
+    with open(losses, "w", encoding="utf-8") as file:
+        json.dump(seen, file)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
