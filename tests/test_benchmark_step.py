@@ -22,7 +22,7 @@ def make_step(batch_size, image_size, **job):
         calls.append(0)
         if image_size == 34 and len(calls) > 3:
             sys.exit("MemoryError: too large")
-        time.sleep(batch_size / 1000 * (2 if "width" in job else 1)  # ours have one)
+        time.sleep(batch_size / 1000 * (2 if "width" in job else 1))  # ours have one
     return step, "stand-in", lambda: 123456789
 serve(make_step)
 """
