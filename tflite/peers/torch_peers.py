@@ -31,12 +31,19 @@ def _import_torchvision():
 
 
 def build(name):
-    """timm's model, every weight random: a scale of zero lets the converter fold its branch away."""
-    _import_torchvision()
-    import timm
+    """timm's model, patched for litert-torch."""
+    model = random_model(name)
     from timm.models.mobilevit import LinearSelfAttention, MobileVitV2Block
 
     MobileVitV2Block.forward, LinearSelfAttention._forward_self_attn = _forward, _forward_self_attn
+    return model
+
+
+def random_model(name):
+    """timm's model, every weight random: a scale of zero lets the converter fold its branch away."""
+    _import_torchvision()
+    import timm
+
     model = timm.create_model(MODELS[name]).eval()
     rng = np.random.default_rng(0)
     with torch.no_grad():
