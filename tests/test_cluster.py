@@ -82,6 +82,36 @@ def finish(processes, tmp_path, seconds=300):
     assert codes == [0] * len(codes), "\n".join(log.read_text()[-3000:] for log in tmp_path.glob("*.log"))
 
 
+JOINED = """
+import tensorflow as tf
+from keras_mobattn.training.cluster import Cluster
+
+cluster = Cluster("auto")
+one = lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0))
+total = cluster.strategy.experimental_local_results(tf.function(lambda: cluster.strategy.run(one))())[0]
+print(cluster.workers, cluster.replicas, cluster.chief, float(total))
+"""
+
+
+@pytest.mark.slow
+def test_slurm():
+    """Two tasks as srun starts them, on ports that Slurm's resolver picks."""
+    job = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "0"}
+    job |= {"SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_TASKS_PER_NODE": "2"}
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, "-c", JOINED],
+            env={**os.environ, **job, "SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for task in range(2)
+    ]
+    printed = [task.communicate(timeout=120) for task in tasks]
+    assert [out.strip() for out, _ in printed] == ["2 2 True 2.0", "2 2 False 2.0"], printed
+
+
 @pytest.mark.slow
 def test_two_workers_are_one(tmp_path):
     """The loss over 22 steps within 1e-4, and the same weights and accuracy, with synchronised batch norm."""

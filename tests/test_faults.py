@@ -88,6 +88,7 @@ def test_stopped_and_resumed_is_the_same(tiny, whole, tmp_path):
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-00000022", "step-00000044"]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over(tiny, whole, tmp_path, capfd):
     """The newest is cut in several ways, the one before is used and it is said; none whole is an error."""
     folder = tmp_path / "run"
@@ -128,6 +129,7 @@ MORE_DAMAGES = {
 }
 
 
+@pytest.mark.slow
 def test_a_value_that_is_not_finite_ends_or_is_skipped(tiny, tmp_path):
     settings = dataclasses.replace(tiny, learning_rate=1e30, warmup_epochs=0.0, clip_norm=None, epochs=1)
     with pytest.raises(Diverged, match=r"step \d+ \(epoch 1\), at learning rate 1e\+30.*no checkpoint.*--on-nan skip"):

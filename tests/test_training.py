@@ -60,6 +60,21 @@ def test_a_run_leaves_everything(tiny, tmp_path):
         train(tiny, folder, progress=False)
 
 
+@pytest.mark.slow
+def test_multi_scale_sampler_traces_each_size_once(tiny, tmp_path):
+    settings = dataclasses.replace(tiny, model="MobileViT", image_size=64, sizes=(32, 64, 96), augment="imagenet")
+    seen = {}
+    spy = keras.callbacks.LambdaCallback()
+    spy.on_epoch_end = lambda epoch, logs: seen.setdefault(
+        epoch, spy.model.step_function.experimental_get_tracing_count()
+    )
+    result = train(settings, tmp_path / "run", progress=False, callbacks=[spy])
+    assert seen == {0: 3, 1: 3}
+    assert result["steps"] == 2 * (1438 * 3 // (256 + 64 + 28))
+    model = load_model(tmp_path / "run" / "model.keras")
+    assert model.input_shape == (None, 64, 64, 3)
+
+
 def run_script(name, *flags, **options):
     command = [sys.executable, SCRIPTS / name, *map(str, flags)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)

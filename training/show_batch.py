@@ -2,6 +2,7 @@
 
     python training/show_batch.py --augment mobilevitv2 --dataset photos/ --image-size 256
     python training/show_batch.py --augment digits --dataset digits --image-size 32 --step 7
+    python training/show_batch.py --recipe mobilevitv2_in1k --dataset photos/
 
 Labels of mixed images are told with their weights: "3 .71 / 8 .29". The same seed and step give the same sheet, and
 the images are those that a training run with these settings gets.
@@ -11,6 +12,7 @@ Exit code 0; 2: bad input; 130: Ctrl-C.
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from keras_mobattn import cli, report
 from keras_mobattn.data import StepPlan, open_source, photo_source, training_stream
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
+from keras_mobattn.training import RECIPES, recipe_settings
 
 SHOWN = 3  # labels of an image at most
 SHORT = 18  # letters that fit under an image
@@ -43,16 +46,20 @@ class Sheet:
     """Which step of the run, from 0."""
 
 
-def main(sheet: Sheet, output: Path = Path("runs/batch.png")) -> None:
+def main(sheet: Sheet, recipe: Literal[tuple(RECIPES)] | None = None, output: Path = Path("runs/batch.png")) -> None:
     """Write a contact sheet of one step.
 
     Args:
         sheet: What to show.
+        recipe: Take augmentation and size from this recipe of training/train.py.
         output: The PNG.
     """
     for name, least in (("step", 0), ("count", 1), ("image_size", 1)):
         if getattr(sheet, name) < least:
             raise InputError(f"{name} must be at least {least}. Received: {getattr(sheet, name)}.")
+    if recipe:
+        settings = recipe_settings(recipe)
+        sheet = dataclasses.replace(sheet, augment=settings.augment, image_size=settings.image_size)
     if output.suffix.lower() != ".png":
         raise InputError(f"output expects a name that ends with .png. Received: {str(output)!r}.")
     source = photo_source(sheet.count) if sheet.dataset == "photos" else open_source(sheet.dataset, sheet.data_dir)

@@ -22,8 +22,7 @@ def _multi_worker():
         _check_tf_config(os.environ["TF_CONFIG"])
         resolver = resolvers.TFConfigClusterResolver()
     elif "SLURM_PROCID" in os.environ:
-        # A GPU a task, as `srun --gpus-per-task=1` gives; on machines without any, none.
-        resolver = resolvers.SlurmClusterResolver(auto_set_gpu=bool(tf.config.list_physical_devices("GPU")))
+        resolver = _slurm(resolvers)
     else:
         raise InputError(
             "strategy='multi-worker' expects the cluster in TF_CONFIG, or to be started by srun. Received: neither. "
@@ -33,6 +32,18 @@ def _multi_worker():
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise InputError(f"The cluster could not be joined: {str(error).splitlines()[0]}") from error
+
+
+def _slurm(resolvers):
+    """The job's tasks, each with a GPU of its own, as --gpus-per-task=1 gives; or without, where there are none."""
+    if tf.config.list_physical_devices("GPU"):
+        return resolvers.SlurmClusterResolver()
+    # It counts GPUs by nvidia-smi and can't divide none of them: it is told of one a task, and they are left out after.
+    slurm = resolvers.SlurmClusterResolver(
+        gpus_per_node=int(os.environ["SLURM_NTASKS"]), gpus_per_task=1, auto_set_gpu=False
+    )
+    hosts = slurm.cluster_spec()  # finds this task's place too
+    return resolvers.SimpleClusterResolver(hosts, task_type=slurm.task_type, task_id=slurm.task_id)
 
 
 def _check_tf_config(text):
