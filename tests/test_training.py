@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
