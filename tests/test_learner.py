@@ -128,9 +128,10 @@ def test_averages_equal_the_formula():
     equal(values(learner.averaged.weights), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("parts", [2, 4])
-def test_accumulated_step_is_the_large_batchs(parts):
-    whole, accumulated = learner_of(norm=False), learner_of(norm=False, grad_accum_steps=parts)
+@pytest.mark.parametrize(("parts", "jit_compile"), [(2, False), (4, False), (4, True)])
+def test_accumulated_step_is_the_large_batchs(parts, jit_compile):
+    whole = learner_of(norm=False)
+    accumulated = learner_of(norm=False, grad_accum_steps=parts, jit_compile=jit_compile)
     logs = [take_step(learner, batch(), batch(seed=1)) for learner in (whole, accumulated)]
     equal(values(whole.network.weights), values(accumulated.network.weights), atol=2e-6)
     equal(values(whole.optimizer.variables), values(accumulated.optimizer.variables), atol=2e-6)

@@ -146,20 +146,17 @@ class Learner(keras.Model):
         weights = self.network.trainable_weights
         if self._parts == 1:
             return self._part_gradients(images, labels, weights)
-        size = images.shape[0] // self._parts
+        # Parts by an index and results by `stack`: XLA can't slice or concatenate what it doesn't know the size of.
+        images, labels = (tf.reshape(each, [self._parts, -1, *each.shape[1:]]) for each in (images, labels))
         sums = [tf.zeros(weight.shape, weight.dtype) for weight in weights]
-        losses = tf.TensorArray(tf.float32, self._parts, element_shape=[size])
-        outputs = tf.TensorArray(tf.float32, self._parts, element_shape=[size, labels.shape[1]])
+        losses = tf.TensorArray(tf.float32, self._parts, element_shape=labels.shape[1:2])
+        outputs = tf.TensorArray(tf.float32, self._parts, element_shape=labels.shape[1:])
         for part in tf.range(self._parts):
-            rows = slice(part * size, (part + 1) * size)
-            loss, probabilities, gradients = self._part_gradients(
-                tf.ensure_shape(images[rows], [size, *images.shape[1:]]),
-                tf.ensure_shape(labels[rows], [size, None]),
-                weights,
-            )
+            loss, probabilities, gradients = self._part_gradients(images[part], labels[part], weights)
             losses, outputs = losses.write(part, loss), outputs.write(part, probabilities)
             sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
-        return losses.concat(), outputs.concat(), [total / self._parts for total in sums]
+        probabilities = tf.reshape(outputs.stack(), [-1, labels.shape[2]])
+        return tf.reshape(losses.stack(), [-1]), probabilities, [total / self._parts for total in sums]
 
     def _part_gradients(self, images, labels, weights):
         optimizer = self.optimizer
