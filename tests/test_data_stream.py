@@ -152,11 +152,12 @@ def test_several_sizes_see_each_image_once_a_pass():
         assert sorted(seen[begin : begin + 100]) == list(range(100))
 
 
+HEAVY = {"flowformer": pytest.mark.slow}  # 20 s to trace on a busy machine; mobilevitv2 goes through the same code
 PLANS = {"one size": StepPlan(120, 16, 3, 16), "sizes": StepPlan(120, 16, 3, 16, sizes=(12, 16, 24), granularity=4)}
 
 
 @pytest.mark.parametrize("plan", PLANS)
-@pytest.mark.parametrize("augment", AUGMENTATIONS)
+@pytest.mark.parametrize("augment", [pytest.param(name, marks=HEAVY.get(name, ())) for name in AUGMENTATIONS])
 def test_a_stream_may_begin_at_any_step(plan, augment):
     plan = PLANS[plan]
     whole = stream(numbered(120), plan, augment)

@@ -66,7 +66,7 @@ def test_sheet(script, tmp_path, capsys):
     sheets = []
     for name, step in (("a", 0), ("b", 0), ("c", 5)):
         output = tmp_path / f"{name}.png"
-        show_batch.main(show_batch.Sheet(augment="mobilevitv2", image_size=32, count=6, step=step), output)
+        show_batch.main(show_batch.Sheet(augment="imagenet", image_size=32, count=6, step=step), output)
         sheets.append(np.array(Image.open(output)))
     np.testing.assert_array_equal(sheets[0], sheets[1])
     assert sheets[0].shape != sheets[2].shape or (sheets[0] != sheets[2]).any()
