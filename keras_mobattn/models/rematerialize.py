@@ -17,10 +17,10 @@ def rematerialize(model):
     The gradient runs them once more (`tf.recompute_grad`), which gives the same numbers. Weights, configuration and
     files of the model are what they were; a model that is loaded from a file is rematerialised again or not.
 
-    A step of MobileViTv2-1.0 at batch 64 and 128 pixels (float32, two cores) peaks at 3.03 instead of 3.21 GB with
-    separable attention for 4 % more processor time, at 3.04 instead of 3.62 GB with mobile for 3 %; MobileViT-XS at
-    batch 16 and 256 pixels at 2.83 instead of 2.92 GB for 13 %. What is left belongs to the inverted residuals, whose
-    batch norms can't be run twice.
+    A process that trains MobileViTv2-1.0 at batch 64 and 128 pixels (float32, two cores) peaks at 4.05 instead of 4.19
+    GB with separable attention and at 4.16 instead of 4.52 GB with mobile, for 6 and 8 % more processor time;
+    MobileViT-XS at batch 16 and 256 pixels at 3.74 instead of 3.95 GB for 3 %. What is left belongs to the inverted
+    residuals, whose batch norms can't be run twice.
     """
     for layer in model.layers:
         method = next((name for kind, name in METHODS.items() if isinstance(layer, kind)), None)
