@@ -218,7 +218,7 @@ def test_told_to_stop(number, code, tiny, whole, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", [300, 1500, 4000])
+@pytest.mark.parametrize("room", [300, 1500, 2500])
 def test_disk_full(room, tiny, whole, tmp_path):
     """A disk of `room` kB: one sentence, the earlier checkpoint is whole, and with room the run ends the same."""
     disk = tmp_path / "disk"

@@ -46,13 +46,13 @@ class Sheet:
     """Which step of the run, from 0."""
 
 
-def main(sheet: Sheet, recipe: Literal[tuple(RECIPES)] | None = None, output: Path = Path("runs/batch.png")) -> None:
+def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tuple(RECIPES)] | None = None) -> None:
     """Write a contact sheet of one step.
 
     Args:
         sheet: What to show.
-        recipe: Take augmentation and size from this recipe of training/train.py.
         output: The PNG.
+        recipe: Take augmentation and size from this recipe of training/train.py.
     """
     for name, least in (("step", 0), ("count", 1), ("image_size", 1)):
         if getattr(sheet, name) < least:
