@@ -54,8 +54,3 @@ def _say(kind, sentence):
 def progress():
     """A progress bar on stderr."""
     return rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True)
-
-
-def fit_verbosity():
-    """Keras's progress bar on a terminal, one line an epoch in a file."""
-    return 1 if sys.stdout.isatty() else 2
