@@ -106,7 +106,7 @@ class Learner(keras.Model):
         gradients, seen, kept, sums = run(look, (images, labels, requests))
         sums = self.distribute_strategy.experimental_local_results(sums)[0]  # the same on all
         state = self.state
-        good = tf.math.is_finite(sums[0]) & (state.halted.read_value() < 0)
+        good = (sums[0] == 0) & (state.halted.read_value() < 0)
         if good:
             run(learn, (gradients, seen))
         else:
@@ -119,26 +119,26 @@ class Learner(keras.Model):
         return logs, sums[1:]
 
     def _look(self, images, labels, requests):
-        """Gradients over all replicas, clipped; and one vector for all: is it finite, and who asks for what."""
+        """Gradients over all replicas, clipped; and a sum over all: how many are not finite, who asks for what."""
         replica = tf.distribute.get_replica_context()
         kept = [tf.identity(weight) for weight in self.network.non_trainable_weights]
         losses, probabilities, gradients = self._gradients(images, labels)
         share = 1 / replica.num_replicas_in_sync
         gradients = replica.all_reduce(SUM, [gradient * share for gradient in gradients])
         norm = tf.linalg.global_norm(gradients)
-        # An infinite batch variance divides the map to 0: the loss doesn't show it, the moving statistics do.
-        moved = tf.concat(
-            [tf.reshape(weight, [-1]) for weight in self.network.non_trainable_weights] or [[0.0]], axis=0
-        )
-        total = tf.reduce_mean(losses) * share + 0.0 * tf.reduce_sum(moved)
-        if not isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer):
-            total += (
-                0.0 * norm
-            )  # with a scaled loss an infinite gradient is the scale's matter: the optimizer lowers it
-        sums = replica.all_reduce(SUM, tf.concat([total[None], requests], axis=0))
+        bad = 1.0 - tf.cast(self._is_finite(losses, norm), tf.float32)
+        sums = replica.all_reduce(SUM, tf.concat([bad[None], requests], axis=0))
         if self._clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm, norm)
         return gradients, (losses, labels, probabilities), kept, sums
+
+    def _is_finite(self, losses, norm):
+        """Whether loss, gradient and moving statistics are: an infinite batch variance divides a map to 0, and then
+        only they show it. With a scaled loss the gradient is the scale's matter, which the optimizer lowers."""
+        moved = [tf.reshape(weight, [-1]) for weight in self.network.non_trainable_weights]
+        scaled = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+        seen = [losses, *moved, *([] if scaled else [norm[None]])]
+        return tf.reduce_all(tf.math.is_finite(tf.concat(seen, axis=0)))
 
     def _gradients(self, images, labels):
         """Losses [B], probabilities [B, classes] and mean gradients of a batch, computed in `grad_accum_steps`
