@@ -80,7 +80,10 @@ def test_shuffle_is_new_each_epoch_and_repeatable():
     assert epochs(seed=1)[0] != first
 
 
-@pytest.mark.parametrize("augment", AUGMENTATIONS)
+HEAVY = {"flowformer": pytest.mark.slow}  # 15 s to trace; mobilevitv2 goes through the same code
+
+
+@pytest.mark.parametrize("augment", [pytest.param(name, marks=HEAVY.get(name, ())) for name in AUGMENTATIONS])
 def test_augmentation_is_repeatable_and_in_range(digits, augment):
     def epochs(seed):
         options = {"image_size": (16, 20), "batch_size": 48, "augment": augment, "shuffle": True, "seed": seed}

@@ -1,4 +1,4 @@
-"""No lost work: the real script is killed, stopped, starved of disk and given damaged checkpoints, and ends the
+"""What a run leaves, and no lost work: killed, stopped, starved of disk or given damaged checkpoints, it ends the same."""
 same."""
 
 import dataclasses
@@ -18,10 +18,31 @@ import pytest
 import tf_keras as keras
 
 from keras_mobattn import InputError
+from keras_mobattn.data import open_source
 from keras_mobattn.models import load_model
-from keras_mobattn.training import Diverged, Execution, Stopped, TrainSettings, load_settings, read_history, train
+from keras_mobattn.training import (
+    Diverged,
+    Execution,
+    Stopped,
+    TrainSettings,
+    evaluate,
+    load_settings,
+    read_history,
+    train,
+)
 
 SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
+LEFT_BY_A_RUN = {
+    "settings.json",
+    "labels.txt",
+    "history.csv",
+    "curves.png",
+    "tensorboard",
+    "checkpoints",
+    "best.keras",
+    "model.keras",
+    "result.json",
+}
 STEPS = 22  # an epoch of 1438 digits in batches of 64
 TIMES = {"seconds"}  # a row's columns that may differ
 
@@ -72,20 +93,48 @@ def at_step(step, action):
     return keras.callbacks.LambdaCallback(on_train_batch_end=act)
 
 
+def test_a_run_leaves_everything(tiny, whole):
+    folder = whole
+    result = json.loads((folder / "result.json").read_text())
+    assert {path.name for path in folder.iterdir()} == LEFT_BY_A_RUN
+    assert load_settings(folder / "settings.json") == tiny
+    assert (folder / "labels.txt").read_text().splitlines() == result["class_names"]
+    history = read_history(folder / "history.csv")
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert history[1]["loss"] < history[0]["loss"]
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list(folder.glob("tensorboard/*/events*"))
+    source = open_source("digits", tiny.data_dir)
+    assert evaluate(load_model(folder / "model.keras"), source)["accuracy"] == pytest.approx(result["test_accuracy"])
+    best = evaluate(load_model(folder / "best.keras"), source)
+    assert best["accuracy"] == pytest.approx(max(row["val_accuracy"] for row in history))
+    assert best["confusion"].sum() == best["num_images"] == 359
+    with pytest.raises(InputError, match="without a run"):
+        train(tiny, folder, progress=False)
+
+
 def test_stopped_and_resumed_is_the_same(tiny, whole, tmp_path):
-    """SIGTERM in the middle of the first epoch, and again in the evaluation that ends it."""
+    """SIGTERM in the middle of the first epoch."""
     folder = tmp_path / "run"
     stop = at_step(7, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Stopped, match="SIGTERM.*step-00000008"):
         train(tiny, folder, progress=False, callbacks=[stop])
     assert not (folder / "history.csv").exists()
-    stop = at_step(STEPS - 8 - 1, lambda: threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGTERM)).start())
-    with pytest.raises(Stopped, match="step-00000022"):
-        train(tiny, folder, resume=True, progress=False, callbacks=[stop])
-    result = train(tiny, folder, resume=True, progress=False)
-    assert result["steps"] == 2 * STEPS
+    train(tiny, folder, resume=True, progress=False)
     expect_same(folder, whole)
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-00000022", "step-00000044"]
+
+
+@pytest.mark.slow
+def test_stopped_while_evaluating(tiny, whole, tmp_path):
+    """The evaluation is done when the run goes on."""
+    folder = tmp_path / "run"
+    stop = at_step(STEPS - 1, lambda: threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGTERM)).start())
+    with pytest.raises(Stopped, match="step-00000022"):
+        train(tiny, folder, progress=False, callbacks=[stop])
+    assert not (folder / "history.csv").exists()
+    train(tiny, folder, resume=True, progress=False)
+    expect_same(folder, whole)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
-"""Training on real digits with the tiny variant, its parts against their formulas, and what is left after trouble."""
+"""Settings and flags of training, its sampler, and the accuracy on real digits."""
 
 import dataclasses
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,21 +12,10 @@ import tf_keras as keras
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
 from keras_mobattn.models import load_model
-from keras_mobattn.training import TrainSettings, evaluate, load_settings, read_history, train
+from keras_mobattn.training import TrainSettings, evaluate, train
 from keras_mobattn.training.run import build_model
 
 SCRIPTS = Path(__file__).parent.parent / "training"
-LEFT_BY_A_RUN = {
-    "settings.json",
-    "labels.txt",
-    "history.csv",
-    "curves.png",
-    "tensorboard",
-    "checkpoints",
-    "best.keras",
-    "model.keras",
-    "result.json",
-}
 
 
 @pytest.fixture(scope="session")
@@ -38,27 +26,6 @@ def data_dir(tmp_path_factory):
 @pytest.fixture
 def tiny(data_dir):
     return TrainSettings(data_dir=data_dir, variant="test", epochs=2, batch_size=64, learning_rate=1e-2)
-
-
-def test_a_run_leaves_everything(tiny, tmp_path):
-    result = train(tiny, tmp_path / "run", progress=False)
-    folder = tmp_path / "run"
-    assert {path.name for path in folder.iterdir()} == LEFT_BY_A_RUN
-    assert load_settings(folder / "settings.json") == tiny
-    assert (folder / "labels.txt").read_text().splitlines() == result["class_names"]
-    assert json.loads((folder / "result.json").read_text()) == result
-    history = read_history(folder / "history.csv")
-    assert [row["epoch"] for row in history] == [1, 2]
-    assert history[1]["loss"] < history[0]["loss"]
-    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert list(folder.glob("tensorboard/*/events*"))
-    source = open_source("digits", tiny.data_dir)
-    assert evaluate(load_model(folder / "model.keras"), source)["accuracy"] == pytest.approx(result["test_accuracy"])
-    best = evaluate(load_model(folder / "best.keras"), source)
-    assert best["accuracy"] == pytest.approx(max(row["val_accuracy"] for row in history))
-    assert best["confusion"].sum() == best["num_images"] == 359
-    with pytest.raises(InputError, match="without a run"):
-        train(tiny, folder, progress=False)
 
 
 @pytest.mark.slow
