@@ -1,5 +1,4 @@
-"""What a run leaves, and no lost work: killed, stopped, starved of disk or given damaged checkpoints, it ends the same."""
-same."""
+"""What a run leaves, and no lost work: killed, stopped, out of disk, with a damaged checkpoint, it ends the same."""
 
 import dataclasses
 import json
