@@ -231,6 +231,12 @@ def test_a_part_of_each_shard(sharded):
     assert sorted(itertools.chain(*numbers(stream(source, StepPlan(10, 5, 1, 8))))) == expected
 
 
+@pytest.mark.parametrize("address", ["localhost:5000", "grpc://localhost:1", "grpc://localhost:port"])
+def test_no_service(address):
+    with pytest.raises(InputError, match=f"dispatcher that runs, grpc://HOST:PORT. Received: '{address}'"):
+        stream(numbered(120), PLANS["one size"], "none", service=address)
+
+
 @pytest.mark.parametrize("reading", ["indexed", "sharded"])
 def test_service(sharded, reading):
     """A real dispatcher with two workers: each step comes once, in whatever order."""

@@ -1,6 +1,7 @@
 """The images of a whole training run as one tf.data stream that can be entered at any step."""
 
 import dataclasses
+import socket
 
 import numpy as np
 import tensorflow as tf
@@ -92,9 +93,25 @@ def training_stream(
     finish = batch_view(augmentation, len(source.class_names), seed)
     dataset = dataset.map(lambda images, labels, numbers: finish(images, labels, numbers[0]), tf.data.AUTOTUNE)
     if service is not None:
+        _expect_service(service)
         sharding = tf.data.experimental.service.ShardingPolicy.DYNAMIC
         dataset = dataset.apply(tf.data.experimental.service.distribute(sharding, service))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _expect_service(address):
+    """Raise InputError unless something listens there: TensorFlow itself would try again for ever."""
+    kind, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    try:
+        if kind != "grpc" or not host:
+            raise ValueError("no such address")
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Expected the address of a tf.data service's dispatcher that runs, grpc://HOST:PORT. "
+            f"Received: {address!r} ({error})."
+        ) from error
 
 
 def _rows(plan, first_step, last_step, share):
