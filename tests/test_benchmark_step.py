@@ -65,7 +65,7 @@ def test_rows_take_turns_and_are_compared_within_a_round(stand_in, tmp_path, cap
     with open(tmp_path / "benchmark.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [float(line["ratio"]) for line in lines] == pytest.approx([1, 2, 1, 2], rel=0.3)  # ours sleep twice as long
-    assert float(lines[0]["images_per_s"]) == pytest.approx(1e4 / float(lines[0]["median_ms"]), rel=1e-3)
+    assert float(lines[0]["images_per_second"]) == pytest.approx(1e4 / float(lines[0]["median_ms"]), rel=1e-3)
     printed = capsys.readouterr().out
     assert "mobilevitv2_100, 128 x 128 pixels, batch 20" in printed
     assert "stand-in" in printed

@@ -50,7 +50,7 @@ def main(
         images: how many JPEGs are made.
         rounds: how often each augmentation and part is timed; the first time does not count.
         step_images_per_second: what the model trains with; the table then says how many cores keep it fed.
-        step: a JSON that training/benchmark_step.py wrote, whose fastest images_per_second is taken for that.
+        step: a benchmark.json of training/benchmark_step.py; the fastest of our rows is taken for that.
         output_dir: gets input.json and input.png.
     """
     names = augment or tuple(name for name, each in AUGMENTATIONS.items() if each.crop_area)
@@ -85,22 +85,15 @@ def main(
 
 
 def step_speed(path):
-    """The fastest `images_per_second` anywhere in a JSON file."""
-
-    def speeds(value):
-        if isinstance(value, dict):
-            yield from (each for key, each in value.items() if key == "images_per_second")
-        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        for child in children:
-            yield from speeds(child)
-
+    """Images per second of the fastest of our rows in a benchmark.json of training/benchmark_step.py."""
     try:
-        found = [each for each in speeds(json.loads(path.read_text())) if isinstance(each, int | float)]
-    except ValueError as error:  # no JSON, or no text
-        raise InputError(f"Expected a JSON file of training/benchmark_step.py. Received: {str(path)!r}.") from error
-    if not found:
-        raise InputError(f"Expected images_per_second in the JSON. Received: {str(path)!r} without it.")
-    return max(found)
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        speeds = [row["images_per_second"] for row in rows if row["package"] == "ours"]
+        return max(speed for speed in speeds if speed)
+    except (ValueError, TypeError, KeyError) as error:  # no JSON, another one, or no row that was measured
+        raise InputError(
+            f"Expected a benchmark.json of training/benchmark_step.py with a row of ours. Received: {str(path)!r}."
+        ) from error
 
 
 def row_of(name, timed, speed):

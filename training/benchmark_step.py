@@ -71,6 +71,11 @@ class Row:
         samples = list(itertools.chain(*self.rounds_ms))
         return benchmark.Statistics.of(samples) if samples else None
 
+    @property
+    def images_per_second(self):
+        """Of the median step; None where it failed."""
+        return 1e3 * self.batch_size / self.statistics.median_ms if self.statistics else None
+
     def ratio_to(self, other):
         """The median over the rounds, each of which saw the same machine."""
         pairs = zip(self.rounds_ms, other.rounds_ms, strict=False)
@@ -252,7 +257,14 @@ def present(rows, host, output_dir):
             cli.console.print(f"{label(row)}: {row.error}", style="yellow", markup=False, soft_wrap=True)
     devices = sorted({row.device for row in rows if row.device})
     cli.console.print(f"{', '.join(devices)}; {host.name}, {host.cores} cores, {host.os}", style="dim", soft_wrap=True)
-    records = [{**dataclasses.asdict(row), "statistics": row.statistics and vars(row.statistics)} for row in rows]
+    records = [
+        {
+            **dataclasses.asdict(row),
+            "statistics": row.statistics and vars(row.statistics),
+            "images_per_second": row.images_per_second,
+        }
+        for row in rows
+    ]
     write_json(output_dir / "benchmark.json", {"host": dataclasses.asdict(host), "rows": records})
     write_csv(output_dir / "benchmark.csv", rows)
     cli.console.print(f"Written: {output_dir}/benchmark.json, {output_dir}/benchmark.csv", markup=False)
@@ -280,7 +292,7 @@ def figures(row, reference):
         return ["failed", "", "", "", "", ""]
     statistics, ratio = row.statistics, row.ratio_to(reference)
     times = [f"{ms:.4g}" for ms in (statistics.median_ms, statistics.min_ms, statistics.p90_ms)]
-    rate = f"{1e3 * row.batch_size / statistics.median_ms:.3g}"
+    rate = f"{row.images_per_second:.3g}"
     return [*times, rate, f"{ratio:.2f}" if ratio else "", f"{row.peak_memory_bytes / 1e6:.0f}"]
 
 
@@ -288,7 +300,7 @@ def write_csv(path, rows):
     """One line a row: what it is, and its figures."""
     plain = [field.name for field in dataclasses.fields(Row) if field.name != "rounds_ms"]
     with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*plain, "median_ms", "min_ms", "p90_ms", "images_per_s", "ratio"])
+        writer = csv.DictWriter(file, [*plain, "median_ms", "min_ms", "p90_ms", "images_per_second", "ratio"])
         writer.writeheader()
         for _, group in itertools.groupby(rows, key=lambda row: row.group):
             group = list(group)
@@ -296,7 +308,7 @@ def write_csv(path, rows):
                 line = {name: getattr(row, name) for name in plain}
                 if row.statistics:
                     line |= {name: getattr(row.statistics, name) for name in ("median_ms", "min_ms", "p90_ms")}
-                    line["images_per_s"] = round(1e3 * row.batch_size / row.statistics.median_ms, 3)
+                    line["images_per_second"] = round(row.images_per_second, 3)
                     line["ratio"] = row.ratio_to(group[0])
                 writer.writerow(line)
 
