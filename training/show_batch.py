@@ -2,7 +2,7 @@
 
     python training/show_batch.py --augment mobilevitv2 --dataset photos/ --image-size 256
     python training/show_batch.py --augment digits --dataset digits --image-size 32 --step 7
-    python training/show_batch.py --recipe mobilevitv2_in1k --dataset photos/
+    python training/show_batch.py --recipe mobilevitv2_in1k
 
 Labels of mixed images are told with their weights: "3 .71 / 8 .29". The same seed and step give the same sheet, and
 the images are those that a training run with these settings gets.

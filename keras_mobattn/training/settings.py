@@ -80,7 +80,7 @@ class TrainSettings:
     """The augmentation by name."""
     sizes: tuple[int, ...] = ()
     """The multi-scale sampler's sizes in pixels: one of them is drawn for each step, with as many images as give the
-    pixels of `batch_size` images of `image_size`. None: `image_size` throughout."""
+    pixels of `batch_size` images of `image_size`. Left out: `image_size` throughout."""
     test_crop: float = 1.0
     """Test images are resized to `image_size` / `test_crop` and cropped in the centre."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
