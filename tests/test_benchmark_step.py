@@ -106,7 +106,7 @@ def test_a_peer_whose_environment_cannot_be_made_is_a_row(script, tmp_path, monk
     def fail(peer, folder):
         raise build.BuildError("no network")
 
-    monkeypatch.setattr(build, "_environment", fail)
+    monkeypatch.setattr(build, "make_environment", fail)
     code = script.main(peers=("kecam",), attentions=(), rounds=1, output_dir=tmp_path)
     assert (code, "kecam: no network" in capsys.readouterr().out) == (1, True)
 

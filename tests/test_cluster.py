@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tf_keras as keras
+from worker import train_flags
 
 from keras_mobattn import InputError
 from keras_mobattn.models import load_model
@@ -163,13 +164,19 @@ def test_a_worker_is_killed_and_comes_back(tmp_path):
 
 
 def start_script(script, settings, folder, index, ports):
-    default = TrainSettings()
-    changed = {name: value for name, value in vars(settings).items() if value != getattr(default, name)}
-    flags = [text for name, value in changed.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
     task = {"type": "worker", "index": index}
     environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
-    command = [sys.executable, script, *flags, "--output-dir", folder, "--checkpoint-steps", "5", "--auto-resume"]
+    command = [
+        sys.executable,
+        script,
+        *train_flags(settings),
+        "--output-dir",
+        folder,
+        "--checkpoint-steps",
+        "5",
+        "--auto-resume",
+    ]
     with open(folder.parent / f"{folder.name}{index}.log", "a", encoding="utf-8") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tf_keras as keras
+from worker import train_flags
 
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
@@ -188,14 +189,8 @@ def test_a_value_that_is_not_finite_ends_or_is_skipped(tiny, tmp_path):
     assert rows(tmp_path / "run")[0]["skipped_steps"] == result["skipped_steps"]
 
 
-def flags(settings):
-    """The flags of the script for what differs from the defaults."""
-    changed = {name: value for name, value in vars(settings).items() if value != getattr(TrainSettings(), name)}
-    return [text for name, value in changed.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-
-
 def start(settings, folder, *more, **options):
-    command = [sys.executable, SCRIPT, *flags(settings), "--output-dir", folder, "--auto-resume", *more]
+    command = [sys.executable, SCRIPT, *train_flags(settings), "--output-dir", folder, "--auto-resume", *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 

@@ -37,7 +37,7 @@ def build_fixture(script, monkeypatch, tmp_path):
     peer = module.Peer("nothing 1.0", "plain", "builder.py", (("packages.txt",),))
     monkeypatch.setattr(module, "PEERS", {"nothing": peer})
     monkeypatch.setattr(module, "HERE", tmp_path)
-    monkeypatch.setattr(module, "_environment", lambda peer, folder: sys.executable)
+    monkeypatch.setattr(module, "make_environment", lambda peer, folder: sys.executable)
     return module
 
 
@@ -84,7 +84,7 @@ def test_an_environment_that_cannot_be_installed_is_a_reason(script, monkeypatch
     (tmp_path / "environment" / "bin" / "python").symlink_to(sys.executable)
     peer = build.Peer("nothing 1.0", "plain", "builder.py", (("packages.txt", "--no-deps", "--no-index"),))
     with pytest.raises(build.BuildError, match=r"^ERROR: .*no-such-folder"):
-        build._environment(peer, tmp_path / "environment")
+        build.make_environment(peer, tmp_path / "environment")
     assert not (tmp_path / "environment" / "packages.txt").exists()  # so the next run tries again
 
 

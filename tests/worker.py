@@ -11,6 +11,12 @@ import tf_keras as keras
 from keras_mobattn.training import Execution, TrainSettings, train
 
 
+def train_flags(settings):
+    """The flags of training/train.py for what differs from the defaults."""
+    changed = {name: value for name, value in vars(settings).items() if value != getattr(TrainSettings(), name)}
+    return [text for name, value in changed.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+
+
 def main(folder, losses, settings, execution):
     seen = []
     record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: seen.append(float(logs["loss"])))

@@ -222,7 +222,7 @@ def command_of(row, environments):
         return [sys.executable, HERE / "step" / PEERS.get(row.package, "ours.py")]
     build = peer_builder()
     try:
-        python = build._environment(build.PEERS["kecam"], environments / "environments" / "keras")
+        python = build.make_environment(build.PEERS["kecam"], environments / "environments" / "keras")
     except build.BuildError as error:
         raise WorkerError(str(error)) from error
     return [python, HERE / "step" / PEERS["kecam"]]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib
 import io
 import os
@@ -114,7 +115,10 @@ def _tfds_source(name, data_dir, seed):
         name=name,
         class_names=tuple(builder.info.features["label"].names),
         num_examples={split: builder.info.splits[theirs].num_examples for split, theirs in splits.items()},
-        openers={split: lambda theirs=theirs: _open_tfds(builder, theirs) for split, theirs in splits.items()},
+        # Opened once: what is kept in memory is not read from disk again by the next that asks for it.
+        openers={
+            split: functools.cache(functools.partial(_open_tfds, builder, part)) for split, part in splits.items()
+        },
     )
 
 

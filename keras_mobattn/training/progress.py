@@ -10,24 +10,29 @@ import tf_keras as keras
 LINE_EVERY = 60.0  # seconds between two lines of an epoch in a file
 
 
-class Speed:
-    """Images per second over the last steps, as an average that forgets: a pause for a checkpoint soon fades."""
+class Meter(keras.callbacks.Callback):
+    """Counts the run's steps, and images per second as an average that forgets: a pause for a checkpoint soon fades.
 
-    def __init__(self):
-        self._last = None
+    Goes first among the callbacks: the others read `step` and `images_per_second`.
+    """
+
+    def __init__(self, plan, first_step):
+        super().__init__()
+        self.step = first_step
         self.images_per_second = 0.0
+        self._plan = plan
+        self._last = None
 
-    def step(self, images):
-        """Call after each step with its number of images."""
+    def on_epoch_begin(self, epoch, logs=None):
+        self._last = None  # what came before this epoch's first step was no training
+
+    def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
         if self._last is not None:
-            rate = images / max(now - self._last, 1e-9)
+            rate = self._plan.batch(self.step) / max(now - self._last, 1e-9)
             self.images_per_second = 0.9 * self.images_per_second + 0.1 * rate if self.images_per_second else rate
         self._last = now
-
-    def pause(self):
-        """What follows until the next step is no training."""
-        self._last = None
+        self.step += 1
 
 
 class Progress(keras.callbacks.Callback):
@@ -42,29 +47,25 @@ class Progress(keras.callbacks.Callback):
         rich.progress.TextColumn("{task.fields[now]}"),
     )
 
-    def __init__(self, plan, epochs, first_step):
+    def __init__(self, plan, epochs, meter):
         super().__init__()
         self._plan, self._epochs = plan, epochs
-        self._step = first_step
-        self._speed = Speed()
+        self._meter = meter
         self._console = rich.console.Console(soft_wrap=True)
         self._bar = None
-        self._began, self._began_at = first_step, time.monotonic()
+        self._began, self._began_at = meter.step, time.monotonic()
         self._said_at = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._speed.pause()
         if self._console.is_terminal:
             steps = self._plan.steps_per_epoch
             self._bar = rich.progress.Progress(*self.COLUMNS, console=self._console, transient=True)
             self._task = self._bar.add_task(
-                f"{epoch + 1}/{self._epochs}", total=steps, completed=self._step % steps, now=""
+                f"{epoch + 1}/{self._epochs}", total=steps, completed=self._meter.step % steps, now=""
             )
             self._bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._speed.step(self._plan.batch(self._step))
-        self._step += 1
         if self._bar:
             self._bar.update(self._task, advance=1, now=self._now(logs))
         elif time.monotonic() - self._said_at >= LINE_EVERY:
@@ -87,14 +88,14 @@ class Progress(keras.callbacks.Callback):
 
     def _now(self, logs):
         steps = self._plan.steps_per_epoch
-        done = (self._step - 1) % steps + 1
+        done = (self._meter.step - 1) % steps + 1
         return f"{done}/{steps} loss {logs['loss']:.3f} accuracy {logs['accuracy']:.3f} {self._rates()}"
 
     def _rates(self):
         """The time left is by the steps of this process so far, evaluations and checkpoints included."""
-        done, left = self._step - self._began, self._plan.total_steps - self._step
+        done, left = self._meter.step - self._began, self._plan.total_steps - self._meter.step
         seconds = (time.monotonic() - self._began_at) / max(1, done) * left
-        return f"lr {self.model.learning_rate:.2e} {self._speed.images_per_second:.0f} img/s ETA {_clock(seconds)}"
+        return f"lr {self.model.learning_rate:.2e} {self._meter.images_per_second:.0f} img/s ETA {_clock(seconds)}"
 
 
 def _clock(seconds):
@@ -110,22 +111,15 @@ class Board(keras.callbacks.Callback):
 
     EVERY = 20  # steps
 
-    def __init__(self, folder, plan, first_step, histograms):
+    def __init__(self, folder, meter, histograms):
         super().__init__()
         self._writers = {name: tf.summary.create_file_writer(str(folder / name)) for name in ("train", "validation")}
-        self._plan = plan
-        self._step = first_step
+        self._meter = meter
         self._histograms = histograms
-        self._speed = Speed()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._speed.pause()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._speed.step(self._plan.batch(self._step))
-        self._step += 1
-        if self._step % self.EVERY == 0:
-            more = {"learning_rate": self.model.learning_rate, "images_per_second": self._speed.images_per_second}
+        if self._meter.step % self.EVERY == 0:
+            more = {"learning_rate": self.model.learning_rate, "images_per_second": self._meter.images_per_second}
             self._write("train", {**logs, **more})
 
     def on_epoch_end(self, epoch, logs=None):
@@ -133,13 +127,13 @@ class Board(keras.callbacks.Callback):
         self._write("train", {**train, "learning_rate": self.model.learning_rate})
         self._write("validation", {name[4:]: value for name, value in logs.items() if name.startswith("val_")})
         if self._histograms:
-            with self._writers["train"].as_default(self._step):
+            with self._writers["train"].as_default(self._meter.step):
                 for weight in self.model.network.weights:
                     tf.summary.histogram(weight.name, weight)
         for writer in self._writers.values():
             writer.flush()
 
     def _write(self, name, values):
-        with self._writers[name].as_default(self._step):
+        with self._writers[name].as_default(self._meter.step):
             for key, value in values.items():
                 tf.summary.scalar(key, float(value))

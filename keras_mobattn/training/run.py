@@ -19,7 +19,7 @@ from keras_mobattn.training.cluster import Cluster
 from keras_mobattn.training.history import History
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
-from keras_mobattn.training.progress import Board, Progress
+from keras_mobattn.training.progress import Board, Meter, Progress
 from keras_mobattn.training.settings import Execution
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
@@ -101,19 +101,13 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
 
 def make_plan(settings, source, replicas):
     """Which images each step takes."""
-    parts = replicas * settings.grad_accum_steps
-    if settings.batch_size % parts:
-        raise InputError(
-            f"batch_size expects a multiple of {replicas} devices times grad_accum_steps={settings.grad_accum_steps}. "
-            f"Received: {settings.batch_size}."
-        )
     return StepPlan(
         source.num_examples["train"],
         settings.batch_size,
         settings.epochs,
         settings.image_size,
         sizes=settings.sizes or None,
-        granularity=parts,
+        granularity=replicas * settings.grad_accum_steps,
         seed=settings.seed,
     )
 
@@ -136,16 +130,17 @@ class Run:
         checkpoints = Checkpoints(folder / CHECKPOINTS, learner, execution.keep_checkpoints, cluster.chief)
         position = checkpoints.restore(rich.console.Console(stderr=True, soft_wrap=True, markup=False).print)
         expect_same(cluster, position.step)
+        self.meter = Meter(plan, position.step)
         self.supervisor = Supervisor(
-            learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch
+            learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch, self.meter
         )
-        self.callbacks = [Evaluation(learner, self.testing, self.supervisor), *callbacks]
+        self.callbacks = [self.meter, Evaluation(learner, self.testing, self.supervisor), *callbacks]
         if cluster.chief:
             self.history = History(folder / HISTORY, position.epochs_done)
-            self.callbacks.append(Board(folder / "tensorboard", plan, position.step, execution.histograms))
+            self.callbacks.append(Board(folder / "tensorboard", self.meter, execution.histograms))
             self.callbacks.append(self.history)
         if cluster.chief and progress:
-            self.callbacks.append(Progress(plan, settings.epochs, position.step))
+            self.callbacks.append(Progress(plan, settings.epochs, self.meter))
         self.callbacks.append(self.supervisor)
         for callback in self.callbacks:
             callback.set_model(learner)
@@ -166,7 +161,7 @@ class Run:
             self._fit(epoch, self.settings.epochs, steps)
 
     def _fit(self, first_epoch, epochs, steps):
-        first_step = self.supervisor.step
+        first_step = self.meter.step
 
         def open_stream(context):
             pipelines = context.num_input_pipelines
@@ -228,7 +223,8 @@ def expect_same(cluster, step):
 def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None):
     """A Learner that starts from `model` and trains as the settings say. Call it in the scope of the strategy."""
     execution, cluster = execution or Execution(), cluster or Cluster()
-    network, averaged = copy_model(model, cluster.replicas > 1, bool(settings.sizes)), copy_model(model)
+    network = copy_model(model, cluster.replicas > 1, bool(settings.sizes))
+    averaged = copy_model(model) if tf.distribute.has_strategy() else model  # a strategy's variables are of its making
     if settings.rematerialize:
         rematerialize(network)
     optimizer, decayed = make_optimizer(settings, steps_per_epoch, network.trainable_weights)

@@ -34,38 +34,37 @@ class Supervisor(keras.callbacks.Callback):
     the step's sums, and all act on the same step.
     """
 
-    def __init__(self, learner, checkpoints, execution, cluster, watch, position, steps_per_epoch):
+    def __init__(self, learner, checkpoints, execution, cluster, watch, position, steps_per_epoch, meter):
         super().__init__()
         self.position = position
         self._learner, self._checkpoints, self._execution = learner, checkpoints, execution
         self._alone, self._chief = cluster.workers == 1, cluster.chief
         self._watch = watch
         self._steps_per_epoch = steps_per_epoch
-        self.step = position.step
+        self._meter = meter
         self._saved_at = time.monotonic()
         self._restored = [variable.numpy() for metric in learner.metrics for variable in metric.variables]
 
     def on_epoch_begin(self, epoch, logs=None):
         """`fit` has just set the metrics to zero; in an epoch that goes on they keep what they had."""
-        if self.step % self._steps_per_epoch:
+        if self._meter.step % self._steps_per_epoch:
             variables = [variable for metric in self._learner.metrics for variable in metric.variables]
             for variable, value in zip(variables, self._restored, strict=True):
                 variable.assign(value)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._learner.requests[SAVE] = float(self._chief and self._is_time(self.step + 1))
+        self._learner.requests[SAVE] = float(self._chief and self._is_time(self._meter.step + 1))
         self._learner.requests[STOP] = float(self._watch.number is not None)
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
-        save, stop = self._is_time(self.step), self._watch.number is not None
+        save, stop = self._is_time(self._meter.step), self._watch.number is not None
         if not self._alone:
             save, stop = (float(signal) > 0 for signal in self._learner.signals)
-        if stop or save or self.step % LOOK_EVERY == 0:
+        if stop or save or self._meter.step % LOOK_EVERY == 0:
             self._check_finite()
         if stop:
             self._stop()
-        if save and self.step % self._steps_per_epoch:  # the last step of an epoch is saved after its evaluation
+        if save and self._meter.step % self._steps_per_epoch:  # the last step of an epoch is saved after its evaluation
             self._save()
 
     def on_evaluated_batch(self, batch, logs=None):
@@ -80,7 +79,7 @@ class Supervisor(keras.callbacks.Callback):
         if logs["val_accuracy"] > best:
             best = logs["val_accuracy"]
             save_model(self._learner.averaged, self._checkpoints.folder.parent / "best.keras", self._chief)
-        self.position = Position(self.step, epoch + 1, best)
+        self.position = Position(self._meter.step, epoch + 1, best)
         self._save()
 
     def _is_time(self, step):
@@ -89,7 +88,7 @@ class Supervisor(keras.callbacks.Callback):
         return by_steps or (minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes)
 
     def _save(self):
-        self.position = dataclasses.replace(self.position, step=self.step)
+        self.position = dataclasses.replace(self.position, step=self._meter.step)
         path = self._checkpoints.save(self.position)
         self._saved_at = time.monotonic()
         return path

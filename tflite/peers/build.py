@@ -46,13 +46,13 @@ def peer_file(name, model, precision, path, folder):
     peer = PEERS[name]
     if made_after(path, [HERE / peer.builder, *(HERE / file for file, *_ in peer.requirements)]):
         return path
-    python = _environment(peer, folder / "environments" / peer.environment)
+    python = make_environment(peer, folder / "environments" / peer.environment)
     with cli.console.status(f"{peer.title}: building {model} {precision}"), replacing(path) as beside:
         _run([python, HERE / peer.builder, name, model, precision, beside])
     return path
 
 
-def _environment(peer, folder):
+def make_environment(peer, folder):
     """The Python of the peer's virtual environment, with its requirements installed."""
     python = folder / "bin" / "python"
     if not python.exists():
