@@ -16,6 +16,7 @@ from keras_mobattn.layers import global_policy
 from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS, rematerialize
 from keras_mobattn.training.checkpoint import Checkpoints, list_checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster
+from keras_mobattn.training.distillation import make_loss
 from keras_mobattn.training.history import History
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
@@ -85,6 +86,7 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
         "dataset": settings.dataset,
         "model": learner.name,
         "attention": settings.attention,
+        "teacher": settings.teacher,
         "class_names": list(source.class_names),
         "num_examples": dict(source.num_examples),
         "epochs": settings.epochs,
@@ -232,10 +234,10 @@ def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None)
         network,
         averaged,
         optimizer,
+        loss=make_loss(settings, model.output_shape[-1]),
         coupled_decay=(settings.weight_decay, decayed),
         grad_accum_steps=settings.grad_accum_steps,
         clip_norm=settings.clip_norm,
-        label_smoothing=settings.label_smoothing,
         ema_decay=settings.ema_decay,
         on_nan=execution.on_nan,
         jit_compile=settings.jit_compile,

@@ -11,6 +11,7 @@ from keras_mobattn.data import AUGMENTATIONS, open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import MODELS
 from keras_mobattn.training.cluster import STRATEGIES
+from keras_mobattn.training.distillation import DISTILLATIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,15 @@ class TrainSettings:
     """Decay biases, norms and other 1-D weights too."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
+    teacher: str | None = None
+    """A model to learn from beside the labels: a .keras or .h5 file, a SavedModel, the folder of a run, or a name that
+    keras_mobattn.list_weights() prints. It takes RGB 0..255 and knows the same classes."""
+    distillation: Literal[tuple(DISTILLATIONS)] | None = None
+    """How to learn from the teacher: the class that it picks (hard), or its probabilities (soft)."""
+    distillation_alpha: float = 0.5
+    """The teacher's share of the loss; the labels have the rest."""
+    distillation_temperature: float = 1.0
+    """Divides the logits of teacher and student, for soft distillation."""
     clip_norm: float | None = 10.0
     """Gradients of a larger global norm are scaled down to it; None doesn't."""
     ema_decay: float = 0.99
@@ -110,6 +120,8 @@ class TrainSettings:
             "warmup_learning_rate": (0, self.learning_rate),
             "weight_decay": (0, math.inf),
             "label_smoothing": (0, 0.999),
+            "distillation_alpha": (0, 1),
+            "distillation_temperature": (above, math.inf),
             "clip_norm": (above, math.inf),
             "ema_decay": (0, 0.999999),
             "drop_path_rate": (0, 0.999),
@@ -121,6 +133,7 @@ class TrainSettings:
             if value is not None and not low <= value <= high:
                 low = "above 0" if low == above else f"from {low}"
                 raise InputError(f"{name} expects a value {low} to {high}. Received: {value}.")
+        self._check_distillation()
         if self.augment not in AUGMENTATIONS:
             raise InputError(f"augment expects one of {', '.join(AUGMENTATIONS)}. Received: {self.augment!r}.")
         if self.batch_size % self.grad_accum_steps:
@@ -130,6 +143,18 @@ class TrainSettings:
             )
         if any(size < 32 for size in self.sizes):
             raise InputError(f"sizes expects pixels from 32 up. Received: {self.sizes}.")
+
+    def _check_distillation(self):
+        needs = {  # a setting -> whether there is what it is for, and what that is
+            "teacher": (self.distillation is not None, "distillation='hard' or 'soft'"),
+            "distillation": (self.teacher is not None, "a teacher"),
+            "distillation_alpha": (self.teacher is not None, "a teacher"),
+            "distillation_temperature": (self.distillation == "soft", "distillation='soft'"),
+        }
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name, (given, what) in needs.items():
+            if getattr(self, name) != defaults[name] and not given:
+                raise InputError(f"{name} expects {what} beside it. Received: {getattr(self, name)!r} alone.")
 
     def open_source(self):
         """The images that these settings train and test on."""
