@@ -119,7 +119,9 @@ class Teacher:
         self._size = shapes[0][1:3]
         scores = self._scores(np.random.default_rng(0).uniform(0, 255, (2, image_size, image_size, 3)))
         if not np.isfinite(scores).all():
-            raise InputError(f"The teacher must give finite scores. Received: {model.name}, which gives NaN or infinity.")
+            raise InputError(
+                f"The teacher must give finite scores. Received: {model.name}, which gives NaN or infinity."
+            )
         # Scores of noise that are not negative and add up to 1 are probabilities: no model's logits do that.
         self._probabilities = np.min(scores) >= 0 and np.allclose(np.sum(scores, -1), 1, atol=1e-2)
 
