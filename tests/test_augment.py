@@ -262,6 +262,19 @@ def test_erasing(timm):
     assert all(border.any() for border in (everywhere[0], everywhere[-1], everywhere[:, 0], everywhere[:, -1]))
 
 
+def test_erasing_with_noise():
+    """The same boxes, filled as timm's "pixel" does: normal by channel, here in 0..255 and cut off there."""
+    image = tf.fill([40, 60, 3], tf.constant(9, tf.uint8))
+    noise = ((120.0, 100.0, 80.0), (50.0, 30.0, 10.0))
+    black, noisy = (draw(lambda seed, n=n: random_erasing(image, seed, 1.0, n), 100) for n in (None, noise))
+    erased = black[..., 0] == 0
+    np.testing.assert_array_equal(noisy[~erased], 9)
+    pixels = noisy[erased].astype(np.float64)
+    np.testing.assert_allclose(pixels.mean(0), noise[0], rtol=0.02)
+    np.testing.assert_allclose(pixels.std(0), noise[1], rtol=0.02)
+    assert np.abs(np.corrcoef(pixels.T) - np.eye(3)).max() < 0.02
+
+
 def colored(count=4, height=20, width=30):
     """Image i is all 10 i, with label i."""
     images = tf.cast(tf.fill([height, width, 3], 1)[None] * 10 * tf.range(count)[:, None, None, None], tf.uint8)

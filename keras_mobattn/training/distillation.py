@@ -13,11 +13,11 @@ import tf_keras as keras
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import at_least_float32, global_policy
 from keras_mobattn.models import load_model, model_file, pretrained_model
+from keras_mobattn.models.application import HEADS
 from keras_mobattn.training.loss import CrossEntropy
 from keras_mobattn.weights.tags import TAGS
 
 TINY = 1e-30  # added to a probability before its logarithm; a NaN stays one, as tf.maximum does not promise
-CLASS_HEAD, DISTILLATION_HEAD = "predictions", "predictions_dist"  # the layers whose outputs are the heads' logits
 
 
 def hard(teacher, student, temperature):
@@ -65,16 +65,15 @@ class Distillation:
         Raises:
             InputError: the network has no layer "predictions".
         """
-        logits = {layer.name: layer.output for layer in network.layers if layer.name in (CLASS_HEAD, DISTILLATION_HEAD)}
-        if CLASS_HEAD not in logits:
+        logits = [layer.output for name in HEADS for layer in network.layers if layer.name == name]
+        if not logits:
             raise InputError(
-                f"Distillation expects a student with a layer {CLASS_HEAD!r} that gives its logits. "
+                f"Distillation expects a student with a layer {HEADS[0]!r} that gives its logits. "
                 f"Received: {network.name}, which has none."
             )
-        distilled = logits.get(DISTILLATION_HEAD, logits[CLASS_HEAD])
         return keras.Model(
             network.inputs,
-            {"probabilities": network.output, "class_logits": logits[CLASS_HEAD], "distilled_logits": distilled},
+            {"probabilities": network.output, "class_logits": logits[0], "distilled_logits": logits[-1]},
         )
 
     def __call__(self, images, labels, outputs):

@@ -5,6 +5,8 @@ import functools
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.errors import choose
+from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.loss import CrossEntropy
 
 SUM = tf.distribute.ReduceOp.SUM
@@ -25,6 +27,7 @@ class Learner(keras.Model):
     Args:
         network, averaged: functional models with a softmax, [B, H, W, C] -> [B, classes].
         optimizer: built for the network's weights.
+        clip_norm, clip_mode: the limit of the gradients and what of CLIPS keeps it.
         loss: a CrossEntropy or a Distillation. A teacher is no part of the Learner's weights.
         coupled_decay: (weight decay, the weights whose decay is added to their gradient).
         grad_accum_steps: how many parts a batch is computed in. Batches must be divisible by it.
@@ -40,6 +43,7 @@ class Learner(keras.Model):
         coupled_decay=(0.0, ()),
         grad_accum_steps=1,
         clip_norm=None,
+        clip_mode="norm",
         ema_decay=0.0,
         on_nan="stop",
         jit_compile=False,
@@ -52,6 +56,7 @@ class Learner(keras.Model):
         self.requests = [0.0, 0.0]
         self._parts = grad_accum_steps
         self._clip_norm = clip_norm
+        self._clip = choose(CLIPS, clip_mode, "clip_mode")
         self._loss = loss or CrossEntropy()
         self._student = self._loss.student(network)
         self._ema_decay = ema_decay
@@ -133,7 +138,7 @@ class Learner(keras.Model):
         bad = 1.0 - tf.cast(self._is_finite(losses, norm), tf.float32)
         sums = replica.all_reduce(SUM, tf.concat([bad[None], requests], axis=0))
         if self._clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm, norm)
+            gradients = self._clip(gradients, self.network.trainable_weights, self._clip_norm, norm)
         return gradients, (losses, labels, probabilities), kept, sums
 
     def _is_finite(self, losses, norm):

@@ -10,6 +10,7 @@ from keras_mobattn.attention import ATTENTIONS, OWN
 from keras_mobattn.data import AUGMENTATIONS, open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import MODELS
+from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.cluster import STRATEGIES
 from keras_mobattn.training.distillation import DISTILLATIONS
 
@@ -29,7 +30,10 @@ class TrainSettings:
     width: float = 0.5
     """MobileViTv2's width multiplier, > 0."""
     variant: str | None = None
-    """MobileViT's size: xxs, xs or s; "test" is a tiny one of either family."""
+    """The size: of MobileViT xxs, xs, s; of DeiT tiny, small, base; of PVTv2 b0 to b5, b2_li; of EfficientFormerV2 s0,
+    s1, s2, l. "test" is a tiny one of every family; the family's default when left out."""
+    distilled: bool = False
+    """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
     attention: Literal[(OWN, *ATTENTIONS)] = "mobile"
     """The attention style; "own" is the one that the model was published with."""
     head_dim: int | None = None
@@ -81,7 +85,10 @@ class TrainSettings:
     distillation_temperature: float = 1.0
     """Divides the logits of teacher and student, for soft distillation."""
     clip_norm: float | None = 10.0
-    """Gradients of a larger global norm are scaled down to it; None doesn't."""
+    """Gradients of a larger norm are scaled down to it; None doesn't."""
+    clip_mode: Literal[tuple(CLIPS)] = "norm"
+    """The norm of all gradients together; or each unit's, as a share of its weights' norm: adaptive gradient clipping
+    (agc)."""
     ema_decay: float = 0.99
     """Decay of the averaged weights, which are evaluated and saved; 0 for none."""
     drop_path_rate: float = 0.0
