@@ -122,8 +122,6 @@ BAD_FLAGS = {
     ),
     "resume nothing": (["train.py", "--resume", "nowhere"], "nowhere"),
     "resume and flags": (["train.py", "--resume", "nowhere", "--epochs", "3"], "other flags"),
-    "distilled": (["train.py", "--distilled"], "distilled expects model='DeiT'"),
-    "no such teacher": (["train.py", "--teacher", "none.keras", "--distillation", "hard"], "none.keras"),
     "head_dim without heads": (["train.py", "--attention", "hydra", "--head-dim", "8"], "with heads"),
     "evaluate nothing": (["evaluate.py", "nowhere.keras", "--dataset", "digits"], "nowhere.keras"),
 }
