@@ -11,7 +11,7 @@ import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.layers import global_policy
-from keras_mobattn.models import load_model
+from keras_mobattn.models import DeiT, MobileViTv2, load_model
 from keras_mobattn.training import Stopped, TrainSettings, distillation, run, train
 from keras_mobattn.training.distillation import DISTILLATIONS, Distillation, Teacher, make_loss, open_teacher
 from keras_mobattn.training.learner import Learner
@@ -267,14 +267,25 @@ def test_bad_teachers(case, tmp_path):
         open_teacher(str(tmp_path / "teacher.keras"), CLASSES, 8)
 
 
+def test_the_heads_of_a_model():
+    """The second learns from the teacher, the first from the labels."""
+    options = {"variant": "test", "input_shape": (32, 32, 3), "classes": CLASSES}
+    models = [DeiT(distilled=True, **options), DeiT(**options), MobileViTv2(**options)]
+    seconds = ["predictions_dist", "predictions", "predictions"]
+    for model, second in zip(models, seconds, strict=True):
+        outputs = Distillation(None).student(model).output
+        assert outputs["class_logits"] is model.get_layer("predictions").output
+        assert outputs["distilled_logits"] is model.get_layer(second).output
+        assert outputs["probabilities"] is model.output
+
+
 def test_a_student_without_logits():
     model = network(1)
     renamed = keras.models.clone_model(
         model, clone_function=lambda x: type(x).from_config({**x.get_config(), "name": f"a_{x.name}"})
     )
     with pytest.raises(InputError, match="a layer 'predictions'"):
-        learner = Distillation(teacher_of())
-        learner.student(renamed)
+        Distillation(None).student(renamed)
 
 
 BAD_SETTINGS = {

@@ -31,7 +31,8 @@ class TrainSettings:
     """MobileViTv2's width multiplier, > 0."""
     variant: str | None = None
     """The size: of MobileViT xxs, xs, s; of DeiT tiny, small, base; of PVTv2 b0 to b5, b2_li; of EfficientFormerV2 s0,
-    s1, s2, l. "test" is a tiny one of every family; the family's default when left out."""
+    s1, s2, l; of these three "nano" too, which is ours. "test" is a tiny one of every family; the family's default
+    when left out."""
     distilled: bool = False
     """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
     attention: Literal[(OWN, *ATTENTIONS)] = "mobile"
