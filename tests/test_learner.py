@@ -12,7 +12,7 @@ from keras_mobattn.training import TrainSettings
 from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import WarmupCosine, make_optimizer, schedule
-from keras_mobattn.training.run import copy_model
+from keras_mobattn.training.run import copy_model, make_learner
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=0.1, warmup_epochs=0.0, ema_decay=0.5)
 
@@ -178,7 +178,7 @@ def test_units_are_clipped_as_timms(timm):
 def test_a_step_clips_units():
     """With SGD's first step a unit moves by at most rate * limit * its norm."""
     settings = dataclasses.replace(SETTINGS, optimizer="sgd", weight_decay=0.0, clip_norm=1e-3, schedule="constant")
-    learner = learner_of(settings, clip_mode="agc")
+    learner = make_learner(tiny(), dataclasses.replace(settings, clip_mode="agc"), 10)
     weights = learner.network.trainable_weights
     before = values(weights)
     take_step(learner, batch())

@@ -42,4 +42,4 @@ def _within_unit(weight):
     axes = list(range(weight.shape.rank))
     if weight.shape.rank < 2:
         return axes
-    return axes[:2] if "depthwise" in weight.name else axes[:-1]
+    return axes[:2] if "depthwise_kernel" in weight.name else axes[:-1]
