@@ -146,7 +146,7 @@ def test_the_teacher_sees_its_own_size_and_its_scores_are_logits_or_probabilitie
     np.testing.assert_allclose(tf.nn.softmax(teacher_of(logits)(tf.constant(IMAGES))), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_accumulated_and_compiled_steps_are_the_whole_batchs(jit_compile):
     teacher = teacher_of(network(1, seed=5, size=12))
     whole = learner_of(Distillation(teacher, "soft"), norm=False)
@@ -246,6 +246,17 @@ def two_outputs(path):
     keras.Model(model.inputs, [model.get_layer(name).output for name in ("predictions", "predictions_dist")]).save(path)
 
 
+def grey(path):
+    image = keras.Input((None, None, 1))
+    keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(CLASSES, 3)(image))).save(path)
+
+
+def too_large(path):
+    """Its kernel is larger than the images."""
+    image = keras.Input((None, None, 3))
+    keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(CLASSES, 11)(image))).save(path)
+
+
 BAD_TEACHERS = {  # what is written to the path, and what is said of it
     "missing": (
         lambda path: None,
@@ -255,6 +266,8 @@ BAD_TEACHERS = {  # what is written to the path, and what is said of it
     "not finite": (not_finite, "finite scores"),
     "a map": (not_a_classifier, r"give the scores \[B, classes\]. Received: .*\(None, None, None, 4\)"),
     "two outputs": (two_outputs, r"give the scores \[B, classes\]"),
+    "grey": (grey, "RGB images of 8 pixels. Received: .*(None, None, None, 1)"),
+    "too large": (too_large, "RGB images of 8 pixels"),
     "no model": (lambda path: path.write_bytes(b"no model"), "unreadable"),
 }
 

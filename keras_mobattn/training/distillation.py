@@ -116,7 +116,14 @@ class Teacher:
         self._model = model
         self._model.trainable = False
         self._size = shapes[0][1:3]
-        scores = self._scores(np.random.default_rng(0).uniform(0, 255, (2, image_size, image_size, 3)))
+        noise = np.random.default_rng(0).uniform(0, 255, (2, image_size, image_size, 3))
+        try:
+            scores = self._scores(noise)
+        except (ValueError, tf.errors.OpError) as error:  # Keras's and TensorFlow's for shapes
+            raise InputError(
+                f"The teacher must take RGB images of {image_size} pixels. Received: {model.name}, which takes "
+                f"{shapes[0]} and says: {str(error).strip().splitlines()[0]}"
+            ) from error
         if not np.isfinite(scores).all():
             raise InputError(
                 f"The teacher must give finite scores. Received: {model.name}, which gives NaN or infinity."
