@@ -1,0 +1,104 @@
+"""Talking-heads attention with learnt position biases, as EfficientFormerV2 has it (Li et al., "Rethinking Vision
+Transformers for MobileNet Size and Speed", ICCV 2023, arXiv:2212.08059; code: snap-research/EfficientFormer and timm's
+`efficientformer_v2.py`). The heads talk as in Shazeer et al., arXiv:2003.02436; the biases are LeViT's,
+arXiv:2104.01136."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn.layers import HALF, at_least_float32, from_heads, map_size, saturate, to_heads
+
+TALKS = ("before", "after")  # the softmax
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class TalkingHeadsAttention(keras.layers.Layer):
+    """T2(softmax(T1(Q^T K / sqrt(d) + bias))) V^T, where T1 and T2 mix the h heads: a matrix [h, h] and a bias each.
+
+    Shapes: maps ([B, ceil(H/s), ceil(W/s), h d], [B, H, W, h d], [B, H, W, h e]) of queries, keys and values ->
+    [B, ceil(H/s), ceil(W/s), h e]. The projections to them are not part of the layer. Cost N^2 D / s^2.
+
+    Args:
+        num_heads: h.
+        grid: (rows, columns) of the keys that the table of biases is made for; `biases` is [h, rows, columns], one for
+            every distance |dy|, |dx| between a query and a key. Where the map has another size the table is resized,
+            see `resize_biases`.
+        stride: s, 1 or more: the queries stand at every s-th key of each axis.
+        talking: with False there are no T1 and T2.
+    """
+
+    def __init__(self, num_heads, grid, stride=1, talking=True, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.grid = tuple(grid)
+        self.stride = stride
+        self.talking = talking
+        # Keras does not hand the policy down. These work on scores, which are float32 or wider.
+        dtype = "float32" if self.compute_dtype in HALF else self.dtype_policy
+        self.before, self.after = (HeadMixing(name=name, dtype=dtype) if talking else None for name in TALKS)
+
+    def build(self, input_shape):
+        self.biases = self.add_weight(name="biases", shape=(self.num_heads, *self.grid), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        query, key, value = inputs
+        q, k, v = (to_heads(at_least_float32(x), self.num_heads, 1) for x in inputs)  # [B, h, d or e, N]
+        scores = tf.matmul(q * q.shape[2] ** -0.5, k, transpose_a=True)  # [B, h, Nq, N]
+        scores += self.expanded_biases(*map_size(key))
+        weights = tf.nn.softmax(self.before(scores) if self.talking else scores)
+        weights = self.after(weights) if self.talking else weights
+        return saturate(from_heads(tf.matmul(v, weights, transpose_b=True), query, 1), value.dtype)
+
+    def expanded_biases(self, rows, columns):
+        """[h, Nq, N]: the table's bias for the distance of each query from each key of a map of that size."""
+        biases = resize_biases(at_least_float32(self.biases), (rows, columns))
+        down, right = (_distances(side, self.stride) for side in (rows, columns))
+        index = down[:, None, :, None] * columns + right[None, :, None, :]  # [Hq, Wq, H, W]
+        index = tf.reshape(index, (-1, rows * columns))
+        return tf.gather(tf.reshape(biases, (self.num_heads, rows * columns)), index, axis=1)
+
+    def get_config(self):
+        own = {"num_heads": self.num_heads, "grid": self.grid, "stride": self.stride, "talking": self.talking}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class HeadMixing(keras.layers.Layer):
+    """Let the heads talk: y[b, i] = sum_j kernel[i, j] x[b, j] + bias[i]. Shapes: [B, h, M, N] -> the same.
+
+    A 1x1 convolution over heads in the reference. Heads stand before tokens here, so it is a product from the left, and
+    no axis has to move.
+    """
+
+    def build(self, input_shape):
+        heads = input_shape[1]
+        torchs = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # +-1 / sqrt(h): its default
+        self.kernel = self.add_weight(name="kernel", shape=(heads, heads), initializer=torchs)
+        self.bias = self.add_weight(name="bias", shape=(heads,), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, x):
+        heads, (rows, columns) = x.shape[1], (x.shape[i] or tf.shape(x)[i] for i in (2, 3))
+        flat = tf.reshape(x, (-1, heads, rows * columns))
+        return tf.reshape(tf.matmul(self.kernel, flat) + self.bias[:, None], (-1, heads, rows, columns))
+
+
+def resize_biases(biases, size):
+    """[h, rows, columns] -> [h, *size], bicubic with antialiasing, corners not aligned; nothing where the size fits.
+
+    timm's rule for tables of this kind (`resize_rel_pos_bias_table_levit`): the table of distances is resized like an
+    image, although its first row and column, the distance 0, then move a little. timm itself applies it to other
+    families, and refuses to load EfficientFormerV2 at another size.
+    """
+    if tuple(biases.shape[1:]) == tuple(size):
+        return biases
+    image = tf.transpose(biases, (1, 2, 0))
+    resized = tf.image.resize(image, size, "bicubic", antialias=True)  # float32
+    return tf.cast(tf.transpose(resized, (2, 0, 1)), biases.dtype)
+
+
+def _distances(side, stride):
+    """[ceil(side / stride), side]: from each query to each key along one axis."""
+    keys = tf.range(side)
+    return tf.abs(keys[::stride, None] - keys[None])
