@@ -9,6 +9,7 @@ from keras_mobattn.attention.separable import SeparableAttention
 from keras_mobattn.attention.slot import OWN, attention_layer
 from keras_mobattn.attention.softmax import SoftmaxAttention
 from keras_mobattn.attention.table import ATTENTIONS
+from keras_mobattn.attention.talking_heads import TalkingHeadsAttention
 from keras_mobattn.attention.xca import CrossCovarianceAttention
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "ReluLinearAttention",
     "SeparableAttention",
     "SoftmaxAttention",
+    "TalkingHeadsAttention",
     "attention_layer",
 ]

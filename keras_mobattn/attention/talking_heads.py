@@ -6,7 +6,7 @@ arXiv:2104.01136."""
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.layers import HALF, at_least_float32, from_heads, map_size, saturate, to_heads
+from keras_mobattn.layers import HALF, at_least_float32, from_heads, map_size, resize_bicubic, saturate, to_heads
 
 TALKS = ("before", "after")  # the softmax
 
@@ -21,8 +21,10 @@ class TalkingHeadsAttention(keras.layers.Layer):
     Args:
         num_heads: h.
         grid: (rows, columns) of the keys that the table of biases is made for; `biases` is [h, rows, columns], one for
-            every distance |dy|, |dx| between a query and a key. Where the map has another size the table is resized,
-            see `resize_biases`.
+            every distance |dy|, |dx| between a query and a key. For a map of another size, and for the table of a
+            checkpoint of another size, it is resized like an image, see `resize_bicubic`: timm's rule for such tables
+            (`resize_rel_pos_bias_table_levit`), although the distance 0, its first row and column, moves a little. timm
+            uses it for EfficientViT, and can't load EfficientFormerV2 at another size.
         stride: s, 1 or more: the queries stand at every s-th key of each axis.
         talking: with False there are no T1 and T2.
     """
@@ -34,8 +36,8 @@ class TalkingHeadsAttention(keras.layers.Layer):
         self.stride = stride
         self.talking = talking
         # Keras does not hand the policy down. These work on scores, which are float32 or wider.
-        dtype = "float32" if self.compute_dtype in HALF else self.dtype_policy
-        self.before, self.after = (HeadMixing(name=name, dtype=dtype) if talking else None for name in TALKS)
+        self.wide = "float32" if self.compute_dtype in HALF else self.compute_dtype
+        self.before, self.after = (HeadMixing(name=name, dtype=self.wide) if talking else None for name in TALKS)
 
     def build(self, input_shape):
         self.biases = self.add_weight(name="biases", shape=(self.num_heads, *self.grid), initializer="zeros")
@@ -52,7 +54,7 @@ class TalkingHeadsAttention(keras.layers.Layer):
 
     def expanded_biases(self, rows, columns):
         """[h, Nq, N]: the table's bias for the distance of each query from each key of a map of that size."""
-        biases = resize_biases(at_least_float32(self.biases), (rows, columns))
+        biases = tf.cast(resize_bicubic(self.biases[..., None], (rows, columns)), self.wide)
         down, right = (_distances(side, self.stride) for side in (rows, columns))
         index = down[:, None, :, None] * columns + right[None, :, None, :]  # [Hq, Wq, H, W]
         index = tf.reshape(index, (-1, rows * columns))
@@ -82,20 +84,6 @@ class HeadMixing(keras.layers.Layer):
         heads, (rows, columns) = x.shape[1], (x.shape[i] or tf.shape(x)[i] for i in (2, 3))
         flat = tf.reshape(x, (-1, heads, rows * columns))
         return tf.reshape(tf.matmul(self.kernel, flat) + self.bias[:, None], (-1, heads, rows, columns))
-
-
-def resize_biases(biases, size):
-    """[h, rows, columns] -> [h, *size], bicubic with antialiasing, corners not aligned; nothing where the size fits.
-
-    timm's rule for tables of this kind (`resize_rel_pos_bias_table_levit`): the table of distances is resized like an
-    image, although its first row and column, the distance 0, then move a little. timm itself applies it to other
-    families, and refuses to load EfficientFormerV2 at another size.
-    """
-    if tuple(biases.shape[1:]) == tuple(size):
-        return biases
-    image = tf.transpose(biases, (1, 2, 0))
-    resized = tf.image.resize(image, size, "bicubic", antialias=True)  # float32
-    return tf.cast(tf.transpose(resized, (2, 0, 1)), biases.dtype)
 
 
 def _distances(side, stride):

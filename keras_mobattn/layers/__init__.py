@@ -9,10 +9,12 @@ from keras_mobattn.layers.conv import (
     make_divisible,
 )
 from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
+from keras_mobattn.layers.halving import HalvingConv
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
-from keras_mobattn.layers.resize import Resize, ResizeLike
+from keras_mobattn.layers.resize import Resize, ResizeLike, resize_bicubic
+from keras_mobattn.layers.scale import LayerScale
 
 __all__ = [
     "HALF",
@@ -20,6 +22,8 @@ __all__ = [
     "Dropout",
     "Gelu",
     "GroupNorm1",
+    "HalvingConv",
+    "LayerScale",
     "Resize",
     "ResizeLike",
     "Swish",
@@ -37,6 +41,7 @@ __all__ = [
     "make_divisible",
     "map_size",
     "num_tokens",
+    "resize_bicubic",
     "saturate",
     "to_heads",
     "to_patches",

@@ -1,4 +1,4 @@
-"""Bilinear resizing of maps whose sides a patch does not divide."""
+"""Resizing: bilinear of maps whose sides a patch does not divide, bicubic of what is learnt by position."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -16,6 +16,14 @@ def resize_bilinear(x, size, align_corners):
         images=x, size=size, align_corners=align_corners, half_pixel_centers=not align_corners
     )  # always float32
     return saturate(y, x.dtype)
+
+
+def resize_bicubic(x, size):
+    """[B, h, w, C] -> [B, *size, C] as torch's `interpolate(mode="bicubic", antialias=True)`, timm's rule for position
+    embeddings and tables of position biases. The result is float32, and x itself where the size fits."""
+    if tuple(x.shape[1:3]) == tuple(size):
+        return x
+    return tf.image.resize(x, size, "bicubic", antialias=True)
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")

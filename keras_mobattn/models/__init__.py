@@ -1,6 +1,7 @@
 """Backbones and what is asked of a built model: its pyramid, its cost, random weights."""
 
 from keras_mobattn.models.cost import count_macs
+from keras_mobattn.models.efficientformerv2 import EfficientFormerV2
 from keras_mobattn.models.mobilevit import MobileViT
 from keras_mobattn.models.mobilevitv2 import MobileViTv2
 from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model
@@ -15,6 +16,7 @@ __all__ = [
     "RUN_LABELS",
     "RUN_MODEL",
     "RUN_SETTINGS",
+    "EfficientFormerV2",
     "MobileViT",
     "MobileViTv2",
     "count_macs",

@@ -11,7 +11,7 @@ import math
 
 import tf_keras as keras
 
-from keras_mobattn.attention import attention_layer
+from keras_mobattn.attention import OWN, attention_layer
 from keras_mobattn.attention.talking_heads import TalkingHeadsAttention
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import (
@@ -72,7 +72,7 @@ VARIANTS = {
 
 @application_model
 def EfficientFormerV2(  # noqa: N802  the paper's spelling
-    variant="s0", attention="own", head_dim=None, drop_path_rate=None, **options
+    variant="s0", attention=OWN, drop_path_rate=None, head_dim=None, **options
 ):
     """Build EfficientFormerV2 "s0", "s1", "s2" or "l" with its own attention or any other.
 
@@ -99,21 +99,24 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
     the others.
 
     Input: RGB, 0..255 with include_preprocessing, else normalised with ImageNet's mean and std. Any size from 32x32;
-    position biases are made for the size of input_shape (for 224x224 where it is open) and resized where they have to
-    be, see `resize_biases` in keras_mobattn.attention.talking_heads.
+    position biases are made for the size of input_shape (for 224x224 where it is open), and resized for any other, see
+    `keras_mobattn.attention.TalkingHeadsAttention`.
 
     Raises:
         InputError: an unknown variant or attention, head_dim with a style without heads, or a bad keras.applications
             argument.
     """
     v = choose(VARIANTS, variant, "EfficientFormerV2 variant")
-    if attention == "own" and head_dim is not None:
+    if attention == OWN and head_dim is not None:
         raise InputError(
-            f"head_dim expects None with attention='own', whose heads are the variant's. Received: head_dim={head_dim!r}."
+            f"head_dim expects None with attention='own', which has heads of its own. Received: head_dim={head_dim!r}."
         )
     rates = drop_path_rates(v.drop_path_rate if drop_path_rate is None else drop_path_rate, v.depths)
-    other = functools.partial(attention_layer, attention, head_dim=head_dim, num_heads=v.num_heads)
-    mix = functools.partial(token_mixer, variant=v, other=None if attention == "own" else other)
+    # "own" among the names only: it is more than a layer.
+    other = functools.partial(
+        attention_layer, attention, own=TalkingHeadsAttention, num_heads=v.num_heads, head_dim=head_dim
+    )
+    mix = functools.partial(token_mixer, variant=v, other=None if attention == OWN else other)
 
     def body(x):
         x = conv_norm_act(x, v.dims[0] // 2, 3, strides=2, use_bias=True, act=Gelu, name="stem1")
@@ -131,7 +134,7 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
                 x = mark_level(x, stage + 1)
         return mark_level(keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm")(x), 5)
 
-    return application(body, f"efficientformerv2_{variant}", **options)
+    return application(body, f"efficientformerv2_{variant}", heads=2, **options)
 
 
 def mlp_unit(x, ratio, drop_path_rate, *, name):
@@ -198,9 +201,7 @@ def own_attention(x, queries, heads, key_dim, halving, *, name):
         )
     )
     stride = 2 if halving else 1
-    local = conv_norm_act(
-        value, None, 3, strides=stride, depthwise=True, use_bias=True, act=None, name=f"{name}_local"
-    )
+    local = conv_norm_act(value, None, 3, strides=stride, depthwise=True, use_bias=True, act=None, name=f"{name}_local")
     native = NATIVE_SIDE // 16 if halving else NATIVE_SIDE // 32
     grid = [side or native for side in x.shape[1:3]]
     attend = TalkingHeadsAttention(heads, grid, stride, talking=not halving, name=name)

@@ -6,7 +6,8 @@ import numpy as np
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
-from keras_mobattn.weights.rules import FAMILIES, SAME, SOURCES
+from keras_mobattn.weights.rules import FAMILIES, SOURCES
+from keras_mobattn.weights.transforms import SAME
 
 HEAD, ATTENTION = "predictions", "_attention"  # what the names of these parts' variables hold
 HEAD_BIAS = "predictions/bias"  # [classes]

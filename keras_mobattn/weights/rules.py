@@ -1,7 +1,8 @@
 """Where each tensor of a published checkpoint goes: one table per source and family, and nothing else.
 
 A row is (their module, our layer, kind); KINDS says which tensors a module of that kind has. In both names {early} is
-layer 1 or 2, {late} layer 3, 4 or 5, each counted from `first_layer` by the source; {block} and {unit} count from 0.
+layer 1 or 2, {late} layer 3, 4 or 5, {stage} one of 1 to 4, each counted from `first_layer` by the source; {block} and
+{unit} count from 0.
 
 Sources: apple/ml-cvnets (`mobilevit.py`, `mobilevit_v2.py` and their blocks), timm (`mobilevit.py`) and transformers
 (`modeling_mobilevit.py`, `modeling_mobilevitv2.py`).
@@ -13,40 +14,17 @@ import re
 import string
 from typing import NamedTuple
 
-import numpy as np
-
-
-class Transform(NamedTuple):
-    """Two functions over arrays, each the other's inverse: torch's layout to Keras's, and back."""
-
-    to_keras: callable
-    to_torch: callable
-    # (their tensor, the shapes of ours) -> theirs, resampled for the model's input size, where it hangs on that
-    fit: callable = lambda tensor, shapes: tensor
-
-    def split(self, tensor, shapes):
-        """Their tensor as ours of these shapes: its rows, in their order."""
-        ends = np.cumsum([shape[-1] for shape in shapes[:-1]], dtype=int)
-        return [self.to_keras(rows) for rows in np.split(tensor, ends)]
-
-    def join(self, arrays):
-        """Our arrays as their tensor."""
-        return np.concatenate([self.to_torch(array) for array in arrays])
-
-
-SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
-DENSE = Transform(lambda tensor: tensor.T, lambda kernel: kernel.T)  # [O, I] <-> [I, O]
-LINEAR = Transform(lambda tensor: tensor.T[None, None], lambda kernel: kernel[0, 0].T)  # [O, I] <-> [1, 1, I, O]
-CONV = Transform(  # [O, I, h, w] <-> [h, w, I, O]
-    lambda tensor: tensor.transpose(2, 3, 1, 0), lambda kernel: kernel.transpose(3, 2, 0, 1)
-)
-DEPTHWISE = Transform(  # [C, 1, h, w] <-> [h, w, C, 1]
-    lambda tensor: tensor.transpose(2, 3, 0, 1), lambda kernel: kernel.transpose(2, 3, 0, 1)
-)
-# MobileViT (v1) was trained on BGR: its stem's input channels are turned round, and the model takes RGB as ours do.
-# v2 was trained on RGB. transformers' documentation says BGR of its v2 too, but its weights are Apple's as they are.
-BGR_CONV = Transform(
-    lambda tensor: tensor[:, ::-1].transpose(2, 3, 1, 0), lambda kernel: kernel.transpose(3, 2, 0, 1)[:, ::-1]
+from keras_mobattn.weights import rules_efficientformerv2
+from keras_mobattn.weights.transforms import (
+    BGR_CONV,
+    BIAS_TABLE,
+    CONV,
+    DENSE,
+    DEPTHWISE,
+    LINEAR,
+    SAME,
+    TALKING_HEADS,
+    Transform,
 )
 
 
@@ -59,14 +37,21 @@ class Part(NamedTuple):
     transform: Transform = SAME
 
 
-def _conv_norm(kernel, transform):
+def _batch_norm(theirs, ours):
+    return (
+        Part(f"{theirs}weight", (f"{ours}/gamma",)),
+        Part(f"{theirs}bias", (f"{ours}/beta",)),
+        Part(f"{theirs}running_mean", (f"{ours}/moving_mean",)),
+        Part(f"{theirs}running_var", (f"{ours}/moving_variance",)),
+        Part(f"{theirs}num_batches_tracked", ()),  # torch's count of training steps
+    )
+
+
+def _conv_norm(kernel, transform, bias=False):
     return (
         Part("{conv}.weight", (f"_conv/{kernel}",), transform),
-        Part("{norm}.weight", ("_bn/gamma",)),
-        Part("{norm}.bias", ("_bn/beta",)),
-        Part("{norm}.running_mean", ("_bn/moving_mean",)),
-        Part("{norm}.running_var", ("_bn/moving_variance",)),
-        Part("{norm}.num_batches_tracked", ()),  # torch's count of training steps
+        *((Part("{conv}.bias", ("_conv/bias",)),) if bias else ()),
+        *_batch_norm("{norm}.", "_bn"),
     )
 
 
@@ -81,12 +66,19 @@ KINDS = {
     "conv, batch norm": _conv_norm("kernel", CONV),
     "BGR conv, batch norm": _conv_norm("kernel", BGR_CONV),
     "depthwise conv, batch norm": _conv_norm("depthwise_kernel", DEPTHWISE),
+    "conv with bias, batch norm": _conv_norm("kernel", CONV, bias=True),
+    "depthwise conv with bias, batch norm": _conv_norm("depthwise_kernel", DEPTHWISE, bias=True),
+    "depthwise conv with bias": (Part("weight", ("/depthwise_kernel",), DEPTHWISE), Part("bias", ("/bias",))),
     "conv": (Part("weight", ("_conv/kernel",), CONV),),
     "conv with bias": _with_bias(CONV, ""),
     "linear": _with_bias(LINEAR, ""),
     "fused conv": _with_bias(CONV, "/query", "/key", "/value"),
     "fused linear": _with_bias(LINEAR, "/query", "/key", "/value"),
     "norm": (Part("weight", ("/gamma",)), Part("bias", ("/beta",))),
+    "batch norm": _batch_norm("", ""),
+    "layer scale": (Part("gamma", ("/gamma",)),),
+    "talking heads": _with_bias(TALKING_HEADS, ""),
+    "position biases": (Part("attention_biases", ("/biases",), BIAS_TABLE),),
     "classifier": _with_bias(DENSE, ""),
 }
 
@@ -110,7 +102,7 @@ FAMILIES = {  # the first word of an architecture's name ->
     "mobilevitv2": Family("MobileViTv2", "separable", "SeparableAttention"),
     "deit": Family("DeiT", "softmax", "SoftmaxAttention", (("head_dim", 64),), **IMAGENET),
     "pvt": Family("PVTv2", "own", "SpatialReductionAttention", **IMAGENET),
-    "efficientformerv2": Family("EfficientFormerV2", "own", "TalkingHeadAttention", **IMAGENET),
+    "efficientformerv2": Family("EfficientFormerV2", "own", "TalkingHeadsAttention", **IMAGENET),
 }
 
 
@@ -177,6 +169,7 @@ def pattern(template, first_layer):
     fields = {
         "early": f"[{first_layer}-{first_layer + 1}]",
         "late": f"[{first_layer + 2}-{first_layer + 4}]",
+        "stage": f"[{first_layer}-{first_layer + 3}]",
         "block": r"\d+",
         "unit": r"\d+",
         "units": r"\d+",
@@ -190,7 +183,7 @@ def pattern(template, first_layer):
 def fill(template, match, shift):
     """`template` with the numbers that `match` found, those of layers moved by `shift`."""
     numbers = {name: int(value) for name, value in match.groupdict().items()}
-    return template.format(**{name: n + shift * (name in ("early", "late")) for name, n in numbers.items()})
+    return template.format(**{name: n + shift * (name in ("early", "late", "stage")) for name, n in numbers.items()})
 
 
 def _residual(theirs, ours, expand, depthwise, project):
@@ -362,6 +355,7 @@ TRANSFORMERS_V2 = _transformers(
 SOURCES = (
     Source("timm", "mobilevit", 0, "conv", "bn", TIMM_V1),
     Source("timm", "mobilevitv2", 0, "conv", "bn", TIMM_V2),
+    Source("timm", "efficientformerv2", 0, "conv", "bn", rules_efficientformerv2.TIMM),
     Source("cvnets", "mobilevit", 1, "block.conv", "block.norm", CVNETS_V1),
     Source("cvnets", "mobilevitv2", 1, "block.conv", "block.norm", CVNETS_V2),
     Source("transformers", "mobilevit", 0, "convolution", "normalization", TRANSFORMERS_V1),
