@@ -14,13 +14,21 @@ with quiet_stderr():
 
 from keras_mobattn.attention import ATTENTIONS, MobileAttention, SeparableAttention
 from keras_mobattn.errors import InputError
-from keras_mobattn.models import MobileViT, MobileViTv2, count_macs, feature_pyramid, randomize_weights
+from keras_mobattn.models import (
+    EfficientFormerV2,
+    MobileViT,
+    MobileViTv2,
+    count_macs,
+    feature_pyramid,
+    randomize_weights,
+)
 from keras_mobattn.weights import decode_predictions, list_weights, preprocess_input
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ATTENTIONS",
+    "EfficientFormerV2",
     "InputError",
     "MobileAttention",
     "MobileViT",

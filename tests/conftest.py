@@ -12,6 +12,7 @@ from keras_mobattn.gpu import gpu_problem
 FAMILIES = {
     "MobileViTv2": functools.partial(keras_mobattn.MobileViTv2, variant="test"),
     "MobileViT": functools.partial(keras_mobattn.MobileViT, variant="test"),
+    "EfficientFormerV2": functools.partial(keras_mobattn.EfficientFormerV2, variant="test"),
 }
 
 

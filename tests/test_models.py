@@ -1,4 +1,4 @@
-"""Both families against the published numbers, over every style, and through every way of saving."""
+"""All families against the published numbers, over every style, and through every way of saving."""
 
 import functools
 import subprocess
@@ -10,10 +10,20 @@ import tensorflow as tf
 import tf_keras as keras
 from conftest import FAMILIES
 
-from keras_mobattn import ATTENTIONS, InputError, MobileViT, MobileViTv2, count_macs, feature_pyramid, randomize_weights
+from keras_mobattn import (
+    ATTENTIONS,
+    EfficientFormerV2,
+    InputError,
+    MobileViT,
+    MobileViTv2,
+    count_macs,
+    feature_pyramid,
+    randomize_weights,
+)
 from keras_mobattn.attention import MobileAttention
 from keras_mobattn.layers import GroupNorm1, Resize, ResizeLike
-from keras_mobattn.models import mobilevit, mobilevitv2
+from keras_mobattn.models import efficientformerv2, mobilevit, mobilevitv2
+from keras_mobattn.models.pyramid import LEVELS
 
 # Trainable parameters at 1000 classes and GMACs at 256x256 of convolutions and linear layers (cvnets' architecture),
 # and GMACs as timm publishes them, which count normalisations and products inside the attention too.
@@ -27,6 +37,12 @@ PUBLISHED_V2 = {
     2.0: (18_449_329, 7.16, 7.22),
 }
 PUBLISHED_V1 = {"xxs": (1_272_024, 0.42), "xs": (2_317_848, 1.05), "s": (5_578_632, 2.03)}
+PUBLISHED_EFFICIENTFORMERV2 = {  # at 224x224, as timm counts and publishes them
+    "s0": (3_600_256, 0.41),
+    "s1": (6_185_560, 0.67),
+    "s2": (12_710_112, 1.27),
+    "l": (26_322_288, 2.59),
+}
 TIMMS_ROUNDING = 0.005
 
 
@@ -51,9 +67,18 @@ def test_published_cost_of_mobilevit(variant):
     assert count_macs(model, norms=True) / 1e9 == pytest.approx(timms_gmacs, abs=TIMMS_ROUNDING)
 
 
-def test_every_variant_is_published_or_a_test():
+@pytest.mark.parametrize("variant", PUBLISHED_EFFICIENTFORMERV2)
+def test_published_cost_of_efficientformerv2(variant):
+    parameters, timms_gmacs = PUBLISHED_EFFICIENTFORMERV2[variant]
+    model = EfficientFormerV2(variant)
+    assert trainable(model) == parameters
+    assert count_macs(model, norms=True) / 1e9 == pytest.approx(timms_gmacs, abs=TIMMS_ROUNDING)
+
+
+def test_every_variant_is_published_or_ours():
     assert set(mobilevit.VARIANTS) == {*PUBLISHED_V1, "test"}
     assert set(mobilevitv2.VARIANTS) == {"standard", "test"}
+    assert set(efficientformerv2.VARIANTS) == {*PUBLISHED_EFFICIENTFORMERV2, "test", "nano"}
 
 
 def test_macs_count_what_runs():
@@ -83,7 +108,8 @@ def two_images(side=64):
     return np.stack([noise, np.broadcast_to(ramp, noise.shape)]).astype("float32")
 
 
-STYLES = [(family, attention) for family in FAMILIES for attention in ATTENTIONS]
+STYLES = [(family, attention) for family in FAMILIES for attention in ATTENTIONS] + [("EfficientFormerV2", "own")]
+WITHOUT_P1 = {"EfficientFormerV2"}  # its stem halves the map twice
 
 
 @pytest.mark.parametrize(("family", "attention"), STYLES)
@@ -117,7 +143,7 @@ def test_saved_model_predicts_the_same(family, attention, tiny_model, tmp_path):
     model.save(tmp_path / "m", save_format="tf")
     again = keras.models.load_model(tmp_path / "m")
     np.testing.assert_allclose(again(x).numpy(), model(x).numpy(), atol=1e-6)
-    assert set(feature_pyramid(again)(x)) == {"P1", "P2", "P3", "P4", "P5"}
+    assert set(feature_pyramid(again)(x)) == set(LEVELS[family in WITHOUT_P1 :])
 
 
 def test_reloads_in_a_new_process_without_custom_objects(tiny_model, tmp_path):
@@ -165,12 +191,13 @@ def test_any_input_size(family, size):
     anysize.set_weights(fixed.get_weights())
     x = np.random.default_rng(1).uniform(0, 255, (2, *size, 3)).astype("float32")
     np.testing.assert_allclose(fixed(x).numpy(), anysize(x).numpy(), atol=1e-5)
-    sides = list(size)
-    for level, feature in feature_pyramid(fixed)(x).items():
+    sides, features = list(size), feature_pyramid(fixed)(x)
+    for level in LEVELS:
         sides = [-(-side // 2) for side in sides]
         if family == "MobileViTv2" and level >= "P3":
             sides = [side + side % 2 for side in sides]
-        assert feature.shape[1:3] == tuple(sides), level
+        if level != "P1" or family not in WITHOUT_P1:
+            assert features[level].shape[1:3] == tuple(sides), level
 
 
 def test_rule_for_odd_maps():
@@ -283,7 +310,7 @@ def test_takes_a_callable_for_attention(family, tmp_path):
     )
     heads = [layer for layer in model.layers if isinstance(layer, MobileAttention)]
     assert {layer.head_dim for layer in heads} == {2}
-    assert {layer.patch_size for layer in heads} == {2}
+    assert {layer.patch_size for layer in heads} == {2 if family.startswith("Mobile") else 1}
     model.save(tmp_path / "m.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras")(x), model(x))
 
@@ -314,6 +341,9 @@ def test_layer_names_are_a_contract():
         "layer5_1_fusion_bn",
         "head_conv",
     } <= names
+    names = {layer.name for layer in EfficientFormerV2("s0").layers}
+    assert {"stem2_bn", "stage1_block1_project_conv", "stage3_block5_mixer_halving_conv", "stage4_embed_conv"} <= names
+    assert {"stage4_block2_attention", "stage4_block3_mlp_scale", "norm", "predictions_dist", "P5"} <= names
 
 
 def wrong_weights(tmp_path, content):

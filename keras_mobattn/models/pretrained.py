@@ -1,20 +1,24 @@
 """The model functions by name, and a published checkpoint as a model."""
 
+from keras_mobattn.models.efficientformerv2 import EfficientFormerV2
 from keras_mobattn.models.mobilevit import MobileViT
 from keras_mobattn.models.mobilevitv2 import MobileViTv2
 from keras_mobattn.weights.tags import find_tag
 
-MODELS = {"MobileViTv2": MobileViTv2, "MobileViT": MobileViT}
+MODELS = {"MobileViTv2": MobileViTv2, "MobileViT": MobileViT, "EfficientFormerV2": EfficientFormerV2}
 PUBLISHED = {  # the papers' models by name -> (function, its arguments)
     **{f"MobileViTv2 {width}": (MobileViTv2, {"width": width}) for width in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)},
     **{f"MobileViT {variant}": (MobileViT, {"variant": variant}) for variant in ("xxs", "xs", "s")},
+    **{
+        f"EfficientFormerV2 {variant}": (EfficientFormerV2, {"variant": variant}) for variant in ("s0", "s1", "s2", "l")
+    },
 }
 
 
 def pretrained_model(name, **options):
     """The model that the published checkpoint `name` fits, with its weights and its input size.
 
-    `options` are those of `MobileViT` and `MobileViTv2`, in place of these.
+    `options` are those of the model function, in place of these.
 
     Raises:
         InputError: no such checkpoint, or weights that can't be had.

@@ -12,8 +12,10 @@ def mark_level(x, level):
     return keras.layers.Activation("linear", name=f"P{level}")(x)
 
 
-def feature_pyramid(model, levels=LEVELS):
+def feature_pyramid(model, levels=None):
     """Return a keras.Model from the input of `model`, built or reloaded, to a dict of level name to map.
+
+    `levels` are names of LEVELS; None: all that the model has. Not every family has a P1.
 
     Level "Pk" is [B, H / 2^k, W / 2^k, C]; MobileViTv2 rounds an odd side up to an even one. Weights are shared with
     `model`.
@@ -22,6 +24,7 @@ def feature_pyramid(model, levels=LEVELS):
         InputError: a level that the model does not have.
     """
     present = {layer.name: layer.output for layer in model.layers if layer.name in LEVELS}
+    levels = list(present) if levels is None else levels
     missing = [level for level in levels if level not in present]
     if missing or not levels:
         raise InputError(

@@ -1,13 +1,17 @@
-"""The published checkpoints of MobileViT and MobileViTv2: where each comes from, and how its images are prepared."""
+"""The published checkpoints: where each comes from, and how its images are prepared."""
 
 import dataclasses
 import difflib
 import json
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.weights.rules import FAMILIES
+from keras_mobattn.weights.rules import FAMILIES, family_of
 
-PAPERS = {"mobilevit": "arXiv:2110.02178", "mobilevitv2": "arXiv:2206.02680"}
+PAPERS = {
+    "mobilevit": "arXiv:2110.02178",
+    "mobilevitv2": "arXiv:2206.02680",
+    "efficientformerv2": "arXiv:2212.08059",
+}
 
 
 def written_call(function, arguments):
@@ -70,6 +74,14 @@ class Tag:
         return written_call(self.function, self.arguments)
 
 
+SNAPS = {  # timm's renaming of tensors apart, as the paper's authors trained and published them
+    "input_size": 224,
+    "crop": 0.95,
+    "mean": FAMILIES["efficientformerv2"].mean,
+    "std": FAMILIES["efficientformerv2"].std,
+    "origin": "snap-research/EfficientFormer",
+    "licence": "Apache 2.0",
+}
 TAGS = {
     tag.name: tag
     for tag in (
@@ -89,6 +101,10 @@ TAGS = {
         Tag("mobilevitv2_150.cvnets_in22k_ft_in1k_384", 82.606, 96.314, 10_594_753, 9.20, input_size=384, crop=1.0),
         Tag("mobilevitv2_175.cvnets_in22k_ft_in1k_384", 82.920, 96.450, 14_251_833, 12.47, input_size=384, crop=1.0),
         Tag("mobilevitv2_200.cvnets_in22k_ft_in1k_384", 83.430, 96.576, 18_449_329, 16.24, input_size=384, crop=1.0),
+        Tag("efficientformerv2_s0.snap_dist_in1k", 76.102, 92.850, 3_600_256, 0.41, **SNAPS),
+        Tag("efficientformerv2_s1.snap_dist_in1k", 79.684, 94.712, 6_185_560, 0.67, **SNAPS),
+        Tag("efficientformerv2_s2.snap_dist_in1k", 82.156, 95.912, 12_710_112, 1.27, **SNAPS),
+        Tag("efficientformerv2_l.snap_dist_in1k", 83.642, 96.546, 26_322_288, 2.59, **SNAPS),
     )
 }
 
@@ -111,12 +127,13 @@ def find_tag(name):
 
 
 def imagenet_tag(architecture):
-    """Return the Tag with the best top-1 at 256 pixels of an architecture: "mobilevitv2_100", "mobilevit_s".
+    """Return the Tag with the best top-1 of an architecture ("mobilevitv2_100", "mobilevit_s") at its default size.
 
     Raises:
         InputError: none was published for it; it lists those for which there is one.
     """
-    fitting = [tag for tag in TAGS.values() if tag.architecture == architecture and tag.input_size == 256]
+    named = [tag for tag in TAGS.values() if tag.architecture == architecture]
+    fitting = [tag for tag in named if tag.input_size == family_of(architecture).input_size]
     if not fitting:
         calls = dict.fromkeys(tag.call for tag in TAGS.values())
         raise InputError(
