@@ -43,6 +43,11 @@ class TalkingHeadsAttention(keras.layers.Layer):
         self.biases = self.add_weight(name="biases", shape=(self.num_heads, *self.grid), initializer="zeros")
         super().build(input_shape)
 
+    def load_own_variables(self, store):
+        """Keras's hook: the table of a file that was saved at another size."""
+        table = store["0"][()]
+        super().load_own_variables({"0": resize_bicubic(table[..., None], self.grid)[..., 0]})
+
     def call(self, inputs):
         query, key, value = inputs
         q, k, v = (to_heads(at_least_float32(x), self.num_heads, 1) for x in inputs)  # [B, h, d or e, N]

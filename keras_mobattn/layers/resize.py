@@ -9,7 +9,7 @@ from keras_mobattn.layers.precision import saturate
 
 def resize_bilinear(x, size, align_corners):
     """[B, h, w, C] -> [B, *size, C] as torch's `interpolate(mode="bilinear")`; no operator where the size fits."""
-    if all(isinstance(side, int) for side in size) and tuple(x.shape[1:3]) == tuple(size):
+    if _fits(x, size):
         return x
     # The raw operator: tf.image.resize has no align_corners, and TFLite and Core ML know both forms of this one.
     y = tf.raw_ops.ResizeBilinear(
@@ -21,9 +21,13 @@ def resize_bilinear(x, size, align_corners):
 def resize_bicubic(x, size):
     """[B, h, w, C] -> [B, *size, C] as torch's `interpolate(mode="bicubic", antialias=True)`, timm's rule for position
     embeddings and tables of position biases. The result is float32, and x itself where the size fits."""
-    if tuple(x.shape[1:3]) == tuple(size):
+    if _fits(x, size):
         return x
     return tf.image.resize(x, size, "bicubic", antialias=True)
+
+
+def _fits(x, size):
+    return all(isinstance(side, int) for side in size) and tuple(x.shape[1:3]) == tuple(size)
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")

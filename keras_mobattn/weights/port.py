@@ -7,7 +7,7 @@ import numpy as np
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
 from keras_mobattn.weights.rules import FAMILIES, SOURCES
-from keras_mobattn.weights.transforms import SAME
+from keras_mobattn.weights.transforms import SAME, SAME_BIAS_TABLE
 
 HEAD, ATTENTION = "predictions", "_attention"  # what the names of these parts' variables hold
 HEAD_BIAS = "predictions/bias"  # [classes]
@@ -38,7 +38,7 @@ def recognise(tensors):
 
 def same_name(key):
     """The rule for tensors that have our own names."""
-    return (key,), SAME
+    return (key,), SAME_BIAS_TABLE if key.endswith("/biases") else SAME
 
 
 def assign(model, tensors, find, skip=()):

@@ -57,8 +57,13 @@ def _fit_biases(tensor, shapes):
     (_, rows, columns), side = shapes[0], math.isqrt(tensor.shape[-1])
     if tensor.ndim != 2 or tensor.shape[1] == rows * columns or tensor.shape[1] != side**2:
         return tensor
-    resized = resize_bicubic(tensor.reshape(-1, side, side, 1), (rows, columns))
-    return resized.numpy().reshape(-1, rows * columns)
+    return _fit_table(tensor.reshape(-1, side, side), shapes).reshape(-1, rows * columns)
+
+
+def _fit_table(table, shapes):
+    """[h, rows, columns], resized where the model's has other rows or columns."""
+    return np.asarray(resize_bicubic(table[..., None], shapes[0][1:]))[..., 0]
 
 
 BIAS_TABLE = BiasTable(None, lambda table: table.reshape(len(table), -1), _fit_biases)
+SAME_BIAS_TABLE = SAME._replace(fit=_fit_table)
