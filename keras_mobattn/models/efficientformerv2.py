@@ -66,7 +66,7 @@ VARIANTS = {
     ),
     # Ours: for tests, and for comparing attentions on two cores.
     "test": Variant((8, 16, 24, 32), ((2,), (2,), (2,), (2,)), attentions=1, num_heads=4, key_dim=8),
-    "nano": Variant((16, 24, 48, 64), ((4,), (4,), (4, 3), (3, 4)), attentions=1, key_dim=16),
+    "nano": Variant((16, 24, 48, 56), ((4,), (4,), (4, 3), (3, 4)), attentions=1, key_dim=16),
 }
 
 
