@@ -15,9 +15,11 @@ with quiet_stderr():
 from keras_mobattn.attention import ATTENTIONS, MobileAttention, SeparableAttention
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import (
+    DeiT,
     EfficientFormerV2,
     MobileViT,
     MobileViTv2,
+    PVTv2,
     count_macs,
     feature_pyramid,
     randomize_weights,
@@ -28,10 +30,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ATTENTIONS",
-    "EfficientFormerV2",
     "InputError",
     "MobileAttention",
+    "DeiT",
+    "EfficientFormerV2",
     "MobileViT",
+    "PVTv2",
     "MobileViTv2",
     "SeparableAttention",
     "count_macs",

@@ -7,8 +7,8 @@ import torch_peers
 from safetensors.numpy import load_file, save_file
 
 from keras_mobattn import ATTENTIONS, EfficientFormerV2, InputError, count_macs, randomize_weights
-from keras_mobattn.attention import HeadwiseAttention, TalkingHeadsAttention
-from keras_mobattn.layers import HalvingConv, LayerScale, resize_bicubic
+from keras_mobattn.attention import HeadwiseAttention, TalkingHeadAttention
+from keras_mobattn.layers import HalvingConv, LayerScale, resample
 from keras_mobattn.models.efficientformerv2 import VARIANTS
 from keras_mobattn.weights import to_timm
 from keras_mobattn.weights.port import variables_of
@@ -41,13 +41,13 @@ def test_talking_heads_equal_the_formula(stride, talking):
         rng.normal(size=(2, *size, heads * width))
         for size, width in (((q_rows, q_columns), d), ((rows, columns), d), ((rows, columns), e))
     )
-    layer = TalkingHeadsAttention(heads, (rows, columns), stride, talking, name="a_attention")
+    layer = TalkingHeadAttention(heads, (rows, columns), stride, talking, name="a_attention")
     received = layer([each.astype("float32") for each in (q, k, v)])
     randomize_weights(layer, 1)
     received = layer([each.astype("float32") for each in (q, k, v)]).numpy()
     weights = {"/".join(each.name.split(":")[0].split("/")[-2:]): each.numpy() for each in layer.weights}
-    table = weights["a_attention/biases"]
-    bias = np.array([[table[:, abs(qy - ky), abs(qx - kx)] for ky, kx in keys] for qy, qx in queries])
+    table = weights["a_attention/attention_biases"]
+    bias = np.array([[table[abs(qy - ky), abs(qx - kx)] for ky, kx in keys] for qy, qx in queries])
     for image in range(2):
         split = [each[image].reshape(-1, heads, each.shape[-1] // heads) for each in (q, k, v)]
         scores = np.einsum("nhd,mhd->nmh", split[0], split[1]) / np.sqrt(d) + bias
@@ -58,7 +58,7 @@ def test_talking_heads_equal_the_formula(stride, talking):
             scores = scores @ weights["after/kernel"].T + weights["after/bias"]
         expected = np.einsum("nmh,mhe->nhe", scores, split[2]).reshape(q_rows, q_columns, heads * e)
         np.testing.assert_allclose(received[image], expected, atol=1e-5)
-    again = TalkingHeadsAttention.from_config(layer.get_config())
+    again = TalkingHeadAttention.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
 
 
@@ -87,16 +87,15 @@ def test_biases_are_resized_as_timm_resizes_them(size):
     """`resize_rel_pos_bias_table_levit`, whose tables are square; torch's own operator for others."""
     import torch
 
-    table = np.random.default_rng(3).normal(size=(8, 7, 7)).astype("float32")
-    received = resize_bicubic(table[..., None], size)[..., 0]
-    expected = torch.nn.functional.interpolate(torch.from_numpy(table)[None], size=size, mode="bicubic", antialias=True)
-    np.testing.assert_allclose(received, expected[0], atol=1e-5)
+    table = np.random.default_rng(3).normal(size=(7, 7, 8)).astype("float32")
+    theirs = torch.from_numpy(table.transpose(2, 0, 1).copy())
+    expected = torch.nn.functional.interpolate(theirs[None], size=size, mode="bicubic", antialias=True)[0]
+    np.testing.assert_allclose(resample(table, size), expected.permute(1, 2, 0), atol=1e-5)
     torch_peers.import_peer("timm")
     from timm.layers.pos_embed_rel import resize_rel_pos_bias_table_levit
 
-    square = resize_rel_pos_bias_table_levit(torch.from_numpy(table.reshape(8, -1).T.copy()), (25, 8))
-    received = resize_bicubic(table[..., None], (5, 5))[..., 0]
-    np.testing.assert_allclose(np.reshape(received, (8, 25)), square.T, atol=1e-5)
+    square = resize_rel_pos_bias_table_levit(theirs.reshape(8, -1).T, (25, 8))
+    np.testing.assert_allclose(np.reshape(resample(table, (5, 5)), (25, 8)), square, atol=1e-5)
 
 
 def peer_and_file(variant, size, path, classes=1000):
@@ -141,7 +140,11 @@ def trained():
     return randomize_weights(EfficientFormerV2(input_shape=(64, 64, 3), **TINY), 4)
 
 
-TABLES = {"stage3_block0_attention/biases", "stage4_embed_attention/biases", "stage4_block0_attention/biases"}
+TABLES = {
+    "stage3_block0_attention/attention_biases",
+    "stage4_embed_attention/attention_biases",
+    "stage4_block0_attention/attention_biases",
+}
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.keras", "m.weights.h5", "m.h5"])
@@ -157,15 +160,15 @@ def test_biases_of_a_file_are_resized_for_the_models_grid(name, trained, tmp_pat
     for key, variable in after.items():
         expected = before[key].numpy()
         if key in TABLES:
-            expected = resize_bicubic(expected[..., None], variable.shape[1:])[..., 0]
+            expected = resample(expected, variable.shape[:2])
         np.testing.assert_allclose(variable, expected, atol=1e-6, err_msg=key)
-    assert after["stage4_embed_attention/biases"].shape == (4, 12, 10)
+    assert after["stage4_embed_attention/attention_biases"].shape == (12, 10, 4)
 
 
 @pytest.mark.parametrize("size", [(224, 224), (96, 170)])
 def test_a_model_for_any_size_resizes_its_native_tables(size, tmp_path):
     anysize = randomize_weights(EfficientFormerV2(input_shape=(None, None, 3), **TINY), 5)
-    assert variables_of(anysize)["stage4_embed_attention/biases"].shape == (4, 14, 14)
+    assert variables_of(anysize)["stage4_embed_attention/attention_biases"].shape == (14, 14, 4)
     anysize.save(tmp_path / "m.keras")
     fixed = EfficientFormerV2(input_shape=(*size, 3), weights=tmp_path / "m.keras", **TINY)
     x = torch_peers.random_images(*size)

@@ -8,8 +8,9 @@ from keras_mobattn.attention.map_wise import AdditiveAttention, HydraAttention
 from keras_mobattn.attention.separable import SeparableAttention
 from keras_mobattn.attention.slot import OWN, attention_layer
 from keras_mobattn.attention.softmax import SoftmaxAttention
+from keras_mobattn.attention.spatial_reduction import SpatialReductionAttention
 from keras_mobattn.attention.table import ATTENTIONS
-from keras_mobattn.attention.talking_heads import TalkingHeadsAttention
+from keras_mobattn.attention.talking_heads import TalkingHeadAttention
 from keras_mobattn.attention.xca import CrossCovarianceAttention
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ReluLinearAttention",
     "SeparableAttention",
     "SoftmaxAttention",
-    "TalkingHeadsAttention",
+    "SpatialReductionAttention",
+    "TalkingHeadAttention",
     "attention_layer",
 ]

@@ -6,13 +6,23 @@ arXiv:2104.01136."""
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.layers import HALF, at_least_float32, from_heads, map_size, resize_bicubic, saturate, to_heads
+from keras_mobattn.layers import (
+    HALF,
+    at_least_float32,
+    from_heads,
+    map_size,
+    resample,
+    resample_to,
+    saturate,
+    to_heads,
+    torch_initializer,
+)
 
 TALKS = ("before", "after")  # the softmax
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
-class TalkingHeadsAttention(keras.layers.Layer):
+class TalkingHeadAttention(keras.layers.Layer):
     """T2(softmax(T1(Q^T K / sqrt(d) + bias))) V^T, where T1 and T2 mix the h heads: a matrix [h, h] and a bias each.
 
     Shapes: maps ([B, ceil(H/s), ceil(W/s), h d], [B, H, W, h d], [B, H, W, h e]) of queries, keys and values ->
@@ -20,11 +30,11 @@ class TalkingHeadsAttention(keras.layers.Layer):
 
     Args:
         num_heads: h.
-        grid: (rows, columns) of the keys that the table of biases is made for; `biases` is [h, rows, columns], one for
-            every distance |dy|, |dx| between a query and a key. For a map of another size, and for the table of a
-            checkpoint of another size, it is resized like an image, see `resize_bicubic`: timm's rule for such tables
-            (`resize_rel_pos_bias_table_levit`), although the distance 0, its first row and column, moves a little. timm
-            uses it for EfficientViT, and can't load EfficientFormerV2 at another size.
+        grid: (rows, columns) of the keys that the table of biases is made for; `attention_biases` is [rows, columns,
+            h], one for every distance |dy|, |dx| between a query and a key. For a map of another size, and for the
+            table of a checkpoint of another size, it is resized like an image, see `resample`: timm's rule for such
+            tables (`resize_rel_pos_bias_table_levit`), although the distance 0, its first row and column, moves a
+            little. timm uses it for EfficientViT, and can't load EfficientFormerV2 at another size.
         stride: s, 1 or more: the queries stand at every s-th key of each axis.
         talking: with False there are no T1 and T2.
     """
@@ -40,30 +50,32 @@ class TalkingHeadsAttention(keras.layers.Layer):
         self.before, self.after = (HeadMixing(name=name, dtype=self.wide) if talking else None for name in TALKS)
 
     def build(self, input_shape):
-        self.biases = self.add_weight(name="biases", shape=(self.num_heads, *self.grid), initializer="zeros")
+        shape = (*self.grid, self.num_heads)
+        self.attention_biases = self.add_weight(name="attention_biases", shape=shape, initializer="zeros")
         super().build(input_shape)
 
     def load_own_variables(self, store):
         """Keras's hook: the table of a file that was saved at another size."""
-        table = store["0"][()]
-        super().load_own_variables({"0": resize_bicubic(table[..., None], self.grid)[..., 0]})
+        super().load_own_variables({"0": resample_to(store["0"][()], self.attention_biases.shape)})
 
     def call(self, inputs):
         query, key, value = inputs
         q, k, v = (to_heads(at_least_float32(x), self.num_heads, 1) for x in inputs)  # [B, h, d or e, N]
         scores = tf.matmul(q * q.shape[2] ** -0.5, k, transpose_a=True)  # [B, h, Nq, N]
-        scores += self.expanded_biases(*map_size(key))
+        scores += self.expanded_biases(key)
         weights = tf.nn.softmax(self.before(scores) if self.talking else scores)
         weights = self.after(weights) if self.talking else weights
         return saturate(from_heads(tf.matmul(v, weights, transpose_b=True), query, 1), value.dtype)
 
-    def expanded_biases(self, rows, columns):
-        """[h, Nq, N]: the table's bias for the distance of each query from each key of a map of that size."""
-        biases = tf.cast(resize_bicubic(self.biases[..., None], (rows, columns)), self.wide)
+    def expanded_biases(self, key):
+        """[h, Nq, N]: the table's bias for the distance of each query from each key of the map `key`."""
+        rows, columns = map_size(key)
+        table = self.attention_biases
+        table = tf.cast(table if key.shape[1:3] == self.grid else resample(table, (rows, columns)), self.wide)
         down, right = (_distances(side, self.stride) for side in (rows, columns))
         index = down[:, None, :, None] * columns + right[None, :, None, :]  # [Hq, Wq, H, W]
-        index = tf.reshape(index, (-1, rows * columns))
-        return tf.gather(tf.reshape(biases, (self.num_heads, rows * columns)), index, axis=1)
+        table = tf.reshape(tf.transpose(table, (2, 0, 1)), (self.num_heads, rows * columns))
+        return tf.gather(table, tf.reshape(index, (-1, rows * columns)), axis=1)
 
     def get_config(self):
         own = {"num_heads": self.num_heads, "grid": self.grid, "stride": self.stride, "talking": self.talking}
@@ -80,8 +92,7 @@ class HeadMixing(keras.layers.Layer):
 
     def build(self, input_shape):
         heads = input_shape[1]
-        torchs = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # +-1 / sqrt(h): its default
-        self.kernel = self.add_weight(name="kernel", shape=(heads, heads), initializer=torchs)
+        self.kernel = self.add_weight(name="kernel", shape=(heads, heads), initializer=torch_initializer())
         self.bias = self.add_weight(name="bias", shape=(heads,), initializer="zeros")
         super().build(input_shape)
 

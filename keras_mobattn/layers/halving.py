@@ -15,9 +15,12 @@ class HalvingConv(keras.layers.Layer):
     """
 
     def build(self, input_shape):
-        torchs = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # +-1 / sqrt(9): its default
         channels = input_shape[-1]
-        self.depthwise_kernel = self.add_weight(name="depthwise_kernel", shape=(3, 3, channels, 1), initializer=torchs)
+        self.depthwise_kernel = self.add_weight(
+            name="depthwise_kernel",
+            shape=(3, 3, channels, 1),
+            initializer=keras.initializers.RandomUniform(-1 / 3, 1 / 3),
+        )
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
         super().build(input_shape)
 

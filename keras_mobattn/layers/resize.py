@@ -9,25 +9,13 @@ from keras_mobattn.layers.precision import saturate
 
 def resize_bilinear(x, size, align_corners):
     """[B, h, w, C] -> [B, *size, C] as torch's `interpolate(mode="bilinear")`; no operator where the size fits."""
-    if _fits(x, size):
+    if all(isinstance(side, int) for side in size) and tuple(x.shape[1:3]) == tuple(size):
         return x
     # The raw operator: tf.image.resize has no align_corners, and TFLite and Core ML know both forms of this one.
     y = tf.raw_ops.ResizeBilinear(
         images=x, size=size, align_corners=align_corners, half_pixel_centers=not align_corners
     )  # always float32
     return saturate(y, x.dtype)
-
-
-def resize_bicubic(x, size):
-    """[B, h, w, C] -> [B, *size, C] as torch's `interpolate(mode="bicubic", antialias=True)`, timm's rule for position
-    embeddings and tables of position biases. The result is float32, and x itself where the size fits."""
-    if _fits(x, size):
-        return x
-    return tf.image.resize(x, size, "bicubic", antialias=True)
-
-
-def _fits(x, size):
-    return all(isinstance(side, int) for side in size) and tuple(x.shape[1:3]) == tuple(size)
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
@@ -61,3 +49,15 @@ class ResizeLike(keras.layers.Layer):
     def call(self, inputs):
         x, like = inputs
         return resize_bilinear(x, map_size(like), align_corners=False)
+
+
+def resample(x, size):
+    """[h, w, C] -> [*size, C]: bicubic (a = -1/2) with antialiasing, as timm's `resample_abs_pos_embed` and
+    `resize_rel_pos_bias_table_levit` resize what was learnt for another image size."""
+    return tf.image.resize(x, size, tf.image.ResizeMethod.BICUBIC, antialias=True)
+
+
+def resample_to(array, shape):
+    """`resample` an array [h, w, C] to `shape`; the array itself where that fits, or no resampling makes it fit."""
+    resampled = array.ndim == 3 == len(shape) and array.shape[2] == shape[2] and array.shape != tuple(shape)
+    return resample(array, shape[:2]).numpy() if resampled else array

@@ -12,7 +12,7 @@ import math
 import tf_keras as keras
 
 from keras_mobattn.attention import OWN, attention_layer
-from keras_mobattn.attention.talking_heads import TalkingHeadsAttention
+from keras_mobattn.attention.talking_heads import TalkingHeadAttention
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import (
     Gelu,
@@ -81,7 +81,7 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
     The other arguments are those of keras.applications, see `application`. The two heads `predictions` and
     `predictions_dist` (distilled from a teacher) are averaged.
 
-    `attention` "own" is softmax attention with talking heads and position biases (`TalkingHeadsAttention`), in the last
+    `attention` "own" is softmax attention with talking heads and position biases (`TalkingHeadAttention`), in the last
     blocks of stages 3 and 4 and, without talking heads, in the embedding that halves the map before stage 4. A name of
     `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer` replaces exactly this: the projections
     to queries, keys and values, the position biases, the talking heads and the softmax. In their place stand a 1x1
@@ -100,7 +100,7 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
 
     Input: RGB, 0..255 with include_preprocessing, else normalised with ImageNet's mean and std. Any size from 32x32;
     position biases are made for the size of input_shape (for 224x224 where it is open), and resized for any other, see
-    `keras_mobattn.attention.TalkingHeadsAttention`.
+    `keras_mobattn.attention.TalkingHeadAttention`.
 
     Raises:
         InputError: an unknown variant or attention, head_dim with a style without heads, or a bad keras.applications
@@ -114,7 +114,7 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
     rates = drop_path_rates(v.drop_path_rate if drop_path_rate is None else drop_path_rate, v.depths)
     # "own" among the names only: it is more than a layer.
     other = functools.partial(
-        attention_layer, attention, own=TalkingHeadsAttention, num_heads=v.num_heads, head_dim=head_dim
+        attention_layer, attention, own=TalkingHeadAttention, num_heads=v.num_heads, head_dim=head_dim
     )
     mix = functools.partial(token_mixer, variant=v, other=None if attention == OWN else other)
 
@@ -204,7 +204,7 @@ def own_attention(x, queries, heads, key_dim, halving, *, name):
     local = conv_norm_act(value, None, 3, strides=stride, depthwise=True, use_bias=True, act=None, name=f"{name}_local")
     native = NATIVE_SIDE // 16 if halving else NATIVE_SIDE // 32
     grid = [side or native for side in x.shape[1:3]]
-    attend = TalkingHeadsAttention(heads, grid, stride, talking=not halving, name=name)
+    attend = TalkingHeadAttention(heads, grid, stride, talking=not halving, name=name)
     return keras.layers.Add(name=f"{name}_add")([attend([query, key, value]), local])
 
 

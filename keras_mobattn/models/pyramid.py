@@ -1,5 +1,6 @@
 """Feature pyramids by name: P1 .. P5 are a backbone's last maps at strides 2 .. 32, in Keras-CV's counting."""
 
+import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
@@ -15,15 +16,14 @@ def mark_level(x, level):
 def feature_pyramid(model, levels=None):
     """Return a keras.Model from the input of `model`, built or reloaded, to a dict of level name to map.
 
-    `levels` are names of LEVELS; None: all that the model has. Not every family has a P1.
-
-    Level "Pk" is [B, H / 2^k, W / 2^k, C]; MobileViTv2 rounds an odd side up to an even one. Weights are shared with
-    `model`.
+    `levels` are names of LEVELS; None: all that the model has. Level "Pk" is [B, H / 2^k, W / 2^k, C]; MobileViTv2
+    rounds an odd side up to an even one. Weights are shared with `model`.
 
     Raises:
         InputError: a level that the model does not have.
     """
-    present = {layer.name: layer.output for layer in model.layers if layer.name in LEVELS}
+    # A layer with several outputs has the map first: DeiT's P4.
+    present = {layer.name: tf.nest.flatten(layer.output)[0] for layer in model.layers if layer.name in LEVELS}
     levels = list(present) if levels is None else levels
     missing = [level for level in levels if level not in present]
     if missing or not levels:

@@ -7,9 +7,10 @@ import numpy as np
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
 from keras_mobattn.weights.rules import FAMILIES, SOURCES
-from keras_mobattn.weights.transforms import SAME, SAME_BIAS_TABLE
+from keras_mobattn.weights.transforms import GRID, SAME
 
 HEAD, ATTENTION = "predictions", "_attention"  # what the names of these parts' variables hold
+GRIDS = ("/position", "/attention_biases")  # what the names of variables end in that are made for an image size
 HEAD_BIAS = "predictions/bias"  # [classes]
 
 
@@ -38,7 +39,7 @@ def recognise(tensors):
 
 def same_name(key):
     """The rule for tensors that have our own names."""
-    return (key,), SAME_BIAS_TABLE if key.endswith("/biases") else SAME
+    return (key,), GRID if key.endswith(GRIDS) else SAME
 
 
 def assign(model, tensors, find, skip=()):
@@ -127,14 +128,14 @@ def other_attention(model, family):
 
 
 def to_timm(model, path):
-    """Write the weights of a MobileViT or MobileViTv2 to a .safetensors file, which timm's model of that name loads.
+    """Write the weights of a model to a .safetensors file, which timm's model of that name loads.
 
     The mirror of what `weights=` reads, by the same table: torch's layouts, query, key and value fused, float32. A
     model without a head gives a file without one, for timm's num_classes=0. Batch norm's count of training steps is
     left out: torch takes it as zero.
 
     Raises:
-        InputError: another suffix; a model that is neither of the two, or whose attention isn't timm's.
+        InputError: another suffix; a model that isn't of this package, or whose attention isn't timm's.
         OSError: the file can't be written.
     """
     import safetensors.numpy

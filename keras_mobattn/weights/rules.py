@@ -1,8 +1,8 @@
 """Where each tensor of a published checkpoint goes: one table per source and family, and nothing else.
 
 A row is (their module, our layer, kind); KINDS says which tensors a module of that kind has. In both names {early} is
-layer 1 or 2, {late} layer 3, 4 or 5, {stage} one of 1 to 4, each counted from `first_layer` by the source; {block} and
-{unit} count from 0.
+layer 1 or 2, {late} layer 3, 4 or 5, {stage} any, each counted from `first_layer` by the source and from 1 by us;
+{block} and {unit} count from 0.
 
 Sources: apple/ml-cvnets (`mobilevit.py`, `mobilevit_v2.py` and their blocks), timm (`mobilevit.py`) and transformers
 (`modeling_mobilevit.py`, `modeling_mobilevitv2.py`).
@@ -14,7 +14,7 @@ import re
 import string
 from typing import NamedTuple
 
-from keras_mobattn.weights import rules_efficientformerv2
+from keras_mobattn.weights import rules_hosts
 from keras_mobattn.weights.transforms import (
     BGR_CONV,
     BIAS_TABLE,
@@ -22,8 +22,10 @@ from keras_mobattn.weights.transforms import (
     DENSE,
     DEPTHWISE,
     LINEAR,
+    POSITIONS,
     SAME,
     TALKING_HEADS,
+    TOKEN,
     Transform,
 )
 
@@ -32,7 +34,7 @@ class Part(NamedTuple):
     """One tensor of a module. More than one of ours: theirs is fused, ours are its rows in this order. None of ours: a
     buffer that inference doesn't need."""
 
-    theirs: str  # what follows the module's name; {conv} and {norm} are the source's own words
+    theirs: str  # what follows the module's name, if anything; {conv} and {norm} are the source's own words
     ours: tuple[str, ...]  # what follows the layer's name
     transform: Transform = SAME
 
@@ -55,9 +57,9 @@ def _conv_norm(kernel, transform, bias=False):
     )
 
 
-def _with_bias(transform, *parts):
+def _with_bias(transform, *parts, kernel="kernel"):
     return (
-        Part("weight", tuple(f"{part}/kernel" for part in parts), transform),
+        Part("weight", tuple(f"{part}/{kernel}" for part in parts), transform),
         Part("bias", tuple(f"{part}/bias" for part in parts)),
     )
 
@@ -68,17 +70,21 @@ KINDS = {
     "depthwise conv, batch norm": _conv_norm("depthwise_kernel", DEPTHWISE),
     "conv with bias, batch norm": _conv_norm("kernel", CONV, bias=True),
     "depthwise conv with bias, batch norm": _conv_norm("depthwise_kernel", DEPTHWISE, bias=True),
-    "depthwise conv with bias": (Part("weight", ("/depthwise_kernel",), DEPTHWISE), Part("bias", ("/bias",))),
     "conv": (Part("weight", ("_conv/kernel",), CONV),),
     "conv with bias": _with_bias(CONV, ""),
+    "depthwise conv with bias": _with_bias(DEPTHWISE, "", kernel="depthwise_kernel"),
     "linear": _with_bias(LINEAR, ""),
     "fused conv": _with_bias(CONV, "/query", "/key", "/value"),
     "fused linear": _with_bias(LINEAR, "/query", "/key", "/value"),
+    "fused key and value": _with_bias(LINEAR, "/key", "/value"),
+    "class token": (Part("", ("/class_token",), TOKEN),),
+    "distillation token": (Part("", ("/dist_token",), TOKEN),),
+    "positions": (Part("", ("/prefix_position", "/position"), POSITIONS),),
     "norm": (Part("weight", ("/gamma",)), Part("bias", ("/beta",))),
     "batch norm": _batch_norm("", ""),
     "layer scale": (Part("gamma", ("/gamma",)),),
     "talking heads": _with_bias(TALKING_HEADS, ""),
-    "position biases": (Part("attention_biases", ("/biases",), BIAS_TABLE),),
+    "attention biases": (Part("attention_biases", ("/attention_biases",), BIAS_TABLE),),
     "classifier": _with_bias(DENSE, ""),
 }
 
@@ -88,6 +94,7 @@ class Family:
     """What published checkpoints were trained as: the model function here, its attention layer, and its images."""
 
     function: str
+    paper: str
     attention: str  # as the function's argument
     attention_class: str
     attention_config: tuple[tuple[str, object], ...] = ()  # what no tensor's shape tells
@@ -98,11 +105,11 @@ class Family:
 
 IMAGENET = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 FAMILIES = {  # the first word of an architecture's name ->
-    "mobilevit": Family("MobileViT", "softmax", "SoftmaxAttention", (("num_heads", 4),)),
-    "mobilevitv2": Family("MobileViTv2", "separable", "SeparableAttention"),
-    "deit": Family("DeiT", "softmax", "SoftmaxAttention", (("head_dim", 64),), **IMAGENET),
-    "pvt": Family("PVTv2", "own", "SpatialReductionAttention", **IMAGENET),
-    "efficientformerv2": Family("EfficientFormerV2", "own", "TalkingHeadsAttention", **IMAGENET),
+    "mobilevit": Family("MobileViT", "arXiv:2110.02178", "softmax", "SoftmaxAttention", (("num_heads", 4),)),
+    "mobilevitv2": Family("MobileViTv2", "arXiv:2206.02680", "separable", "SeparableAttention"),
+    "deit": Family("DeiT", "arXiv:2012.12877", "softmax", "SoftmaxAttention", (("head_dim", 64),), **IMAGENET),
+    "pvt": Family("PVTv2", "arXiv:2106.13797", "own", "SpatialReductionAttention", **IMAGENET),
+    "efficientformerv2": Family("EfficientFormerV2", "arXiv:2212.08059", "own", "TalkingHeadAttention", **IMAGENET),
 }
 
 
@@ -128,7 +135,7 @@ class Source:
         words = {"conv": self.conv, "norm": self.norm}
         return [
             (
-                f"{theirs}.{words_in(part.theirs, words)}",
+                f"{theirs}.{words_in(part.theirs, words)}".removesuffix("."),
                 tuple(f"{ours}{suffix}" for suffix in part.ours),
                 part.transform,
             )
@@ -169,7 +176,7 @@ def pattern(template, first_layer):
     fields = {
         "early": f"[{first_layer}-{first_layer + 1}]",
         "late": f"[{first_layer + 2}-{first_layer + 4}]",
-        "stage": f"[{first_layer}-{first_layer + 3}]",
+        "stage": r"\d+",
         "block": r"\d+",
         "unit": r"\d+",
         "units": r"\d+",
@@ -353,9 +360,11 @@ TRANSFORMERS_V2 = _transformers(
 )
 
 SOURCES = (
+    Source("timm", "deit", 0, "conv", "bn", rules_hosts.DEIT),
+    Source("timm", "pvt", 0, "conv", "bn", rules_hosts.PVT),
     Source("timm", "mobilevit", 0, "conv", "bn", TIMM_V1),
     Source("timm", "mobilevitv2", 0, "conv", "bn", TIMM_V2),
-    Source("timm", "efficientformerv2", 0, "conv", "bn", rules_efficientformerv2.TIMM),
+    Source("timm", "efficientformerv2", 0, "conv", "bn", rules_hosts.EFFICIENTFORMERV2),
     Source("cvnets", "mobilevit", 1, "block.conv", "block.norm", CVNETS_V1),
     Source("cvnets", "mobilevitv2", 1, "block.conv", "block.norm", CVNETS_V2),
     Source("transformers", "mobilevit", 0, "convolution", "normalization", TRANSFORMERS_V1),

@@ -1,11 +1,11 @@
-"""How one tensor of a checkpoint becomes a variable of ours, and back."""
+"""How one tensor of a checkpoint becomes one of our variables or several, and back."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_mobattn.layers.resize import resize_bicubic
+from keras_mobattn.layers import resample_to
 
 
 class Transform(NamedTuple):
@@ -27,6 +27,7 @@ class Transform(NamedTuple):
 
 
 SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
+GRID = SAME._replace(fit=lambda tensor, shapes: resample_to(tensor, shapes[0]))  # [h, w, C], for another image size
 DENSE = Transform(lambda tensor: tensor.T, lambda kernel: kernel.T)  # [O, I] <-> [I, O]
 LINEAR = Transform(lambda tensor: tensor.T[None, None], lambda kernel: kernel[0, 0].T)  # [O, I] <-> [1, 1, I, O]
 CONV = Transform(  # [O, I, h, w] <-> [h, w, I, O]
@@ -43,27 +44,49 @@ BGR_CONV = Transform(
 TALKING_HEADS = Transform(  # [h, h, 1, 1] <-> [h, h]
     lambda tensor: tensor[:, :, 0, 0], lambda kernel: kernel[:, :, None, None]
 )
+TOKEN = Transform(lambda tensor: tensor[0, 0], lambda token: token[None, None])  # [1, 1, C] <-> [C]
+
+
+class Positions(Transform):
+    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: the positions of the tokens before the patches, and the patches'."""
+
+    def fit(self, tensor, shapes):
+        """Resample the patches' positions from a square to the model's grid."""
+        prefix, channels = shapes[0]
+        side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
+        if tensor.shape != (1, prefix + side**2, channels):
+            return tensor
+        patches = resample_to(tensor[0, prefix:].reshape(side, side, channels), shapes[1])
+        return np.concatenate([tensor[0, :prefix], patches.reshape(-1, channels)])[None]
+
+    def split(self, tensor, shapes):
+        """The first P rows, and the others as a map."""
+        prefix = shapes[0][0]
+        return [tensor[0, :prefix], tensor[0, prefix:].reshape(shapes[1])]
+
+    def join(self, arrays):
+        """Both, one after the other."""
+        return np.concatenate([arrays[0], arrays[1].reshape(-1, arrays[1].shape[-1])])[None]
 
 
 class BiasTable(Transform):
-    """[h, rows * columns] <-> [h, rows, columns]."""
+    """[h, rows * columns] <-> [rows, columns, h]: biases by the distance between a query and a key."""
+
+    def fit(self, tensor, shapes):
+        """Resample the table to the model's grid. A file doesn't tell its own: it is a square one, where the number of
+        biases is another than the model's."""
+        (rows, columns, heads), side = shapes[0], math.isqrt(tensor.shape[-1])
+        if tensor.shape != (heads, side**2) or side**2 == rows * columns:
+            return tensor
+        return resample_to(tensor.T.reshape(side, side, heads), shapes[0]).reshape(-1, heads).T
 
     def split(self, tensor, shapes):
-        return [tensor.reshape(shape) for shape in shapes]
+        """One table."""
+        return [tensor.T.reshape(shapes[0])]
+
+    def join(self, arrays):
+        """The same as rows of heads."""
+        return arrays[0].reshape(-1, arrays[0].shape[-1]).T
 
 
-def _fit_biases(tensor, shapes):
-    """The table for the model's grid. A file doesn't tell its own: square, where the number of biases is another."""
-    (_, rows, columns), side = shapes[0], math.isqrt(tensor.shape[-1])
-    if tensor.ndim != 2 or tensor.shape[1] == rows * columns or tensor.shape[1] != side**2:
-        return tensor
-    return _fit_table(tensor.reshape(-1, side, side), shapes).reshape(-1, rows * columns)
-
-
-def _fit_table(table, shapes):
-    """[h, rows, columns], resized where the model's has other rows or columns."""
-    return np.asarray(resize_bicubic(table[..., None], shapes[0][1:]))[..., 0]
-
-
-BIAS_TABLE = BiasTable(None, lambda table: table.reshape(len(table), -1), _fit_biases)
-SAME_BIAS_TABLE = SAME._replace(fit=_fit_table)
+POSITIONS, BIAS_TABLE = Positions(None, None), BiasTable(None, None)
