@@ -76,15 +76,29 @@ def test_seeds_give_the_same_draws():
         np.testing.assert_array_equal(received, expected)
 
 
+UNITS = {
+    **{f"layer4_1_unit0_drop_path{i}": 0.2 for i in (1, 2)},
+    **{f"layer5_1_unit0_drop_path{i}": 0.4 for i in (1, 2)},
+}
+DROPS = {  # of the test-size models, at a rate of 0.4
+    "MobileViT": UNITS,
+    "MobileViTv2": UNITS,
+    "EfficientFormerV2": {
+        "stage2_block0_mlp_drop_path": 0.08,
+        "stage3_block0_mlp_drop_path": 0.16,
+        **{f"stage3_block1_{branch}_drop_path": 0.24 for branch in ("mixer", "mlp")},
+        "stage4_block0_mlp_drop_path": 0.32,
+        **{f"stage4_block1_{branch}_drop_path": 0.4 for branch in ("mixer", "mlp")},
+    },
+}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_with_drop_path(family, tmp_path):
     options = {"input_shape": (32, 32, 3), "classes": 5}
     plain, model = FAMILIES[family](**options), FAMILIES[family](drop_path_rate=0.4, **options)
     drops = {layer.name: layer.rate for layer in model.layers if isinstance(layer, DropPath)}
-    assert drops == pytest.approx({
-        **{f"layer4_1_unit0_drop_path{i}": 0.2 for i in (1, 2)},
-        **{f"layer5_1_unit0_drop_path{i}": 0.4 for i in (1, 2)},
-    })  # fmt: skip
+    assert drops == pytest.approx(DROPS[family])
     assert [layer.name for layer in plain.layers] == [layer.name for layer in model.layers if layer.name not in drops]
     assert [weight.name for weight in plain.weights] == [weight.name for weight in model.weights]
 
@@ -95,4 +109,4 @@ def test_a_model_with_drop_path(family, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
-    assert loaded.get_layer("layer5_1_unit0_drop_path2").get_config()["rate"] == 0.4
+    assert loaded.get_layer(list(drops)[-1]).get_config()["rate"] == pytest.approx(0.4)

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "_quiet": set(),
     "layers": set(),
     "attention": {"layers"},
-    "weights": set(),  # what it fills is a keras.Model by its layers' names: it needs no model function
+    "weights": {"layers"},  # what it fills is a keras.Model by its layers' names: it needs no model function
     "models": {"attention", "layers", "weights"},
     "data": set(),
     "gpu": {"cli"},

@@ -17,7 +17,11 @@ from keras_mobattn import InputError, randomize_weights
 from keras_mobattn.attention import SoftmaxAttention
 from keras_mobattn.weights import load, read_checkpoint, to_timm
 
-PUBLISHED = {"MobileViT": "softmax", "MobileViTv2": "separable"}  # family -> the attention its checkpoints have
+PUBLISHED = {
+    "MobileViT": "softmax",
+    "MobileViTv2": "separable",
+    "EfficientFormerV2": "own",
+}  # family -> the attention its checkpoints have
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
 

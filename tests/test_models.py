@@ -10,10 +10,18 @@ import tensorflow as tf
 import tf_keras as keras
 from conftest import FAMILIES, NEW_HOSTS, STYLE_CASES, STYLES
 
-from keras_mobattn import InputError, MobileViT, MobileViTv2, count_macs, feature_pyramid, randomize_weights
+from keras_mobattn import (
+    EfficientFormerV2,
+    InputError,
+    MobileViT,
+    MobileViTv2,
+    count_macs,
+    feature_pyramid,
+    randomize_weights,
+)
 from keras_mobattn.attention import OWN, MobileAttention
 from keras_mobattn.layers import GroupNorm1, Resize, ResizeLike
-from keras_mobattn.models import MODELS, deit, mobilevit, mobilevitv2, pvtv2
+from keras_mobattn.models import MODELS, deit, efficientformerv2, mobilevit, mobilevitv2, pvtv2
 from keras_mobattn.weights import TAGS
 
 # Trainable parameters at 1000 classes and GMACs at 256x256 of convolutions and linear layers (cvnets' architecture),
@@ -71,7 +79,8 @@ def test_published_cost_of_the_hosts(tag):
 def test_every_variant_is_published_or_a_test():
     assert set(mobilevit.VARIANTS) == {*PUBLISHED_V1, "test"}
     assert set(mobilevitv2.VARIANTS) == {"standard", "test"}
-    for host, table in {"DeiT": deit.VARIANTS, "PVTv2": pvtv2.VARIANTS}.items():
+    hosts = {"DeiT": deit.VARIANTS, "PVTv2": pvtv2.VARIANTS, "EfficientFormerV2": efficientformerv2.VARIANTS}
+    for host, table in hosts.items():
         published = {tag.arguments["variant"] for tag in HOST_TAGS if tag.function == host}
         assert set(table) == {*published, "nano", "test"}
 
@@ -376,6 +385,9 @@ def test_layer_names_are_a_contract():
         "layer5_1_fusion_bn",
         "head_conv",
     } <= names
+    names = {layer.name for layer in EfficientFormerV2("s0", input_shape=(32, 32, 3)).layers}
+    assert {"stem2_bn", "stage1_block1_project_conv", "stage3_block5_mixer_halving_conv", "stage4_embed_conv"} <= names
+    assert {"stage4_block2_attention", "stage4_block3_mlp_scale", "norm", "predictions_dist", "P5"} <= names
 
 
 def wrong_weights(tmp_path, content):

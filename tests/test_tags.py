@@ -44,6 +44,10 @@ HOSTS_TOP1 = {
     "pvt_v2_b3.in1k": 83.1,
     "pvt_v2_b4.in1k": 83.6,
     "pvt_v2_b5.in1k": 83.8,
+    "efficientformerv2_s0.snap_dist_in1k": 76.2,
+    "efficientformerv2_s1.snap_dist_in1k": 79.7,
+    "efficientformerv2_s2.snap_dist_in1k": 82.0,
+    "efficientformerv2_l.snap_dist_in1k": 83.5,
 }
 LICENCES = {"apple/ml-cvnets": "cvnets-license"}  # timm's word where it isn't Apache-2.0
 
@@ -105,6 +109,7 @@ def test_costs_are_those_of_our_models():
         "mobilevitv2_125.cvnets_in1k",
         "deit_tiny_distilled_patch16_224.fb_in1k",
         "pvt_v2_b0.in1k",
+        "efficientformerv2_s0.snap_dist_in1k",
     ],
 )
 def test_the_call_makes_the_model_of_that_name(name):

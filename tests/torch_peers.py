@@ -54,6 +54,8 @@ def random_tensors(shapes, seed):
         "running_var": lambda shape: rng.uniform(0.5, 2, shape),
         "running_mean": lambda shape: rng.normal(0, 0.1, shape),
         "bias": lambda shape: rng.normal(0, 0.1, shape),
+        "gamma": lambda shape: rng.uniform(0.02, 0.08, shape),  # of a residual branch: with 1 they add up to 1e10
+        "attention_biases": lambda shape: rng.normal(0, 1, shape),
         "weight": lambda shape: (
             rng.normal(0, GAIN * np.prod(shape[1:]) ** -0.5, shape) if len(shape) > 1 else rng.uniform(0.5, 1.5, shape)
         ),

@@ -10,6 +10,7 @@ from keras_mobattn.attention.slot import OWN, attention_layer
 from keras_mobattn.attention.softmax import SoftmaxAttention
 from keras_mobattn.attention.spatial_reduction import SpatialReductionAttention
 from keras_mobattn.attention.table import ATTENTIONS
+from keras_mobattn.attention.talking_heads import TalkingHeadAttention
 from keras_mobattn.attention.xca import CrossCovarianceAttention
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "SeparableAttention",
     "SoftmaxAttention",
     "SpatialReductionAttention",
+    "TalkingHeadAttention",
     "attention_layer",
 ]

@@ -10,10 +10,12 @@ from keras_mobattn.layers.conv import (
     torch_initializer,
 )
 from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
+from keras_mobattn.layers.halving import HalvingConv
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
 from keras_mobattn.layers.resize import Resize, ResizeLike, resample, resample_to
+from keras_mobattn.layers.scale import LayerScale
 from keras_mobattn.layers.tokens import EmbedTokens, PadToMultiple, SplitTokens
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "Dropout",
     "Gelu",
     "GroupNorm1",
+    "HalvingConv",
+    "LayerScale",
     "Resize",
     "ResizeLike",
     "Swish",

@@ -1,4 +1,4 @@
-"""Bilinear resizing of maps whose sides a patch does not divide."""
+"""Resizing: bilinear of maps whose sides a patch does not divide, bicubic of what is learnt by position."""
 
 import tensorflow as tf
 import tf_keras as keras

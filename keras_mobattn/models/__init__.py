@@ -2,6 +2,7 @@
 
 from keras_mobattn.models.cost import count_macs
 from keras_mobattn.models.deit import DeiT
+from keras_mobattn.models.efficientformerv2 import EfficientFormerV2
 from keras_mobattn.models.mobilevit import MobileViT
 from keras_mobattn.models.mobilevitv2 import MobileViTv2
 from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model
@@ -18,6 +19,7 @@ __all__ = [
     "RUN_MODEL",
     "RUN_SETTINGS",
     "DeiT",
+    "EfficientFormerV2",
     "MobileViT",
     "MobileViTv2",
     "PVTv2",

@@ -13,17 +13,18 @@ def mark_level(x, level):
     return keras.layers.Activation("linear", name=f"P{level}")(x)
 
 
-def feature_pyramid(model, levels=LEVELS):
+def feature_pyramid(model, levels=None):
     """Return a keras.Model from the input of `model`, built or reloaded, to a dict of level name to map.
 
-    Level "Pk" is [B, H / 2^k, W / 2^k, C]; MobileViTv2 rounds an odd side up to an even one. Weights are shared with
-    `model`.
+    `levels` are names of LEVELS; None: all that the model has. Level "Pk" is [B, H / 2^k, W / 2^k, C]; MobileViTv2
+    rounds an odd side up to an even one. Weights are shared with `model`.
 
     Raises:
         InputError: a level that the model does not have.
     """
     # A layer with several outputs has the map first: DeiT's P4.
     present = {layer.name: tf.nest.flatten(layer.output)[0] for layer in model.layers if layer.name in LEVELS}
+    levels = list(present) if levels is None else levels
     missing = [level for level in levels if level not in present]
     if missing or not levels:
         raise InputError(

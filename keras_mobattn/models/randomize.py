@@ -11,6 +11,7 @@ DRAWS = {
     "gamma": lambda rng, shape: rng.uniform(0.5, 1.5, shape),
     "beta": lambda rng, shape: rng.normal(0, 0.1, shape),
     "bias": lambda rng, shape: rng.normal(0, 0.1, shape),
+    "attention_biases": lambda rng, shape: rng.normal(0, 1, shape),  # beside scores of unit scale
     "temperature": lambda rng, shape: rng.uniform(0.5, 1.5, shape),
     "depthwise_kernel": lambda rng, shape: rng.normal(0, shape[0] ** -1.0, shape),  # fan-in kh * kw
 }

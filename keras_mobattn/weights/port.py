@@ -6,7 +6,8 @@ import numpy as np
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
-from keras_mobattn.weights.rules import FAMILIES, GRID, SAME, SOURCES
+from keras_mobattn.weights.rules import FAMILIES, SOURCES
+from keras_mobattn.weights.transforms import GRID, SAME
 
 HEAD, ATTENTION = "predictions", "_attention"  # what the names of these parts' variables hold
 GRIDS = ("/position", "/attention_biases")  # what the names of variables end in that are made for an image size

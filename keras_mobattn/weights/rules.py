@@ -10,74 +10,24 @@ Sources: apple/ml-cvnets (`mobilevit.py`, `mobilevit_v2.py` and their blocks), t
 
 import dataclasses
 import functools
-import math
 import re
 import string
 from typing import NamedTuple
 
-import numpy as np
-
-from keras_mobattn.layers import resample_to
-
-
-class Transform(NamedTuple):
-    """Two functions over arrays, each the other's inverse: torch's layout to Keras's, and back."""
-
-    to_keras: callable
-    to_torch: callable
-    # (their tensor, the shapes of ours) -> theirs, resampled for the model's input size, where it hangs on that
-    fit: callable = lambda tensor, shapes: tensor
-
-    def split(self, tensor, shapes):
-        """Their tensor as ours of these shapes: its rows, in their order."""
-        ends = np.cumsum([shape[-1] for shape in shapes[:-1]], dtype=int)
-        return [self.to_keras(rows) for rows in np.split(tensor, ends)]
-
-    def join(self, arrays):
-        """Our arrays as their tensor."""
-        return np.concatenate([self.to_torch(array) for array in arrays])
-
-
-SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
-GRID = SAME._replace(fit=lambda tensor, shapes: resample_to(tensor, shapes[0]))  # [h, w, C], for another image size
-DENSE = Transform(lambda tensor: tensor.T, lambda kernel: kernel.T)  # [O, I] <-> [I, O]
-LINEAR = Transform(lambda tensor: tensor.T[None, None], lambda kernel: kernel[0, 0].T)  # [O, I] <-> [1, 1, I, O]
-CONV = Transform(  # [O, I, h, w] <-> [h, w, I, O]
-    lambda tensor: tensor.transpose(2, 3, 1, 0), lambda kernel: kernel.transpose(3, 2, 0, 1)
+from keras_mobattn.weights import rules_hosts
+from keras_mobattn.weights.transforms import (
+    BGR_CONV,
+    BIAS_TABLE,
+    CONV,
+    DENSE,
+    DEPTHWISE,
+    LINEAR,
+    POSITIONS,
+    SAME,
+    TALKING_HEADS,
+    TOKEN,
+    Transform,
 )
-DEPTHWISE = Transform(  # [C, 1, h, w] <-> [h, w, C, 1]
-    lambda tensor: tensor.transpose(2, 3, 0, 1), lambda kernel: kernel.transpose(2, 3, 0, 1)
-)
-# MobileViT (v1) was trained on BGR: its stem's input channels are turned round, and the model takes RGB as ours do.
-# v2 was trained on RGB. transformers' documentation says BGR of its v2 too, but its weights are Apple's as they are.
-BGR_CONV = Transform(
-    lambda tensor: tensor[:, ::-1].transpose(2, 3, 1, 0), lambda kernel: kernel.transpose(3, 2, 0, 1)[:, ::-1]
-)
-
-
-TOKEN = Transform(lambda tensor: tensor[0, 0], lambda token: token[None, None])  # [1, 1, C] <-> [C]
-
-
-class Positions(Transform):
-    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: the positions of the tokens before the patches, and the patches'."""
-
-    def fit(self, tensor, shapes):
-        """Resample the patches' positions from a square to the model's grid."""
-        prefix, channels = shapes[0]
-        side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
-        if tensor.shape != (1, prefix + side**2, channels):
-            return tensor
-        patches = resample_to(tensor[0, prefix:].reshape(side, side, channels), shapes[1])
-        return np.concatenate([tensor[0, :prefix], patches.reshape(-1, channels)])[None]
-
-    def split(self, tensor, shapes):
-        """The first P rows, and the others as a map."""
-        prefix = shapes[0][0]
-        return [tensor[0, :prefix], tensor[0, prefix:].reshape(shapes[1])]
-
-    def join(self, arrays):
-        """Both, one after the other."""
-        return np.concatenate([arrays[0], arrays[1].reshape(-1, arrays[1].shape[-1])])[None]
 
 
 class Part(NamedTuple):
@@ -89,14 +39,21 @@ class Part(NamedTuple):
     transform: Transform = SAME
 
 
-def _conv_norm(kernel, transform):
+def _batch_norm(theirs, ours):
+    return (
+        Part(f"{theirs}weight", (f"{ours}/gamma",)),
+        Part(f"{theirs}bias", (f"{ours}/beta",)),
+        Part(f"{theirs}running_mean", (f"{ours}/moving_mean",)),
+        Part(f"{theirs}running_var", (f"{ours}/moving_variance",)),
+        Part(f"{theirs}num_batches_tracked", ()),  # torch's count of training steps
+    )
+
+
+def _conv_norm(kernel, transform, bias=False):
     return (
         Part("{conv}.weight", (f"_conv/{kernel}",), transform),
-        Part("{norm}.weight", ("_bn/gamma",)),
-        Part("{norm}.bias", ("_bn/beta",)),
-        Part("{norm}.running_mean", ("_bn/moving_mean",)),
-        Part("{norm}.running_var", ("_bn/moving_variance",)),
-        Part("{norm}.num_batches_tracked", ()),  # torch's count of training steps
+        *((Part("{conv}.bias", ("_conv/bias",)),) if bias else ()),
+        *_batch_norm("{norm}.", "_bn"),
     )
 
 
@@ -111,6 +68,8 @@ KINDS = {
     "conv, batch norm": _conv_norm("kernel", CONV),
     "BGR conv, batch norm": _conv_norm("kernel", BGR_CONV),
     "depthwise conv, batch norm": _conv_norm("depthwise_kernel", DEPTHWISE),
+    "conv with bias, batch norm": _conv_norm("kernel", CONV, bias=True),
+    "depthwise conv with bias, batch norm": _conv_norm("depthwise_kernel", DEPTHWISE, bias=True),
     "conv": (Part("weight", ("_conv/kernel",), CONV),),
     "conv with bias": _with_bias(CONV, ""),
     "depthwise conv with bias": _with_bias(DEPTHWISE, "", kernel="depthwise_kernel"),
@@ -120,8 +79,12 @@ KINDS = {
     "fused key and value": _with_bias(LINEAR, "/key", "/value"),
     "class token": (Part("", ("/class_token",), TOKEN),),
     "distillation token": (Part("", ("/dist_token",), TOKEN),),
-    "positions": (Part("", ("/prefix_position", "/position"), Positions(None, None)),),
+    "positions": (Part("", ("/prefix_position", "/position"), POSITIONS),),
     "norm": (Part("weight", ("/gamma",)), Part("bias", ("/beta",))),
+    "batch norm": _batch_norm("", ""),
+    "layer scale": (Part("gamma", ("/gamma",)),),
+    "talking heads": _with_bias(TALKING_HEADS, ""),
+    "attention biases": (Part("attention_biases", ("/attention_biases",), BIAS_TABLE),),
     "classifier": _with_bias(DENSE, ""),
 }
 
@@ -396,51 +359,12 @@ TRANSFORMERS_V2 = _transformers(
     ),
 )
 
-TIMM_DEIT = (
-    ("cls_token", "embedding", "class token"),
-    ("dist_token", "embedding", "distillation token"),
-    ("pos_embed", "embedding", "positions"),
-    ("patch_embed.proj", "patch_embed", "conv with bias"),
-    ("blocks.{block}.norm1", "block{block}_norm1", "norm"),
-    ("blocks.{block}.attn.qkv", "block{block}_attention", "fused linear"),
-    ("blocks.{block}.attn.proj", "block{block}_attention/out", "linear"),
-    ("blocks.{block}.norm2", "block{block}_norm2", "norm"),
-    ("blocks.{block}.mlp.fc1", "block{block}_fc1", "linear"),
-    ("blocks.{block}.mlp.fc2", "block{block}_fc2", "linear"),
-    ("norm", "norm", "norm"),
-    ("head", "predictions", "classifier"),
-    ("head_dist", "predictions_dist", "classifier"),
-)
-_PVT_BLOCK = (
-    ("norm1", "norm1", "norm"),
-    ("attn.q", "attention/query", "linear"),
-    ("attn.kv", "attention", "fused key and value"),
-    ("attn.proj", "attention/out", "linear"),
-    ("attn.sr", "attention/sr", "conv with bias"),
-    ("attn.norm", "attention/norm", "norm"),
-    ("norm2", "norm2", "norm"),
-    ("mlp.fc1", "fc1", "linear"),
-    ("mlp.dwconv", "depthwise", "depthwise conv with bias"),
-    ("mlp.fc2", "fc2", "linear"),
-)
-TIMM_PVT = (
-    ("patch_embed.proj", "stem_embed", "conv with bias"),
-    ("patch_embed.norm", "stem_embed_norm", "norm"),
-    ("stages.{stage}.downsample.proj", "stage{stage}_embed", "conv with bias"),
-    ("stages.{stage}.downsample.norm", "stage{stage}_embed_norm", "norm"),
-    *(
-        (f"stages.{{stage}}.blocks.{{block}}.{theirs}", f"stage{{stage}}_block{{block}}_{ours}", kind)
-        for theirs, ours, kind in _PVT_BLOCK
-    ),
-    ("stages.{stage}.norm", "stage{stage}_norm", "norm"),
-    ("head", "predictions", "classifier"),
-)
-
 SOURCES = (
-    Source("timm", "deit", 0, "conv", "bn", TIMM_DEIT),
-    Source("timm", "pvt", 0, "conv", "bn", TIMM_PVT),
+    Source("timm", "deit", 0, "conv", "bn", rules_hosts.DEIT),
+    Source("timm", "pvt", 0, "conv", "bn", rules_hosts.PVT),
     Source("timm", "mobilevit", 0, "conv", "bn", TIMM_V1),
     Source("timm", "mobilevitv2", 0, "conv", "bn", TIMM_V2),
+    Source("timm", "efficientformerv2", 0, "conv", "bn", rules_hosts.EFFICIENTFORMERV2),
     Source("cvnets", "mobilevit", 1, "block.conv", "block.norm", CVNETS_V1),
     Source("cvnets", "mobilevitv2", 1, "block.conv", "block.norm", CVNETS_V2),
     Source("transformers", "mobilevit", 0, "convolution", "normalization", TRANSFORMERS_V1),

@@ -94,6 +94,7 @@ _APACHE = {"input_size": 224, "crop": 0.9, "licence": "Apache-2.0"}
 _DEIT = _APACHE | {"origin": "facebookresearch/deit"}
 _DEIT_384 = _DEIT | {"input_size": 384, "crop": 1.0}
 _PVT = _APACHE | {"origin": "whai362/PVT"}
+_SNAP = _APACHE | {"crop": 0.95, "origin": "snap-research/EfficientFormer"}
 TAGS = {
     tag.name: tag
     for tag in (
@@ -128,6 +129,10 @@ TAGS = {
         Tag("pvt_v2_b3.in1k", 83.120, 96.560, 45_238_696, 6.92, **_PVT),
         Tag("pvt_v2_b4.in1k", 83.710, 96.672, 62_556_072, 10.14, **_PVT),
         Tag("pvt_v2_b5.in1k", 83.760, 96.634, 81_956_008, 11.76, **_PVT),
+        Tag("efficientformerv2_s0.snap_dist_in1k", 76.102, 92.850, 3_600_256, 0.41, **_SNAP),
+        Tag("efficientformerv2_s1.snap_dist_in1k", 79.684, 94.712, 6_185_560, 0.67, **_SNAP),
+        Tag("efficientformerv2_s2.snap_dist_in1k", 82.156, 95.912, 12_710_112, 1.27, **_SNAP),
+        Tag("efficientformerv2_l.snap_dist_in1k", 83.642, 96.546, 26_322_288, 2.59, **_SNAP),
     )
 }
 

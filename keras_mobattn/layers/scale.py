@@ -1,0 +1,28 @@
+"""LayerScale: a learnt factor per channel at the end of a residual branch."""
+
+import tf_keras as keras
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class LayerScale(keras.layers.Layer):
+    """y = gamma * x, with gamma of shape [C] (Touvron et al., "Going deeper with Image Transformers",
+    arXiv:2103.17239).
+
+    Shapes: [B, ..., C] -> the same. `initial_value` is small, so that a branch begins as almost nothing; the paper's is
+    1e-4 to 1e-6 by depth, EfficientFormer's 1e-5.
+    """
+
+    def __init__(self, initial_value=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.initial_value = initial_value
+
+    def build(self, input_shape):
+        start = keras.initializers.Constant(self.initial_value)
+        self.gamma = self.add_weight(name="gamma", shape=input_shape[-1:], initializer=start)
+        super().build(input_shape)
+
+    def call(self, x):
+        return self.gamma * x
+
+    def get_config(self):
+        return {**super().get_config(), "initial_value": self.initial_value}

@@ -1,0 +1,92 @@
+"""How one tensor of a checkpoint becomes one of our variables or several, and back."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_mobattn.layers import resample_to
+
+
+class Transform(NamedTuple):
+    """Two functions over arrays, each the other's inverse: torch's layout to Keras's, and back."""
+
+    to_keras: callable
+    to_torch: callable
+    # (their tensor, the shapes of ours) -> theirs, resampled for the model's input size, where it hangs on that
+    fit: callable = lambda tensor, shapes: tensor
+
+    def split(self, tensor, shapes):
+        """Their tensor as ours of these shapes: its rows, in their order."""
+        ends = np.cumsum([shape[-1] for shape in shapes[:-1]], dtype=int)
+        return [self.to_keras(rows) for rows in np.split(tensor, ends)]
+
+    def join(self, arrays):
+        """Our arrays as their tensor."""
+        return np.concatenate([self.to_torch(array) for array in arrays])
+
+
+SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
+GRID = SAME._replace(fit=lambda tensor, shapes: resample_to(tensor, shapes[0]))  # [h, w, C], for another image size
+DENSE = Transform(lambda tensor: tensor.T, lambda kernel: kernel.T)  # [O, I] <-> [I, O]
+LINEAR = Transform(lambda tensor: tensor.T[None, None], lambda kernel: kernel[0, 0].T)  # [O, I] <-> [1, 1, I, O]
+CONV = Transform(  # [O, I, h, w] <-> [h, w, I, O]
+    lambda tensor: tensor.transpose(2, 3, 1, 0), lambda kernel: kernel.transpose(3, 2, 0, 1)
+)
+DEPTHWISE = Transform(  # [C, 1, h, w] <-> [h, w, C, 1]
+    lambda tensor: tensor.transpose(2, 3, 0, 1), lambda kernel: kernel.transpose(2, 3, 0, 1)
+)
+# MobileViT (v1) was trained on BGR: its stem's input channels are turned round, and the model takes RGB as ours do.
+# v2 was trained on RGB. transformers' documentation says BGR of its v2 too, but its weights are Apple's as they are.
+BGR_CONV = Transform(
+    lambda tensor: tensor[:, ::-1].transpose(2, 3, 1, 0), lambda kernel: kernel.transpose(3, 2, 0, 1)[:, ::-1]
+)
+TALKING_HEADS = Transform(  # [h, h, 1, 1] <-> [h, h]
+    lambda tensor: tensor[:, :, 0, 0], lambda kernel: kernel[:, :, None, None]
+)
+TOKEN = Transform(lambda tensor: tensor[0, 0], lambda token: token[None, None])  # [1, 1, C] <-> [C]
+
+
+class Positions(Transform):
+    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: the positions of the tokens before the patches, and the patches'."""
+
+    def fit(self, tensor, shapes):
+        """Resample the patches' positions from a square to the model's grid."""
+        prefix, channels = shapes[0]
+        side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
+        if tensor.shape != (1, prefix + side**2, channels):
+            return tensor
+        patches = resample_to(tensor[0, prefix:].reshape(side, side, channels), shapes[1])
+        return np.concatenate([tensor[0, :prefix], patches.reshape(-1, channels)])[None]
+
+    def split(self, tensor, shapes):
+        """The first P rows, and the others as a map."""
+        prefix = shapes[0][0]
+        return [tensor[0, :prefix], tensor[0, prefix:].reshape(shapes[1])]
+
+    def join(self, arrays):
+        """Both, one after the other."""
+        return np.concatenate([arrays[0], arrays[1].reshape(-1, arrays[1].shape[-1])])[None]
+
+
+class BiasTable(Transform):
+    """[h, rows * columns] <-> [rows, columns, h]: biases by the distance between a query and a key."""
+
+    def fit(self, tensor, shapes):
+        """Resample the table to the model's grid. A file doesn't tell its own: it is a square one, where the number of
+        biases is another than the model's."""
+        (rows, columns, heads), side = shapes[0], math.isqrt(tensor.shape[-1])
+        if tensor.shape != (heads, side**2) or side**2 == rows * columns:
+            return tensor
+        return resample_to(tensor.T.reshape(side, side, heads), shapes[0]).reshape(-1, heads).T
+
+    def split(self, tensor, shapes):
+        """One table."""
+        return [tensor.T.reshape(shapes[0])]
+
+    def join(self, arrays):
+        """The same as rows of heads."""
+        return arrays[0].reshape(-1, arrays[0].shape[-1]).T
+
+
+POSITIONS, BIAS_TABLE = Positions(None, None), BiasTable(None, None)
