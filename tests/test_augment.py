@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_mobattn.data import AUGMENTATIONS, image_ops, sample_photos
-from keras_mobattn.data.augment import random_box
+from keras_mobattn.data.augment import IMAGENET_MEAN, IMAGENET_STD, random_box
 from keras_mobattn.data.decode import decode, decode_crop
 from keras_mobattn.data.mixing import ERASED_AREA, Mixing, beta, cut_mix, mix_up, random_erasing
 from keras_mobattn.data.randaugment import TIMM, TORCHVISION, Op, RandAugment
@@ -260,6 +260,29 @@ def test_erasing(timm):
     everywhere = erased.any(axis=0)
     assert everywhere[1:-1, 1:-1].all()
     assert all(border.any() for border in (everywhere[0], everywhere[-1], everywhere[:, 0], everywhere[:, -1]))
+
+
+def test_erasing_with_noise():
+    """The same boxes, filled as timm's "pixel" does: normal by channel, here in 0..255 and cut off there."""
+    image = tf.fill([40, 60, 3], tf.constant(9, tf.uint8))
+    noise = ((120.0, 100.0, 80.0), (50.0, 30.0, 10.0))
+    black, noisy = (draw(lambda seed, n=n: random_erasing(image, seed, 1.0, n), 100) for n in (None, noise))
+    erased = black[..., 0] == 0
+    np.testing.assert_array_equal(noisy[~erased], 9)
+    pixels = noisy[erased].astype(np.float64)
+    np.testing.assert_allclose(pixels.mean(0), noise[0], rtol=0.02)
+    np.testing.assert_allclose(pixels.std(0), noise[1], rtol=0.02)
+    assert np.abs(np.corrcoef(pixels.T) - np.eye(3)).max() < 0.02
+
+
+def test_deit_erases_with_noise():
+    erasing = dataclasses.replace(AUGMENTATIONS["deit"], crop_area=None, flip=False, rand_augment=None, erasing=1.0)
+    view = image_view(erasing, seed=0)
+    image = tf.fill([40, 40, 3], tf.constant(9, tf.uint8))
+    pixels = draw(lambda seed: view(image, (40, 40), seed[1]), 100)
+    erased = pixels[(pixels != 9).any(-1)]
+    np.testing.assert_allclose(erased.mean(0), IMAGENET_MEAN, rtol=0.02)
+    np.testing.assert_allclose(erased.std(0), IMAGENET_STD, rtol=0.05)  # what is cut off at 0 and 255 is missing
 
 
 def colored(count=4, height=20, width=30):

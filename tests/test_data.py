@@ -80,7 +80,7 @@ def test_shuffle_is_new_each_epoch_and_repeatable():
     assert epochs(seed=1)[0] != first
 
 
-HEAVY = {"flowformer": pytest.mark.slow}  # 15 s to trace; mobilevitv2 goes through the same code
+HEAVY = dict.fromkeys(("deit", "flowformer"), pytest.mark.slow)  # 15 s to trace; mobilevitv2 goes through the same code
 
 
 @pytest.mark.parametrize("augment", [pytest.param(name, marks=HEAVY.get(name, ())) for name in AUGMENTATIONS])

@@ -152,7 +152,9 @@ def test_several_sizes_see_each_image_once_a_pass():
         assert sorted(seen[begin : begin + 100]) == list(range(100))
 
 
-HEAVY = {"flowformer": pytest.mark.slow}  # 20 s to trace on a busy machine; mobilevitv2 goes through the same code
+HEAVY = dict.fromkeys(
+    ("deit", "flowformer"), pytest.mark.slow
+)  # 20 s to trace on a busy machine; mobilevitv2 goes through the same code
 PLANS = {"one size": StepPlan(120, 16, 3, 16), "sizes": StepPlan(120, 16, 3, 16, sizes=(12, 16, 24), granularity=4)}
 
 

@@ -31,6 +31,7 @@ REAL = {
     **{f"MobileViT {v}": functools.partial(keras_mobattn.MobileViT, variant=v) for v in ("xxs", "xs", "s")},
     "DeiT tiny": functools.partial(keras_mobattn.DeiT, variant="tiny"),
     "PVTv2 b0": functools.partial(keras_mobattn.PVTv2, variant="b0"),
+    "EfficientFormerV2 s0": functools.partial(keras_mobattn.EfficientFormerV2, variant="s0"),
 }
 
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "benchmark": {"gpu"},
     "describe": {"benchmark", "gpu"},
     "report": {"benchmark"},
-    "training": {"layers", "attention", "models", "data", "report"},
+    "training": {"layers", "attention", "models", "data", "report", "weights"},
     "export": {"layers", "models", "data"},
     "cli": set(),
     "classifier": {"models", "export", "weights"},  # what training/predict.py and training/evaluate.py share

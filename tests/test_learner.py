@@ -9,9 +9,10 @@ import tf_keras as keras
 
 from keras_mobattn.layers import global_policy
 from keras_mobattn.training import TrainSettings
+from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import WarmupCosine, make_optimizer, schedule
-from keras_mobattn.training.run import copy_model
+from keras_mobattn.training.run import copy_model, make_learner
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=0.1, warmup_epochs=0.0, ema_decay=0.5)
 
@@ -148,6 +149,44 @@ def test_gradients_are_clipped_to_the_norm():
     take_step(learner, batch())
     moved = [b - w for b, w in zip(before, values(learner.network.trainable_weights), strict=True)]
     assert np.sqrt(sum(np.sum(np.square(m)) for m in moved)) == pytest.approx(0.1 * 1e-3, rel=1e-3)
+
+
+def test_units_are_clipped_as_timms(timm):
+    """Kernels of convolutions, depthwise ones and dense layers in torch's axes, and vectors; some are far below."""
+    import torch
+    from timm.utils.agc import adaptive_clip_grad
+
+    rng = np.random.default_rng(0)
+    to_torch = {"kernel": ((3, 3, 5, 7), (3, 2, 0, 1)), "depthwise_kernel": ((3, 3, 5, 1), (2, 3, 0, 1))}
+    to_torch |= {"dense/kernel": ((5, 7), (1, 0)), "bias": ((7,), (0,)), "gamma": ((11,), (0,))}
+    weights = [tf.Variable(rng.normal(0, 1, shape), name=name) for name, (shape, _) in to_torch.items()]
+    weights[3].assign(np.zeros(7))
+    scales = [10.0 ** rng.uniform(-4, 1, weight.shape[-2:]) for weight in weights]
+    gradients = [rng.normal(0, 1, weight.shape) * scale for weight, scale in zip(weights, scales, strict=True)]
+    theirs = []
+    for weight, gradient, (_, axes) in zip(weights, gradients, to_torch.values(), strict=True):
+        theirs.append(torch.nn.Parameter(torch.tensor(weight.numpy().transpose(axes).copy())))
+        theirs[-1].grad = torch.tensor(gradient.transpose(axes).copy())
+    adaptive_clip_grad(theirs, 0.05)
+    ours = CLIPS["agc"](gradients, weights, 0.05, None)
+    for one, other, (_, axes) in zip(ours, theirs, to_torch.values(), strict=True):
+        np.testing.assert_allclose(one.numpy().transpose(axes), other.grad, rtol=1e-12)
+    kept = [np.isclose(one, other).mean() for one, other in zip(ours, gradients, strict=True)]
+    assert 0 < np.mean(kept) < 1
+
+
+def test_a_step_clips_units():
+    """With SGD's first step a unit moves by at most rate * limit * its norm."""
+    settings = dataclasses.replace(SETTINGS, optimizer="sgd", weight_decay=0.0, clip_norm=1e-3, schedule="constant")
+    learner = make_learner(tiny(), dataclasses.replace(settings, clip_mode="agc"), 10)
+    weights = learner.network.trainable_weights
+    before = values(weights)
+    take_step(learner, batch())
+    for weight, start in zip(weights, before, strict=True):
+        axes = tuple(range(max(1, start.ndim - 1)))
+        moved, norm = (np.sqrt(np.sum(np.square(each), axes)) for each in (weight.numpy() - start, start))
+        assert (moved <= 0.1 * 1e-3 * np.maximum(norm, 1e-3) * 1.001 + 1e-7).all(), weight.name
+        assert moved.max() > 0
 
 
 def traces_left(learner):

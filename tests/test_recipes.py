@@ -17,7 +17,8 @@ from keras_mobattn.weights.tags import TAGS
 
 SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
 # apple/ml-cvnets, config/classification: optimizer, peak and final learning rate, warm-up steps and start, weight
-# decay, epochs, batch, decay of 1-D weights, average's decay, clipping; the last is thuml/Flowformer's.
+# decay, epochs, batch, decay of 1-D weights, average's decay, clipping. Then thuml/Flowformer's; and, for the variant
+# that comes without a flag, facebookresearch/deit's, whai362/PVT's and snap-research/EfficientFormer's main.py.
 PUBLISHED = {
     "mobilevitv2_in1k": ("adamw", 2e-3, 2e-4, 20_000, 1e-6, 0.05, 300, 1024, False, 0.9995, 10.0),
     "mobilevitv2_in1k_384": ("sgd", 1e-3, 1e-3, 0, 0.0, 4e-5, 10, 128, False, 0.99995, 10.0),
@@ -25,6 +26,10 @@ PUBLISHED = {
     "mobilevitv2_in21k_in1k": ("sgd", 1e-2, 1e-3, 0, 0.0, 4e-5, 50, 256, False, 0.9995, None),
     "mobilevit_in1k": ("adamw", 2e-3, 2e-4, 20_000, 2e-4, 0.01, 300, 1024, True, 0.9995, None),
     "mobile_attention_in1k": ("adamw", 7.5e-4, 1e-5, 5 * 1668, 1e-6, 0.05, 300, 768, False, 0.0, 1.0),
+    "deit_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-6, 0.05, 300, 1024, False, 0.99996, None),
+    "deit_distilled_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-6, 0.05, 300, 1024, False, 0.99996, None),
+    "pvtv2_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-6, 0.05, 300, 1024, False, 0.0, None),
+    "efficientformerv2_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-5, 0.025, 300, 1024, False, 0.99996, 0.01),
 }
 IMAGENET = 1_281_167
 # Width -> learning rate, weight decay (architectures' table of the v2 paper's code)
@@ -58,10 +63,41 @@ def test_rate_and_decay_by_width(width):
     assert schedule(s, 1251).floor == pytest.approx(BY_WIDTH[width][0] / 10)
 
 
+BY_VARIANT = {  # drop path rate and clipping, by the configs of the authors
+    **{("deit_in1k", variant): (0.1, None) for variant in ("tiny", "small", "base")},
+    **{("deit_distilled_in1k", variant): (0.1, None) for variant in ("tiny", "small", "base")},
+    **{("pvtv2_in1k", variant): (0.1, None) for variant in ("b0", "b1", "b2", "b2_li")},
+    **{("pvtv2_in1k", variant): (0.3, 1.0) for variant in ("b3", "b4", "b5")},
+    **{("efficientformerv2_in1k", variant): (0.0, 0.01) for variant in ("s0", "s1")},
+    ("efficientformerv2_in1k", "s2"): (0.02, 0.01),
+    ("efficientformerv2_in1k", "l"): (0.1, 0.01),
+    ("mobilevit_in1k", "xs"): (0.0, None),
+}
+
+
+@pytest.mark.parametrize(("name", "variant"), BY_VARIANT)
+def test_drop_path_and_clipping_by_variant(name, variant):
+    s = recipe_settings(name, variant=variant)
+    assert (s.variant, s.drop_path_rate, s.clip_norm) == (variant, *BY_VARIANT[name, variant])
+    assert s.clip_mode == ("agc" if name == "efficientformerv2_in1k" else "norm")
+
+
+# What learns from a teacher: the setting, and whether the model gets a second head by it.
+TAUGHT = {"deit_distilled_in1k": ("hard", 0.5, True), "efficientformerv2_in1k": ("hard", 0.5, False)}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_teachers(name):
+    s = recipe_settings(name)
+    assert (s.distillation, s.distillation_alpha, s.distilled) == TAUGHT.get(name, (None, 0.5, False))
+    assert (s.teacher is not None) == (name in TAUGHT)
+
+
 def test_views():
-    """288 to 256 pixels but for 384; the sampler's sizes."""
+    """288 to 256 pixels but for 384, 256 to 224 for the transformers; the sampler's sizes."""
     crops = {name: recipe_settings(name).image_size / recipe_settings(name).test_crop for name in RECIPES}
     assert crops.pop("mobilevitv2_in1k_384") == 384
+    assert {crops.pop(name) for name in list(crops) if recipe_settings(name).image_size == 224} == {256}
     assert crops.pop("mobile_attention_in1k") == pytest.approx(292.57, abs=0.01)
     assert set(crops.values()) == {288}
     assert recipe_settings("mobilevit_in1k").sizes == (160, 192, 256, 288, 320)
@@ -97,6 +133,21 @@ def shown(monkeypatch, capsys, *flags):
     return ending.value.code, {name.strip(): value.strip() for _, name, value, _ in cells}, printed.err
 
 
+def test_the_variant_picks_its_settings(monkeypatch, capsys):
+    """On a family that is here in any case; the recipe's own default where there is no flag."""
+    for flags, variant in (((), "'s'"), (("--variant", "xxs"), "'xxs'")):
+        code, settings, _ = shown(monkeypatch, capsys, "--recipe", "mobilevit_in1k", *flags)
+        assert (code, settings["variant"]) == (0, variant)
+
+
+def test_a_teacher_is_shown(monkeypatch, capsys):
+    flags = ("--teacher", "a/b.keras", "--distillation", "soft", "--distillation-alpha", "0.7")
+    code, settings, _ = shown(monkeypatch, capsys, *flags, "--distillation-temperature", "3")
+    assert code == 0
+    seen = [settings[name] for name in ("teacher", "distillation", "distillation_alpha", "distillation_temperature")]
+    assert seen == ["'a/b.keras'", "'soft'", "0.7", "3.0"]
+
+
 def test_flags_override_single_fields(monkeypatch, capsys):
     flags = ("--recipe", "mobilevitv2_in1k", "--width", "0.75", "--batch-size", "256", "--dataset", "x/")
     code, settings, _ = shown(monkeypatch, capsys, *flags)
@@ -111,6 +162,8 @@ BAD_FLAGS = {
     "unknown": (("--recipe", "nope"), "invalid choice 'nope'"),
     "width": (("--recipe", "mobilevit_in1k", "--width", "-1"), "width expects"),
     "nothing": (("--recipe",), "--recipe"),
+    "teacher alone": (("--teacher", "x.keras"), "teacher expects distillation='hard' or 'soft'"),
+    "distillation": (("--distillation", "warm"), "invalid choice 'warm'"),
     "accumulation": (("--recipe", "mobilevit_in1k", "--grad-accum-steps", "7"), "a divisor of batch_size=1024"),
 }
 

@@ -11,7 +11,7 @@ import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
-from keras_mobattn.models import load_model
+from keras_mobattn.models import MODELS, load_model
 from keras_mobattn.training import TrainSettings, evaluate, train
 from keras_mobattn.training.run import build_model
 
@@ -71,6 +71,26 @@ def test_model_of_other_classes(tiny, tmp_path):
     model = build_model(tiny, 7)
     with pytest.raises(InputError, match="10 classes of 'digits'.*7"):
         evaluate(model, open_source("digits", tiny.data_dir))
+
+
+def test_a_family_gets_what_it_takes(tiny, monkeypatch):
+    """A function without width, variant or distilled is not told of them; one with them is."""
+    seen = []
+
+    def plain(attention, head_dim, drop_path_rate, input_shape, classes, weights, weights_skip):
+        seen.append({})
+
+    def full(width, variant, distilled, attention="own", head_dim=None, **options):
+        seen.append({"width": width, "variant": variant, "distilled": distilled, "attention": attention})
+
+    settings = dataclasses.replace(tiny, attention="own", distilled=True, width=0.75)
+    monkeypatch.setitem(MODELS, "MobileViT", full)
+    build_model(dataclasses.replace(settings, model="MobileViT"), 10)
+    monkeypatch.setitem(MODELS, "MobileViT", plain)
+    build_model(dataclasses.replace(settings, model="MobileViT", distilled=False), 10)
+    assert seen == [{"width": 0.75, "variant": "test", "distilled": True, "attention": "own"}, {}]
+    with pytest.raises(InputError, match="distilled expects model='DeiT'. Received: 'MobileViT'"):
+        build_model(dataclasses.replace(settings, model="MobileViT"), 10)
 
 
 def test_weights_to_start_from(tiny, tmp_path):

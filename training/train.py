@@ -1,8 +1,9 @@
-"""Train MobileViT or MobileViTv2 with any attention on any tfds set or folder of images.
+"""Train any model with any attention on any tfds set or folder of images.
 
 python training/train.py --output-dir runs/digits
 python training/train.py --dataset photos/ --attention separable --image-size 128 --output-dir runs/photos
 python training/train.py --recipe mobilevitv2_in1k --width 1.0 --data-dir tfds/ --strategy mirrored --auto-resume
+python training/train.py --teacher timm/mobilevitv2_200.cvnets_in1k --distillation hard --dataset imagenet2012
 python training/train.py --resume runs/digits
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
@@ -38,16 +39,17 @@ DIVERGED = 3  # exit code
 
 
 def preset(arguments):
-    """What the flags start from: the settings of --recipe for --width, or the defaults."""
+    """What the flags start from: the settings of --recipe for --width and --variant, or the defaults."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--recipe", choices=RECIPES)
     parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--variant")
     try:
         known, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError:  # tyro says what is wrong with it
         return TrainSettings()
     known.width = known.width if known.width > 0 else 1.0  # the error for the width is TrainSettings'
-    return recipe_settings(known.recipe, known.width) if known.recipe else TrainSettings()
+    return recipe_settings(known.recipe, known.width, known.variant) if known.recipe else TrainSettings()
 
 
 def command(default):
@@ -103,9 +105,10 @@ def run(settings, folder, resume, execution):
         if stopped.number == signal.SIGINT:
             raise KeyboardInterrupt from stopped
         return 128 + stopped.number  # as the shell reports it, and TensorFlow's preemption handler
+    taught = f", taught by {result['teacher']}" if result["teacher"] else ""
     cli.console.print(
         f"Test accuracy {100 * result['test_accuracy']:.2f} % on {result['num_examples']['test']} images after "
-        f"{result['epochs']} epochs, {result['seconds']:.0f} s. Everything is in {folder}",
+        f"{result['epochs']} epochs{taught}, {result['seconds']:.0f} s. Everything is in {folder}",
         soft_wrap=True,
     )
     return 0

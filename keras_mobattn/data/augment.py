@@ -77,8 +77,9 @@ class Augmentation:
 
     `crop_area`: the smallest and largest share of an image's area that a random crop shows; None for the whole image,
     as evaluation sees it. `interpolation`: of the resize. `flip`: left for right, half of the images. `rand_augment`:
-    its settings. `erasing`: the share of images of which a part is blacked out. `layers` builds keras-cv's layers that
-    a batch passes through. `mixing`: MixUp and CutMix.
+    its settings. `erasing`: the share of images of which a part is blacked out, or filled with normal noise of mean and
+    deviation `erasing_noise`. `layers` builds keras-cv's layers that a batch passes through. `mixing`: MixUp and
+    CutMix.
     """
 
     crop_area: tuple[float, float] | None = None
@@ -86,6 +87,7 @@ class Augmentation:
     flip: bool = False
     rand_augment: RandAugment | None = None
     erasing: float = 0.0
+    erasing_noise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     layers: Callable[[], list] | None = None
     mixing: Mixing | None = None
 
@@ -96,7 +98,14 @@ class Augmentation:
 
 
 INCEPTION_AREA = (0.08, 1.0)
-IMAGENET_MEAN = (124, 116, 104)
+IMAGENET_MEAN, IMAGENET_STD = (124, 116, 104), (58, 57, 57)  # of 0..255
+FLOWFORMER = Augmentation(
+    INCEPTION_AREA,
+    "bicubic",
+    True,
+    RandAugment(TIMM, 0.9, noise=0.05, probability=0.5, fill=IMAGENET_MEAN),
+    mixing=Mixing(0.8, 1.0),
+)
 AUGMENTATIONS = {
     "none": Augmentation(),
     "digits": Augmentation(layers=_digit_layers),
@@ -108,15 +117,12 @@ AUGMENTATIONS = {
     "mobilevitv2": Augmentation(
         INCEPTION_AREA, "bicubic", True, RandAugment(TORCHVISION, 9 / 30), erasing=0.25, mixing=Mixing(0.2, 1.0)
     ),
-    # Flowformer's vision model (thuml/Flowformer, Flowformer_CV/main.py): timm's rand-m9-mstd0.5-inc1, no erasing; its
-    # colour jitter is without effect, since timm leaves it out beside RandAugment
-    "flowformer": Augmentation(
-        INCEPTION_AREA,
-        "bicubic",
-        True,
-        RandAugment(TIMM, 0.9, noise=0.05, probability=0.5, fill=IMAGENET_MEAN),
-        mixing=Mixing(0.8, 1.0),
-    ),
+    # DeiT (arXiv:2012.12877; facebookresearch/deit), PVTv2 and EfficientFormerV2, whose code is DeiT's: timm's
+    # rand-m9-mstd0.5-inc1, and RandomErasing that puts noise where it erases. Their colour jitter is without effect,
+    # since timm leaves it out beside RandAugment. Repeated augmentation is not here: see recipes/deit_in1k.py
+    "deit": dataclasses.replace(FLOWFORMER, erasing=0.25, erasing_noise=(IMAGENET_MEAN, IMAGENET_STD)),
+    # Flowformer's vision model (thuml/Flowformer, Flowformer_CV/main.py): the same without erasing
+    "flowformer": FLOWFORMER,
 }
 
 

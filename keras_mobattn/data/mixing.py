@@ -66,8 +66,11 @@ def beta(alpha, seed):
     return gammas[0] / tf.maximum(tf.reduce_sum(gammas), 1e-30)
 
 
-def random_erasing(image, seed, probability):
-    """Black out a random box of an image, uint8 [H, W, 3] (Zhong et al., 2017, arXiv:1708.04896)."""
+def random_erasing(image, seed, probability, noise=None):
+    """Erase a random box of an image, uint8 [H, W, 3] (Zhong et al., 2017, arXiv:1708.04896).
+
+    It gets black; or, with `noise`, normal noise of this (mean, deviation) by channel, cut off at 0 and 255.
+    """
     draws = tf.random.stateless_uniform([4, TRIES], seed)
     chosen = tf.random.stateless_uniform([], seed + 1) < probability
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -83,8 +86,10 @@ def random_erasing(image, seed, probability):
     top, left, bottom, right = tf.unstack(tf.cast(tf.concat([begin, begin + box], 0), tf.int32))
 
     def erased():
-        black = tf.zeros([bottom - top, right - left, 3], tf.uint8)
-        between = tf.concat([image[top:bottom, :left], black, image[top:bottom, right:]], axis=1)
+        shape = [bottom - top, right - left, 3]
+        fill = tf.zeros(shape) if noise is None else tf.random.stateless_normal(shape, seed + 2) * noise[1] + noise[0]
+        fill = tf.saturate_cast(tf.round(fill), tf.uint8)
+        between = tf.concat([image[top:bottom, :left], fill, image[top:bottom, right:]], axis=1)
         return tf.concat([image[:top], between, image[bottom:]], axis=0)
 
     return tf.ensure_shape(tf.cond(tf.reduce_any(fits), erased, lambda: image), image.shape)

@@ -36,7 +36,8 @@ def image_view(augmentation, seed):
         if augmentation.rand_augment:
             image = augmentation.rand_augment(image, seed_of("rand_augment", number))
         if augmentation.erasing:
-            image = random_erasing(image, seed_of("erasing", number), augmentation.erasing)
+            noise = augmentation.erasing_noise
+            image = random_erasing(image, seed_of("erasing", number), augmentation.erasing, noise)
         return image
 
     return view

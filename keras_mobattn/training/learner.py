@@ -5,6 +5,10 @@ import functools
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.errors import choose
+from keras_mobattn.training.clip import CLIPS
+from keras_mobattn.training.loss import CrossEntropy
+
 SUM = tf.distribute.ReduceOp.SUM
 SAVE, STOP = 0, 1  # what a worker may ask all workers for: places in the `requests` of a step
 
@@ -23,6 +27,8 @@ class Learner(keras.Model):
     Args:
         network, averaged: functional models with a softmax, [B, H, W, C] -> [B, classes].
         optimizer: built for the network's weights.
+        clip_norm, clip_mode: the limit of the gradients and what of CLIPS keeps it.
+        loss: a CrossEntropy or a Distillation. A teacher is no part of the Learner's weights.
         coupled_decay: (weight decay, the weights whose decay is added to their gradient).
         grad_accum_steps: how many parts a batch is computed in. Batches must be divisible by it.
     """
@@ -33,10 +39,11 @@ class Learner(keras.Model):
         averaged,
         optimizer,
         *,
+        loss=None,
         coupled_decay=(0.0, ()),
         grad_accum_steps=1,
         clip_norm=None,
-        label_smoothing=0.0,
+        clip_mode="norm",
         ema_decay=0.0,
         on_nan="stop",
         jit_compile=False,
@@ -49,7 +56,9 @@ class Learner(keras.Model):
         self.requests = [0.0, 0.0]
         self._parts = grad_accum_steps
         self._clip_norm = clip_norm
-        self._smoothing = label_smoothing
+        self._clip = choose(CLIPS, clip_mode, "clip_mode")
+        self._loss = loss or CrossEntropy()
+        self._student = self._loss.student(network)
         self._ema_decay = ema_decay
         self._halt = on_nan == "stop"
         weight_decay, decayed = coupled_decay
@@ -58,7 +67,7 @@ class Learner(keras.Model):
         self._mean_accuracy = keras.metrics.CategoricalAccuracy("accuracy")
         self.compile(optimizer, jit_compile=jit_compile)
         averaged.compile(
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=self._loss.label_smoothing),
             metrics=["accuracy"],
             jit_compile=jit_compile,
         )
@@ -129,7 +138,7 @@ class Learner(keras.Model):
         bad = 1.0 - tf.cast(self._is_finite(losses, norm), tf.float32)
         sums = replica.all_reduce(SUM, tf.concat([bad[None], requests], axis=0))
         if self._clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm, norm)
+            gradients = self._clip(gradients, self.network.trainable_weights, self._clip_norm, norm)
         return gradients, (losses, labels, probabilities), kept, sums
 
     def _is_finite(self, losses, norm):
@@ -162,15 +171,13 @@ class Learner(keras.Model):
         optimizer = self.optimizer
         scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
         with tf.GradientTape() as tape:
-            probabilities = self.network(images, training=True)
-            losses = self._cross_entropy(labels, probabilities)
+            outputs = self._student(images, training=True)
+            losses = self._loss(images, labels, outputs)
             loss = tf.reduce_mean(losses)
             target = optimizer.get_scaled_loss(loss) if scaled else loss
         gradients = tape.gradient(target, weights)
-        return losses, probabilities, optimizer.get_unscaled_gradients(gradients) if scaled else gradients
-
-    def _cross_entropy(self, labels, probabilities):
-        return keras.losses.categorical_crossentropy(labels, probabilities, label_smoothing=self._smoothing)
+        gradients = optimizer.get_unscaled_gradients(gradients) if scaled else gradients
+        return losses, outputs["probabilities"], gradients
 
     def _observe(self, losses, labels, probabilities):
         self._mean_loss.update_state(losses)

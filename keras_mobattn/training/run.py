@@ -1,6 +1,7 @@
 """One training run, from settings to a folder with everything that came of it."""
 
 import dataclasses
+import inspect
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from keras_mobattn.layers import global_policy
 from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS, rematerialize
 from keras_mobattn.training.checkpoint import Checkpoints, list_checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster
+from keras_mobattn.training.distillation import make_loss
 from keras_mobattn.training.history import History
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
@@ -84,6 +86,7 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
         "dataset": settings.dataset,
         "model": learner.name,
         "attention": settings.attention,
+        "teacher": settings.teacher,
         "class_names": list(source.class_names),
         "num_examples": dict(source.num_examples),
         "epochs": settings.epochs,
@@ -231,10 +234,11 @@ def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None)
         network,
         averaged,
         optimizer,
+        loss=make_loss(settings, model.output_shape[-1]),
         coupled_decay=(settings.weight_decay, decayed),
         grad_accum_steps=settings.grad_accum_steps,
         clip_norm=settings.clip_norm,
-        label_smoothing=settings.label_smoothing,
+        clip_mode=settings.clip_mode,
         ema_decay=settings.ema_decay,
         on_nan=execution.on_nan,
         jit_compile=settings.jit_compile,
@@ -260,10 +264,16 @@ def copy_model(model, synchronized=False, any_size=False):
 
 
 def build_model(settings, classes):
-    """The model of the settings, with freshly initialised weights or those of `settings.weights`."""
-    options = {"width": settings.width} if settings.model == "MobileViTv2" else {}
-    if settings.variant is not None:
-        options["variant"] = settings.variant
+    """The model of the settings, with freshly initialised weights or those of `settings.weights`.
+
+    Raises:
+        InputError: what the family doesn't have.
+    """
+    takes = inspect.signature(MODELS[settings.model]).parameters
+    if settings.distilled and "distilled" not in takes:
+        raise InputError(f"distilled expects model='DeiT'. Received: {settings.model!r}. Leave distilled out.")
+    options = {"width": settings.width, "variant": settings.variant, "distilled": settings.distilled}
+    options = {name: value for name, value in options.items() if name in takes and value is not None}
     with global_policy(settings.precision):
         return MODELS[settings.model](
             attention=settings.attention,

@@ -10,7 +10,9 @@ from keras_mobattn.attention import ATTENTIONS, OWN
 from keras_mobattn.data import AUGMENTATIONS, open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import MODELS
+from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.cluster import STRATEGIES
+from keras_mobattn.training.distillation import DISTILLATIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,11 @@ class TrainSettings:
     width: float = 0.5
     """MobileViTv2's width multiplier, > 0."""
     variant: str | None = None
-    """MobileViT's size: xxs, xs or s; "test" is a tiny one of either family."""
+    """The size: of MobileViT xxs, xs, s; of DeiT tiny, small, base; of PVTv2 b0 to b5, b2_li; of EfficientFormerV2 s0,
+    s1, s2, l; of these three "nano" too, which is ours. "test" is a tiny one of every family; the family's default
+    when left out."""
+    distilled: bool = False
+    """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
     attention: Literal[(OWN, *ATTENTIONS)] = "mobile"
     """The attention style; "own" is the one that the model was published with."""
     head_dim: int | None = None
@@ -70,8 +76,20 @@ class TrainSettings:
     """Decay biases, norms and other 1-D weights too."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
+    teacher: str | None = None
+    """A model to learn from beside the labels: a .keras or .h5 file, a SavedModel, the folder of a run, or a name that
+    keras_mobattn.list_weights() prints. It takes RGB 0..255 and knows the same classes."""
+    distillation: Literal[tuple(DISTILLATIONS)] | None = None
+    """How to learn from the teacher: the class that it picks (hard), or its probabilities (soft)."""
+    distillation_alpha: float = 0.5
+    """The teacher's share of the loss; the labels have the rest."""
+    distillation_temperature: float = 1.0
+    """Divides the logits of teacher and student, for soft distillation."""
     clip_norm: float | None = 10.0
-    """Gradients of a larger global norm are scaled down to it; None doesn't."""
+    """Gradients of a larger norm are scaled down to it; None doesn't."""
+    clip_mode: Literal[tuple(CLIPS)] = "norm"
+    """The norm of all gradients together; or each unit's, as a share of its weights' norm: adaptive gradient clipping
+    (agc)."""
     ema_decay: float = 0.99
     """Decay of the averaged weights, which are evaluated and saved; 0 for none."""
     drop_path_rate: float = 0.0
@@ -110,6 +128,8 @@ class TrainSettings:
             "warmup_learning_rate": (0, self.learning_rate),
             "weight_decay": (0, math.inf),
             "label_smoothing": (0, 0.999),
+            "distillation_alpha": (0, 1),
+            "distillation_temperature": (above, math.inf),
             "clip_norm": (above, math.inf),
             "ema_decay": (0, 0.999999),
             "drop_path_rate": (0, 0.999),
@@ -121,6 +141,7 @@ class TrainSettings:
             if value is not None and not low <= value <= high:
                 low = "above 0" if low == above else f"from {low}"
                 raise InputError(f"{name} expects a value {low} to {high}. Received: {value}.")
+        self._check_distillation()
         if self.augment not in AUGMENTATIONS:
             raise InputError(f"augment expects one of {', '.join(AUGMENTATIONS)}. Received: {self.augment!r}.")
         if self.batch_size % self.grad_accum_steps:
@@ -130,6 +151,18 @@ class TrainSettings:
             )
         if any(size < 32 for size in self.sizes):
             raise InputError(f"sizes expects pixels from 32 up. Received: {self.sizes}.")
+
+    def _check_distillation(self):
+        needs = {  # a setting -> whether there is what it is for, and what that is
+            "teacher": (self.distillation is not None, "distillation='hard' or 'soft'"),
+            "distillation": (self.teacher is not None, "a teacher"),
+            "distillation_alpha": (self.teacher is not None, "a teacher"),
+            "distillation_temperature": (self.distillation == "soft", "distillation='soft'"),
+        }
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name, (given, what) in needs.items():
+            if getattr(self, name) != defaults[name] and not given:
+                raise InputError(f"{name} expects {what} beside it. Received: {getattr(self, name)!r} alone.")
 
     def open_source(self):
         """The images that these settings train and test on."""

@@ -12,7 +12,7 @@ Published: none for this model and recipe. Not run here.
 """
 
 
-def settings(width):
+def settings(width, variant):
     """The settings that differ from TrainSettings' defaults. Every width has the same."""
     return {
         "dataset": "imagenet2012",

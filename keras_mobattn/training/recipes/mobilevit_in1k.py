@@ -11,12 +11,12 @@ Published, by apple/ml-cvnets: top-1 % of xxs 68.94, xs 74.62, s 78.30. Not repe
 """
 
 
-def settings(width):
+def settings(width, variant):
     """The settings that differ from TrainSettings' defaults; this family has no width."""
     return {
         "dataset": "imagenet2012",
         "model": "MobileViT",
-        "variant": "s",
+        "variant": variant or "s",
         "attention": "softmax",
         "image_size": 256,
         "sizes": (160, 192, 256, 288, 320),

@@ -33,7 +33,7 @@ VIEW = {
 }
 
 
-def settings(width):
+def settings(width, variant):
     """The settings that differ from TrainSettings' defaults."""
     learning_rate, weight_decay = BY_WIDTH[min((each for each in BY_WIDTH if each >= width), default=max(BY_WIDTH))]
     return {

@@ -13,7 +13,7 @@ Published, by apple/ml-cvnets: top-1 % of width 0.5 72.14, 0.75 76.98, 1.0 79.68
 from keras_mobattn.training.recipes.mobilevitv2_in1k import checkpoint
 
 
-def settings(width):
+def settings(width, variant):
     """The settings that differ from TrainSettings' defaults."""
     return {
         "dataset": "imagenet2012",

@@ -12,7 +12,7 @@ Published: only after fine-tuning, see mobilevitv2_in21k_in1k.
 from keras_mobattn.training.recipes.mobilevitv2_in1k import VIEW, checkpoint
 
 
-def settings(width):
+def settings(width, variant):
     """The settings that differ from TrainSettings' defaults."""
     return {
         **VIEW,

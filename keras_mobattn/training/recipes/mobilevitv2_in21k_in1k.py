@@ -14,7 +14,7 @@ Published, by apple/ml-cvnets: top-1 % of width 1.5 81.46, 1.75 81.94, 2.0 82.36
 from keras_mobattn.training.recipes.mobilevitv2_in1k import VIEW
 
 
-def settings(width):
+def settings(width, variant):
     """The settings that differ from TrainSettings' defaults. Every width has the same."""
     return {
         **VIEW,

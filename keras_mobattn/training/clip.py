@@ -1,0 +1,45 @@
+"""How gradients are kept from growing: by the norm of all, or each unit's by the norm of its weights."""
+
+import tensorflow as tf
+
+SMALLEST_NORM = 1e-3  # of a unit's weights, so that one that starts at 0 can leave it
+SMALLEST_GRADIENT = 1e-6  # keeps a gradient of 0 from dividing by 0
+
+
+def by_norm(gradients, weights, limit, norm):
+    """All gradients times limit / `norm`, their global norm, where that is larger."""
+    return tf.clip_by_global_norm(gradients, limit, norm)[0]
+
+
+def by_unit(gradients, weights, limit, norm):
+    """Adaptive gradient clipping (Brock et al., arXiv:2102.06171, equation 3; timm/utils/agc.py).
+
+    The gradient of each unit, which is what makes one output channel, is scaled down to `limit` times the norm of the
+    unit's weights. A vector of biases or scales counts as one unit. timm leaves out no weight either.
+    """
+
+    def clipped(gradient, weight):
+        axes = _within_unit(weight)
+        largest = limit * tf.maximum(_norm(weight, axes), SMALLEST_NORM)
+        seen = _norm(gradient, axes)
+        return tf.where(seen < largest, gradient, gradient * (largest / tf.maximum(seen, SMALLEST_GRADIENT)))
+
+    return [clipped(*pair) for pair in zip(gradients, weights, strict=True)]
+
+
+CLIPS = {"norm": by_norm, "agc": by_unit}  # timm's words
+
+
+def _norm(x, axes):
+    return tf.sqrt(tf.reduce_sum(tf.square(x), axes, keepdims=True))
+
+
+def _within_unit(weight):
+    """The axes of a weight that lie within one unit: its last one counts units, but for depthwise kernels and vectors.
+
+    Those are [H, W, C, 1]: one filter a channel.
+    """
+    axes = list(range(weight.shape.rank))
+    if weight.shape.rank < 2:
+        return axes
+    return axes[:2] if "depthwise_kernel" in weight.name else axes[:-1]

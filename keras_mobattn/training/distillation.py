@@ -1,0 +1,178 @@
+"""Learning from a teacher, as DeiT and EfficientFormerV2 are trained.
+
+Paper: Touvron et al., "Training data-efficient image transformers & distillation through attention", arXiv:2012.12877,
+section 3; facebookresearch/deit, losses.py, which snap-research/EfficientFormer has too.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError, choose
+from keras_mobattn.layers import at_least_float32, global_policy
+from keras_mobattn.models import load_model, model_file, pretrained_model
+from keras_mobattn.models.application import HEADS
+from keras_mobattn.training.loss import CrossEntropy
+from keras_mobattn.weights.tags import TAGS
+
+TINY = 1e-30  # added to a probability before its logarithm; a NaN stays one, as tf.maximum does not promise
+
+
+def hard(teacher, student, temperature):
+    """-log p_student of the teacher's class. Logits [B, classes] -> [B]; the temperature changes no class."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.argmax(teacher, -1), student)
+
+
+def soft(teacher, student, temperature):
+    """temperature^2 KL(softmax(teacher / temperature) || softmax(student / temperature)). Logits [B, classes] -> [B].
+
+    The paper's formula; its mean over the batch is Hinton's (arXiv:1503.02531). facebookresearch/deit divides by the
+    number of classes as well, which for ImageNet makes its `--distillation-alpha` a thousandth of the paper's.
+    """
+    teacher, student = (tf.nn.log_softmax(logits / temperature) for logits in (teacher, student))
+    return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), -1)
+
+
+DISTILLATIONS = {"hard": hard, "soft": soft}
+
+
+class Distillation:
+    """(1 - alpha) CE(class head, label) + alpha distance(distillation head, teacher).
+
+    The distance is `hard` or `soft`. A student without a second head, "predictions_dist", is asked for both by its
+    first, which the paper calls usual distillation. A prediction of the teacher that is not finite makes the loss NaN.
+
+    Args:
+        teacher: images [B, H, W, 3] in 0..255 -> logits float32 [B, classes]; it gets no gradient.
+        kind: a name of DISTILLATIONS.
+        alpha: the teacher's share, 0..1; the paper's halves are .5.
+        temperature: of `soft`, > 0.
+        label_smoothing: of the labels; the teacher's class is not smoothed, as in facebookresearch/deit.
+    """
+
+    def __init__(self, teacher, kind="hard", alpha=0.5, temperature=1.0, label_smoothing=0.0):
+        self.teacher = teacher
+        self.label_smoothing = label_smoothing
+        self._distance = choose(DISTILLATIONS, kind, "distillation")
+        self._alpha = alpha
+        self._temperature = temperature
+
+    def student(self, network):
+        """As CrossEntropy's: the heads' logits beside the probabilities.
+
+        Raises:
+            InputError: the network has no layer "predictions".
+        """
+        logits = [layer.output for name in HEADS for layer in network.layers if layer.name == name]
+        if not logits:
+            raise InputError(
+                f"Distillation expects a student with a layer {HEADS[0]!r} that gives its logits. "
+                f"Received: {network.name}, which has none."
+            )
+        return keras.Model(
+            network.inputs,
+            {"probabilities": network.output, "class_logits": logits[0], "distilled_logits": logits[-1]},
+        )
+
+    def __call__(self, images, labels, outputs):
+        """As CrossEntropy's: losses float32 [B]."""
+        by_label, by_teacher = (at_least_float32(outputs[name]) for name in ("class_logits", "distilled_logits"))
+        taught = tf.stop_gradient(self.teacher(images))
+        losses = (1 - self._alpha) * keras.losses.categorical_crossentropy(
+            labels, by_label, from_logits=True, label_smoothing=self.label_smoothing
+        ) + self._alpha * self._distance(taught, by_teacher, self._temperature)
+        return tf.where(tf.reduce_all(tf.math.is_finite(taught), -1), losses, np.nan)  # argmax would hide a NaN
+
+
+class Teacher:
+    """A classifier as it is, in inference mode: images [B, H, W, 3] in 0..255 -> logits float32 [B, classes].
+
+    Images are resized bilinearly where the model takes one other size. It is no part of a checkpoint or of a saved
+    student, since nothing of it changes.
+
+    Args:
+        model: a keras.Model that takes RGB 0..255 and gives probabilities or logits [B, classes]. It is frozen.
+        classes: as many as it must have.
+        image_size: what it is tried with where it takes any size.
+
+    Raises:
+        InputError: a model of other classes, inputs or outputs, or whose scores are not finite.
+    """
+
+    def __init__(self, model, classes, image_size):
+        shapes = model.input_shape, model.output_shape
+        if not all(isinstance(shape, tuple) for shape in shapes) or [len(shape) for shape in shapes] != [4, 2]:
+            raise InputError(
+                "The teacher must take images [B, H, W, 3] and give the scores [B, classes]. "
+                f"Received: {model.name} with input {shapes[0]} and output {shapes[1]}."
+            )
+        if shapes[1][1] != classes:
+            raise InputError(
+                f"The teacher must know the {classes} classes of the data. Received: {model.name}, which has "
+                f"{shapes[1][1]}. Train or take one on the same data."
+            )
+        self._model = model
+        self._model.trainable = False
+        self._size = shapes[0][1:3]
+        noise = np.random.default_rng(0).uniform(0, 255, (2, image_size, image_size, 3))
+        try:
+            scores = self._scores(noise)
+        except (ValueError, tf.errors.OpError) as error:  # Keras's and TensorFlow's for shapes
+            raise InputError(
+                f"The teacher must take RGB images of {image_size} pixels. Received: {model.name}, which takes "
+                f"{shapes[0]} and says: {str(error).strip().splitlines()[0]}"
+            ) from error
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"The teacher must give finite scores. Received: {model.name}, which gives NaN or infinity."
+            )
+        # Scores of noise that are not negative and add up to 1 are probabilities: no model's logits do that.
+        self._probabilities = np.min(scores) >= 0 and np.allclose(np.sum(scores, -1), 1, atol=1e-2)
+
+    def __call__(self, images):
+        scores = self._scores(images)
+        return tf.math.log(scores + TINY) if self._probabilities else scores
+
+    def _scores(self, images):
+        images = tf.cast(images, tf.float32)
+        if None not in self._size and self._size != tuple(images.shape[1:3]):
+            images = tf.image.resize(images, self._size)
+        return tf.cast(self._model(images, training=False), tf.float32)
+
+
+def open_teacher(name, classes, image_size):
+    """The Teacher in a .keras or .h5 file, a SavedModel folder or the folder of a run; or the published checkpoint
+    `name`, a tag of TAGS.
+
+    Raises:
+        InputError: there is no such thing, it can't be read or downloaded, or it is no teacher for the data.
+    """
+    if Path(name).exists():
+        return Teacher(load_model(model_file(name)), classes, image_size)
+    if name.removeprefix("timm/") in TAGS:
+        return Teacher(pretrained_model(name), classes, image_size)
+    raise InputError(
+        "teacher expects a .keras or .h5 file, a SavedModel folder, the folder of a run, or a name that "
+        f"keras_mobattn.list_weights() prints. Received: {name!r}, which is none of them."
+    )
+
+
+def make_loss(settings, classes):
+    """What the settings minimise: CrossEntropy, or with a teacher Distillation. Call it in the strategy's scope.
+
+    Raises:
+        InputError: see `open_teacher`.
+    """
+    if settings.teacher is None:
+        return CrossEntropy(settings.label_smoothing)
+    with global_policy(settings.precision):
+        teacher = open_teacher(settings.teacher, classes, settings.image_size)
+    return Distillation(
+        teacher,
+        settings.distillation,
+        settings.distillation_alpha,
+        settings.distillation_temperature,
+        settings.label_smoothing,
+    )
