@@ -86,8 +86,8 @@ class TalkingHeadAttention(keras.layers.Layer):
 class HeadMixing(keras.layers.Layer):
     """Let the heads talk: y[b, i] = sum_j kernel[i, j] x[b, j] + bias[i]. Shapes: [B, h, M, N] -> the same.
 
-    A 1x1 convolution over heads in the reference. Heads stand before tokens here, so it is a product from the left, and
-    no axis has to move.
+    A 1x1 convolution over heads. In Core ML, whose convolutions have channels before pixels, nothing is transposed. A
+    product from the left needs no transposition anywhere, but the GPU delegate refuses one with a constant there.
     """
 
     def build(self, input_shape):
@@ -97,9 +97,9 @@ class HeadMixing(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, x):
-        heads, (rows, columns) = x.shape[1], (x.shape[i] or tf.shape(x)[i] for i in (2, 3))
-        flat = tf.reshape(x, (-1, heads, rows * columns))
-        return tf.reshape(tf.matmul(self.kernel, flat) + self.bias[:, None], (-1, heads, rows, columns))
+        x = tf.transpose(x, (0, 2, 3, 1))  # [B, M, N, h]
+        y = tf.nn.conv2d(x, tf.transpose(self.kernel)[None, None], 1, "VALID") + self.bias
+        return tf.transpose(y, (0, 3, 1, 2))
 
 
 def _distances(side, stride):
