@@ -53,7 +53,8 @@ HEAVY = (
     "transformers",
 )
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
-HEAVY_AT_TOP = {"data/digits.py", "data/digit_scenes.py", "benchmark/worker.py", "export/mil_fuse.py"}
+BUILDERS = {"data/digits.py", "data/digit_crops.py", "data/digit_scenes.py"}
+HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(path for folder in ("training", "tflite", "coreml") for path in (ROOT / folder).glob("*.py"))
 
