@@ -1,0 +1,81 @@
+"""What is compared, and the budget that every run gets: tables."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from keras_mobattn.data import open_source
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import write_json
+from keras_mobattn.training import TrainSettings
+
+HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")  # the paper's; any of models.MODELS can be named
+STYLES = {  # name -> fields of TrainSettings
+    "own": {"attention": "own"},
+    "mobile d=2": {"attention": "mobile", "head_dim": 2},
+    "mobile d=8": {"attention": "mobile", "head_dim": 8},
+    "mobile d=16": {"attention": "mobile", "head_dim": 16},
+    "separable": {"attention": "separable"},
+}
+# Stage -> fields of TrainSettings. A stage starts from the weights of the one before: scenes teach little to a model
+# that can't read digits yet.
+STAGES = {
+    "crops": {"dataset": "digit_crops", "image_size": 32, "learning_rate": 1e-3},
+    "scenes": {"dataset": "digit_scenes", "image_size": 96, "learning_rate": 1e-3},
+}
+PLAN = "plan.json"
+EPOCHS = (3, 4)  # of the stages
+COMMON = {"augment": "none", "batch_size": 64, "warmup_epochs": 0.5, "label_smoothing": 0.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What all runs in one folder share."""
+
+    variant: str
+    epochs: tuple[int, ...]
+    data_dir: str | None = None
+
+    def __post_init__(self):
+        """Raise InputError for epochs that are not one number a stage."""
+        if len(self.epochs) != len(STAGES) or min(self.epochs) < 1:
+            raise InputError(
+                f"Expected epochs for {' and '.join(STAGES)}, two numbers of 1 or more. Received: "
+                f"{' '.join(map(str, self.epochs)) or 'none'}."
+            )
+
+    def stages(self, host, style, seed):
+        """[(name, TrainSettings)] of one run; all but the first still lack the weights to start from."""
+        return [
+            (
+                stage,
+                TrainSettings(
+                    model=host, variant=self.variant, seed=seed, epochs=epochs, data_dir=self.data_dir,
+                    **STYLES[style], **COMMON, **fields,
+                ),
+            )
+            for (stage, fields), epochs in zip(STAGES.items(), self.epochs, strict=True)
+        ]  # fmt: skip
+
+    def claim(self, folder):
+        """Write the plan into `folder`, or see that what is there came of the same one.
+
+        Raises:
+            InputError: the folder has runs of another plan.
+        """
+        path = Path(folder) / PLAN
+        plan = {"variant": self.variant, "common": COMMON, "stages": {}}
+        for (stage, fields), epochs in zip(STAGES.items(), self.epochs, strict=True):
+            plan["stages"][stage] = {**fields, "epochs": epochs}
+        there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else plan
+        if there != plan:
+            raise InputError(
+                f"Expected the plan of the runs in {folder}: {json.dumps(there)}. Received: {json.dumps(plan)}. Give "
+                "the same --variant and --epochs, or another --output-dir."
+            )
+        write_json(path, plan)
+
+    def prepare(self):
+        """Draw the images of every stage, which two processes would else do at once."""
+        for fields in STAGES.values():
+            open_source(fields["dataset"], self.data_dir)
