@@ -20,7 +20,7 @@ def test_quantized_models_keep_their_accuracy(attention, tmp_path):
     settings = TrainSettings(
         data_dir=str(tmp_path / "tfds"), variant="test", attention=attention, epochs=10, learning_rate=1e-2
     )
-    train(settings, tmp_path / "run", verbose=0)
+    train(settings, tmp_path / "run", progress=False)
     source, size = settings.open_source(), (settings.image_size, settings.image_size)
     representative, _ = take_images(source, "train", 200, size)
     images, labels = take_images(source, "test", 359, size)

@@ -6,13 +6,14 @@ from keras_mobattn.attention.information_flow import FlowAttention, MobileAttent
 from keras_mobattn.attention.kernel import EfficientAttention, LinearAttention, ReluLinearAttention
 from keras_mobattn.attention.map_wise import AdditiveAttention, HydraAttention
 from keras_mobattn.attention.separable import SeparableAttention
-from keras_mobattn.attention.slot import attention_layer
+from keras_mobattn.attention.slot import OWN, attention_layer
 from keras_mobattn.attention.softmax import SoftmaxAttention
 from keras_mobattn.attention.table import ATTENTIONS
 from keras_mobattn.attention.xca import CrossCovarianceAttention
 
 __all__ = [
     "ATTENTIONS",
+    "OWN",
     "AdditiveAttention",
     "Attention",
     "CrossCovarianceAttention",

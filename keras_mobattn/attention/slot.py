@@ -3,25 +3,29 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.attention.base import Attention
+from keras_mobattn.attention.base import Attention, HeadwiseAttention
 from keras_mobattn.attention.table import ATTENTIONS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers.patches import from_patches, map_size, to_patches
 
+OWN = "own"  # as `attention`: the one that the model was published with
 
-def attention_layer(attention, dim, *, name, patch_size=1):
+
+def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=None, head_dim=None):
     """Make the attention layer `name` of width `dim` for maps [B, H, W, dim] unfolded into patches of `patch_size`.
 
-    `attention` is a name of ATTENTIONS, a layer class, or a callable `dim -> layer`, for example
+    `attention` is a name of ATTENTIONS, "own", a layer class, or a callable `dim -> layer`, for example
     `functools.partial(MobileAttention, head_dim=2)`. A layer that is no `Attention` of this package gets tokens
-    [B * patch positions, N, dim] and must return the same shape.
+    [B * patch positions, N, dim] and must return the same shape. `own` is what "own" stands for. Styles with heads get
+    `head_dim`, if it is given; else those that count heads, all but Mobile-Attention, get the model's `num_heads`.
 
     Raises:
-        InputError: an unknown name, or a callable that does not make a Keras layer with a config of its own.
+        InputError: an unknown name, a head_dim for a style without heads, or a callable that does not make a Keras
+            layer with a config of its own.
     """
-    if not callable(attention):
-        attention = choose(ATTENTIONS, attention, "attention")
-    layer = attention(dim)
+    styles = {OWN: own, **ATTENTIONS} if own else ATTENTIONS
+    make = attention if callable(attention) else choose(styles, attention, "attention")
+    layer = make(dim, **_heads(make, attention, num_heads, head_dim))
     if not isinstance(layer, keras.layers.Layer):
         raise InputError(
             f"attention= expects a name of {', '.join(ATTENTIONS)}, or a class or callable that takes dim and "
@@ -30,6 +34,19 @@ def attention_layer(attention, dim, *, name, patch_size=1):
     if isinstance(layer, Attention):
         return type(layer).from_config({**layer.get_config(), "name": name, "patch_size": patch_size})
     return TokensOfPatches(layer, patch_size, name=name)
+
+
+def _heads(make, attention, num_heads, head_dim):
+    """What the layer class `make` is told of heads. Another callable knows them itself."""
+    headwise = isinstance(make, type) and issubclass(make, HeadwiseAttention)
+    if head_dim is not None and not headwise:
+        raise InputError(
+            f"head_dim expects an attention with heads, by name or class. Received: head_dim={head_dim!r} for "
+            f"attention={attention!r}. Leave head_dim out."
+        )
+    if head_dim is not None:
+        return {"head_dim": head_dim}
+    return {"num_heads": num_heads} if headwise and num_heads and "num_heads" in make.DEFAULT_HEADS else {}
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")

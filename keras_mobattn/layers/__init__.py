@@ -1,6 +1,6 @@
 """Layers and tensor functions that know nothing of attention or of any model."""
 
-from keras_mobattn.layers.activation import Swish
+from keras_mobattn.layers.activation import Gelu, Swish
 from keras_mobattn.layers.conv import (
     conv_initializer,
     conv_norm_act,
@@ -18,6 +18,7 @@ __all__ = [
     "HALF",
     "DropPath",
     "Dropout",
+    "Gelu",
     "GroupNorm1",
     "Resize",
     "ResizeLike",

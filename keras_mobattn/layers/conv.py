@@ -15,12 +15,12 @@ def linear_initializer():
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
-def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, act=Swish):
+def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, use_bias=False, act=Swish):
     """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation (a layer class or None).
 
     Shapes: [B, H, W, C] -> [B, ceil(H/s), ceil(W/s), filters].
 
-    A convolution followed by batch norm has no bias; with `norm=False` it has neither. With strides the map is padded
+    With `norm=False` there is no batch norm, with `use_bias` a bias beside it. With strides the map is padded
     by kernel_size // 2 on all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on
     even maps.
     """
@@ -28,7 +28,7 @@ def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, 
     if strides > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
         padding = "valid"
-    options = {"strides": strides, "padding": padding, "use_bias": False, "name": f"{name}_conv"}
+    options = {"strides": strides, "padding": padding, "use_bias": use_bias, "name": f"{name}_conv"}
     if depthwise:
         x = keras.layers.DepthwiseConv2D(kernel_size, depthwise_initializer=conv_initializer(), **options)(x)
     else:

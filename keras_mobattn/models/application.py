@@ -7,15 +7,17 @@ import tf_keras as keras
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import HALF, Dropout, linear_initializer
 from keras_mobattn.weights.load import load_weights
+from keras_mobattn.weights.rules import family_of
 
 MIN_SIDE = 32  # the stride of the deepest map
-DEFAULT_SHAPE = (256, 256, 3)  # what both papers report accuracy at
+HEADS = ("predictions", "predictions_dist")  # of the class, and of the teacher's class (timm's `head_dist`)
 
 
 def application(
     body,
     default_name,
     dropout=0.0,
+    heads=1,
     *,
     include_top=True,
     include_preprocessing=True,
@@ -30,34 +32,36 @@ def application(
 ):
     """Build a keras.Model around `body`, a function from an image tensor to the last map [B, h, w, C].
 
-    `dropout` is the classifier's. The keywords are those of `keras.applications`, for every model of this package:
+    `body` returns the map, or the map and a list of what the heads see, a vector [B, C] for each; else all see the
+    map's mean. With two heads, the second of which learns from a teacher, their logits are averaged (arXiv:2012.12877).
+    `default_name` begins with the name of a family in `keras_mobattn.weights.rules.FAMILIES`, which has the size and
+    the normalisation of its images. `dropout` is the classifier's. The keywords are those of `keras.applications`, for
+    every model of this package:
         include_top: end in pooling, dropout and a Dense layer `predictions`; else `pooling` (None, "avg" or "max")
-        holds.
-        include_preprocessing: the model takes RGB 0..255 (uint8 or float) and divides by 255 itself; else RGB 0..1.
-        weights: None; "imagenet", the best published 256-pixel checkpoint of this architecture; a tag that
+            holds.
+        include_preprocessing: the model takes RGB 0..255 (uint8 or float) and normalises it itself; else what
+            `keras_mobattn.preprocess_input(images, model)` makes of that.
+        weights: None; "imagenet", the best published checkpoint of this architecture at its default size; a tag that
             `keras_mobattn.list_weights()` prints, such as "timm/mobilevitv2_100.cvnets_in1k"; or a file: .safetensors,
             .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, or Keras's own .keras or .h5. With
             other `classes`, or without a head, all but the head is loaded, with a warning. An .h5 file of weights
             alone doesn't tell its attention: see to it that it is the model's.
         weights_skip: None, or "attention": the attention layers keep their initial values, so that weights trained with
             one attention start another.
-        input_shape: (height, width, channels), sides from 32 up or None; default (256, 256, 3).
+        input_shape: (height, width, channels), sides from 32 up or None; default 256 pixels for MobileViT and
+            MobileViTv2, 224 for the others.
 
     Raises:
         InputError: an argument out of range, or weights that can't be got or do not fit.
     """
     _check(include_top, pooling, classes, weights, weights_skip)
-    image = _input(input_tensor, input_shape)
-    x = keras.layers.Rescaling(1 / 255, name="preprocessing")(image) if include_preprocessing else image
-    x = body(x)
+    family = family_of(default_name)
+    image = _input(input_tensor, input_shape, family.input_size)
+    x = body(_rescaling(family)(image) if include_preprocessing else image)
+    x, seen = x if isinstance(x, tuple) else (x, None)
     if include_top:
-        # Probabilities of 1000 classes need more than float16's 11 bits.
-        wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in HALF else None
-        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-        if dropout:
-            x = Dropout(dropout, name="classifier_dropout")(x)
-        x = keras.layers.Dense(classes, kernel_initializer=linear_initializer(), name="predictions", dtype=wide)(x)
-        x = keras.layers.Activation(classifier_activation, name="probabilities", dtype=wide)(x)
+        seen = seen or [keras.layers.GlobalAveragePooling2D(name="pool")(x)] * heads
+        x = _classify(seen, dropout, classes, classifier_activation)
     elif pooling == "avg":
         x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     elif pooling == "max":
@@ -78,6 +82,28 @@ def application_model(build):
     return build
 
 
+def _rescaling(family):
+    """RGB 0..255 -> (RGB / 255 - mean) / std, by one number where the channels agree."""
+    scale = [1 / (255 * std) for std in family.std]
+    offset = [-mean / std for mean, std in zip(family.mean, family.std, strict=True)]
+    scale, offset = (each[0] if len(set(each)) == 1 else each for each in (scale, offset))
+    return keras.layers.Rescaling(scale, offset + 0.0 if isinstance(offset, float) else offset, name="preprocessing")
+
+
+def _classify(seen, dropout, classes, activation):
+    """[B, C] of each head -> probabilities [B, classes]."""
+    # Probabilities of 1000 classes need more than float16's 11 bits.
+    wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in HALF else None
+    logits = []
+    for x, name in zip(seen, HEADS, strict=False):
+        if dropout:
+            x = Dropout(dropout, name="classifier_dropout")(x)
+        x = keras.layers.Dense(classes, kernel_initializer=linear_initializer(), name=name, dtype=wide)(x)
+        logits.append(x)
+    x = keras.layers.Average(name="predictions_mean", dtype=wide)(logits) if len(logits) > 1 else logits[0]
+    return keras.layers.Activation(activation, name="probabilities", dtype=wide)(x)
+
+
 def _check(include_top, pooling, classes, weights, weights_skip):
     if pooling not in (None, "avg", "max"):
         raise InputError(f"pooling expects None, 'avg' or 'max'. Received: pooling={pooling!r}.")
@@ -89,12 +115,12 @@ def _check(include_top, pooling, classes, weights, weights_skip):
         )
 
 
-def _input(input_tensor, input_shape):
+def _input(input_tensor, input_shape, default_size):
     if input_tensor is not None:
         image = input_tensor if keras.backend.is_keras_tensor(input_tensor) else keras.layers.Input(tensor=input_tensor)
         _check_shape(tuple(image.shape[1:]), "input_tensor")
         return image
-    shape = DEFAULT_SHAPE if input_shape is None else input_shape
+    shape = (default_size, default_size, 3) if input_shape is None else input_shape
     _check_shape(shape, "input_shape")
     return keras.layers.Input(tuple(shape), name="image")
 

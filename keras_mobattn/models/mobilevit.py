@@ -6,10 +6,11 @@ contract: weights and pyramids hang on them.
 """
 
 import dataclasses
+import functools
 
 import tf_keras as keras
 
-from keras_mobattn.attention import attention_layer
+from keras_mobattn.attention import SoftmaxAttention, attention_layer
 from keras_mobattn.errors import choose
 from keras_mobattn.layers import (
     Resize,
@@ -47,13 +48,13 @@ VARIANTS = {
 
 
 @application_model
-def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, **options):  # noqa: N802  the paper's spelling
+def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, head_dim=None, **options):  # noqa: N802  the paper's spelling
     """Build MobileViT "xxs", "xs" or "s" ("test": a tiny one for tests) with any attention.
 
     `attention` is a name of `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "softmax" (4
-    heads) is the paper's. `drop_path_rate` is that of the last transformer unit in training, 0 at the
-    first and linear between, see `keras_mobattn.layers.DropPath`. The other arguments are those of keras.applications,
-    see `application`.
+    heads) is the paper's. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is that of the
+    last transformer unit in training, 0 at the first and linear between, see `keras_mobattn.layers.DropPath`. The other
+    arguments are those of keras.applications, see `application`.
 
     Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std). Apple's own weights were trained on BGR;
     weights for this model hold a stem in RGB order. Any size from 32x32; an odd map is resized up to an even one for
@@ -64,6 +65,9 @@ def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, **options): 
     """
     v = choose(VARIANTS, variant, "MobileViT variant")
     rates = drop_path_rates(drop_path_rate, v.depths)
+    attend = functools.partial(
+        attention_layer, attention, own=SoftmaxAttention, patch_size=PATCH_SIZE, head_dim=head_dim
+    )
 
     def body(x):
         x = conv_norm_act(x, 16, 3, strides=2, name="stem")
@@ -75,16 +79,16 @@ def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, **options): 
         x = mark_level(x, 2)
         for layer, out, dim, drops in zip((3, 4, 5), v.channels[2:], v.dims, rates, strict=True):
             x = inverted_residual(x, out, strides=2, expansion=v.expansion, name=f"layer{layer}_0")
-            x = mobilevit_block(x, dim, len(drops), attention, name=f"layer{layer}_1", drop_paths=drops)
+            x = mobilevit_block(x, dim, len(drops), attend, name=f"layer{layer}_1", drop_paths=drops)
             x = mark_level(x, layer)
         return conv_norm_act(x, v.head, 1, name="head")
 
     return application(body, f"mobilevit_{variant}", dropout=0.1, **options)
 
 
-def mobilevit_block(x, dim, depth, attention, *, name, drop_paths=None):
+def mobilevit_block(x, dim, depth, attend, *, name, drop_paths=None):
     """[B, H, W, C] -> the same: 3x3 convolution, transformer of `depth` units of width `dim` = d, fusion with the
-    input. `drop_paths` are the units' rates, default 0.
+    input. `attend(dim, name=)` makes an attention layer; `drop_paths` are the units' rates, default 0.
 
     The reference unfolds into [B*4, N, d]; here the map stays a map, and the attention layer takes the four patch
     positions apart.
@@ -94,7 +98,7 @@ def mobilevit_block(x, dim, depth, attention, *, name, drop_paths=None):
     before = conv_norm_act(y, dim, 1, norm=False, act=None, name=f"{name}_expand")
     y = Resize(PATCH_SIZE, align_corners=False, name=f"{name}_resize")(before)
     for unit, rate in enumerate(drop_paths or [0.0] * depth):
-        y = transformer_unit(y, dim, rate, attention, name=f"{name}_unit{unit}")
+        y = transformer_unit(y, dim, rate, attend, name=f"{name}_unit{unit}")
     y = layer_norm(f"{name}_norm")(y)
     y = ResizeLike(name=f"{name}_resize_back")([y, before])
     y = conv_norm_act(y, out, 1, name=f"{name}_project")
@@ -102,10 +106,10 @@ def mobilevit_block(x, dim, depth, attention, *, name, drop_paths=None):
     return conv_norm_act(y, out, 3, name=f"{name}_fusion")
 
 
-def transformer_unit(x, dim, drop_path_rate, attention, *, name):
+def transformer_unit(x, dim, drop_path_rate, attend, *, name):
     """x += Attention(LN(x)); x += FFN(LN(x)), the FFN 2d wide with bias and swish."""
     y = layer_norm(f"{name}_norm1")(x)
-    y = attention_layer(attention, dim, name=f"{name}_attention", patch_size=PATCH_SIZE)(y)
+    y = attend(dim, name=f"{name}_attention")(y)
     y = drop_path(y, drop_path_rate, name=f"{name}_drop_path1")
     x = keras.layers.Add(name=f"{name}_add1")([x, y])
     y = layer_norm(f"{name}_norm2")(x)

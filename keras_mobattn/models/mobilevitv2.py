@@ -5,10 +5,11 @@ a contract: weights and pyramids hang on them.
 """
 
 import dataclasses
+import functools
 
 import tf_keras as keras
 
-from keras_mobattn.attention import attention_layer
+from keras_mobattn.attention import SeparableAttention, attention_layer
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import (
     GroupNorm1,
@@ -43,15 +44,15 @@ VARIANTS = {
 
 @application_model
 def MobileViTv2(  # noqa: N802  the paper's spelling
-    width=1.0, attention="separable", variant="standard", drop_path_rate=0.0, **options
+    width=1.0, attention="separable", variant="standard", drop_path_rate=0.0, head_dim=None, **options
 ):
     """Build MobileViTv2 with any attention.
 
     `width` multiplies all channels (published: 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0). `attention` is a name of
     `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "separable" is the paper's. variant
-    "test" is a tiny one for tests. `drop_path_rate` is that of the last attention unit in training, 0 at the
-    first and linear between, see `keras_mobattn.layers.DropPath`. The other arguments are those of keras.applications,
-    see `application`.
+    "test" is a tiny one for tests. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is that
+    of the last attention unit in training, 0 at the first and linear between, see `keras_mobattn.layers.DropPath`. The
+    other arguments are those of keras.applications, see `application`.
 
     Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std: so were the published weights trained).
     Any size from 32x32; a map whose side is odd is resized up to an even one before its attention block, as in the
@@ -68,6 +69,9 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
     outs = [make_divisible(channels * width, divisor) for channels, divisor in zip(v.channels, divisors, strict=True)]
     dims = [make_divisible(dim * width, 8) for dim in v.dims]
     rates = drop_path_rates(drop_path_rate, v.depths)
+    attend = functools.partial(
+        attention_layer, attention, own=SeparableAttention, patch_size=PATCH_SIZE, head_dim=head_dim
+    )
 
     def body(x):
         x = conv_norm_act(x, stem, 3, strides=2, name="stem")
@@ -78,7 +82,7 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
         x = mark_level(x, 2)
         for layer, out, dim, drops in zip((3, 4, 5), outs[2:], dims, rates, strict=True):
             x = inverted_residual(x, out, strides=2, name=f"layer{layer}_0")
-            x = mobilevitv2_block(x, dim, len(drops), attention, name=f"layer{layer}_1", drop_paths=drops)
+            x = mobilevitv2_block(x, dim, len(drops), attend, name=f"layer{layer}_1", drop_paths=drops)
             x = mark_level(x, layer)
         return x
 
@@ -86,9 +90,9 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
     return application(body, f"mobilevitv2_{size}", **options)
 
 
-def mobilevitv2_block(x, dim, depth, attention, *, name, drop_paths=None):
+def mobilevitv2_block(x, dim, depth, attend, *, name, drop_paths=None):
     """[B, H, W, C] -> [B, ceil(H/2)*2, ceil(W/2)*2, C]: local convolution, `depth` units of width `dim` = D,
-    projection. `drop_paths` are the units' rates, default 0.
+    projection. `attend(dim, name=)` makes an attention layer; `drop_paths` are the units' rates, default 0.
 
     The reference unfolds into [B, D, 4, N] here. Linear layers and the one-group norm commute with unfolding, so the
     map stays a map, and only the attention layer takes the four patch positions apart.
@@ -98,15 +102,15 @@ def mobilevitv2_block(x, dim, depth, attention, *, name, drop_paths=None):
     x = conv_norm_act(x, out, 3, depthwise=True, name=f"{name}_local")
     x = conv_norm_act(x, dim, 1, norm=False, act=None, name=f"{name}_expand")
     for unit, rate in enumerate(drop_paths or [0.0] * depth):
-        x = attention_unit(x, dim, rate, attention, name=f"{name}_unit{unit}")
+        x = attention_unit(x, dim, rate, attend, name=f"{name}_unit{unit}")
     x = GroupNorm1(name=f"{name}_norm")(x)
     return conv_norm_act(x, out, 1, act=None, name=f"{name}_project")
 
 
-def attention_unit(x, dim, drop_path_rate, attention, *, name):
+def attention_unit(x, dim, drop_path_rate, attend, *, name):
     """x += Attention(GN(x)); x += FFN(GN(x)), the FFN 2D wide (a multiple of 16) with bias and swish."""
     y = GroupNorm1(name=f"{name}_norm1")(x)
-    y = attention_layer(attention, dim, name=f"{name}_attention", patch_size=PATCH_SIZE)(y)
+    y = attend(dim, name=f"{name}_attention")(y)
     y = drop_path(y, drop_path_rate, name=f"{name}_drop_path1")
     x = keras.layers.Add(name=f"{name}_add1")([x, y])
     y = GroupNorm1(name=f"{name}_norm2")(x)

@@ -8,7 +8,6 @@ import rich.console
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.attention import ATTENTIONS, HeadwiseAttention
 from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json, write_text
@@ -262,16 +261,13 @@ def copy_model(model, synchronized=False, any_size=False):
 
 def build_model(settings, classes):
     """The model of the settings, with freshly initialised weights or those of `settings.weights`."""
-    style = ATTENTIONS[settings.attention]
-    if settings.head_dim is not None and not issubclass(style, HeadwiseAttention):
-        raise InputError(f"head_dim expects an attention with heads. Received: {settings.attention!r}.")
-    heads = {} if settings.head_dim is None else {"head_dim": settings.head_dim}
     options = {"width": settings.width} if settings.model == "MobileViTv2" else {}
     if settings.variant is not None:
         options["variant"] = settings.variant
     with global_policy(settings.precision):
         return MODELS[settings.model](
-            attention=lambda dim: style(dim, **heads),
+            attention=settings.attention,
+            head_dim=settings.head_dim,
             input_shape=(settings.image_size, settings.image_size, 3),
             classes=classes,
             drop_path_rate=settings.drop_path_rate,

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from keras_mobattn.attention import ATTENTIONS
+from keras_mobattn.attention import ATTENTIONS, OWN
 from keras_mobattn.data import AUGMENTATIONS, open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import MODELS
@@ -29,8 +29,8 @@ class TrainSettings:
     """MobileViTv2's width multiplier, > 0."""
     variant: str | None = None
     """MobileViT's size: xxs, xs or s; "test" is a tiny one of either family."""
-    attention: Literal[tuple(ATTENTIONS)] = "mobile"
-    """The attention style."""
+    attention: Literal[(OWN, *ATTENTIONS)] = "mobile"
+    """The attention style; "own" is the one that the model was published with."""
     head_dim: int | None = None
     """Width of a head, for styles with heads; the style's default when left out."""
     image_size: int = 32

@@ -8,7 +8,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
 from keras_mobattn.weights.rules import FAMILIES, SAME, SOURCES
 
-HEAD, ATTENTION = "predictions/", "_attention/"  # what the names of these parts' variables hold
+HEAD, ATTENTION = "predictions", "_attention"  # what the names of these parts' variables hold
 HEAD_BIAS = "predictions/bias"  # [classes]
 
 
@@ -25,7 +25,7 @@ def variable_name(layer, variable):
 
 def attention_layers(model):
     """A model's attention layers, in order."""
-    return [layer for layer in model.layers if f"{layer.name}/".endswith(ATTENTION)]
+    return [layer for layer in model.layers if layer.name.endswith(ATTENTION)]
 
 
 def recognise(tensors):
@@ -59,6 +59,7 @@ def assign(model, tensors, find, skip=()):
             continue
         filled.update(names)
         targets = [variables[name] for name in names]
+        tensor = transform.fit(tensor, _shapes(targets))
         expected = _fused_shape(targets, transform)
         if targets and (tensor.shape != expected or tensor.dtype.kind != "f"):
             problems.append(f"{key}: the model expects {expected}, the file has {tensor.shape} of {tensor.dtype}")
@@ -81,16 +82,20 @@ def _holds(name, parts):
 def _fused_shape(variables, transform):
     """The shape of the torch tensor that holds these variables' rows one after the other."""
     # A broadcast zero has the shape and needs no memory.
-    shapes = [transform.to_torch(np.broadcast_to(np.float32(0), each.shape)).shape for each in variables]
-    return (sum(shape[0] for shape in shapes), *shapes[0][1:]) if shapes else None
+    zeros = [np.broadcast_to(np.float32(0), shape) for shape in _shapes(variables)]
+    return transform.join(zeros).shape if zeros else None
+
+
+def _shapes(variables):
+    return [tuple(variable.shape) for variable in variables]
 
 
 def _fill(variables, tensor, transform):
-    row = 0
-    for variable in variables:
-        rows = variable.shape[-1] if len(variables) > 1 else len(tensor)
-        variable.assign(transform.to_keras(tensor[row : row + rows]).astype(variable.dtype.as_numpy_dtype))
-        row += rows
+    if not variables:  # a buffer that inference doesn't need
+        return
+    arrays = transform.split(tensor, _shapes(variables))
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array.astype(variable.dtype.as_numpy_dtype))
 
 
 def head_to_skip(model, classes):
@@ -138,7 +143,7 @@ def to_timm(model, path):
     variables = variables_of(model)
     tensors = {
         # safetensors writes an array's memory as it lies there, whatever its strides.
-        key: np.ascontiguousarray(np.concatenate([transform.to_torch(variables[name].numpy()) for name in names]), "f4")
+        key: np.ascontiguousarray(transform.join([variables[name].numpy() for name in names]), "f4")
         for key, names, transform in _timm_names(model, variables)
     }
     with replacing(path) as beside:

@@ -13,12 +13,25 @@ import re
 import string
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Transform(NamedTuple):
     """Two functions over arrays, each the other's inverse: torch's layout to Keras's, and back."""
 
     to_keras: callable
     to_torch: callable
+    # (their tensor, the shapes of ours) -> theirs, resampled for the model's input size, where it hangs on that
+    fit: callable = lambda tensor, shapes: tensor
+
+    def split(self, tensor, shapes):
+        """Their tensor as ours of these shapes: its rows, in their order."""
+        ends = np.cumsum([shape[-1] for shape in shapes[:-1]], dtype=int)
+        return [self.to_keras(rows) for rows in np.split(tensor, ends)]
+
+    def join(self, arrays):
+        """Our arrays as their tensor."""
+        return np.concatenate([self.to_torch(array) for array in arrays])
 
 
 SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
@@ -80,18 +93,30 @@ KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """What a published checkpoint was trained as: the model function here, and its attention layer."""
+    """What published checkpoints were trained as: the model function here, its attention layer, and its images."""
 
     function: str
-    attention: str  # its name in ATTENTIONS
+    attention: str  # as the function's argument
     attention_class: str
     attention_config: tuple[tuple[str, object], ...] = ()  # what no tensor's shape tells
+    input_size: int = 256
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of RGB 0..1
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-FAMILIES = {
+IMAGENET = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+FAMILIES = {  # the first word of an architecture's name ->
     "mobilevit": Family("MobileViT", "softmax", "SoftmaxAttention", (("num_heads", 4),)),
     "mobilevitv2": Family("MobileViTv2", "separable", "SeparableAttention"),
+    "deit": Family("DeiT", "softmax", "SoftmaxAttention", (("head_dim", 64),), **IMAGENET),
+    "pvt": Family("PVTv2", "own", "SpatialReductionAttention", **IMAGENET),
+    "efficientformerv2": Family("EfficientFormerV2", "own", "TalkingHeadAttention", **IMAGENET),
 }
+
+
+def family_of(architecture):
+    """The Family of "mobilevitv2_100", "pvt_v2_b0" and so on."""
+    return FAMILIES[architecture.split("_")[0]]
 
 
 @dataclasses.dataclass(frozen=True)
