@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "classifier": {"models", "export", "weights"},  # what training/predict.py and training/evaluate.py share
     "convert": {"models", "export", "cli"},  # what the two scripts of that name share
     "resolution": {"attention", "models", "export", "benchmark", "cli"},
+    "comparison": {"models", "data", "training", "export", "benchmark", "resolution"},
     "__init__": {"attention", "models", "weights"},
     "demo": {"", "models", "data", "training", "export", "benchmark", "report", "resolution", "cli"},
 }

@@ -9,7 +9,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json
 from keras_mobattn.training import TrainSettings
 
-HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")  # the paper's; any of models.MODELS can be named
+HOSTS = ("MobileViTv2", "MobileViT")  # the paper's; any of models.MODELS can be named
 STYLES = {  # name -> fields of TrainSettings
     "own": {"attention": "own"},
     "mobile d=2": {"attention": "mobile", "head_dim": 2},
@@ -17,15 +17,16 @@ STYLES = {  # name -> fields of TrainSettings
     "mobile d=16": {"attention": "mobile", "head_dim": 16},
     "separable": {"attention": "separable"},
 }
-# Stage -> fields of TrainSettings. A stage starts from the weights of the one before: scenes teach little to a model
-# that can't read digits yet.
+# Stage -> fields of TrainSettings. Each starts from the weights of the one before: a small transformer finds nothing to
+# learn in the scenes, and in crops not for the first three epochs either, from random weights.
 STAGES = {
+    "digits": {"dataset": "digits", "image_size": 32, "learning_rate": 1e-3},
     "crops": {"dataset": "digit_crops", "image_size": 32, "learning_rate": 1e-3},
     "scenes": {"dataset": "digit_scenes", "image_size": 96, "learning_rate": 1e-3},
 }
+EPOCHS = (15, 3, 5)  # of the stages
+COMMON = {"augment": "none", "batch_size": 64, "warmup_epochs": 0.5, "label_smoothing": 0.0, "clip_norm": 1.0}
 PLAN = "plan.json"
-EPOCHS = (3, 4)  # of the stages
-COMMON = {"augment": "none", "batch_size": 64, "warmup_epochs": 0.5, "label_smoothing": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +37,17 @@ class Plan:
     epochs: tuple[int, ...]
     data_dir: str | None = None
 
-    def __post_init__(self):
-        """Raise InputError for epochs that are not one number a stage."""
+    def check(self, hosts, styles, seeds, sides):
+        """Raise InputError for what no run can use."""
         if len(self.epochs) != len(STAGES) or min(self.epochs) < 1:
             raise InputError(
-                f"Expected epochs for {' and '.join(STAGES)}, two numbers of 1 or more. Received: "
+                f"Expected epochs for {', '.join(STAGES)}: {len(STAGES)} numbers of 1 or more. Received: "
                 f"{' '.join(map(str, self.epochs)) or 'none'}."
             )
+        if not hosts or not styles or not (seeds or sides):
+            raise InputError("Expected at least one host, one style, and a seed or a side. Received: none.")
+        if min(sides, default=32) < 32:
+            raise InputError(f"Expected sides from 32 pixels up. Received: {' '.join(map(str, sides))}.")
 
     def stages(self, host, style, seed):
         """[(name, TrainSettings)] of one run; all but the first still lack the weights to start from."""
@@ -56,6 +61,12 @@ class Plan:
             )
             for (stage, fields), epochs in zip(STAGES.items(), self.epochs, strict=True)
         ]  # fmt: skip
+
+    def job(self, host, style, seed, folder, num_threads):
+        """The arguments of `python -m keras_mobattn.comparison` for one run, which gets a folder in `folder`."""
+        name = f"{host}-{style}-{seed}".replace(" ", "-").replace("=", "")
+        job = {"host": host, "style": style, "seed": seed, "folder": str(folder / name), "num_threads": num_threads}
+        return {"plan": dataclasses.asdict(self), **job}
 
     def claim(self, folder):
         """Write the plan into `folder`, or see that what is there came of the same one.

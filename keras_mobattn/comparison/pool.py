@@ -5,14 +5,17 @@ import json
 import subprocess
 import sys
 
+PROGRAM = (sys.executable, "-m", "keras_mobattn.comparison")
+
 
 class Pool:
-    """Runs `python -m keras_mobattn.comparison` for several jobs at a time. Leaving the context ends what still runs.
+    """Runs a program, one process for each job, several at a time. Leaving the context ends what still runs.
 
     What is ended that way saves a checkpoint, and goes on there when its job is run again.
     """
 
-    def __init__(self, processes):
+    def __init__(self, processes, program=PROGRAM):
+        self.program = program
         self.executor = concurrent.futures.ThreadPoolExecutor(processes)
         self.running = set()
         self.leaving = False
@@ -37,7 +40,7 @@ class Pool:
             yield futures[future], future.result()
 
     def _run(self, job):
-        command = [sys.executable, "-m", "keras_mobattn.comparison", json.dumps(job)]
+        command = [*self.program, json.dumps(job)]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
         # A session of its own: Ctrl-C in a terminal goes to us, who end it once.
         process = subprocess.Popen(command, start_new_session=True, **options)

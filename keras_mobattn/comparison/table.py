@@ -20,7 +20,7 @@ def figures(hosts, styles, rows, costs):
         {
             "host": host,
             "style": style,
-            **_accuracy([row for row in rows if (row["host"], row["style"]) == (host, style)]),
+            **_accuracy(accuracies(rows, host, style), _failures(rows, host, style)),
             **_size(by_key.get((host, style, sides[0])) if sides else None),
             **_speed([by_key.get((host, style, side)) for side in sides],
                      [by_key.get((host, styles[0], side)) for side in sides], sides),
@@ -30,15 +30,24 @@ def figures(hosts, styles, rows, costs):
     ]  # fmt: skip
 
 
-def _accuracy(rows):
-    values = [100 * row["accuracies"][LAST_STAGE] for row in rows if not row.get("error")]
+def accuracies(rows, host, style):
+    """Test accuracies in percent of the runs of one host and style, after the last epoch of the last stage."""
+    mine = [row for row in rows if (row["host"], row["style"]) == (host, style)]
+    return [100 * row["accuracies"][LAST_STAGE] for row in mine if not row.get("error")]
+
+
+def _failures(rows, host, style):
+    return sum((row["host"], row["style"]) == (host, style) and bool(row.get("error")) for row in rows)
+
+
+def _accuracy(values, failed):
     return {
         "mean": statistics.mean(values) if values else None,
         "std": statistics.stdev(values) if len(values) > 1 else None,
         "min": min(values, default=None),
         "max": max(values, default=None),
         "runs": len(values),
-        "failed": len(rows) - len(values),
+        "failed": failed,
     }
 
 

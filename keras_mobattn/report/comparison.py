@@ -1,4 +1,4 @@
-"""The plots of a comparison of attention styles in several hosts. Each function returns the bytes of an SVG or a PNG."""
+"""The plots of a comparison of attention styles in several hosts. Each returns the bytes of an SVG or of a PNG."""
 
 import statistics
 
