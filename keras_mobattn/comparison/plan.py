@@ -9,7 +9,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json
 from keras_mobattn.training import TrainSettings
 
-HOSTS = ("MobileViTv2", "MobileViT")  # the paper's; any of models.MODELS can be named
+HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")  # the paper's; any of models.MODELS can be named
 STYLES = {  # name -> fields of TrainSettings
     "own": {"attention": "own"},
     "mobile d=2": {"attention": "mobile", "head_dim": 2},
