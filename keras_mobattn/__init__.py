@@ -14,7 +14,7 @@ with quiet_stderr():
 
 from keras_mobattn.attention import ATTENTIONS, MobileAttention, SeparableAttention
 from keras_mobattn.errors import InputError
-from keras_mobattn.models import MobileViT, MobileViTv2, count_macs, feature_pyramid, randomize_weights
+from keras_mobattn.models import DeiT, MobileViT, MobileViTv2, PVTv2, count_macs, feature_pyramid, randomize_weights
 from keras_mobattn.weights import decode_predictions, list_weights, preprocess_input
 
 __version__ = "0.1.0"
@@ -23,7 +23,9 @@ __all__ = [
     "ATTENTIONS",
     "InputError",
     "MobileAttention",
+    "DeiT",
     "MobileViT",
+    "PVTv2",
     "MobileViTv2",
     "SeparableAttention",
     "count_macs",

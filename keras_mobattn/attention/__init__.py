@@ -8,6 +8,7 @@ from keras_mobattn.attention.map_wise import AdditiveAttention, HydraAttention
 from keras_mobattn.attention.separable import SeparableAttention
 from keras_mobattn.attention.slot import OWN, attention_layer
 from keras_mobattn.attention.softmax import SoftmaxAttention
+from keras_mobattn.attention.spatial_reduction import SpatialReductionAttention
 from keras_mobattn.attention.table import ATTENTIONS
 from keras_mobattn.attention.xca import CrossCovarianceAttention
 
@@ -27,5 +28,6 @@ __all__ = [
     "ReluLinearAttention",
     "SeparableAttention",
     "SoftmaxAttention",
+    "SpatialReductionAttention",
     "attention_layer",
 ]

@@ -7,16 +7,23 @@ from keras_mobattn.layers.conv import (
     inverted_residual,
     linear_initializer,
     make_divisible,
+    torch_initializer,
 )
 from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
-from keras_mobattn.layers.resize import Resize, ResizeLike
+from keras_mobattn.layers.resize import Resize, ResizeLike, resample
+from keras_mobattn.layers.tokens import EmbedTokens, PadToMultiple, SplitTokens
 
 __all__ = [
     "HALF",
     "DropPath",
+    "EmbedTokens",
+    "PadToMultiple",
+    "SplitTokens",
+    "resample",
+    "torch_initializer",
     "Dropout",
     "Gelu",
     "GroupNorm1",

@@ -10,6 +10,11 @@ def conv_initializer():
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
+def torch_initializer():
+    """Uniform in +-1 / sqrt(fan_in), torch's default for convolutions, which DeiT and EfficientFormerV2 keep."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
 def linear_initializer():
     """Truncated normal of std 0.02, as apple/ml-cvnets and timm initialise linear layers."""
     return keras.initializers.TruncatedNormal(stddev=0.02)

@@ -49,3 +49,9 @@ class ResizeLike(keras.layers.Layer):
     def call(self, inputs):
         x, like = inputs
         return resize_bilinear(x, map_size(like), align_corners=False)
+
+
+def resample(x, size):
+    """[h, w, C] -> [*size, C]: bicubic (a = -1/2) with antialiasing, as timm's `resample_abs_pos_embed` and
+    `resize_rel_pos_bias_table_levit` resize what was learnt for another image size."""
+    return tf.image.resize(x, size, tf.image.ResizeMethod.BICUBIC, antialias=True)

@@ -1,5 +1,6 @@
 """Feature pyramids by name: P1 .. P5 are a backbone's last maps at strides 2 .. 32, in Keras-CV's counting."""
 
+import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
@@ -21,7 +22,8 @@ def feature_pyramid(model, levels=LEVELS):
     Raises:
         InputError: a level that the model does not have.
     """
-    present = {layer.name: layer.output for layer in model.layers if layer.name in LEVELS}
+    # A layer with several outputs has the map first: DeiT's P4.
+    present = {layer.name: tf.nest.flatten(layer.output)[0] for layer in model.layers if layer.name in LEVELS}
     missing = [level for level in levels if level not in present]
     if missing or not levels:
         raise InputError(

@@ -8,7 +8,7 @@ from keras_mobattn.weights.checkpoint import READERS, read_checkpoint
 from keras_mobattn.weights.hub import download
 from keras_mobattn.weights.keras_file import SUFFIXES, load_keras_file
 from keras_mobattn.weights.port import ATTENTION, HEAD, HEAD_BIAS, assign, head_to_skip, other_attention, recognise
-from keras_mobattn.weights.rules import FAMILIES
+from keras_mobattn.weights.rules import FAMILIES, family_of
 from keras_mobattn.weights.tags import find_tag, imagenet_tag
 
 SKIPS = {None: (), "attention": (ATTENTION,)}  # weights_skip -> the parts of the model that it keeps as they are
@@ -17,8 +17,8 @@ SKIPS = {None: (), "attention": (ATTENTION,)}  # weights_skip -> the parts of th
 def load_weights(model, weights, architecture, skip=None):
     """Fill `model` with pretrained weights, all of it but its head where that has other classes, or none at all.
 
-    `weights` is "imagenet" (the best published 256-pixel checkpoint of `architecture`), a tag of TAGS, or a file:
-    .safetensors, .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, recognised by its keys, or
+    `weights` is "imagenet" (the best published checkpoint of `architecture` at its default size), a tag of TAGS, or a
+    file: .safetensors, .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, recognised by its keys, or
     Keras's own .keras or .h5. `architecture` is the model's default name, such as "mobilevitv2_100". With
     skip="attention" the attention layers keep the values that they were initialised with.
 
@@ -67,11 +67,12 @@ def _load_checkpoint(model, path, name, architecture, skip):
     source = recognise(tensors)
     if source is None:
         raise InputError(
-            f"Expected a classification checkpoint of MobileViT or MobileViTv2 as timm, apple/ml-cvnets or "
-            f"transformers write it. Received: {name}, with keys such as {', '.join(list(tensors)[:3])}."
+            f"Expected a classification checkpoint of {', '.join(each.function for each in FAMILIES.values())} as timm "
+            f"writes it, of the first two as apple/ml-cvnets or transformers do too. Received: {name}, with keys such "
+            f"as {', '.join(list(tensors)[:3])}."
         )
     trained = FAMILIES[source.family]
-    if source.family != architecture.split("_")[0]:
+    if trained is not family_of(architecture):
         raise InputError(f"{name} is a checkpoint of {trained.function}. Received: {architecture} to load it into.")
     attention = None if ATTENTION in skip else other_attention(model, source.family)
     if attention:

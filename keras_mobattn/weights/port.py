@@ -126,14 +126,14 @@ def other_attention(model, family):
 
 
 def to_timm(model, path):
-    """Write the weights of a MobileViT or MobileViTv2 to a .safetensors file, which timm's model of that name loads.
+    """Write the weights of a model to a .safetensors file, which timm's model of that name loads.
 
     The mirror of what `weights=` reads, by the same table: torch's layouts, query, key and value fused, float32. A
     model without a head gives a file without one, for timm's num_classes=0. Batch norm's count of training steps is
     left out: torch takes it as zero.
 
     Raises:
-        InputError: another suffix; a model that is neither of the two, or whose attention isn't timm's.
+        InputError: another suffix; a model that isn't of this package, or whose attention isn't timm's.
         OSError: the file can't be written.
     """
     import safetensors.numpy

@@ -1,7 +1,8 @@
 """Where each tensor of a published checkpoint goes: one table per source and family, and nothing else.
 
 A row is (their module, our layer, kind); KINDS says which tensors a module of that kind has. In both names {early} is
-layer 1 or 2, {late} layer 3, 4 or 5, each counted from `first_layer` by the source; {block} and {unit} count from 0.
+layer 1 or 2, {late} layer 3, 4 or 5, {stage} any, each counted from `first_layer` by the source and from 1 by us;
+{block} and {unit} count from 0.
 
 Sources: apple/ml-cvnets (`mobilevit.py`, `mobilevit_v2.py` and their blocks), timm (`mobilevit.py`) and transformers
 (`modeling_mobilevit.py`, `modeling_mobilevitv2.py`).
@@ -9,11 +10,14 @@ Sources: apple/ml-cvnets (`mobilevit.py`, `mobilevit_v2.py` and their blocks), t
 
 import dataclasses
 import functools
+import math
 import re
 import string
 from typing import NamedTuple
 
 import numpy as np
+
+from keras_mobattn.layers import resample
 
 
 class Transform(NamedTuple):
@@ -50,11 +54,36 @@ BGR_CONV = Transform(
 )
 
 
+TOKEN = Transform(lambda tensor: tensor[0, 0], lambda token: token[None, None])  # [1, 1, C] <-> [C]
+
+
+class Positions(Transform):
+    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: the positions of the tokens before the patches, and the patches'."""
+
+    def fit(self, tensor, shapes):
+        """Resample the patches' positions from a square to the model's grid."""
+        (prefix, channels), grid = shapes[0], shapes[1][:2]
+        side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
+        if tensor.shape != (1, prefix + side**2, channels) or grid == (side, side):
+            return tensor
+        patches = resample(tensor[0, prefix:].reshape(side, side, channels), grid).numpy()
+        return np.concatenate([tensor[0, :prefix], patches.reshape(-1, channels)])[None]
+
+    def split(self, tensor, shapes):
+        """The first P rows, and the others as a map."""
+        prefix = shapes[0][0]
+        return [tensor[0, :prefix], tensor[0, prefix:].reshape(shapes[1])]
+
+    def join(self, arrays):
+        """Both, one after the other."""
+        return np.concatenate([arrays[0], arrays[1].reshape(-1, arrays[1].shape[-1])])[None]
+
+
 class Part(NamedTuple):
     """One tensor of a module. More than one of ours: theirs is fused, ours are its rows in this order. None of ours: a
     buffer that inference doesn't need."""
 
-    theirs: str  # what follows the module's name; {conv} and {norm} are the source's own words
+    theirs: str  # what follows the module's name, if anything; {conv} and {norm} are the source's own words
     ours: tuple[str, ...]  # what follows the layer's name
     transform: Transform = SAME
 
@@ -70,9 +99,9 @@ def _conv_norm(kernel, transform):
     )
 
 
-def _with_bias(transform, *parts):
+def _with_bias(transform, *parts, kernel="kernel"):
     return (
-        Part("weight", tuple(f"{part}/kernel" for part in parts), transform),
+        Part("weight", tuple(f"{part}/{kernel}" for part in parts), transform),
         Part("bias", tuple(f"{part}/bias" for part in parts)),
     )
 
@@ -83,9 +112,14 @@ KINDS = {
     "depthwise conv, batch norm": _conv_norm("depthwise_kernel", DEPTHWISE),
     "conv": (Part("weight", ("_conv/kernel",), CONV),),
     "conv with bias": _with_bias(CONV, ""),
+    "depthwise conv with bias": _with_bias(DEPTHWISE, "", kernel="depthwise_kernel"),
     "linear": _with_bias(LINEAR, ""),
     "fused conv": _with_bias(CONV, "/query", "/key", "/value"),
     "fused linear": _with_bias(LINEAR, "/query", "/key", "/value"),
+    "fused key and value": _with_bias(LINEAR, "/key", "/value"),
+    "class token": (Part("", ("/class_token",), TOKEN),),
+    "distillation token": (Part("", ("/dist_token",), TOKEN),),
+    "positions": (Part("", ("/prefix_position", "/position"), Positions(None, None)),),
     "norm": (Part("weight", ("/gamma",)), Part("bias", ("/beta",))),
     "classifier": _with_bias(DENSE, ""),
 }
@@ -96,6 +130,7 @@ class Family:
     """What published checkpoints were trained as: the model function here, its attention layer, and its images."""
 
     function: str
+    paper: str
     attention: str  # as the function's argument
     attention_class: str
     attention_config: tuple[tuple[str, object], ...] = ()  # what no tensor's shape tells
@@ -106,11 +141,11 @@ class Family:
 
 IMAGENET = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 FAMILIES = {  # the first word of an architecture's name ->
-    "mobilevit": Family("MobileViT", "softmax", "SoftmaxAttention", (("num_heads", 4),)),
-    "mobilevitv2": Family("MobileViTv2", "separable", "SeparableAttention"),
-    "deit": Family("DeiT", "softmax", "SoftmaxAttention", (("head_dim", 64),), **IMAGENET),
-    "pvt": Family("PVTv2", "own", "SpatialReductionAttention", **IMAGENET),
-    "efficientformerv2": Family("EfficientFormerV2", "own", "TalkingHeadAttention", **IMAGENET),
+    "mobilevit": Family("MobileViT", "arXiv:2110.02178", "softmax", "SoftmaxAttention", (("num_heads", 4),)),
+    "mobilevitv2": Family("MobileViTv2", "arXiv:2206.02680", "separable", "SeparableAttention"),
+    "deit": Family("DeiT", "arXiv:2012.12877", "softmax", "SoftmaxAttention", (("head_dim", 64),), **IMAGENET),
+    "pvt": Family("PVTv2", "arXiv:2106.13797", "own", "SpatialReductionAttention", **IMAGENET),
+    "efficientformerv2": Family("EfficientFormerV2", "arXiv:2212.08059", "own", "TalkingHeadAttention", **IMAGENET),
 }
 
 
@@ -136,7 +171,7 @@ class Source:
         words = {"conv": self.conv, "norm": self.norm}
         return [
             (
-                f"{theirs}.{words_in(part.theirs, words)}",
+                f"{theirs}.{words_in(part.theirs, words)}".removesuffix("."),
                 tuple(f"{ours}{suffix}" for suffix in part.ours),
                 part.transform,
             )
@@ -177,6 +212,7 @@ def pattern(template, first_layer):
     fields = {
         "early": f"[{first_layer}-{first_layer + 1}]",
         "late": f"[{first_layer + 2}-{first_layer + 4}]",
+        "stage": r"\d+",
         "block": r"\d+",
         "unit": r"\d+",
         "units": r"\d+",
@@ -190,7 +226,7 @@ def pattern(template, first_layer):
 def fill(template, match, shift):
     """`template` with the numbers that `match` found, those of layers moved by `shift`."""
     numbers = {name: int(value) for name, value in match.groupdict().items()}
-    return template.format(**{name: n + shift * (name in ("early", "late")) for name, n in numbers.items()})
+    return template.format(**{name: n + shift * (name in ("early", "late", "stage")) for name, n in numbers.items()})
 
 
 def _residual(theirs, ours, expand, depthwise, project):
@@ -359,7 +395,49 @@ TRANSFORMERS_V2 = _transformers(
     ),
 )
 
+TIMM_DEIT = (
+    ("cls_token", "embedding", "class token"),
+    ("dist_token", "embedding", "distillation token"),
+    ("pos_embed", "embedding", "positions"),
+    ("patch_embed.proj", "patch_embed", "conv with bias"),
+    ("blocks.{block}.norm1", "block{block}_norm1", "norm"),
+    ("blocks.{block}.attn.qkv", "block{block}_attention", "fused linear"),
+    ("blocks.{block}.attn.proj", "block{block}_attention/out", "linear"),
+    ("blocks.{block}.norm2", "block{block}_norm2", "norm"),
+    ("blocks.{block}.mlp.fc1", "block{block}_fc1", "linear"),
+    ("blocks.{block}.mlp.fc2", "block{block}_fc2", "linear"),
+    ("norm", "norm", "norm"),
+    ("head", "predictions", "classifier"),
+    ("head_dist", "predictions_dist", "classifier"),
+)
+_PVT_BLOCK = (
+    ("norm1", "norm1", "norm"),
+    ("attn.q", "attention/query", "linear"),
+    ("attn.kv", "attention", "fused key and value"),
+    ("attn.proj", "attention/out", "linear"),
+    ("attn.sr", "attention/sr", "conv with bias"),
+    ("attn.norm", "attention/norm", "norm"),
+    ("norm2", "norm2", "norm"),
+    ("mlp.fc1", "fc1", "linear"),
+    ("mlp.dwconv", "depthwise", "depthwise conv with bias"),
+    ("mlp.fc2", "fc2", "linear"),
+)
+TIMM_PVT = (
+    ("patch_embed.proj", "stem_embed", "conv with bias"),
+    ("patch_embed.norm", "stem_embed_norm", "norm"),
+    ("stages.{stage}.downsample.proj", "stage{stage}_embed", "conv with bias"),
+    ("stages.{stage}.downsample.norm", "stage{stage}_embed_norm", "norm"),
+    *(
+        (f"stages.{{stage}}.blocks.{{block}}.{theirs}", f"stage{{stage}}_block{{block}}_{ours}", kind)
+        for theirs, ours, kind in _PVT_BLOCK
+    ),
+    ("stages.{stage}.norm", "stage{stage}_norm", "norm"),
+    ("head", "predictions", "classifier"),
+)
+
 SOURCES = (
+    Source("timm", "deit", 0, "conv", "bn", TIMM_DEIT),
+    Source("timm", "pvt", 0, "conv", "bn", TIMM_PVT),
     Source("timm", "mobilevit", 0, "conv", "bn", TIMM_V1),
     Source("timm", "mobilevitv2", 0, "conv", "bn", TIMM_V2),
     Source("cvnets", "mobilevit", 1, "block.conv", "block.norm", CVNETS_V1),

@@ -1,18 +1,25 @@
-"""The published checkpoints of MobileViT and MobileViTv2: where each comes from, and how its images are prepared."""
+"""The published checkpoints: where each comes from, and how its images are prepared."""
 
 import dataclasses
 import difflib
 import json
+import re
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.weights.rules import FAMILIES
+from keras_mobattn.weights.rules import family_of
 
-PAPERS = {"mobilevit": "arXiv:2110.02178", "mobilevitv2": "arXiv:2206.02680"}
+# Model function -> its arguments for what follows the family in an architecture's name; the others have a variant
+ARGUMENTS = {
+    "MobileViTv2": lambda size: {"width": int(size) / 100},
+    "DeiT": lambda size: {"variant": size.split("_")[0]} | ({"distilled": True} if "distilled" in size else {}),
+    "PVTv2": lambda size: {"variant": size.removeprefix("v2_")},
+}
 
 
 def written_call(function, arguments):
     """A call as a user writes it: MobileViT(variant="s")."""
-    return f"{function}({', '.join(f'{name}={json.dumps(value)}' for name, value in arguments.items())})"
+    values = {name: json.dumps(value) if isinstance(value, str) else repr(value) for name, value in arguments.items()}
+    return f"{function}({', '.join(f'{name}={value}' for name, value in values.items())})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +39,6 @@ class Tag:
     gmacs: float
     input_size: int = 256
     crop: float = 0.888
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     interpolation: str = "bicubic"
     origin: str = "apple/ml-cvnets"  # who trained it; timm renamed the tensors, and put MobileViT's stem in RGB order
     licence: str = "Apple's, in LICENSE of apple/ml-cvnets"  # what timm's model card refers to; the hub lists "other"
@@ -45,24 +50,39 @@ class Tag:
 
     @property
     def architecture(self):
-        """timm's name of the model, which is also the default name of ours."""
-        return self.name.split(".")[0]
+        """The default name of our model: timm's, but that patch and image size are not in DeiT's."""
+        return re.sub(r"_patch16_\d+$", "", self.name.split(".")[0])
+
+    @property
+    def family(self):
+        """Its Family, which has the normalisation of its images."""
+        return family_of(self.architecture)
+
+    @property
+    def mean(self):
+        """Of RGB 0..1."""
+        return self.family.mean
+
+    @property
+    def std(self):
+        """Of RGB 0..1."""
+        return self.family.std
 
     @property
     def source(self):
         """Who trained it, and the paper."""
-        return f"{self.origin}, {PAPERS[self.architecture.split('_')[0]]}"
+        return f"{self.origin}, {self.family.paper}"
 
     @property
     def function(self):
         """The name of the model function that it fits."""
-        return FAMILIES[self.architecture.split("_")[0]].function
+        return self.family.function
 
     @property
     def arguments(self):
         """That function's arguments for it."""
-        size = self.architecture.split("_")[1]
-        return {"width": int(size) / 100} if self.function == "MobileViTv2" else {"variant": size}
+        size = self.architecture.split("_", 1)[1]
+        return ARGUMENTS.get(self.function, lambda size: {"variant": size})(size)
 
     @property
     def call(self):
@@ -70,6 +90,10 @@ class Tag:
         return written_call(self.function, self.arguments)
 
 
+_APACHE = {"input_size": 224, "crop": 0.9, "licence": "Apache-2.0"}
+_DEIT = _APACHE | {"origin": "facebookresearch/deit"}
+_DEIT_384 = _DEIT | {"input_size": 384, "crop": 1.0}
+_PVT = _APACHE | {"origin": "whai362/PVT"}
 TAGS = {
     tag.name: tag
     for tag in (
@@ -89,6 +113,21 @@ TAGS = {
         Tag("mobilevitv2_150.cvnets_in22k_ft_in1k_384", 82.606, 96.314, 10_594_753, 9.20, input_size=384, crop=1.0),
         Tag("mobilevitv2_175.cvnets_in22k_ft_in1k_384", 82.920, 96.450, 14_251_833, 12.47, input_size=384, crop=1.0),
         Tag("mobilevitv2_200.cvnets_in22k_ft_in1k_384", 83.430, 96.576, 18_449_329, 16.24, input_size=384, crop=1.0),
+        Tag("deit_tiny_patch16_224.fb_in1k", 72.190, 91.100, 5_717_416, 1.26, **_DEIT),
+        Tag("deit_small_patch16_224.fb_in1k", 79.856, 95.056, 22_050_664, 4.61, **_DEIT),
+        Tag("deit_base_patch16_224.fb_in1k", 81.980, 95.740, 86_567_656, 17.58, **_DEIT),
+        Tag("deit_base_patch16_384.fb_in1k", 83.108, 96.376, 86_859_496, 55.54, **_DEIT_384),
+        Tag("deit_tiny_distilled_patch16_224.fb_in1k", 74.538, 91.898, 5_910_800, 1.27, **_DEIT),
+        Tag("deit_small_distilled_patch16_224.fb_in1k", 81.204, 95.378, 22_436_432, 4.63, **_DEIT),
+        Tag("deit_base_distilled_patch16_224.fb_in1k", 83.384, 96.492, 87_338_192, 17.68, **_DEIT),
+        Tag("deit_base_distilled_patch16_384.fb_in1k", 85.438, 97.332, 87_630_032, 55.65, **_DEIT_384),
+        Tag("pvt_v2_b0.in1k", 70.654, 90.206, 3_666_760, 0.57, **_PVT),
+        Tag("pvt_v2_b1.in1k", 78.698, 94.490, 14_009_000, 2.12, **_PVT),
+        Tag("pvt_v2_b2.in1k", 82.062, 95.966, 25_362_856, 4.05, **_PVT),
+        Tag("pvt_v2_b2_li.in1k", 82.200, 96.108, 22_553_512, 3.91, **_PVT),
+        Tag("pvt_v2_b3.in1k", 83.120, 96.560, 45_238_696, 6.92, **_PVT),
+        Tag("pvt_v2_b4.in1k", 83.710, 96.672, 62_556_072, 10.14, **_PVT),
+        Tag("pvt_v2_b5.in1k", 83.760, 96.634, 81_956_008, 11.76, **_PVT),
     )
 }
 
@@ -111,12 +150,14 @@ def find_tag(name):
 
 
 def imagenet_tag(architecture):
-    """Return the Tag with the best top-1 at 256 pixels of an architecture: "mobilevitv2_100", "mobilevit_s".
+    """Return the Tag with the best top-1 of an architecture at its default size: "mobilevitv2_100", "pvt_v2_b0".
 
     Raises:
         InputError: none was published for it; it lists those for which there is one.
     """
-    fitting = [tag for tag in TAGS.values() if tag.architecture == architecture and tag.input_size == 256]
+    fitting = [
+        tag for tag in TAGS.values() if tag.architecture == architecture and tag.input_size == tag.family.input_size
+    ]
     if not fitting:
         calls = dict.fromkeys(tag.call for tag in TAGS.values())
         raise InputError(
