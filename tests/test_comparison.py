@@ -88,6 +88,9 @@ def test_a_folder_keeps_to_its_plan(tmp_path):
         with pytest.raises(InputError, match="Give the same --variant and --epochs, or another --output-dir"):
             other.claim(tmp_path)
     PLAN.claim(tmp_path)
+    (tmp_path / "plan.json").write_text("no")
+    with pytest.raises(InputError, match="plan.json. Received: a file without"):
+        PLAN.claim(tmp_path)
 
 
 # What a job says -> what its process does. "wait" writes a file when it is told to end.

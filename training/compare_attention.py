@@ -13,8 +13,6 @@ again); 2: bad input; 130: Ctrl-C; 143: SIGTERM.
 
 import csv
 import functools
-import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -26,7 +24,7 @@ from rich.table import Table
 
 from keras_mobattn import benchmark, cli, comparison, report
 from keras_mobattn.comparison import EPOCHS, HOSTS, STYLES, Plan
-from keras_mobattn.files import replacing, write_json, write_text
+from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
 
 CHANCE = 10.0  # percent
@@ -67,7 +65,7 @@ def main(
     plan = Plan(variant, epochs, data_dir)
     plan.check(hosts, styles, seeds, sides)
     plan.claim(output_dir)
-    rows = train_all(plan, hosts, styles, seeds, output_dir, processes or os.cpu_count(), num_threads)
+    rows = train_all(plan, hosts, styles, seeds, output_dir, processes or benchmark.describe_host().cores, num_threads)
     protocol = {"num_threads": (1,), "rounds": rounds, "num_runs": num_runs, "min_secs": min_secs}
     costs = measure_all(hosts, styles, sides, variant, output_dir, protocol)
     write_results(hosts, styles, rows, costs, output_dir)
@@ -77,7 +75,7 @@ def main(
 def train_all(plan, hosts, styles, seeds, folder, processes, num_threads):
     """The rows of all runs, those that are in the folder and those that are trained now."""
     path = folder / "runs.json"
-    done = {key(row): row for row in (json.loads(path.read_text("utf-8")) if path.exists() else ())}
+    done = {key(row): row for row in read_json(path, [])}
     wanted = [
         {"host": host, "style": style, "seed": seed} for seed in seeds for host in hosts for style in styles
     ]  # a seed after the other: what is stopped early has whole comparisons
@@ -138,7 +136,7 @@ def write_results(hosts, styles, rows, costs, folder):
         writer.writeheader()
         writer.writerows(table)
     write_text(folder / "comparison.md", comparison.markdown(header, cells))
-    pictures = plots(hosts, styles, rows, costs)
+    pictures = plots(hosts, styles, rows, sorted({cost.side for cost in costs}), table)
     for name, picture in pictures.items():
         with replacing(folder / f"{name}.png") as beside:
             beside.write_bytes(picture(format="png"))
@@ -153,23 +151,24 @@ def write_results(hosts, styles, rows, costs, folder):
     cli.console.print(f"Written: {folder}/comparison.csv, comparison.md, {written}", soft_wrap=True, highlight=False)
 
 
-def plots(hosts, styles, rows, costs):
+def plots(hosts, styles, rows, sides, table):
     """{file's stem: function that draws it} of what there are figures for."""
     reached = {host: {style: comparison.accuracies(rows, host, style) for style in styles} for host in hosts}
 
-    def lines(value):
+    def lines(name):
         return {
-            host: {style: [(cost.side, getattr(cost, value)) for cost in costs
-                           if (cost.host, cost.style) == (host, style) and cost.measurement] for style in styles}
+            host: {row["style"]: [(side, row[f"{name} at {side}"]) for side in sides if row[f"{name} at {side}"]]
+                   for row in table if row["host"] == host}
             for host in hosts
         }  # fmt: skip
 
     pictures = {}
     if any(values for by_style in reached.values() for values in by_style.values()):
         pictures["accuracy"] = functools.partial(report.accuracy_by_style, reached, CHANCE)
-    if any(cost.measurement for cost in costs):
-        pictures["latency"] = functools.partial(report.by_resolution, lines("latency_ms"), "median latency in ms")
-        pictures["memory"] = functools.partial(report.by_resolution, lines("peak_memory_mb"), "peak memory in MB")
+    if any(row[f"ratio at {side}"] for row in table for side in sides):
+        label = f"median latency, ratio to {styles[0]}"
+        pictures["latency"] = functools.partial(report.by_resolution, lines("ratio"), label, ratios=True)
+        pictures["memory"] = functools.partial(report.by_resolution, lines("peak MB"), "peak memory in MB")
     return pictures
 
 

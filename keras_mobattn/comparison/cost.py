@@ -1,7 +1,6 @@
 """What a host with a style costs at a size: parameters, multiply-accumulates, and its TFLite file to time."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from keras_mobattn.benchmark import Measurement
 from keras_mobattn.comparison.plan import STYLES
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import to_tflite
-from keras_mobattn.files import write_json
+from keras_mobattn.files import read_json, write_json
 from keras_mobattn.models import count_macs, randomize_weights
 from keras_mobattn.resolution import up_to_date
 from keras_mobattn.training import TrainSettings
@@ -69,7 +68,7 @@ def convert(host, style, side, variant, folder):
             to_tflite(model, path, check_images=images)
     except InputError as error:
         return Cost(host, style, side, error=str(error)), None
-    return Cost(host, style, side, **json.loads(figures.read_text(encoding="utf-8"))), path
+    return Cost(host, style, side, **read_json(figures, {})), path
 
 
 def measure(costs_and_paths, known, **protocol):
@@ -108,5 +107,4 @@ def save_costs(path, costs):
 
 def load_costs(path):
     """Read back what `save_costs` wrote, or [] where there is none."""
-    path = Path(path)
-    return [Cost.from_dict(record) for record in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    return [Cost.from_dict(record) for record in read_json(path, [])]

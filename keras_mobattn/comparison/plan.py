@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_mobattn.data import open_source
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import write_json
+from keras_mobattn.files import read_json, write_json
 from keras_mobattn.training import TrainSettings
 
 HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")  # the paper's; any of models.MODELS can be named
@@ -78,7 +78,7 @@ class Plan:
         plan = {"variant": self.variant, "common": COMMON, "stages": {}}
         for (stage, fields), epochs in zip(STAGES.items(), self.epochs, strict=True):
             plan["stages"][stage] = {**fields, "epochs": epochs}
-        there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else plan
+        there = read_json(path, plan)
         if there != plan:
             raise InputError(
                 f"Expected the plan of the runs in {folder}: {json.dumps(there)}. Received: {json.dumps(plan)}. Give "

@@ -1,10 +1,10 @@
 """One run of the comparison: a host with a style and a seed, trained through the stages of the plan."""
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
+from keras_mobattn.files import read_json
 from keras_mobattn.models import RUN_MODEL
 from keras_mobattn.training import train
 from keras_mobattn.training.run import CHECKPOINTS
@@ -28,5 +28,5 @@ def train_stages(stages, folder):
             train(dataclasses.replace(settings, weights=weights), part, resume=True, progress=False)
         shutil.rmtree(part / CHECKPOINTS, ignore_errors=True)  # of all runs they would fill a GB
         weights = str(part / RUN_MODEL)
-        accuracies[name] = json.loads((part / RESULT).read_text(encoding="utf-8"))["test_accuracy"]
+        accuracies[name] = read_json(part / RESULT, None)["test_accuracy"]
     return accuracies
