@@ -7,12 +7,19 @@ import small_packages
 import torch_peers
 
 import keras_mobattn
+from keras_mobattn.attention import ATTENTIONS, OWN
 from keras_mobattn.gpu import gpu_problem
+from keras_mobattn.models import MODELS
 
-FAMILIES = {
-    "MobileViTv2": functools.partial(keras_mobattn.MobileViTv2, variant="test"),
-    "MobileViT": functools.partial(keras_mobattn.MobileViT, variant="test"),
-}
+FAMILIES = {name: functools.partial(function, variant="test") for name, function in MODELS.items()}
+NEW_HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")
+OWN_STYLE = {"PVTv2": OWN, "EfficientFormerV2": OWN}  # families whose own attention is no style
+STYLES = [(family, style) for family in FAMILIES for style in (*ATTENTIONS, *filter(None, [OWN_STYLE.get(family)]))]
+# The same as parameters: of the hosts that came last, all styles but two with the slow tests
+STYLE_CASES = [
+    pytest.param(*case, marks=[pytest.mark.slow] * (case[0] in NEW_HOSTS and case[1] not in (OWN, "mobile")))
+    for case in STYLES
+]
 
 
 @functools.cache

@@ -14,6 +14,7 @@ import rich.console
 import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from conftest import FAMILIES, STYLES
 
 import keras_mobattn
 from keras_mobattn import export
@@ -459,7 +460,7 @@ def expect_one_partition_of_rank_4(path):
     assert max(len(tensor["shape"]) for tensor in tensors.get_tensor_details()) <= 4
 
 
-@pytest.mark.parametrize("family", ["MobileViTv2", "MobileViT"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_our_models_convert(family, tmp_path):
     model = getattr(keras_mobattn, family)(variant="test", attention="mobile", input_shape=(48, 32, 3), classes=5)
     source = export.load(keras_mobattn.randomize_weights(model))
@@ -486,22 +487,18 @@ RANDOM_WEIGHTS = {
     # and linear within 2e-6. The smallest damage in test_mil.py makes 2e-3.
     **{
         (family, attention, "fp32"): export.Tolerance(2e-4)
-        for family in ("MobileViTv2", "MobileViT")
+        for family in FAMILIES
         for attention in ("focused", "relu_linear")
     },
     # .8: a sum of relus that divides and is near zero for some tokens
-    **{(family, "relu_linear", "dynamic"): export.Tolerance(1.5) for family in ("MobileViTv2", "MobileViT")},
-    **{
-        (family, attention, "int8"): export.Tolerance(1.5)  # up to .84: that it converts and runs, no more
-        for family in ("MobileViTv2", "MobileViT")
-        for attention in keras_mobattn.ATTENTIONS
-    },
+    **{(family, "relu_linear", "dynamic"): export.Tolerance(1.5) for family in FAMILIES},
+    # up to .84: that it converts and runs, no more
+    **{(family, attention, "int8"): export.Tolerance(1.5) for family, attention in STYLES},
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["MobileViTv2", "MobileViT"])
-@pytest.mark.parametrize("attention", keras_mobattn.ATTENTIONS)
+@pytest.mark.parametrize(("family", "attention"), STYLES)
 def test_every_style_converts(family, attention, tmp_path):
     model = getattr(keras_mobattn, family)(variant="test", attention=attention, input_shape=(72, 40, 3), classes=10)
     source = export.load(keras_mobattn.randomize_weights(model))

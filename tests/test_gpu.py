@@ -11,11 +11,11 @@ import functools
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from conftest import FAMILIES, tiny_model
+from conftest import FAMILIES, STYLES, tiny_model
 from small_graphs import SHAPE, write_graph, write_graphs
 
 import keras_mobattn
-from keras_mobattn import ATTENTIONS, export, gpu
+from keras_mobattn import export, gpu
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import GPU_MAX_ERROR
 from keras_mobattn.describe.tflite import max_error
@@ -29,6 +29,8 @@ REAL = {
     "MobileViTv2 0.5": functools.partial(keras_mobattn.MobileViTv2, width=0.5),
     "MobileViTv2 1.0": functools.partial(keras_mobattn.MobileViTv2, width=1.0),
     **{f"MobileViT {v}": functools.partial(keras_mobattn.MobileViT, variant=v) for v in ("xxs", "xs", "s")},
+    "DeiT tiny": functools.partial(keras_mobattn.DeiT, variant="tiny"),
+    "PVTv2 b0": functools.partial(keras_mobattn.PVTv2, variant="b0"),
 }
 
 
@@ -51,20 +53,24 @@ def failures(files, images):
     return found
 
 
-def convert_styles(make, size, folder):
-    """Convert a model with each attention style; {style: path}."""
+def convert_styles(make, styles, size, folder):
+    """Convert a model with each of the attention styles; {style: path}."""
     images, files = sample_photos(2, size).astype(np.float32), {}
-    for style in ATTENTIONS:
+    for style in styles:
         files[style] = folder / f"{style}.tflite"
         export.to_tflite(make(style), files[style], check_images=images, tolerance=LOOSE)
     return files, images
+
+
+def styles_of(family):
+    return [style for each, style in STYLES if each == family]
 
 
 @pytest.mark.usefixtures("needs_gpu")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_style_runs_on_the_gpu_alone(family, tmp_path):
     """At 64 pixels, where the last maps hold a single token."""
-    files, images = convert_styles(functools.partial(tiny_model, family), (64, 64), tmp_path)
+    files, images = convert_styles(functools.partial(tiny_model, family), styles_of(family), (64, 64), tmp_path)
     assert failures(files, images) == {}
 
 
@@ -75,7 +81,7 @@ def test_every_style_runs_on_the_gpu_alone_in_full_size(name, tmp_path):
     def make(style):
         return keras_mobattn.randomize_weights(REAL[name](attention=style, input_shape=(256, 256, 3)), seed=1)
 
-    files, images = convert_styles(make, (256, 256), tmp_path)
+    files, images = convert_styles(make, styles_of(name.split()[0]), (256, 256), tmp_path)
     assert failures(files, images) == {}
 
 

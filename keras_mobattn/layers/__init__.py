@@ -13,7 +13,7 @@ from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
-from keras_mobattn.layers.resize import Resize, ResizeLike, resample
+from keras_mobattn.layers.resize import Resize, ResizeLike, resample, resample_to
 from keras_mobattn.layers.tokens import EmbedTokens, PadToMultiple, SplitTokens
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "PadToMultiple",
     "SplitTokens",
     "resample",
+    "resample_to",
     "torch_initializer",
     "Dropout",
     "Gelu",

@@ -55,3 +55,9 @@ def resample(x, size):
     """[h, w, C] -> [*size, C]: bicubic (a = -1/2) with antialiasing, as timm's `resample_abs_pos_embed` and
     `resize_rel_pos_bias_table_levit` resize what was learnt for another image size."""
     return tf.image.resize(x, size, tf.image.ResizeMethod.BICUBIC, antialias=True)
+
+
+def resample_to(array, shape):
+    """`resample` an array [h, w, C] to `shape`; the array itself where that fits, or no resampling makes it fit."""
+    resampled = array.ndim == 3 == len(shape) and array.shape[2] == shape[2] and array.shape != tuple(shape)
+    return resample(array, shape[:2]).numpy() if resampled else array

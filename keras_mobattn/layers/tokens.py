@@ -3,11 +3,12 @@
 Tokens are a map of one column here, [B, N, 1, C]: 1x1 convolutions, norms and attention then are those of maps.
 """
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.layers.patches import map_size
-from keras_mobattn.layers.resize import resample
+from keras_mobattn.layers.resize import resample, resample_to
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
@@ -65,6 +66,12 @@ class EmbedTokens(keras.layers.Layer):
         if x.shape[0] != 1:  # no operator in an exported model
             prefix = tf.tile(prefix, [tf.shape(x)[0], 1, 1, 1])
         return tf.concat([prefix, patches], axis=1)
+
+    def load_own_variables(self, store):
+        """Keras's hook for .keras and .weights.h5 files: positions of another grid are resampled."""
+        arrays = {name: np.asarray(store[name]) for name in store}
+        last = max(arrays, key=int)
+        super().load_own_variables({**arrays, last: resample_to(arrays[last], self.position.shape)})
 
     def get_config(self):
         return {**super().get_config(), "grid": self.grid, "distilled": self.distilled}

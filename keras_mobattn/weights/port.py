@@ -6,9 +6,10 @@ import numpy as np
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
-from keras_mobattn.weights.rules import FAMILIES, SAME, SOURCES
+from keras_mobattn.weights.rules import FAMILIES, GRID, SAME, SOURCES
 
 HEAD, ATTENTION = "predictions", "_attention"  # what the names of these parts' variables hold
+GRIDS = ("/position", "/attention_biases")  # what the names of variables end in that are made for an image size
 HEAD_BIAS = "predictions/bias"  # [classes]
 
 
@@ -37,7 +38,7 @@ def recognise(tensors):
 
 def same_name(key):
     """The rule for tensors that have our own names."""
-    return (key,), SAME
+    return (key,), GRID if key.endswith(GRIDS) else SAME
 
 
 def assign(model, tensors, find, skip=()):

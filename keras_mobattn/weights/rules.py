@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_mobattn.layers import resample
+from keras_mobattn.layers import resample_to
 
 
 class Transform(NamedTuple):
@@ -39,6 +39,7 @@ class Transform(NamedTuple):
 
 
 SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
+GRID = SAME._replace(fit=lambda tensor, shapes: resample_to(tensor, shapes[0]))  # [h, w, C], for another image size
 DENSE = Transform(lambda tensor: tensor.T, lambda kernel: kernel.T)  # [O, I] <-> [I, O]
 LINEAR = Transform(lambda tensor: tensor.T[None, None], lambda kernel: kernel[0, 0].T)  # [O, I] <-> [1, 1, I, O]
 CONV = Transform(  # [O, I, h, w] <-> [h, w, I, O]
@@ -62,11 +63,11 @@ class Positions(Transform):
 
     def fit(self, tensor, shapes):
         """Resample the patches' positions from a square to the model's grid."""
-        (prefix, channels), grid = shapes[0], shapes[1][:2]
+        prefix, channels = shapes[0]
         side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
-        if tensor.shape != (1, prefix + side**2, channels) or grid == (side, side):
+        if tensor.shape != (1, prefix + side**2, channels):
             return tensor
-        patches = resample(tensor[0, prefix:].reshape(side, side, channels), grid).numpy()
+        patches = resample_to(tensor[0, prefix:].reshape(side, side, channels), shapes[1])
         return np.concatenate([tensor[0, :prefix], patches.reshape(-1, channels)])[None]
 
     def split(self, tensor, shapes):
