@@ -1,11 +1,11 @@
 """Train vision transformers with their own attention and with others, under one budget: accuracy, latency, memory.
 
     python training/compare_attention.py                       # DeiT, PVTv2, EfficientFormerV2, 5 styles, 3 seeds each
-    python training/compare_attention.py --hosts DeiT --styles own "mobile d=8" --seeds 0 --epochs 2 1 1
+    python training/compare_attention.py --hosts DeiT --styles own "mobile d=8" --seeds 0 --epochs 2 1
 
-Every run has the same three stages: handwritten digits, the digits of scenes one by one, and whole scenes, whose label
-only comparing digits tells (`digits`, `digit_crops`, `digit_scenes`: no download). It is not ImageNet. Stopped and
-started again, it goes on where it was, in the middle of a run; a row is kept as soon as its run ends.
+Every run has the same two stages: the digits of scenes one by one, and whole scenes, whose label only comparing digits
+tells (`digit_crops`, `digit_scenes`: no download). It is not ImageNet. Stopped and started again, it goes on where it
+was, in the middle of a run too; a row is kept as soon as its run ends.
 
 Exit code 0: every run and every file has its figures; 1: some failed (the reason is told, and another call tries them
 again); 2: bad input; 130: Ctrl-C; 143: SIGTERM.
@@ -52,7 +52,7 @@ def main(
         styles: Which attentions; latencies are told as ratios to the first one's.
         variant: The size of the hosts; "test" is a tiny one.
         seeds: Of weights and order of the images. None of them: cost alone.
-        epochs: Of the three stages.
+        epochs: Of the two stages.
         sides: Images' height and width in pixels for latency and memory, from 32 up. None of them: accuracy alone.
         processes: How many runs at a time; as many as there are cores when left out.
         num_threads: Of each run in training.
