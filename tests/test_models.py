@@ -13,7 +13,8 @@ from conftest import FAMILIES, NEW_HOSTS, STYLE_CASES, STYLES
 from keras_mobattn import InputError, MobileViT, MobileViTv2, count_macs, feature_pyramid, randomize_weights
 from keras_mobattn.attention import OWN, MobileAttention
 from keras_mobattn.layers import GroupNorm1, Resize, ResizeLike
-from keras_mobattn.models import mobilevit, mobilevitv2
+from keras_mobattn.models import MODELS, deit, mobilevit, mobilevitv2, pvtv2
+from keras_mobattn.weights import TAGS
 
 # Trainable parameters at 1000 classes and GMACs at 256x256 of convolutions and linear layers (cvnets' architecture),
 # and GMACs as timm publishes them, which count normalisations and products inside the attention too.
@@ -51,9 +52,61 @@ def test_published_cost_of_mobilevit(variant):
     assert count_macs(model, norms=True) / 1e9 == pytest.approx(timms_gmacs, abs=TIMMS_ROUNDING)
 
 
+HOST_TAGS = [tag for tag in TAGS.values() if tag.function in NEW_HOSTS]
+QUICK_TAGS = ("deit_tiny_distilled_patch16_224", "pvt_v2_b0", "efficientformerv2_s0")  # the others take a minute
+HOST_CASES = [
+    pytest.param(tag, marks=[pytest.mark.slow] * (tag.name.split(".")[0] not in QUICK_TAGS), id=tag.name)
+    for tag in HOST_TAGS
+]
+
+
+@pytest.mark.parametrize("tag", HOST_CASES)
+def test_published_cost_of_the_hosts(tag):
+    """timm's figures; test_tags.py compares the parameters with timm's own models."""
+    model = MODELS[tag.function](**tag.arguments, input_shape=(tag.input_size, tag.input_size, 3))
+    assert trainable(model) == tag.params
+    assert count_macs(model, norms=True) / 1e9 == pytest.approx(tag.gmacs, rel=0.01)
+
+
 def test_every_variant_is_published_or_a_test():
     assert set(mobilevit.VARIANTS) == {*PUBLISHED_V1, "test"}
     assert set(mobilevitv2.VARIANTS) == {"standard", "test"}
+    for host, table in {"DeiT": deit.VARIANTS, "PVTv2": pvtv2.VARIANTS}.items():
+        published = {tag.arguments["variant"] for tag in HOST_TAGS if tag.function == host}
+        assert set(table) == {*published, "nano", "test"}
+
+
+# What a style with four projections leaves of the parameters, of the smallest variant. A convolution that reduces keys
+# has no place in its formula.
+PARAMETERS_KEPT = {"DeiT": (1.0, 1.0), "PVTv2": (0.87, 0.88), "EfficientFormerV2": (0.95, 1.05)}
+SMALLEST = {"DeiT": "tiny", "PVTv2": "b0", "EfficientFormerV2": "s0"}
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family in NEW_HOSTS])
+@pytest.mark.parametrize("head_dim", [2, 8, 16])
+def test_parameters_of_mobile_attention_in_a_host(family, head_dim):
+    own = MODELS[family](SMALLEST[family], attention=OWN)
+    mobile = MODELS[family](SMALLEST[family], attention="mobile", head_dim=head_dim)
+    assert {layer.head_dim for layer in mobile.layers if isinstance(layer, MobileAttention)} == {head_dim}
+    low, high = PARAMETERS_KEPT[family]
+    assert low <= trainable(mobile) / trainable(own) <= high
+
+
+@pytest.mark.parametrize(
+    ("family", "attention"),
+    [
+        pytest.param(*case, marks=[pytest.mark.slow] * (case[1] not in ("mobile", OWN, "softmax")))
+        for case in STYLES
+        if case[0] in NEW_HOSTS
+    ],
+)
+def test_cost_in_tokens_is_linear_in_a_host(family, attention):
+    """MACs of three sizes lie on a line in the number of pixels for every style but softmax and the hosts' own."""
+    sides, build = (256, 512, 1024), functools.partial(FAMILIES[family], attention=attention, include_top=False)
+    macs = [count_macs(build(input_shape=(side, side, 3))) for side in sides]
+    growth = (macs[2] - macs[1]) / (macs[1] - macs[0])
+    # 4 for a line: (1024^2 - 512^2) / (512^2 - 256^2); 16 for a square. DeiT's class token is one token more.
+    assert (growth > 4.5) if attention in ("softmax", OWN) else growth == pytest.approx(4, abs=0.02)
 
 
 def test_macs_count_what_runs():

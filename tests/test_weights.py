@@ -12,33 +12,46 @@ import pytest
 import torch_peers
 from safetensors.numpy import load_file, save_file
 
-from keras_mobattn import MobileViT, MobileViTv2, randomize_weights
+from keras_mobattn import MobileViTv2, randomize_weights
+from keras_mobattn.models import MODELS
 from keras_mobattn.weights import TAGS, to_timm
 
-ARCHITECTURES = list(dict.fromkeys(tag.architecture for tag in TAGS.values()))
+ARCHITECTURES = list(dict.fromkeys(tag.architecture for tag in TAGS.values() if tag.origin == "apple/ml-cvnets"))
 # The others take minutes. The stored sample holds transformers' models too, smaller.
 QUICK = {("timm", "mobilevit_xxs"), ("timm", "mobilevitv2_050")}
 SAMPLES = json.loads(make_checkpoint_sample.SAMPLE.read_text(encoding="utf-8"))
+needs_timm = torch_peers.needs("torch", "torchvision", "timm")
 LIMIT = 1e-5  # of the logits' range; float32 rounds it to 3e-7 .. 2e-6
 
 
 def build(architecture, **options):
-    """The model of this package that returns logits of RGB 0..1, of any size."""
-    family, size = architecture.split("_")
+    """The model of this package that returns logits of images without preprocessing, of any size."""
+    tag = next(tag for tag in TAGS.values() if architecture in (tag.architecture, tag.name.split(".")[0]))
     options = {"input_shape": (None, None, 3), "include_preprocessing": False, "classifier_activation": None, **options}
-    return MobileViT(size, **options) if family == "mobilevit" else MobileViTv2(int(size) / 100, **options)
+    return MODELS[tag.function](**tag.arguments, **options)
 
 
-def difference(received, expected):
+def difference(received, expected, least=0.03):
     """Largest absolute difference, relative to the range of `expected`."""
     assert received.shape == expected.shape
     between_images = np.ptp(expected, axis=0).max()
-    assert between_images > 0.03 * np.ptp(expected)  # else the signal died on its way, and anything would agree
+    assert between_images > least * np.ptp(expected)  # else the signal died on its way, and anything would agree
     return np.abs(received - expected).max() / np.ptp(expected)
 
 
 # transformers rounds odd maps of v2 down instead of resizing them: no reference there.
 PEERS = {"timm": [(256, 256), (200, 264)], "transformers": [(256, 256), (192, 320)]}
+HOSTS = list(dict.fromkeys(tag.name.split(".")[0] for tag in TAGS.values() if tag.family.input_size == 224))
+HOST_CASES = [
+    pytest.param(
+        architecture,
+        marks=[
+            torch_peers.needs("torch", "torchvision", "timm"),
+            *[pytest.mark.slow] * (architecture not in ("deit_tiny_distilled_patch16_224", "pvt_v2_b0")),
+        ],
+    )
+    for architecture in HOSTS
+]
 CASES = [
     pytest.param(
         source,
@@ -67,6 +80,33 @@ def test_predicts_what_the_peer_predicts(source, architecture, sizes, tmp_path):
         images = torch_peers.random_images(*size)
         expected = torch_peers.logits_of(peer, images[..., ::-1] if bgr else images)
         assert difference(model(images).numpy(), expected) < LIMIT, size
+
+
+@pytest.mark.parametrize("architecture", HOST_CASES)
+def test_predicts_what_timms_host_predicts(architecture, tmp_path):
+    """At 224 pixels and at sides that 32 does not divide; DeiT's positions, made for 224 or 384, are resampled, and its
+    image is padded."""
+    sized = {"dynamic_img_size": True, "dynamic_img_pad": True} if architecture.startswith("deit") else {}
+    peer = torch_peers.timm_model(architecture, **sized)
+    tensors = torch_peers.random_tensors(torch_peers.shapes_of(peer), seed=1)
+    torch_peers.fill(peer, tensors)
+    save_file(tensors, tmp_path / "model.safetensors")
+    for size in ((224, 224), (200, 264)):
+        model = build(architecture, input_shape=(*size, 3), weights=tmp_path / "model.safetensors")
+        images = torch_peers.random_images(*size)
+        assert difference(model(images).numpy(), torch_peers.logits_of(peer, images), least=0.01) < LIMIT, size
+
+
+@needs_timm
+def test_to_timm_writes_hosts_too(tmp_path):
+    """Bit for bit, the fused tensors and the positions of another grid than that of 224 pixels among them."""
+    for architecture, side in (("deit_tiny_distilled_patch16_224", 96), ("pvt_v2_b0", 96)):
+        model = randomize_weights(build(architecture, input_shape=(side, side, 3)), seed=3)
+        to_timm(model, tmp_path / "model.safetensors")
+        peer = torch_peers.timm_model(architecture, **({"img_size": side} if "deit" in architecture else {}))
+        torch_peers.fill(peer, load_file(tmp_path / "model.safetensors"))
+        images = torch_peers.random_images(side, side)
+        assert difference(torch_peers.logits_of(peer, images), model(images).numpy(), least=0.01) < LIMIT
 
 
 def sample_id(sample):

@@ -58,6 +58,7 @@ def random_tensors(shapes, seed):
             rng.normal(0, GAIN * np.prod(shape[1:]) ** -0.5, shape) if len(shape) > 1 else rng.uniform(0.5, 1.5, shape)
         ),
     }
+    draws |= dict.fromkeys(("cls_token", "dist_token", "pos_embed"), lambda shape: rng.normal(0, 0.5, shape))
     return {
         key: np.asarray(draws[key.split(".")[-1]](shape), "float32") if shape else np.asarray(0, "int64")
         for key, shape in shapes.items()
@@ -72,8 +73,8 @@ def random_images(height, width, count=2):
     return (0.7 * coarse + 0.3 * rng.uniform(0, 1, (count, height, width, 3))).astype("float32")
 
 
-def timm_model(architecture, classes=1000):
-    return import_peer("timm").create_model(architecture, num_classes=classes).eval()
+def timm_model(architecture, classes=1000, **options):
+    return import_peer("timm").create_model(architecture, num_classes=classes, **options).eval()
 
 
 def transformers_model(architecture, classes=1000):

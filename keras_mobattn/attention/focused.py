@@ -34,7 +34,9 @@ def focused_attention(query, key, value):
 def _focus(x):
     x = tf.nn.relu(x) + 1e-6
     norm = tf.sqrt(tf.reduce_sum(x * x, CHANNELS, keepdims=True))
-    unit = x / norm  # before the power, so that neither 1e3^6 overflows nor 1e-6^6 vanishes
+    # Before the power, so that neither 1e3^6 overflows nor 1e-6^6 vanishes. Not x / norm: where 4 does not divide the
+    # tokens the GPU fills up with zeros, and a sum over tokens then was NaN.
+    unit = l2_normalize(x, CHANNELS)
     return l2_normalize(unit * unit * unit, CHANNELS) * norm
 
 
