@@ -142,7 +142,8 @@ def write_results(hosts, styles, rows, costs, folder):
             beside.write_bytes(picture(format="png"))
     show(header, cells)
     measured = [cost.measurement for cost in costs if cost.measurement]
-    cli.console.print(escape(benchmark.devices_text(measured)), style="dim", highlight=False, soft_wrap=True)
+    if measured:
+        cli.console.print(escape(benchmark.devices_text(measured)), style="dim", highlight=False, soft_wrap=True)
     for cost in costs:
         if cost.error:
             text = f"{cost.host}, {cost.style}, {cost.side} pixels failed: {cost.error}"
