@@ -49,6 +49,21 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_json(path, default):
+    """What `write_json` wrote to `path`, or `default` where there is nothing.
+
+    Raises:
+        InputError: the file holds no JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
+    except ValueError as error:
+        raise InputError(
+            f"Expected JSON in {path}. Received: a file without ({error}). Remove it, or take another folder."
+        ) from error
+
+
 def made_after(path, sources):
     """Whether `path` exists and was written after every one of the files `sources`: then it needs no making again."""
     path = Path(path)

@@ -46,6 +46,11 @@ def backbone(style, resolution):
 SUBJECTS = {"layer": (attention_layer, (*ATTENTIONS, CONV)), "backbone": (backbone, tuple(ATTENTIONS))}
 
 
+def up_to_date(path):
+    """Whether a converted file is there and newer than every part of the package that it depends on."""
+    return made_after(path, [file for part in SOURCES for file in (PACKAGE / part).glob("*.py")])
+
+
 def subject_file(subject, style, resolution, folder):
     """Convert one of SUBJECTS to fp32 with random weights, check it against Keras, and return its path.
 
@@ -56,7 +61,7 @@ def subject_file(subject, style, resolution, folder):
     """
     build, _ = SUBJECTS[subject]
     path = Path(folder) / f"{subject}_{style.replace(' ', '_')}_{resolution}.tflite"
-    if not made_after(path, [file for part in SOURCES for file in (PACKAGE / part).glob("*.py")]):
+    if not up_to_date(path):
         model = randomize_weights(build(style, resolution))
         images = np.random.default_rng(0).normal(size=(2, *model.input_shape[1:])).astype("float32")
         to_tflite(model, path, check_images=images)

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_mobattn.data import open_source, take_images
+from keras_mobattn.data.digit_crops import SIDE, DigitCrops, crop_digits
 from keras_mobattn.data.digit_scenes import CANVAS, DigitScenes, DigitScenesConfig, draw_scene
 from keras_mobattn.data.digits import read_digits
 from keras_mobattn.errors import InputError
@@ -121,6 +122,38 @@ def test_scenes_depend_on_seed_alone(scenes, tmp_path):
     assert not images(5, tmp_path) & stored
 
 
+def test_crops_hold_the_digit_in_the_middle():
+    digits, labels = read_digits("train")
+    for seed in range(30):
+        rng = np.random.RandomState(seed)
+        scene = draw_scene(rng, digits, labels)
+        rows, columns = np.mgrid[:CANVAS, :CANVAS].astype(np.uint8)
+        places = np.stack([rows, columns, scene["mask"][..., 0]], axis=-1)  # a canvas whose pixels tell their place
+        crops = crop_digits(rng, {**scene, "image": places})
+        assert crops.shape == (len(scene["boxes"]), SIDE, SIDE, 3)
+        centres = CANVAS * (scene["boxes"][:, :2] + scene["boxes"][:, 2:]) / 2
+        counts = np.bincount(scene["mask"].ravel(), minlength=11)
+        for crop, centre, digit in zip(crops, centres, scene["box_labels"], strict=True):
+            middle = (crop[0, 0, :2].astype(float) + crop[-1, -1, :2] + 1) / 2
+            moved_in = (crop[0, 0, :2] == 0) | (crop[-1, -1, :2] == CANVAS - 1)
+            assert ((np.abs(middle - centre) <= 4) | moved_in).all()
+            of_both = counts[1 + digit] / (scene["box_labels"] == digit).sum()
+            assert (crop[..., 2] == 1 + digit).sum() > 0.5 * of_both  # the pair's two differ in size
+
+
+def test_crops_are_those_of_the_scenes(scenes, data_dir):
+    builder = DigitCrops(data_dir=data_dir, config=DigitScenesConfig(name="few", train=40, test=10))
+    builder.download_and_prepare()
+    for split in ("train", "test"):
+        crops = [(crop["image"], crop["label"]) for crop in tfds.as_numpy(builder.as_dataset(split=split))]
+        wholes = list(tfds.as_numpy(scenes.as_dataset(split=split)))
+        digits = np.concatenate([whole["objects"]["label"] for whole in wholes])
+        np.testing.assert_array_equal(np.bincount([label for _, label in crops]), np.bincount(digits))
+        windows = np.lib.stride_tricks.sliding_window_view(wholes[0]["image"], (SIDE, SIDE, 3))
+        found = {label for image, label in crops if (windows[..., 0, :, :, :] == image).all((-3, -2, -1)).any()}
+        assert found == set(wholes[0]["objects"]["label"])
+
+
 def test_an_interrupted_preparation_leaves_nothing_behind(tmp_path, monkeypatch):
     def interrupted(self, split):
         yield 0, {"image": np.zeros((8, 8, 1), np.uint8), "label": 0}
@@ -216,7 +249,7 @@ def test_a_set_without_train(tmp_path, monkeypatch):
     [
         (
             "imagnet2012",
-            "'digits', 'digit_scenes', a tfds name or a folder.*'imagnet2012'; did you mean .*'imagenet2012'",
+            "'digit_crops', 'digit_scenes', a tfds name or a folder.*'imagnet2012'; did you mean .*'imagenet2012'",
         ),
         ("qqqqqqqq", "'qqqqqqqq'; tensorflow.org/datasets"),
         ("mnist_corrupted/nosuch", "'mnist_corrupted/nosuch' could not be opened"),

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "classifier": {"models", "export", "weights"},  # what training/predict.py and training/evaluate.py share
     "convert": {"models", "export", "cli"},  # what the two scripts of that name share
     "resolution": {"attention", "models", "export", "benchmark", "cli"},
+    "comparison": {"models", "data", "training", "export", "benchmark", "resolution"},
     "__init__": {"attention", "models", "weights"},
     "demo": {"", "models", "data", "training", "export", "benchmark", "report", "resolution", "cli"},
 }
@@ -53,7 +54,8 @@ HEAVY = (
     "transformers",
 )
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
-HEAVY_AT_TOP = {"data/digits.py", "data/digit_scenes.py", "benchmark/worker.py", "export/mil_fuse.py"}
+BUILDERS = {"data/digits.py", "data/digit_crops.py", "data/digit_scenes.py"}
+HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(path for folder in ("training", "tflite", "coreml") for path in (ROOT / folder).glob("*.py"))
 

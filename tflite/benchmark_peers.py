@@ -26,7 +26,8 @@ from keras_mobattn import benchmark, cli, gpu
 from keras_mobattn.benchmark.measurement import operators_text
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import Tolerance, to_tflite
-from keras_mobattn.files import made_after, write_text
+from keras_mobattn.files import write_text
+from keras_mobattn.resolution import up_to_date
 
 SIDE = 256  # pixels; the peers' builders have the same
 
@@ -39,7 +40,6 @@ MODELS = {
     "mobilevitv2_100": (functools.partial(MOBILEVITV2, width=1.0), ("separable", "mobile")),
     "mobilevit_s": (functools.partial(MOBILEVIT, variant="s"), ("softmax", "mobile")),
 }
-SOURCES = ("attention", "layers", "models", "export")  # of keras_mobattn: what our files depend on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +128,7 @@ def _our_rows(model, precisions, folder):
 
 def _convert(build, precision, path):
     """Our file at `path`, made now if the package has changed since."""
-    package = Path(keras_mobattn.__file__).parent
-    if made_after(path, [file for part in SOURCES for file in (package / part).glob("*.py")]):
+    if up_to_date(path):
         return path
     images = np.random.default_rng(1).uniform(0, 1, (16, SIDE, SIDE, 3)).astype("float32")
     # Random weights say nothing about int8's accuracy: only fp32 has to agree with Keras here.

@@ -33,7 +33,8 @@ class Sheet:
     augment: str = "mobilevitv2"
     """The augmentation by name."""
     dataset: str = "photos"
-    """A tfds name, "digits", "digit_scenes", a folder of images, or "photos": crops of scikit-learn's two."""
+    """A tfds name, "digits", "digit_crops", "digit_scenes", a folder of images, or "photos": crops of scikit-learn's
+    two."""
     data_dir: str | None = None
     """Where tfds keeps its sets; its own default when left out."""
     image_size: int = 128

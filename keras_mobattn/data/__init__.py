@@ -1,4 +1,4 @@
-"""Images with labels, as tf.data: tfds sets, the embedded `digits` and `digit_scenes`, and folders of images."""
+"""Images with labels, as tf.data: tfds sets, the embedded digits, digit_crops and digit_scenes, and folders."""
 
 from keras_mobattn.data.augment import AUGMENTATIONS
 from keras_mobattn.data.fit import fit_image

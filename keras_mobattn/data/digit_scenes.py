@@ -95,7 +95,7 @@ def _enlarge(grid, size):
     return (weights @ grid.transpose(2, 0, 1) @ weights.T).transpose(1, 2, 0)  # 5 times faster than np.einsum
 
 
-def _png(pixels):
+def encode_png(pixels):
     """Encoded with Pillow at its fastest level: 0.8 ms for a scene against 4 ms in tfds, and 13 % larger."""
     from PIL import Image
 
@@ -112,6 +112,10 @@ class DigitScenesConfig(tfds.core.BuilderConfig):
     train: int = 6000
     test: int = 1000
     seed: int = 0
+
+    def rng(self, split, key):
+        """What scene `key` of the split is drawn with."""
+        return np.random.RandomState([self.seed, SPLITS.index(split), key])
 
 
 class DigitScenes(tfds.core.GeneratorBasedBuilder):
@@ -143,9 +147,8 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split):
         digits, labels = read_digits(split)
         for key in range(getattr(self.builder_config, split)):
-            rng = np.random.RandomState([self.builder_config.seed, SPLITS.index(split), key])
-            scene = draw_scene(rng, digits, labels)
-            images = {name: _png(scene[name]) for name in ("image", "mask")}
+            scene = draw_scene(self.builder_config.rng(split, key), digits, labels)
+            images = {name: encode_png(scene[name]) for name in ("image", "mask")}
             pairs = zip(scene.pop("boxes"), scene.pop("box_labels"), strict=True)
             objects = [{"bbox": tfds.features.BBox(*box), "label": digit} for box, digit in pairs]
             yield key, scene | images | {"objects": objects}

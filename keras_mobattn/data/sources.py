@@ -17,7 +17,8 @@ from keras_mobattn.data.folder import read_folder
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
 from keras_mobattn.errors import InputError, choose
 
-EMBEDDED = {"digits": "keras_mobattn.data.digits", "digit_scenes": "keras_mobattn.data.digit_scenes"}
+EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
+DRAWN = ("digit_crops", "digit_scenes")  # those of EMBEDDED that a seed draws
 TEST_SPLITS = ("test", "validation")  # the first one with labels; imagenet2012's "test" has none
 HELD_OUT_PERCENT = 20  # of "train", where a set has neither
 
@@ -58,16 +59,16 @@ class Source:
 
 
 def open_source(name, data_dir=None, on_corrupt="error", seed=0):
-    """Open a tfds set by name ("digits" and "digit_scenes" are embedded), or a folder with one sub-folder a class.
+    """Open a tfds set by name (those of EMBEDDED need no download), or a folder with one sub-folder a class.
 
-    A folder is what exists as one, holds a path separator or starts with "." or "~". But "digits" and "digit_scenes"
-    are always the embedded sets (write "./digits" for a folder), and "imagenet_resized/32x32", whose first part tfds
-    knows, is a tfds set unless there is such a folder.
+    A folder is what exists as one, holds a path separator or starts with "." or "~". But the names of EMBEDDED are
+    always the embedded sets (write "./digits" for a folder), and "imagenet_resized/32x32", whose first part tfds knows,
+    is a tfds set unless there is such a folder.
 
     tfds sets are prepared in `data_dir` (None: tfds's own default) when they are not there yet. `on_corrupt` says what
     to do about images in a folder that can't be decoded: "error", or "skip" to name, count and leave them out. `seed`
-    draws the scenes of "digit_scenes", and what is held out for the test from a folder without a split of its own; it
-    is not a training seed, and runs that are to be compared share it.
+    draws the scenes of "digit_scenes" and "digit_crops", and what is held out for the test from a folder without a
+    split of its own; it is not a training seed, and runs that are to be compared share it.
 
     Raises:
         InputError: no such set or folder, no image and label, fewer than two classes, corrupt images, or a set that
@@ -183,7 +184,7 @@ def _find_builder(name, data_dir, seed):
     config = {}
     if name in EMBEDDED:
         module = importlib.import_module(EMBEDDED[name])  # registers the builder
-        if name == "digit_scenes" and seed != 0:
+        if name in DRAWN and seed != 0:
             config = {"config": module.DigitScenesConfig(name=f"seed{seed}", seed=seed)}
     data_dir = Path(data_dir).expanduser() if data_dir else None
     try:

@@ -1,5 +1,6 @@
 """One self-contained HTML file that shows a run: `write_report(path, Report(...))`."""
 
+from keras_mobattn.report.comparison import accuracy_by_style, by_resolution
 from keras_mobattn.report.page import Figure, Report, Section, Table, write_report
 from keras_mobattn.report.plots import (
     confusion_matrix,
@@ -17,6 +18,8 @@ __all__ = [
     "Report",
     "Section",
     "Table",
+    "accuracy_by_style",
+    "by_resolution",
     "confusion_matrix",
     "conversions_table",
     "image_grid",

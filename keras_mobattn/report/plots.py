@@ -48,11 +48,11 @@ STYLE = {
 WIDTH = 5.8  # inches; with 10 pt text this is legible at a phone's 340 pixels
 
 
-def _plot(draw):
+def plot(draw):
     """Make `draw`, which returns a matplotlib Figure, return its bytes; adds the argument `format`: "svg" or "png"."""
 
     @functools.wraps(draw)
-    def plot(*args, format="svg", **kwargs):
+    def drawn(*args, format="svg", **kwargs):
         import matplotlib
 
         if format not in ("svg", "png"):
@@ -66,16 +66,16 @@ def _plot(draw):
                 figure.savefig(drawing, format="png", dpi=180, facecolor="white")
         return drawing.getvalue()
 
-    return plot
+    return drawn
 
 
-def _figure(width, height):
+def figure_of(width, height):
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-@_plot
+@plot
 def learning_curves(history):
     """Loss and every metric that has a validation twin, by epoch. `history` is `History.history`: {name: values}."""
     names = [name for name in history if name == "loss" or f"val_{name}" in history]
@@ -83,7 +83,7 @@ def learning_curves(history):
         raise InputError(f"Expected a history with 'loss', one value per epoch. Received: {list(history)}.")
     columns = 1 if len(names) <= 2 else 2
     rows = math.ceil(len(names) / columns)
-    figure = _figure(0.85 * WIDTH * columns, 2.4 * rows)
+    figure = figure_of(0.85 * WIDTH * columns, 2.4 * rows)
     for index, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, index + 1)
         _curve(axes, name, history[name], history.get(f"val_{name}", ()))
@@ -114,15 +114,15 @@ def _milliseconds(value):
     return f"{value:#.3g}" if value < 100 else f"{value:.0f}"
 
 
-@_plot
+@plot
 def latency_by_style(measurements):
     """Bars of the median, the fastest on top, whiskers to the 95th percentile. `measurements`: {style: Measurement}."""
-    marks = _marks(measurements)
+    marks = marks_of(measurements)
     timed = {style: row.statistics for style, row in measurements.items() if not row.error}
     failed = [style for style, row in measurements.items() if row.error]
     order = sorted(timed, key=lambda style: timed[style].typical_ms) + failed
     longest = max(map(len, order), default=0)
-    figure = _figure(WIDTH + 0.07 * max(longest - 14, 0), 0.3 * len(order) + 1)
+    figure = figure_of(WIDTH + 0.07 * max(longest - 14, 0), 0.3 * len(order) + 1)
     axes = figure.add_subplot()
     medians, highs = ([getattr(row, name) or 0 for row in timed.values()] for name in ("typical_ms", "p95_ms"))
     end = 1.08 * min(max(medians + highs), 2 * max(medians)) if timed else 1  # a busy machine must not squash the bars
@@ -160,18 +160,18 @@ def _bar(axes, place, statistics, colour, end):
     )
 
 
-@_plot
+@plot
 def operator_bars(operators, xlabel, order=()):
     """Stacked bars, the longest on top. `operators`: {operator: {part: value}}, a part being a device, say.
 
     `order` is that of the parts, so that a device has the same colour in every picture; others follow as they come.
     """
     parts = list(dict.fromkeys([*order, *(part for values in operators.values() for part in values)]))
-    marks = _marks(parts)
+    marks = marks_of(parts)
     used = [part for part in parts if any(part in values for values in operators.values())]
     names = sorted(operators, key=lambda name: -sum(operators[name].values()))
     longest = max(map(len, names), default=0)
-    figure = _figure(WIDTH + 0.07 * max(longest - 14, 0), 0.26 * len(names) + 1)
+    figure = figure_of(WIDTH + 0.07 * max(longest - 14, 0), 0.26 * len(names) + 1)
     axes = figure.add_subplot()
     starts = dict.fromkeys(names, 0)
     for part in used:
@@ -200,19 +200,19 @@ def loglog_slope(points):
     return float(np.polyfit(tokens, ms, 1)[0])
 
 
-@_plot
+@plot
 def latency_by_tokens(measurements, last=None):
     """Median latency against the number of tokens on log axes. `measurements`: {style: [(tokens, Measurement)]}.
 
     Beside each line stands its `loglog_slope`, over its `last` sizes or all: 1 is linear in the tokens, 2 quadratic.
     """
-    marks = _marks(measurements)
+    marks = marks_of(measurements)
     lines = {
         style: sorted((tokens, row.statistics.typical_ms) for tokens, row in rows if not row.error)
         for style, rows in measurements.items()
     }
     missing = {style: sum(row.error is not None for _, row in rows) for style, rows in measurements.items()}
-    figure = _figure(WIDTH, max(3.4, 0.24 * len(lines) + 1.8))
+    figure = figure_of(WIDTH, max(3.4, 0.24 * len(lines) + 1.8))
     axes = figure.add_subplot()
     for style, points in lines.items():
         if points:
@@ -272,7 +272,7 @@ def _apart(heights, gap):
     return heights
 
 
-@_plot
+@plot
 def confusion_matrix(counts, class_names):
     """Counts [true class, predicted class] as a heat map; shades are shares of the true class."""
     counts = np.asarray(counts)
@@ -281,7 +281,7 @@ def confusion_matrix(counts, class_names):
         raise InputError(f"Expected counts of shape {(classes, classes)}, as class_names. Received: {counts.shape}.")
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     numbers = classes <= 20  # beyond, they would not be legible
-    figure = _figure(WIDTH * 0.85, WIDTH * 0.85)
+    figure = figure_of(WIDTH * 0.85, WIDTH * 0.85)
     axes = figure.add_subplot(aspect="equal")
     for true, predicted in np.argwhere(counts):
         share, right = shares[true, predicted], true == predicted
@@ -304,7 +304,7 @@ def confusion_matrix(counts, class_names):
     return figure
 
 
-@_plot
+@plot
 def image_grid(images, captions, wrong=(), columns=6):
     """Small pictures, uint8 [n, h, w, 3], with captions; red frame and caption for those whose index is in `wrong`."""
     if len(images) == 0 or len(images) != len(captions):
@@ -314,7 +314,7 @@ def image_grid(images, captions, wrong=(), columns=6):
     lines = max(str(caption).count("\n") + 1 for caption in captions)
     height, width = np.shape(images)[1:3]
     side = 1.2 * WIDTH / columns
-    figure = _figure(side * columns, rows * (side * height / width + 0.17 * lines))
+    figure = figure_of(side * columns, rows * (side * height / width + 0.17 * lines))
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.imshow(image, interpolation="none")
@@ -325,6 +325,6 @@ def image_grid(images, captions, wrong=(), columns=6):
     return figure
 
 
-def _marks(names):
+def marks_of(names):
     """{name: (colour, marker)}, in the order given: plots of the same styles agree."""
     return {name: MARKS[index % len(MARKS)] for index, name in enumerate(names)}

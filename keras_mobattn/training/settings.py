@@ -20,7 +20,7 @@ class TrainSettings:
     """How to train. The defaults are for the embedded handwritten digits on two CPU cores."""
 
     dataset: str = "digits"
-    """A tfds name, "digits", "digit_scenes", or a folder of images with one sub-folder a class."""
+    """A tfds name, "digits", "digit_crops", "digit_scenes", or a folder of images with one sub-folder a class."""
     data_dir: str | None = None
     """Where tfds keeps its sets; its own default when left out."""
     on_corrupt: Literal["error", "skip"] = "error"

@@ -1,0 +1,95 @@
+"""The result of the comparison: accuracy and cost by host and style, as figures and as texts."""
+
+import statistics
+
+from keras_mobattn.benchmark.table import number_text
+from keras_mobattn.comparison.plan import STAGES
+
+LAST_STAGE = list(STAGES)[-1]
+
+
+def figures(hosts, styles, rows, costs):
+    """One dict per host and style, all with the same keys and None where nothing is known.
+
+    `rows` are those of runs, {"host", "style", "seed", "accuracies" or "error"}; `costs` are Costs. Accuracies are in
+    percent; "std" is the sample's standard deviation over the seeds. Ratios are to the host's first style.
+    """
+    sides = sorted({cost.side for cost in costs})
+    by_key = {cost.key: cost for cost in costs}
+    return [
+        {
+            "host": host,
+            "style": style,
+            **_accuracy(accuracies(rows, host, style), _failures(rows, host, style)),
+            **_size(by_key.get((host, style, sides[0])) if sides else None),
+            **_speed([by_key.get((host, style, side)) for side in sides],
+                     [by_key.get((host, styles[0], side)) for side in sides], sides),
+        }
+        for host in hosts
+        for style in styles
+    ]  # fmt: skip
+
+
+def accuracies(rows, host, style):
+    """Test accuracies in percent of the runs of one host and style, after the last epoch of the last stage."""
+    mine = [row for row in rows if (row["host"], row["style"]) == (host, style)]
+    return [100 * row["accuracies"][LAST_STAGE] for row in mine if not row.get("error")]
+
+
+def _failures(rows, host, style):
+    return sum((row["host"], row["style"]) == (host, style) and bool(row.get("error")) for row in rows)
+
+
+def _accuracy(values, failed):
+    return {
+        "mean": statistics.mean(values) if values else None,
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "min": min(values, default=None),
+        "max": max(values, default=None),
+        "runs": len(values),
+        "failed": failed,
+    }
+
+
+def _size(cost):
+    return {"parameters": cost and cost.parameters, "macs": cost and cost.macs}
+
+
+def _speed(costs, references, sides):
+    found = {}
+    for cost, reference, side in zip(costs, references, sides, strict=True):
+        ms, own_ms = (one and one.latency_ms for one in (cost, reference))
+        found[f"ms at {side}"] = ms
+        found[f"ratio at {side}"] = ms / own_ms if ms and own_ms else None
+        found[f"peak MB at {side}"] = cost and cost.peak_memory_mb
+    return found
+
+
+def texts(table):
+    """Headings and one list of texts for each of `figures`."""
+    sides = [name.removeprefix("ms at ") for name in (table[0] if table else ()) if name.startswith("ms at ")]
+    header = ["host", "attention", "parameters", "MMACs", "accuracy %", "lowest to highest"]
+    header += [f"ms at {side} (ratio)" for side in sides] + [f"peak MB at {side}" for side in sides]
+    return header, [_texts(row, sides) for row in table]
+
+
+def _texts(row, sides):
+    spread = "" if row["std"] is None else f" ± {row['std']:.1f}"
+    reached = "" if row["mean"] is None else f"{row['mean']:.1f}{spread}"
+    failed = f"{row['failed']} failed" if row["failed"] else ""
+    extremes = f"{row['min']:.1f} to {row['max']:.1f}" if row["runs"] > 1 else ""
+    cells = [row["host"], row["style"], _thousands(row["parameters"]), number_text(row["macs"] and row["macs"] / 1e6)]
+    cells += [", ".join(filter(None, (reached, failed))), extremes]
+    for side in sides:
+        ms, ratio = row[f"ms at {side}"], row[f"ratio at {side}"]
+        cells.append(number_text(ms) + ("" if ratio is None else f" ({ratio:.2f})"))
+    return cells + [number_text(row[f"peak MB at {side}"]) for side in sides]
+
+
+def _thousands(count):
+    return "" if count is None else f"{count:,}"
+
+
+def markdown(header, cells):
+    """A markdown table."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *cells))

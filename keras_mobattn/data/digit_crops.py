@@ -1,0 +1,63 @@
+"""The digits of `digit_scenes` one by one: 32x32 pixels around each, on their texture, labelled with the digit.
+
+A model that reads them first learns the scenes, whose label only comparing digits tells: MobileViTv2 0.5 had 97 % on
+crops after 5 epochs, then 82 % on scenes after 8; from random weights it was at 10 to 18 % after 14.
+
+Importing this module registers the builder, so `tfds.builder("digit_crops")` finds it.
+"""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from keras_mobattn.data.digit_scenes import CANVAS, DigitScenesConfig, draw_scene, encode_png
+from keras_mobattn.data.digits import CLASS_NAMES, SPLITS, read_digits
+
+SIDE = 32  # pixels
+JITTER = 3  # pixels: the digit need not be in the middle
+_DESCRIPTION = """\
+Each digit of each scene of `digit_scenes` of the same seed and split, cut out with 32x32 pixels around it: some 5 crops
+a scene, in which a neighbour may show. 6000 scenes to train on and 1000 to test.
+"""
+
+
+def crop_digits(rng, scene):
+    """Cut the digits out of what `draw_scene` returned: uint8 [objects, 32, 32, 3]; `rng` moves each by 0 to 3 pixels.
+
+    At the canvas's edge the window moves inside.
+    """
+    centres = CANVAS * (scene["boxes"][:, :2] + scene["boxes"][:, 2:]) / 2  # [objects, 2] of (y, x)
+    moved = centres - SIDE / 2 + rng.randint(-JITTER, JITTER + 1, centres.shape)
+    corners = moved.clip(0, CANVAS - SIDE).astype(int)
+    return np.stack([scene["image"][top : top + SIDE, left : left + SIDE] for top, left in corners])
+
+
+class DigitCrops(tfds.core.GeneratorBasedBuilder):
+    """tfds builder over `crop_digits`: {"image": uint8 [32, 32, 3], "label": 0..9} (100 MB on disk)."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}
+    BUILDER_CONFIGS = [DigitScenesConfig(name="seed0")]
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=_DESCRIPTION,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(SIDE, SIDE, 3), encoding_format="png"),
+                    "label": tfds.features.ClassLabel(names=CLASS_NAMES),
+                }
+            ),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in SPLITS}
+
+    def _generate_examples(self, split):
+        digits, labels = read_digits(split)
+        for key in range(getattr(self.builder_config, split)):
+            rng = self.builder_config.rng(split, key)
+            scene = draw_scene(rng, digits, labels)
+            for place, crop in enumerate(crop_digits(rng, scene)):
+                yield f"{key}_{place}", {"image": encode_png(crop), "label": scene["box_labels"][place]}
