@@ -332,7 +332,10 @@ def test_mixing_picks_one_way_for_each_batch():
     assert set(np.unique(only)) == {0.0, 10.0}
 
 
-@pytest.mark.parametrize("augment", AUGMENTATIONS)
+HEAVY = {"flowformer": pytest.mark.slow}  # seconds to trace; deit goes through the same code
+
+
+@pytest.mark.parametrize("augment", [pytest.param(name, marks=HEAVY.get(name, ())) for name in AUGMENTATIONS])
 def test_the_same_eagerly_and_in_tf_data(augment):
     """And a second time; and another number or seed gives something else."""
     photos = [jpeg(photo) for photo in sample_photos(6, (90, 120))]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from conftest import FAMILIES
 
 from keras_mobattn.layers import global_policy
 from keras_mobattn.training import TrainSettings
@@ -114,6 +115,20 @@ def test_decay_is_torchs(optimizer, decay_1d):
             parameter.grad = torch.tensor(gradient)
         peer.step()
     equal(values(weights), [parameter.detach().numpy() for parameter in theirs], atol=TORCH_TOLERANCE[optimizer])
+
+
+NOT_DECAYED = {"gamma", "beta", "bias", "class_token", "dist_token", "prefix_position", "position", "attention_biases"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_not_decayed(family):
+    """timm's `no_weight_decay` and its rule for 1-D weights."""
+    options = {"distilled": True} if family == "DeiT" else {}
+    weights = FAMILIES[family](input_shape=(32, 32, 3), attention="own", **options).trainable_weights
+    _, decayed = make_optimizer(dataclasses.replace(SETTINGS, optimizer="sgd"), 10, weights)
+    kinds = {weight.name.split("/")[-1].split(":")[0]: any(weight is each for each in decayed) for weight in weights}
+    assert {kind for kind, is_decayed in kinds.items() if not is_decayed} == NOT_DECAYED & set(kinds)
+    assert {kind for kind, is_decayed in kinds.items() if is_decayed} <= {"kernel", "depthwise_kernel"}
 
 
 def test_averages_equal_the_formula():

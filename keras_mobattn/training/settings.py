@@ -73,7 +73,7 @@ class TrainSettings:
     weight_decay: float = 0.05
     """The optimizer's."""
     decay_1d: bool = False
-    """Decay biases, norms and other 1-D weights too."""
+    """Decay biases, norms and other 1-D weights too, and positions and position biases."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
     teacher: str | None = None

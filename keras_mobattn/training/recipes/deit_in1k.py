@@ -2,9 +2,9 @@
 
 Paper: Touvron et al., "Training data-efficient image transformers & distillation through attention", arXiv:2012.12877,
 section 6 and table 9; facebookresearch/deit, main.py. What differs here: no repeated augmentation, which shows a third
-of the images in an epoch, each three times (its copies must not meet in one MixUp, so theirs go to different GPUs);
-position embeddings and tokens are decayed; the cosine moves each step and not each epoch; what is evaluated are the
-averaged weights, while the published figures are of the last ones.
+of the images in an epoch, each three times (its copies must not meet in one MixUp, so theirs go to different GPUs); the
+cosine moves each step and not each epoch; what is evaluated are the averaged weights, while the published figures are
+of the last ones.
 
     python training/train.py --recipe deit_in1k --variant small --data-dir tfds/ --strategy mirrored
 
