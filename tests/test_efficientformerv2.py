@@ -15,7 +15,9 @@ from keras_mobattn.models.efficientformerv2 import VARIANTS
 from keras_mobattn.weights import to_timm
 from keras_mobattn.weights.port import variables_of
 
-LIMIT = 1e-5  # of the logits' range; received: 6e-7 to 2e-6
+# Of the logits' range; received: 6e-7 to 4e-6. l with random weights is worse conditioned: ours is 3.5e-5 from timm's
+# in float64, and timm's own float32 1.8e-5.
+LIMITS = {"s0": 1e-5, "s1": 1e-5, "s2": 1e-5, "l": 1e-4}
 PEER = torch_peers.needs("torch", "torchvision", "timm")
 LOGITS = {"include_preprocessing": False, "classifier_activation": None}
 TINY = {"variant": "test", "classes": 5, **LOGITS}
@@ -128,7 +130,7 @@ def test_predicts_what_timm_predicts_and_gives_its_tensors_back(variant, size, t
     model = EfficientFormerV2(variant, input_shape=(*size, 3), weights=tmp_path / "m.safetensors", **LOGITS)
     images = torch_peers.random_images(*size)
     expected = torch_peers.logits_of(peer, images)
-    assert difference(model(images).numpy(), expected) < LIMIT
+    assert difference(model(images).numpy(), expected) < LIMITS[variant]
     to_timm(model, tmp_path / "again.safetensors")
     again = load_file(tmp_path / "again.safetensors")
     assert set(again) == {key for key in tensors if not key.endswith("num_batches_tracked")}
