@@ -8,42 +8,51 @@ python training/list_models.py --image-size 224 --classes 10
 
 import rich.table
 
-from keras_mobattn import ATTENTIONS, MobileViT, MobileViTv2, cli, count_macs
-from keras_mobattn.models import PUBLISHED
+from keras_mobattn import ATTENTIONS, cli, count_macs
+from keras_mobattn.attention import OWN
+from keras_mobattn.models import MODELS, PUBLISHED
 from keras_mobattn.weights.tags import written_call
+
+EXAMPLES = {  # model function -> the arguments of one model, which is shown with each attention
+    "MobileViTv2": {"width": 1.0},
+    "MobileViT": {"variant": "s"},
+    "DeiT": {"variant": "tiny"},
+    "PVTv2": {"variant": "b0"},
+    "EfficientFormerV2": {"variant": "s0"},
+}
 
 # Title of a table -> its rows: the arguments that a user would write, and the model that they make.
 TABLES = {
     "Models with the attention of their papers": [
         (written_call(function.__name__, options), function, options) for function, options in PUBLISHED.values()
     ],
-    "MobileViTv2(width=1.0) with each attention": [
-        (f'attention="{style}"', MobileViTv2, {"attention": style}) for style in ATTENTIONS
-    ],
-    'MobileViT(variant="s") with each attention': [
-        (f'attention="{style}"', MobileViT, {"attention": style}) for style in ATTENTIONS
-    ],
+    **{
+        f"{written_call(name, options)} with each attention": [
+            (f'attention="{style}"', MODELS[name], {**options, "attention": style}) for style in (OWN, *ATTENTIONS)
+        ]
+        for name, options in EXAMPLES.items()
+    },
 }
 
 
-def main(image_size: int = 256, classes: int = 1000) -> None:
+def main(image_size: int | None = None, classes: int = 1000) -> None:
     """Print parameters and MACs.
 
     Args:
-        image_size: Height and width of the input in pixels, from 32 up.
+        image_size: Height and width of the input in pixels, from 32 up; each model's default size when left out.
         classes: Number of classes.
     """
-    shape = (image_size, image_size, 3)
-    cli.console.print(f"{image_size} x {image_size} pixels, {classes} classes")
+    shape = None if image_size is None else (image_size, image_size, 3)
     for title, rows in TABLES.items():
         table = rich.table.Table(title)
+        table.add_column("pixels", justify="right")
         table.add_column("parameters", justify="right")
         table.add_column("GMACs", justify="right")
         with cli.progress() as progress:
             for name, family, options in progress.track(rows, description="Counting"):
                 model = family(input_shape=shape, classes=classes, **options)
                 parameters = sum(weight.shape.num_elements() for weight in model.trainable_weights)
-                table.add_row(name, f"{parameters:,}", f"{count_macs(model) / 1e9:.3f}")
+                table.add_row(name, str(model.input_shape[1]), f"{parameters:,}", f"{count_macs(model) / 1e9:.3f}")
         cli.console.print(table)
 
 
