@@ -54,8 +54,8 @@ def PVTv2(  # noqa: N802  the paper's spelling
     it: projections, the convolution or pooling that reduces the keys, and its norm. The new layer sees every pixel of
     the stage's map, in queries and keys alike: with linear cost there is no need to reduce keys, and Mobile-Attention
     needs as many keys as queries. Overlapping embeddings, norms and MLPs with their 3x3 convolutions stay. "softmax"
-    is N^2 C without the reduction; the other styles are linear in pixels. The reducing convolutions hold 10 to 23 % of
-    the parameters (b0 12.8, b1 13.4, b2 17.0, b2_li 6.7, b3 20.5, b4 21.4, b5 22.9); no formula of a style has a place
+    is N^2 C without the reduction; the other styles are linear in pixels. The reducing convolutions hold 7 to 23 % of
+    the parameters (b0 12.8, b1 13.4, b2 17.0, b2_li 6.6, b3 20.4, b4 22.3, b5 22.9); no formula of a style has a place
     for these, so that models are smaller by as much, and have more to do on the large maps of stages 1 and 2.
 
     `head_dim` is the width of a head. Default: the host's own for styles that count heads (32 in b0, 64 above), and 8
