@@ -83,12 +83,12 @@ UNITS = {
 DROPS = {  # of the test-size models, at a rate of 0.4
     "MobileViT": UNITS,
     "MobileViTv2": UNITS,
+    "DeiT": {f"block1_drop_path{i}": 0.4 for i in (1, 2)},
+    "PVTv2": {f"stage{stage}_block0_drop_path{i}": 0.4 * (stage - 1) / 3 for stage in (2, 3, 4) for i in (1, 2)},
     "EfficientFormerV2": {
-        "stage2_block0_mlp_drop_path": 0.08,
-        "stage3_block0_mlp_drop_path": 0.16,
-        **{f"stage3_block1_{branch}_drop_path": 0.24 for branch in ("mixer", "mlp")},
-        "stage4_block0_mlp_drop_path": 0.32,
-        **{f"stage4_block1_{branch}_drop_path": 0.4 for branch in ("mixer", "mlp")},
+        "stage2_block0_mlp_drop_path": 0.4 / 3,
+        **{f"stage3_block0_{branch}_drop_path": 0.8 / 3 for branch in ("mixer", "mlp")},
+        **{f"stage4_block0_{branch}_drop_path": 0.4 for branch in ("mixer", "mlp")},
     },
 }
 
