@@ -42,7 +42,7 @@ VARIANTS = {
     "tiny": Variant(192, 3),
     "small": Variant(384, 6),
     "base": Variant(768, 12),
-    "nano": Variant(64, 4, depth=4, patch_size=8),
+    "nano": Variant(48, 4, depth=4, patch_size=8),
     "test": Variant(32, 2, depth=2),
 }
 
