@@ -56,7 +56,8 @@ def main(
         minimum_deployment_target: the oldest system that shall run it.
         input_type: tensor takes float32 [1, H, W, C] (for benchmarks), image takes RGB pixels; with labels that makes a
             classifier, which Vision and Xcode's preview understand.
-        input_sizes: further heights and widths that the package takes, multiples of 64, e.g. 320x320 192x256.
+        input_sizes: further heights and widths that the package takes, e.g. 320x320 192x256: multiples of 64, for
+            PVTv2 of 32; not for DeiT and EfficientFormerV2.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
             include_preprocessing=False. A package for pixels does it itself.
         input_bias: what is then added: one number, or one for each channel.

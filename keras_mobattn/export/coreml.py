@@ -69,9 +69,10 @@ def to_coreml(
     {name: probability}. With tensor input they are kept in the metadata, and the output stays an array.
 
     `compression` is None or a name in COREML_COMPRESSIONS. `input_sizes` are further (height, width) that the package
-    takes, at which no map has to be resized (multiples of 64 in the models of this package). Styles other than
-    separable, additive and hydra then compute shapes at run time: for the Neural Engine a package for each size is the
-    safer choice. `about` (an export.About) fills in author, licence, version and description.
+    takes, at which no map has to be resized (multiples of 64 for MobileViT and MobileViTv2, of 32 for PVTv2; DeiT and
+    EfficientFormerV2 take one size). Styles other than separable, additive and hydra then compute shapes at run time:
+    for the Neural Engine a package for each size is the safer choice. `about` (an export.About) fills in author,
+    licence, version and description.
 
     `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by `export.mil`, on any
     system, at every input size: it sees the converter's mistakes, not a device's own numerics. On macOS it is repeated

@@ -4,21 +4,32 @@ import dataclasses
 
 import tf_keras as keras
 
+from keras_mobattn.attention import TalkingHeadAttention
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import Resize, ResizeLike
+from keras_mobattn.layers import EmbedTokens, Resize, ResizeLike
 
 RESIZES = (Resize, ResizeLike)
+ONE_SIZE = (EmbedTokens, TalkingHeadAttention)  # hold a position for each place of a map
+ADVICE = "Leave out input_sizes, and convert once for each size."
 
 
 def at_any_size(source, sizes):
     """Return the Exportable with a copy of its model that takes images of any size, without its resizes.
 
     A resize to a size that is known only at run time is what coremltools can't express (MobileViT) or makes arithmetic
-    on shapes of (MobileViTv2). So `sizes`, (height, width) each, must be such that no map has to be resized.
+    on shapes of (MobileViTv2). So `sizes`, (height, width) each, must be such that no map has to be resized, which in
+    EfficientFormerV2's stage 3 it always is. Positions for another size are resampled, and can't be either.
 
     Raises:
-        InputError: a size at which a map has to be resized, or that the model can't take.
+        InputError: a size at which a map has to be resized, or that the model can't take; a model with positions (DeiT,
+            EfficientFormerV2 with its own attention).
     """
+    for layer in source.model.layers:
+        if isinstance(layer, ONE_SIZE):
+            raise InputError(
+                f"Expected a model without learnt positions for input_sizes. Received: {source.model.name!r}, whose "
+                f"{layer.name!r} has one for each place of a map. {ADVICE}"
+            )
     for size in sizes:
         own = " (the model's own)" if tuple(size) == source.input_shape[:2] else ""
         _expect_no_resize(_copy(source, size), f"{_text(size)}{own}")
@@ -40,8 +51,7 @@ def _copy(source, size, without_resizes=False):
         return keras.models.clone_model(source.model, input_tensors=image, clone_function=clone)
     except ValueError as error:
         raise InputError(
-            f"Expected a model that takes images of {_text(size)}. Received: {source.model.name!r}: {error}. Leave out "
-            "input_sizes, and convert once for each size."
+            f"Expected a model that takes images of {_text(size)}. Received: {source.model.name!r}: {error}. {ADVICE}"
         ) from error
 
 
@@ -56,9 +66,9 @@ def _expect_no_resize(model, what):
             before = layer.input_shape[0] if isinstance(layer.input_shape, list) else layer.input_shape
             if before[1:3] != layer.output_shape[1:3]:
                 raise InputError(
-                    "Expected input sizes at which no map has to be resized: multiples of 64 in the models of this "
-                    f"package. Received: {what}, where {layer.name!r} would make "
-                    f"{_text(layer.output_shape[1:3])} of {_text(before[1:3])}."
+                    "Expected input sizes at which no map has to be resized: multiples of 64 for MobileViT and "
+                    f"MobileViTv2, none for EfficientFormerV2. Received: {what}, where {layer.name!r} would make "
+                    f"{_text(layer.output_shape[1:3])} of {_text(before[1:3])}. {ADVICE}"
                 )
 
 

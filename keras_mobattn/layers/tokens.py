@@ -1,6 +1,8 @@
 """Between maps and the tokens of a plain vision transformer, which has a class token beside those of the patches.
 
-Tokens are a map of one column here, [B, N, 1, C]: 1x1 convolutions, norms and attention then are those of maps.
+Tokens are a map of one column here, [B, N, 1, C]: 1x1 convolutions, norms and attention then are those of maps. They
+are joined and taken apart with channels first, Core ML's own layout: its transposes cancel, and none is left in the
+blocks, where there would be five for each.
 """
 
 import numpy as np
@@ -60,12 +62,13 @@ class EmbedTokens(keras.layers.Layer):
         height, width = map_size(x)
         channels = x.shape[-1]
         position = self.position if x.shape[1:3] == self.grid else resample(self.position, (height, width))
-        patches = tf.reshape(x + tf.cast(position, x.dtype), (-1, height * width, 1, channels))
+        patches = tf.transpose(x + tf.cast(position, x.dtype), (0, 3, 1, 2))
+        patches = tf.reshape(patches, (-1, channels, height * width, 1))
         prefix = tf.stack([tf.cast(token, x.dtype) for token in self.tokens]) + tf.cast(self.prefix_position, x.dtype)
-        prefix = prefix[None, :, None]  # [1, P, 1, C]
+        prefix = tf.transpose(prefix)[None, :, :, None]  # [1, C, P, 1]
         if x.shape[0] != 1:  # no operator in an exported model
             prefix = tf.tile(prefix, [tf.shape(x)[0], 1, 1, 1])
-        return tf.concat([prefix, patches], axis=1)
+        return tf.transpose(tf.concat([prefix, patches], axis=2), (0, 2, 3, 1))
 
     def load_own_variables(self, store):
         """Keras's hook for .keras and .weights.h5 files: positions of another grid are resampled."""
@@ -92,8 +95,10 @@ class SplitTokens(keras.layers.Layer):
         tokens, like = inputs
         height, width = map_size(like)
         channels = tokens.shape[-1]
-        vectors = [tf.reshape(tokens[:, i : i + 1], (-1, channels)) for i in range(self.prefix)]
-        return tf.reshape(tokens[:, self.prefix :], (-1, height, width, channels)), *vectors
+        tokens = tf.transpose(tokens, (0, 3, 1, 2))  # [B, C, N, 1]
+        vectors = [tf.reshape(tokens[:, :, i : i + 1], (-1, channels)) for i in range(self.prefix)]
+        patches = tf.reshape(tokens[:, :, self.prefix :], (-1, channels, height, width))
+        return tf.transpose(patches, (0, 2, 3, 1)), *vectors
 
     def get_config(self):
         return {**super().get_config(), "prefix": self.prefix}

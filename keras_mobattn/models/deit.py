@@ -24,25 +24,25 @@ from keras_mobattn.layers import (
 )
 from keras_mobattn.models.application import application, application_model
 
-NATIVE_SIDE = 224  # pixels: what the positions are made for where the input's size is open
+PATCH_SIZE = 16
+NATIVE_GRID = 14  # patches a side at 224 pixels: what the positions are made for where the input's size is open
 MLP_RATIO = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Table 1 of the paper; "nano" is ours, for a study on two cores and images of 96 pixels."""
+    """Table 1 of the paper; "nano" is ours, for a study on two cores."""
 
     dim: int
     num_heads: int
     depth: int = 12
-    patch_size: int = 16
 
 
 VARIANTS = {
     "tiny": Variant(192, 3),
     "small": Variant(384, 6),
     "base": Variant(768, 12),
-    "nano": Variant(48, 4, depth=4, patch_size=8),
+    "nano": Variant(96, 3, depth=4),
     "test": Variant(32, 2, depth=2),
 }
 
@@ -71,7 +71,7 @@ def DeiT(  # noqa: N802  the paper's spelling
     Input: RGB, 0..255 with include_preprocessing, else ImageNet's normalisation (`preprocess_input`). Any size from
     32x32: sides that 16 does not divide are padded with zeros below and to the right, and positions of another size
     than the weights' are resampled when they are loaded (bicubic, antialiased), both as in timm. The pyramid is P4
-    alone ("nano", with patches of 8 pixels: P3), the patches behind the last norm; so is the output without a head.
+    alone, the patches behind the last norm; so is the output without a head.
 
     Raises:
         InputError: an unknown variant or attention, or a bad keras.applications argument.
@@ -83,17 +83,16 @@ def DeiT(  # noqa: N802  the paper's spelling
     )
 
     def body(image):
-        image = PadToMultiple(v.patch_size, name="pad")(image)
+        image = PadToMultiple(PATCH_SIZE, name="pad")(image)
         patches = keras.layers.Conv2D(
-            v.dim, v.patch_size, v.patch_size, kernel_initializer=torch_initializer(), name="patch_embed"
+            v.dim, PATCH_SIZE, PATCH_SIZE, kernel_initializer=torch_initializer(), name="patch_embed"
         )(image)  # [B, h, w, C]
-        grid = [side or NATIVE_SIDE // v.patch_size for side in patches.shape[1:3]]
+        grid = [side or NATIVE_GRID for side in patches.shape[1:3]]
         x = EmbedTokens(grid, distilled, name="embedding")(patches)  # [B, N, 1, C]
         for number, rate in enumerate(rates):
             x = block(x, v.dim, rate, attend, name=f"block{number}")
         x = layer_norm("norm")(x)
-        level = v.patch_size.bit_length() - 1
-        patches, *tokens = SplitTokens(1 + distilled, name=f"P{level}")([x, patches])
+        patches, *tokens = SplitTokens(1 + distilled, name="P4")([x, patches])
         return patches, tokens
 
     name = f"deit_{variant}_distilled" if distilled else f"deit_{variant}"
