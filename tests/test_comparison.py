@@ -137,7 +137,7 @@ def _cost(host, style, side, ms, megabytes=10.0):
 
 
 def _row(host, style, seed, accuracy):
-    found = {"error": "no"} if accuracy is None else {"accuracies": {"crops": 1.0, "scenes": accuracy}, "seconds": 1}
+    found = {"error": "no"} if accuracy is None else {"accuracies": {"crops": 0.9, "scenes": accuracy}, "seconds": 1}
     return {"host": host, "style": style, "seed": seed, **found}
 
 
@@ -153,19 +153,19 @@ def test_figures_and_their_texts():
     table = comparison.figures(("A", "B"), ("own", "separable"), ROWS, COSTS)
     assert [(row["host"], row["style"]) for row in table] == [(h, s) for h in "AB" for s in ("own", "separable")]
     first, second, third, fourth = table
-    assert first["mean"] == pytest.approx(60)
-    assert first["std"] == pytest.approx(10)
+    assert (first["scenes mean"], first["crops mean"]) == pytest.approx((60, 90))
+    assert first["scenes std"] == pytest.approx(10)
     assert (first["parameters"], first["macs"]) == (96_000, 96 * 10**6)  # of the smallest side
-    assert (second["runs"], second["failed"]) == (2, 1)
-    assert second["std"] == pytest.approx(statistics.stdev((40, 50)))
+    assert (second["scenes runs"], second["failed"]) == (2, 1)
+    assert second["scenes std"] == pytest.approx(statistics.stdev((40, 50)))
     assert [second[f"ratio at {side}"] for side in (96, 192)] == [0.5, 0.75]
     assert second["peak MB at 96"] == 5.5
-    assert (third["std"], third["ms at 192"], third["ratio at 96"]) == (None, None, 1.0)
+    assert (third["scenes std"], third["ms at 192"], third["ratio at 96"]) == (None, None, 1.0)
     assert set(fourth) == set(first)
     header, cells = comparison.texts(table)
-    assert cells[0] == ["A", "own", "96,000", "96.0", "60.0 ± 10.0", "50.0 to 70.0",
+    assert cells[0] == ["A", "own", "96,000", "96.0", "90.0 ± 0.0", "60.0 ± 10.0",
                         "2.00 (1.00)", "8.00 (1.00)", "10.0", "10.0"]  # fmt: skip
-    assert cells[1][4] == "45.0 ± 7.1, 1 failed"
+    assert cells[1][5] == "45.0 ± 7.1, 1 failed"
     assert cells[3] == ["B", "separable", *[""] * 8]
     lines = comparison.markdown(header, cells).splitlines()
     assert lines[1] == "|" + " --- |" * len(header)
@@ -207,7 +207,7 @@ def test_runs_are_kept_and_failed_ones_tried_again(script, faked, tmp_path, capf
     with pytest.raises(InputError, match="another --output-dir"):
         script.main(**{**given, "variant": "xs"})
     assert {path.name for path in tmp_path.iterdir()} >= {"comparison.csv", "comparison.md", "runs.json", "cost.json"}
-    for name in ("accuracy", "latency", "memory"):
+    for name in ("accuracy_crops", "accuracy_scenes", "latency", "memory"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "comparison.csv").read_text().splitlines()[1].startswith("MobileViT,own,50.0,0.0,50.0,50.0,3,0,")
     assert comparison.load_costs(tmp_path / "cost.json") == [_cost("MobileViT", s, 96, 1.0) for s in given["styles"]]

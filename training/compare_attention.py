@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_mobattn import benchmark, cli, comparison, report
-from keras_mobattn.comparison import EPOCHS, HOSTS, STYLES, Plan
+from keras_mobattn.comparison import EPOCHS, HOSTS, STAGES, STYLES, Plan
 from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
 
@@ -128,7 +128,7 @@ def measure_all(hosts, styles, sides, variant, folder, protocol):
 
 
 def write_results(hosts, styles, rows, costs, folder):
-    """comparison.csv, comparison.md, accuracy.png, latency.png and memory.png, and the table on the screen."""
+    """comparison.csv, comparison.md, accuracy_STAGE.png, latency.png and memory.png, and the table on the screen."""
     table = comparison.figures(hosts, styles, rows, costs)
     header, cells = comparison.texts(table)
     with replacing(folder / "comparison.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
@@ -154,7 +154,9 @@ def write_results(hosts, styles, rows, costs, folder):
 
 def plots(hosts, styles, rows, sides, table):
     """{file's stem: function that draws it} of what there are figures for."""
-    reached = {host: {style: comparison.accuracies(rows, host, style) for style in styles} for host in hosts}
+
+    def reached(stage):
+        return {host: {style: comparison.accuracies(rows, host, style, stage) for style in styles} for host in hosts}
 
     def lines(name):
         return {
@@ -164,8 +166,9 @@ def plots(hosts, styles, rows, sides, table):
         }  # fmt: skip
 
     pictures = {}
-    if any(values for by_style in reached.values() for values in by_style.values()):
-        pictures["accuracy"] = functools.partial(report.accuracy_by_style, reached, CHANCE)
+    if any(not row.get("error") for row in rows):
+        for stage in STAGES:
+            pictures[f"accuracy_{stage}"] = functools.partial(report.accuracy_by_style, reached(stage), CHANCE)
     if any(row[f"ratio at {side}"] for row in table for side in sides):
         label = f"median latency, ratio to {styles[0]}"
         pictures["latency"] = functools.partial(report.by_resolution, lines("ratio"), label, ratios=True)

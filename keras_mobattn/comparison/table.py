@@ -5,14 +5,13 @@ import statistics
 from keras_mobattn.benchmark.table import number_text
 from keras_mobattn.comparison.plan import STAGES
 
-LAST_STAGE = list(STAGES)[-1]
-
 
 def figures(hosts, styles, rows, costs):
     """One dict per host and style, all with the same keys and None where nothing is known.
 
     `rows` are those of runs, {"host", "style", "seed", "accuracies" or "error"}; `costs` are Costs. Accuracies are in
-    percent; "std" is the sample's standard deviation over the seeds. Ratios are to the host's first style.
+    percent, for each stage; "std" is the sample's standard deviation over the seeds. Ratios are to the host's first
+    style.
     """
     sides = sorted({cost.side for cost in costs})
     by_key = {cost.key: cost for cost in costs}
@@ -20,7 +19,8 @@ def figures(hosts, styles, rows, costs):
         {
             "host": host,
             "style": style,
-            **_accuracy(accuracies(rows, host, style), _failures(rows, host, style)),
+            **{k: v for stage in STAGES for k, v in _accuracy(stage, accuracies(rows, host, style, stage)).items()},
+            "failed": _failures(rows, host, style),
             **_size(by_key.get((host, style, sides[0])) if sides else None),
             **_speed([by_key.get((host, style, side)) for side in sides],
                      [by_key.get((host, styles[0], side)) for side in sides], sides),
@@ -30,24 +30,21 @@ def figures(hosts, styles, rows, costs):
     ]  # fmt: skip
 
 
-def accuracies(rows, host, style):
-    """Test accuracies in percent of the runs of one host and style, after the last epoch of the last stage."""
+def accuracies(rows, host, style, stage):
+    """Test accuracies in percent of the runs of one host and style, after the last epoch of a stage."""
     mine = [row for row in rows if (row["host"], row["style"]) == (host, style)]
-    return [100 * row["accuracies"][LAST_STAGE] for row in mine if not row.get("error")]
+    return [100 * row["accuracies"][stage] for row in mine if not row.get("error")]
 
 
 def _failures(rows, host, style):
     return sum((row["host"], row["style"]) == (host, style) and bool(row.get("error")) for row in rows)
 
 
-def _accuracy(values, failed):
+def _accuracy(stage, values):
     return {
-        "mean": statistics.mean(values) if values else None,
-        "std": statistics.stdev(values) if len(values) > 1 else None,
-        "min": min(values, default=None),
-        "max": max(values, default=None),
-        "runs": len(values),
-        "failed": failed,
+        f"{stage} mean": statistics.mean(values) if values else None,
+        f"{stage} std": statistics.stdev(values) if len(values) > 1 else None,
+        f"{stage} runs": len(values),
     }
 
 
@@ -68,22 +65,24 @@ def _speed(costs, references, sides):
 def texts(table):
     """Headings and one list of texts for each of `figures`."""
     sides = [name.removeprefix("ms at ") for name in (table[0] if table else ()) if name.startswith("ms at ")]
-    header = ["host", "attention", "parameters", "MMACs", "accuracy %", "lowest to highest"]
+    header = ["host", "attention", "parameters", "MMACs", *(f"{stage} %" for stage in STAGES)]
     header += [f"ms at {side} (ratio)" for side in sides] + [f"peak MB at {side}" for side in sides]
     return header, [_texts(row, sides) for row in table]
 
 
 def _texts(row, sides):
-    spread = "" if row["std"] is None else f" ± {row['std']:.1f}"
-    reached = "" if row["mean"] is None else f"{row['mean']:.1f}{spread}"
-    failed = f"{row['failed']} failed" if row["failed"] else ""
-    extremes = f"{row['min']:.1f} to {row['max']:.1f}" if row["runs"] > 1 else ""
     cells = [row["host"], row["style"], _thousands(row["parameters"]), number_text(row["macs"] and row["macs"] / 1e6)]
-    cells += [", ".join(filter(None, (reached, failed))), extremes]
+    cells += [_reached(row, stage) for stage in STAGES]
     for side in sides:
         ms, ratio = row[f"ms at {side}"], row[f"ratio at {side}"]
         cells.append(number_text(ms) + ("" if ratio is None else f" ({ratio:.2f})"))
     return cells + [number_text(row[f"peak MB at {side}"]) for side in sides]
+
+
+def _reached(row, stage):
+    mean, spread = row[f"{stage} mean"], row[f"{stage} std"]
+    text = "" if mean is None else f"{mean:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
+    return ", ".join(filter(None, (text, f"{row['failed']} failed" if row["failed"] else "")))
 
 
 def _thousands(count):
