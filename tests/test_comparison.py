@@ -209,7 +209,9 @@ def test_runs_are_kept_and_failed_ones_tried_again(script, faked, tmp_path, capf
     assert {path.name for path in tmp_path.iterdir()} >= {"comparison.csv", "comparison.md", "runs.json", "cost.json"}
     for name in ("accuracy_crops", "accuracy_scenes", "latency", "memory"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-    assert (tmp_path / "comparison.csv").read_text().splitlines()[1].startswith("MobileViT,own,50.0,0.0,3,50.0,0.0,3,0,")
+    assert (
+        (tmp_path / "comparison.csv").read_text().splitlines()[1].startswith("MobileViT,own,50.0,0.0,3,50.0,0.0,3,0,")
+    )
     assert comparison.load_costs(tmp_path / "cost.json") == [_cost("MobileViT", s, 96, 1.0) for s in given["styles"]]
 
 

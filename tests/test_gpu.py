@@ -16,6 +16,7 @@ from small_graphs import SHAPE, write_graph, write_graphs
 
 import keras_mobattn
 from keras_mobattn import export, gpu
+from keras_mobattn.attention import OWN
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import GPU_MAX_ERROR
 from keras_mobattn.describe.tflite import max_error
@@ -24,6 +25,7 @@ from keras_mobattn.gpu import __main__ as gpu_script
 from keras_mobattn.gpu import driver, probe
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+QUICK = ("mobile", "separable", OWN)
 LOOSE = export.Tolerance(1e-3)  # tests/test_export.py holds conversions to their own
 REAL = {
     "MobileViTv2 0.5": functools.partial(keras_mobattn.MobileViTv2, width=0.5),
@@ -67,6 +69,15 @@ def styles_of(family):
     return [style for each, style in STYLES if each == family]
 
 
+@pytest.mark.usefixtures("needs_gpu")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_runs_on_the_gpu_alone(family, tmp_path):
+    styles = [style for style in styles_of(family) if style in QUICK]
+    files, images = convert_styles(functools.partial(tiny_model, family), styles, (64, 64), tmp_path)
+    assert failures(files, images) == {}
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_gpu")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_style_runs_on_the_gpu_alone(family, tmp_path):

@@ -218,8 +218,14 @@ def test_every_weight_gets_a_gradient(family, attention):
 SIZES = [(32, 32), (33, 47), (96, 40), (75, 101), (160, 224)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("family", "size"),
+    [
+        pytest.param(family, size, marks=[pytest.mark.slow] * (family in NEW_HOSTS and size not in SIZES[1:3]))
+        for family in FAMILIES
+        for size in SIZES
+    ],
+)
 def test_any_input_size(family, size, tmp_path):
     """A model built for the size, and one built for any size, agree, and the pyramid has the strides it promises.
 
