@@ -24,7 +24,7 @@ STAGES = {
     "crops": {"dataset": "digit_crops", "image_size": 32, "learning_rate": 5e-4},
     "scenes": {"dataset": "digit_scenes", "image_size": 96, "learning_rate": 5e-4},
 }
-EPOCHS = (3, 2)  # of the stages
+EPOCHS = (2, 1)  # of the stages
 COMMON = {"augment": "none", "batch_size": 64, "warmup_epochs": 0.5, "label_smoothing": 0.0, "clip_norm": 1.0}
 PLAN = "plan.json"
 
