@@ -8,9 +8,10 @@ import functools
 
 import pytest
 import tf_keras as keras
+from conftest import FAMILIES, STYLES
 
 import keras_mobattn
-from keras_mobattn import export
+from keras_mobattn import InputError, export
 from keras_mobattn.attention import attention_layer
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.models.mobilevitv2 import mobilevitv2_block
@@ -40,6 +41,41 @@ OPERATIONS = {
     ("MobileViTv2", "hydra"): (179, 1, 0),
     ("MobileViTv2", "xca"): (197, 1, 12),
     ("MobileViTv2", "focused"): (283, 1, 21),
+    ("DeiT", "softmax"): (77, 1, 10),
+    ("DeiT", "separable"): (81, 1, 2),
+    ("DeiT", "mobile"): (163, 1, 18),
+    ("DeiT", "flow"): (153, 1, 10),
+    ("DeiT", "linear"): (93, 1, 10),
+    ("DeiT", "relu_linear"): (89, 1, 10),
+    ("DeiT", "efficient"): (87, 1, 10),
+    ("DeiT", "additive"): (103, 1, 2),
+    ("DeiT", "hydra"): (89, 1, 2),
+    ("DeiT", "xca"): (99, 1, 10),
+    ("DeiT", "focused"): (155, 1, 10),
+    ("PVTv2", "softmax"): (192, 1, 16),
+    ("PVTv2", "separable"): (200, 1, 0),
+    ("PVTv2", "mobile"): (364, 1, 32),
+    ("PVTv2", "flow"): (349, 1, 20),
+    ("PVTv2", "linear"): (228, 1, 19),
+    ("PVTv2", "relu_linear"): (220, 1, 19),
+    ("PVTv2", "efficient"): (215, 1, 18),
+    ("PVTv2", "additive"): (244, 1, 0),
+    ("PVTv2", "hydra"): (216, 1, 0),
+    ("PVTv2", "xca"): (236, 1, 16),
+    ("PVTv2", "focused"): (352, 1, 19),
+    ("PVTv2", "own"): (219, 1, 16),
+    ("EfficientFormerV2", "softmax"): (97, 1, 12),
+    ("EfficientFormerV2", "separable"): (103, 1, 0),
+    ("EfficientFormerV2", "mobile"): (226, 1, 24),
+    ("EfficientFormerV2", "flow"): (221, 1, 20),
+    ("EfficientFormerV2", "linear"): (129, 1, 18),
+    ("EfficientFormerV2", "relu_linear"): (123, 1, 18),
+    ("EfficientFormerV2", "efficient"): (118, 1, 16),
+    ("EfficientFormerV2", "additive"): (136, 1, 0),
+    ("EfficientFormerV2", "hydra"): (115, 1, 0),
+    ("EfficientFormerV2", "xca"): (130, 1, 12),
+    ("EfficientFormerV2", "focused"): (222, 1, 18),
+    ("EfficientFormerV2", "own"): (98, 1, 12),
 }
 QUICK = [("MobileViTv2", "mobile")]  # the others with make slow, in CI too
 CASES = [pytest.param(*key, marks=() if key in QUICK else pytest.mark.slow) for key in OPERATIONS]
@@ -52,15 +88,15 @@ RANDOM_WEIGHTS = {
     **{(*key, "fp16"): dataclasses.replace(FP16, min_top1=0.0) for key in OPERATIONS},
     # .41, and Keras itself moves by .26 when its weights are rounded to float16: a seventh of the divisors are relu
     # sums near the 1e-5 that is added to them, below float16's smallest normal number. Refused, rightly, as shipped.
-    **{(family, "relu_linear", "fp16"): export.Tolerance(1.0) for family in ("MobileViTv2", "MobileViT")},
+    **{(family, "relu_linear", "fp16"): export.Tolerance(1.0) for family in FAMILIES},
     # 8e-5 and 3.7e-5; the smallest damage in test_mil.py makes 2e-3
     **{
         (family, attention, "fp32"): export.Tolerance(2e-4)
-        for family in ("MobileViTv2", "MobileViT")
+        for family in FAMILIES
         for attention in ("focused", "relu_linear")
     },
     # .01 to .02 of probabilities spread over .2 to .4
-    **{(family, "focused", "fp16"): export.Tolerance(0.2) for family in ("MobileViTv2", "MobileViT")},
+    **{(family, "focused", "fp16"): export.Tolerance(0.2) for family in FAMILIES},
 }
 
 
@@ -70,9 +106,7 @@ def build(family, attention, size):
 
 
 def test_every_model_and_style_is_in_the_table():
-    assert set(OPERATIONS) == {
-        (family, attention) for family in ("MobileViT", "MobileViTv2") for attention in keras_mobattn.ATTENTIONS
-    }
+    assert set(OPERATIONS) == set(STYLES)
 
 
 @pytest.mark.parametrize(("family", "attention"), CASES)
@@ -107,8 +141,18 @@ def test_every_style_passes_at_odd_sizes(family, attention, tmp_path):
         assert describe_coreml(tmp_path / "model.mlpackage").max_rank <= 4
 
 
+ONE_SIZE = ("DeiT", "EfficientFormerV2")  # positions, and a map that is resized
+
+
+@pytest.mark.parametrize("family", ONE_SIZE)
+def test_several_sizes_are_refused_where_one_must_be(family, tmp_path):
+    with pytest.raises(InputError, match="Leave out input_sizes, and convert once for each size"):
+        export.to_coreml(build(family, "mobile", (64, 64)), tmp_path / "m.mlpackage", input_sizes=((128, 64),))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "attention"), list(OPERATIONS))
+@pytest.mark.parametrize(("family", "attention"), [case for case in OPERATIONS if case[0] not in ONE_SIZE])
 def test_every_style_takes_several_sizes(family, attention, tmp_path):
     path, tolerance = tmp_path / "model.mlpackage", RANDOM_WEIGHTS.get((family, attention, "fp32"))
     sizes = ((128, 64), (128, 192))
