@@ -15,10 +15,15 @@ FAMILIES = {name: functools.partial(function, variant="test") for name, function
 NEW_HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")
 OWN_STYLE = {"PVTv2": OWN, "EfficientFormerV2": OWN}  # families whose own attention is no style
 STYLES = [(family, style) for family in FAMILIES for style in (*ATTENTIONS, *filter(None, [OWN_STYLE.get(family)]))]
-# The same as parameters: of the hosts that came last, all styles but two with the slow tests
+QUICK_STYLES = {  # the others are slow tests, which CI runs too
+    "MobileViTv2": tuple(ATTENTIONS),
+    "MobileViT": ("softmax", "mobile"),
+    "DeiT": ("mobile",),
+    "PVTv2": (OWN,),
+    "EfficientFormerV2": (OWN,),
+}
 STYLE_CASES = [
-    pytest.param(*case, marks=[pytest.mark.slow] * (case[0] in NEW_HOSTS and case[1] not in (OWN, "mobile")))
-    for case in STYLES
+    pytest.param(*case, marks=[pytest.mark.slow] * (case[1] not in QUICK_STYLES[case[0]])) for case in STYLES
 ]
 
 

@@ -332,7 +332,7 @@ def test_mixing_picks_one_way_for_each_batch():
     assert set(np.unique(only)) == {0.0, 10.0}
 
 
-HEAVY = {"flowformer": pytest.mark.slow}  # seconds to trace; deit goes through the same code
+HEAVY = dict.fromkeys(("deit", "flowformer"), pytest.mark.slow)  # seconds to trace; mobilevitv2 has most of the same
 
 
 @pytest.mark.parametrize("augment", [pytest.param(name, marks=HEAVY.get(name, ())) for name in AUGMENTATIONS])

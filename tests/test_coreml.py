@@ -154,6 +154,7 @@ def test_several_sizes(model, path):
             np.testing.assert_allclose(package.run(image[None])["probabilities"], other(image[None]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_sizes_of_our_models(path):
     """All of them: tests/test_coreml_graph.py, slow."""
     own = keras_mobattn.MobileViT(variant="test", attention="separable", input_shape=(64, 64, 3), classes=7)

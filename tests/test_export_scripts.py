@@ -167,6 +167,7 @@ def test_input_scale_reaches_check_and_calibration(tmp_path, monkeypatch):
     assert set(seen) == {"representative_images", "check_images"}
 
 
+@pytest.mark.slow
 def test_core_ml_by_flags(tmp_path, monkeypatch, capsys):
     """Labels make an image input a classifier; each compression is a package of its own."""
     model = save_model(tmp_path / "net.keras", size=(64, 64))

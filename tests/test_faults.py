@@ -113,6 +113,7 @@ def test_a_run_leaves_everything(tiny, whole):
         train(tiny, folder, progress=False)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_is_the_same(tiny, whole, tmp_path):
     """SIGTERM in the middle of the first epoch."""
     folder = tmp_path / "run"

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from conftest import FAMILIES, STYLES, tiny_model
+from conftest import FAMILIES, OWN_STYLE, STYLES, tiny_model
 from small_graphs import SHAPE, write_graph, write_graphs
 
 import keras_mobattn
@@ -25,7 +25,7 @@ from keras_mobattn.gpu import __main__ as gpu_script
 from keras_mobattn.gpu import driver, probe
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
-QUICK = ("mobile", "separable", OWN)
+QUICK = {family: ("mobile", OWN) if family in OWN_STYLE else ("mobile",) for family in FAMILIES}
 LOOSE = export.Tolerance(1e-3)  # tests/test_export.py holds conversions to their own
 REAL = {
     "MobileViTv2 0.5": functools.partial(keras_mobattn.MobileViTv2, width=0.5),
@@ -72,8 +72,7 @@ def styles_of(family):
 @pytest.mark.usefixtures("needs_gpu")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_runs_on_the_gpu_alone(family, tmp_path):
-    styles = [style for style in styles_of(family) if style in QUICK]
-    files, images = convert_styles(functools.partial(tiny_model, family), styles, (64, 64), tmp_path)
+    files, images = convert_styles(functools.partial(tiny_model, family), QUICK[family], (64, 64), tmp_path)
     assert failures(files, images) == {}
 
 

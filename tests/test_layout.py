@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "describe": {"benchmark", "gpu"},
     "report": {"benchmark"},
     "training": {"layers", "attention", "models", "data", "report", "weights"},
-    "export": {"layers", "models", "data"},
+    "export": {"layers", "attention", "models", "data"},
     "cli": set(),
     "classifier": {"models", "export", "weights"},  # what training/predict.py and training/evaluate.py share
     "convert": {"models", "export", "cli"},  # what the two scripts of that name share
