@@ -85,9 +85,9 @@ def application_model(build):
 def _rescaling(family):
     """RGB 0..255 -> (RGB / 255 - mean) / std, by one number where the channels agree."""
     scale = [1 / (255 * std) for std in family.std]
-    offset = [-mean / std for mean, std in zip(family.mean, family.std, strict=True)]
+    offset = [0 - mean / std for mean, std in zip(family.mean, family.std, strict=True)]
     scale, offset = (each[0] if len(set(each)) == 1 else each for each in (scale, offset))
-    return keras.layers.Rescaling(scale, offset + 0.0 if isinstance(offset, float) else offset, name="preprocessing")
+    return keras.layers.Rescaling(scale, offset, name="preprocessing")
 
 
 def _classify(seen, dropout, classes, activation):
