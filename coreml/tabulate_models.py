@@ -19,11 +19,11 @@ import rich.box
 import rich.table
 
 from keras_mobattn import ATTENTIONS, cli, export, randomize_weights
+from keras_mobattn.attention import OWN
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.files import write_json
 from keras_mobattn.models import PUBLISHED
 
-OWN = "own"  # the attention of the model's paper
 REPORT_ONLY = export.Tolerance(float("inf"), max_probability_error=float("inf"))
 
 
@@ -64,7 +64,7 @@ def main(
 
 def _row(name, style, path, precision, input_type, size):
     function, options = PUBLISHED[name]
-    model = function(input_shape=(size, size, 3), **options, **({} if style == OWN else {"attention": style}))
+    model = function(input_shape=(size, size, 3), attention=style, **options)
     report = export.to_coreml(randomize_weights(model), path, precision, tolerance=REPORT_ONLY, input_type=input_type)
     described = describe_coreml(path)
     return {

@@ -30,13 +30,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ATTENTIONS",
-    "InputError",
-    "MobileAttention",
     "DeiT",
     "EfficientFormerV2",
+    "InputError",
+    "MobileAttention",
     "MobileViT",
-    "PVTv2",
     "MobileViTv2",
+    "PVTv2",
     "SeparableAttention",
     "count_macs",
     "decode_predictions",

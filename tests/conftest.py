@@ -1,6 +1,9 @@
 """What the tests share: tiny models with random weights, made once per session."""
 
 import functools
+import importlib.util
+import sys
+from pathlib import Path
 
 import pytest
 import small_packages
@@ -25,6 +28,16 @@ QUICK_STYLES = {  # the others are slow tests, which CI runs too
 STYLE_CASES = [
     pytest.param(*case, marks=[pytest.mark.slow] * (case[1] not in QUICK_STYLES[case[0]])) for case in STYLES
 ]
+
+
+def load_script(path):
+    """A script, for example "tflite/convert.py", as a module whose `main` can be called without a new process."""
+    path = Path(__file__).parents[1] / path
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}_script", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
 
 
 @functools.cache

@@ -1,7 +1,6 @@
 """Benchmarks on a phone: a real adb and a real adbd, behind which a stand-in replays benchmark_model's outputs."""
 
 import dataclasses
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import adbd
 import adbutils
 import pytest
+from conftest import load_script
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Conditions, Device, android, android_device
@@ -401,17 +401,10 @@ def test_a_phone_that_forbids_everything_has_no_conditions():
         assert android_device.read_conditions(text) == Conditions()
 
 
-def _script():
-    spec = importlib.util.spec_from_file_location("benchmark_android", TESTS.parent / "tflite" / "benchmark_android.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_script_writes_what_it_has(phone, tmp_path, capfd):
     given = dict(cool_down=0, benchmark_model=STAND_IN, device_dir=str(phone), output_dir=tmp_path / "out")
     paths = (_replay(tmp_path, "gpu_partial"), _replay(tmp_path, "build_of_2019"))
-    main = _script().main
+    main = load_script("tflite/benchmark_android.py").main
     assert main(paths, delegates=("xnnpack,gpu",), num_threads=("1,2", "4"), profile=True, **given) == 0
     rows = benchmark.load_measurements(tmp_path / "out" / "benchmark.json")
     assert [(row.backend, row.num_threads) for row in rows[:4]] == [

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib.util
 import io
 import json
 import os
@@ -16,6 +15,7 @@ import pytest
 import rich.console
 import tensorflow as tf
 import tf_keras as keras
+from conftest import load_script
 
 from keras_mobattn import benchmark, gpu
 from keras_mobattn.benchmark import Measurement, Statistics, table, tflite, worker
@@ -427,15 +427,8 @@ def test_printed_table_fits_the_terminal(width):
     assert ("runs" in lines[0]) == (width == 200)
 
 
-def _script():
-    spec = importlib.util.spec_from_file_location("benchmark_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_script_writes_both_files_and_tells_failures(files, tmp_path, capfd):
-    main = _script().main
+    main = load_script(SCRIPT).main
     assert main((files["plain"],), rounds=1, output_dir=tmp_path, **QUICK) == 0
     assert (
         main(
@@ -456,7 +449,7 @@ def test_script_writes_both_files_and_tells_failures(files, tmp_path, capfd):
 
 
 def test_script_interrupted_writes_what_it_has(monkeypatch, tmp_path):
-    main = _script().main
+    main = load_script(SCRIPT).main
     kept = tmp_path / "benchmark.json"
     for rows in ([], [_fake("a", (1.0,))]):
 

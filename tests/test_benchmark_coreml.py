@@ -4,8 +4,6 @@ tests/apple.py says what stands in; the phone has tests/test_benchmark_iphone.py
 """
 
 import asyncio
-import functools
-import importlib.util
 import io
 import platform
 import shutil
@@ -19,6 +17,7 @@ import apple
 import numpy as np
 import pytest
 import rich.console
+from conftest import load_script
 
 from keras_mobattn import benchmark, cli, report
 from keras_mobattn._quiet import import_coremltools
@@ -307,14 +306,6 @@ def test_json_csv_and_table_beside_other_rows(package, mac, tmp_path):
     assert [row["threads"] for row in table] == ["", "", "2"]
 
 
-@functools.cache
-def _script(path):
-    spec = importlib.util.spec_from_file_location(path.replace("/", "_").removesuffix(".py"), ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_one_report_of_core_ml_and_tflite(package, mac, tmp_path, monkeypatch, capsys):
     tflite = benchmark.Measurement(
         "good", "good.tflite", Device("Pixel", "Android 14"), "benchmark_model", "xnnpack", num_threads=1,
@@ -324,7 +315,7 @@ def test_one_report_of_core_ml_and_tflite(package, mac, tmp_path, monkeypatch, c
     benchmark.save_json(tmp_path / "coreml.json", _bench([package("good")], rounds=1))
     pages = {}
     monkeypatch.setattr(report, "write_report", lambda path, page: pages.update({path.name: page}))
-    main = _script("tflite/benchmark_report.py").main
+    main = load_script("tflite/benchmark_report.py").main
     main((tmp_path / "tflite.json", tmp_path / "coreml.json"), output=tmp_path / "both.html")
     main((tmp_path / "tflite.json",), output=tmp_path / "tflite.html")
     main((tmp_path / "coreml.json",), output=tmp_path / "coreml.html")
@@ -340,7 +331,7 @@ def test_one_report_of_core_ml_and_tflite(package, mac, tmp_path, monkeypatch, c
 
 
 def test_script_writes_both_files_and_tells_failures(package, mac, tmp_path, capfd):
-    main = _script("coreml/benchmark.py").main
+    main = load_script("coreml/benchmark.py").main
     assert main((package("good"),), rounds=1, output_dir=tmp_path, **QUICK) == 0
     assert main((package("good"), Path("gone.mlpackage")), rounds=1, output_dir=tmp_path, **QUICK) == 1
     rows = benchmark.load_measurements(tmp_path / "benchmark.json")
@@ -352,7 +343,7 @@ def test_script_writes_both_files_and_tells_failures(package, mac, tmp_path, cap
 def test_script_interrupted_writes_what_it_has(package, mac, tmp_path):
     mac.hook = _fails_at("load", 2, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        _script("coreml/benchmark.py").main((package("good"),), units=("all", "cpu"), output_dir=tmp_path, **QUICK)
+        load_script("coreml/benchmark.py").main((package("good"),), units=("all", "cpu"), output_dir=tmp_path, **QUICK)
     (row,) = benchmark.load_measurements(tmp_path / "benchmark.json")
     assert (row.backend, row.statistics.count) == ("coreml all", 2)
 
@@ -363,7 +354,7 @@ def test_script_off_macos_is_one_sentence_and_exit_code_2(package, tmp_path, mon
         arguments = ["benchmark.py", str(package("good")), "--device", device, "--output-dir", str(tmp_path)]
         monkeypatch.setattr(sys, "argv", arguments)
         with pytest.raises(SystemExit) as stop:
-            cli.run(_script("coreml/benchmark.py").main)
+            cli.run(load_script("coreml/benchmark.py").main)
         assert stop.value.code == cli.BAD_INPUT
         error = capsys.readouterr().err
         assert error.startswith("Error: Expected macOS")

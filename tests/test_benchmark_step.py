@@ -1,12 +1,12 @@
 """training/benchmark_step.py: turns, ratios, failures and interruptions with stand-in steps; one run of real ones."""
 
 import csv
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import load_script
 
 SCRIPTS = Path(__file__).parents[1] / "training"
 # A step that sleeps for a ms per image, ours for two; image_size 33 fails at once, 34 at its second turn.
@@ -29,13 +29,9 @@ serve(make_step)
 
 
 @pytest.fixture(name="script")
-def script_fixture(monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_file_location("benchmark_step", SCRIPTS / "benchmark_step.py")
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "benchmark_step", module)  # dataclasses look there
+def script_fixture(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec.loader.exec_module(module)
-    yield module
+    yield load_script(SCRIPTS / "benchmark_step.py")
     for name in ("peers", "peers.build"):
         sys.modules.pop(name, None)
 

@@ -1,7 +1,6 @@
 """Attention styles compared in the same hosts: one budget for all, runs that go on, failures as rows, the figures."""
 
 import dataclasses
-import importlib.util
 import json
 import signal
 import statistics
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import load_script
 
 from keras_mobattn import benchmark, comparison
 from keras_mobattn.benchmark import Statistics
@@ -27,10 +27,7 @@ DEVICE = benchmark.Device("chip", "Linux")
 
 @pytest.fixture(name="script")
 def script_fixture():
-    spec = importlib.util.spec_from_file_location("compare_attention", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def test_every_run_has_the_same_budget():

@@ -1,7 +1,6 @@
 """Descriptions of real files: what they hold, what breaks them, and the exit code for CI."""
 
 import dataclasses
-import importlib.util
 import io
 import json
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rich.console
+from conftest import load_script
 from small_graphs import GRAPHS, write_graphs
 
 from keras_mobattn import describe, gpu
@@ -175,13 +175,6 @@ def test_the_screen_fits_80_columns_and_names_all(graphs):
             assert reason in text
 
 
-def _script():
-    spec = importlib.util.spec_from_file_location("describe_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 EXITS = {  # files, --require -> exit code
     (("good",), ("xnnpack", "gpu")): 0,
     (("good", "unequal_split"), ("xnnpack",)): 1,
@@ -195,12 +188,12 @@ EXITS = {  # files, --require -> exit code
 @pytest.mark.parametrize(("names", "require"), EXITS)
 @pytest.mark.parametrize("execute", [False, True])
 def test_exit_codes(graphs, names, require, execute, capsys):
-    main = _script().main
+    main = load_script(SCRIPT).main
     assert main(tuple(graphs[name] for name in names), require=require, gpu=execute) == EXITS[names, require]
 
 
 def test_script_writes_json(graphs, tmp_path, capsys):
-    main = _script().main
+    main = load_script(SCRIPT).main
     assert main((graphs["good"], graphs["rank_5"]), gpu=False, json=tmp_path / "new" / "all.json") == 0
     good, rank_5 = json.loads((tmp_path / "new" / "all.json").read_text())
     assert good["xnnpack"] == {"partitions": 1, "left": [], "problem": None, "passed": True}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib.util
 import io
 import json
 import platform
@@ -16,6 +15,7 @@ import pytest
 import rich.console
 import small_packages
 import tensorflow as tf
+from conftest import load_script
 
 import keras_mobattn
 from keras_mobattn import describe, report
@@ -377,10 +377,7 @@ def test_the_screen_shows_the_plan(package, mac):
 
 @functools.cache
 def _main():
-    spec = importlib.util.spec_from_file_location("describe_coreml_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_script(SCRIPT).main
 
 
 EXITS = {  # packages, --require -> exit code

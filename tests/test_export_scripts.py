@@ -1,6 +1,5 @@
 """tflite/convert.py and coreml/convert.py as a user runs them: files, tables, exit codes, and the images they take."""
 
-import importlib.util
 import json
 import sys
 import zipfile
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
+from conftest import load_script
 from PIL import Image
 
 import keras_mobattn
@@ -33,12 +33,10 @@ def save_model(path, size=SIZE, scale=1 / 255, activation="softmax"):
 
 def run(script, *arguments, monkeypatch):
     """Run a script in this process; return its exit code."""
-    spec = importlib.util.spec_from_file_location(f"{script}_script", ROOT / script / "convert.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    main = load_script(f"{script}/convert.py").main
     monkeypatch.setattr(sys, "argv", [f"{script}/convert.py", *map(str, arguments)])
     with pytest.raises(SystemExit) as stop:
-        cli.run(module.main)
+        cli.run(main)
     return stop.value.code
 
 

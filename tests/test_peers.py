@@ -3,13 +3,13 @@
 Building them takes gigabytes of other packages: here a stand-in program does it.
 """
 
-import importlib.util
 import os
 import sys
 import types
 from pathlib import Path
 
 import pytest
+from conftest import load_script
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Statistics
@@ -21,10 +21,7 @@ SCRIPTS = Path(__file__).parents[1] / "tflite"
 @pytest.fixture(name="script")
 def script_fixture(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
-    spec = importlib.util.spec_from_file_location("benchmark_peers", SCRIPTS / "benchmark_peers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
+    yield load_script(SCRIPTS / "benchmark_peers.py")
     for name in ("peers", "peers.build"):
         sys.modules.pop(name, None)
 

@@ -1,7 +1,6 @@
 """training/predict.py, and training/evaluate.py with a published checkpoint, as a user runs them."""
 
 import contextlib
-import importlib.util
 import io
 import os
 import re
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import tf_keras as keras
+from conftest import load_script
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -89,13 +89,11 @@ def run_script(name, *flags, env=()):
 
 def run_here(name, *flags, monkeypatch):
     """Run a script in this process; return its exit code."""
-    spec = importlib.util.spec_from_file_location(f"{name}_script", SCRIPTS / name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    main = load_script(SCRIPTS / name).main
     monkeypatch.setattr(sys, "argv", [name, *map(str, flags)])
     monkeypatch.setattr(cli.console, "width", 120)
     with pytest.raises(SystemExit) as stop:
-        cli.run(module.main)
+        cli.run(main)
     return stop.value.code
 
 

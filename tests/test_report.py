@@ -2,13 +2,12 @@
 
 import dataclasses
 import functools
-import importlib.util
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import load_script
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -260,21 +259,13 @@ def test_a_bad_page_leaves_the_earlier_one(tmp_path):
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before
 
 
-def _report_script():
-    path = Path(__file__).parents[1] / "tflite" / "benchmark_report.py"
-    spec = importlib.util.spec_from_file_location("benchmark_report", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_benchmarks_of_several_devices_in_one_page(tmp_path):
     operators = ({"op": "CONV_2D", "name": "c", "ms": 3.0, "percent": 75.0, "calls": 1, "inside": False},) * 2
     here = dataclasses.replace(_measured("net", 2.0), num_threads=1)
     phone = dataclasses.replace(here, device=Device("Phone", "Android 14", soc="X1"), op_profile=operators)
     benchmark.save_json(tmp_path / "here.json", [here, dataclasses.replace(here, num_threads=2), _failed("lost")])
     benchmark.save_json(tmp_path / "phone.json", [phone, phone])
-    script = _report_script()
+    script = load_script("tflite/benchmark_report.py")
     script.main((tmp_path / "here.json", tmp_path / "phone.json"), output=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Operators of net, 1 thread, Phone</h2>" in page

@@ -1,10 +1,10 @@
 """Latency against the number of tokens: cells that are kept, left out and failed, and the slopes."""
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import pytest
+from conftest import load_script
 
 from keras_mobattn import benchmark, resolution
 from keras_mobattn.benchmark import Statistics
@@ -16,10 +16,7 @@ QUICK = {"num_runs": 2, "warmup_runs": 1, "min_secs": 0.0, "rounds": 1}
 
 @pytest.fixture(name="script")
 def script_fixture():
-    spec = importlib.util.spec_from_file_location("benchmark_resolution", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.mark.parametrize("slope", [0.5, 1.0, 2.0])

@@ -1,12 +1,12 @@
 """MACs counted from files, the roofline among the rows, and each row's share of it."""
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import load_script
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Device, Measurement, Statistics, roofline
@@ -110,9 +110,7 @@ def test_shares_are_by_type_backend_and_threads(tmp_path):
 
 def test_script_times_the_roofline_among_the_files(tmp_path, monkeypatch):
     monkeypatch.setattr(roofline, "DEPTH", 2)
-    spec = importlib.util.spec_from_file_location("benchmark_script", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script(SCRIPT)
     kernel = _weights(3, 3, 6, 200)
     images = [[_weights(1, 7, 11, 6)]]
     int8 = _file(

@@ -7,9 +7,7 @@ from pathlib import Path
 from keras_mobattn.files import read_json
 from keras_mobattn.models import RUN_MODEL
 from keras_mobattn.training import train
-from keras_mobattn.training.run import CHECKPOINTS
-
-RESULT = "result.json"  # what `train` leaves
+from keras_mobattn.training.run import CHECKPOINTS, RESULT
 
 
 def train_stages(stages, folder):

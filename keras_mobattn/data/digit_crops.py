@@ -9,8 +9,8 @@ Importing this module registers the builder, so `tfds.builder("digit_crops")` fi
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_mobattn.data.digit_scenes import CANVAS, DigitScenesConfig, draw_scene, encode_png
-from keras_mobattn.data.digits import CLASS_NAMES, SPLITS, read_digits
+from keras_mobattn.data.digit_scenes import CANVAS, DigitScenesConfig, encode_png
+from keras_mobattn.data.digits import CLASS_NAMES, SPLITS
 
 SIDE = 32  # pixels
 JITTER = 3  # pixels: the digit need not be in the middle
@@ -55,9 +55,6 @@ class DigitCrops(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split):
-        digits, labels = read_digits(split)
-        for key in range(getattr(self.builder_config, split)):
-            rng = self.builder_config.rng(split, key)
-            scene = draw_scene(rng, digits, labels)
+        for key, rng, scene in self.builder_config.draw(split):
             for place, crop in enumerate(crop_digits(rng, scene)):
                 yield f"{key}_{place}", {"image": encode_png(crop), "label": scene["box_labels"][place]}

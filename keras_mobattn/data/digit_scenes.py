@@ -107,15 +107,18 @@ def encode_png(pixels):
 
 @dataclasses.dataclass(kw_only=True)
 class DigitScenesConfig(tfds.core.BuilderConfig):
-    """How many scenes a split has, and their seed. Scene i depends on seed, split and i alone."""
+    """How many scenes a split has, and their seed."""
 
     train: int = 6000
     test: int = 1000
     seed: int = 0
 
-    def rng(self, split, key):
-        """What scene `key` of the split is drawn with."""
-        return np.random.RandomState([self.seed, SPLITS.index(split), key])
+    def draw(self, split):
+        """(i, rng, scene) for each scene of the split. Scene i depends on seed, split and i alone; `rng` drew it."""
+        digits, labels = read_digits(split)
+        for key in range(getattr(self, split)):
+            rng = np.random.RandomState([self.seed, SPLITS.index(split), key])
+            yield key, rng, draw_scene(rng, digits, labels)
 
 
 class DigitScenes(tfds.core.GeneratorBasedBuilder):
@@ -145,9 +148,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split):
-        digits, labels = read_digits(split)
-        for key in range(getattr(self.builder_config, split)):
-            scene = draw_scene(self.builder_config.rng(split, key), digits, labels)
+        for key, _, scene in self.builder_config.draw(split):
             images = {name: encode_png(scene[name]) for name in ("image", "mask")}
             pairs = zip(scene.pop("boxes"), scene.pop("box_labels"), strict=True)
             objects = [{"bbox": tfds.features.BBox(*box), "label": digit} for box, digit in pairs]

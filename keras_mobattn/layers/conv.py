@@ -11,7 +11,7 @@ def conv_initializer():
 
 
 def torch_initializer():
-    """Uniform in +-1 / sqrt(fan_in), torch's default for convolutions, which DeiT and EfficientFormerV2 keep."""
+    """Uniform in +-1 / sqrt(fan_in), torch's default for convolutions, which DeiT's patches and talking heads keep."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 

@@ -77,7 +77,7 @@ def DeiT(  # noqa: N802  the paper's spelling
         InputError: an unknown variant or attention, or a bad keras.applications argument.
     """
     v = choose(VARIANTS, variant, "DeiT variant")
-    ((*rates,),) = drop_path_rates(drop_path_rate, (v.depth,))
+    (rates,) = drop_path_rates(drop_path_rate, (v.depth,))
     attend = functools.partial(
         attention_layer, attention, own=SoftmaxAttention, num_heads=v.num_heads, head_dim=head_dim
     )

@@ -11,8 +11,7 @@ import math
 
 import tf_keras as keras
 
-from keras_mobattn.attention import OWN, attention_layer
-from keras_mobattn.attention.talking_heads import TalkingHeadAttention
+from keras_mobattn.attention import OWN, TalkingHeadAttention, attention_layer
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import (
     Gelu,

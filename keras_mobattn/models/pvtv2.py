@@ -71,16 +71,14 @@ def PVTv2(  # noqa: N802  the paper's spelling
     rates = drop_path_rates(drop_path_rate, v.depths)
 
     def body(x):
+        x = patch_embed(x, v.dims[0], kernel_size=7, strides=4, name="stem_embed")
         for stage, (dim, heads, mlp_ratio, sr_ratio, drops) in enumerate(
             zip(v.dims, v.num_heads, v.mlp_ratios, v.sr_ratios, rates, strict=True), 1
         ):
             own = functools.partial(SpatialReductionAttention, num_heads=heads, sr_ratio=sr_ratio, linear=v.linear)
             attend = functools.partial(attention_layer, attention, own=own, num_heads=heads, head_dim=head_dim)
-            x = (
-                patch_embed(x, dim, name="stem_embed")
-                if stage == 1
-                else patch_embed(x, dim, kernel_size=3, strides=2, name=f"stage{stage}_embed")
-            )
+            if stage > 1:
+                x = patch_embed(x, dim, kernel_size=3, strides=2, name=f"stage{stage}_embed")
             for number, rate in enumerate(drops):
                 name = f"stage{stage}_block{number}"
                 x = block(x, dim, mlp_ratio, rate, attend, relu=v.linear, name=name)
@@ -90,7 +88,7 @@ def PVTv2(  # noqa: N802  the paper's spelling
     return application(body, f"pvt_v2_{variant}", **options)
 
 
-def patch_embed(x, dim, *, name, kernel_size=7, strides=4):
+def patch_embed(x, dim, kernel_size, strides, *, name):
     """[B, H, W, C] -> [B, ceil(H / s), ceil(W / s), dim]: windows that overlap, padded as torch does, and a norm."""
     x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
     x = keras.layers.Conv2D(dim, kernel_size, strides, kernel_initializer=conv_initializer(), name=name)(x)

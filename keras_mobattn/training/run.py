@@ -27,6 +27,7 @@ from keras_mobattn.training.supervisor import Evaluation, Supervisor
 
 CHECKPOINTS = "checkpoints"
 HISTORY = "history.csv"
+RESULT = "result.json"
 # What a worker gets to see when another one dies, depending on what it was doing.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
@@ -97,7 +98,7 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
         "seconds": time.perf_counter() - started,
     }
     if cluster.chief:
-        write_json(folder / "result.json", result)
+        write_json(folder / RESULT, result)
     return result
 
 
