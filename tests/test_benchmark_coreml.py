@@ -8,7 +8,6 @@ import io
 import platform
 import shutil
 import signal
-import sys
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -349,13 +348,10 @@ def test_script_interrupted_writes_what_it_has(package, mac, tmp_path):
 
 
 @on_linux
-def test_script_off_macos_is_one_sentence_and_exit_code_2(package, tmp_path, monkeypatch, capsys):
+def test_script_off_macos_is_one_sentence_and_exit_code_2(package, call_script, tmp_path, capsys):
     for device in benchmark.COREML_DEVICES:
-        arguments = ["benchmark.py", str(package("good")), "--device", device, "--output-dir", str(tmp_path)]
-        monkeypatch.setattr(sys, "argv", arguments)
-        with pytest.raises(SystemExit) as stop:
-            cli.run(load_script("coreml/benchmark.py").main)
-        assert stop.value.code == cli.BAD_INPUT
+        flags = ("--device", device, "--output-dir", tmp_path)
+        assert call_script("coreml/benchmark.py", package("good"), *flags) == cli.BAD_INPUT
         error = capsys.readouterr().err
         assert error.startswith("Error: Expected macOS")
         assert error.count("\n") == 1

@@ -1,7 +1,6 @@
 """tflite/convert.py and coreml/convert.py as a user runs them: files, tables, exit codes, and the images they take."""
 
 import json
-import sys
 import zipfile
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
-from conftest import load_script
 from PIL import Image
 
 import keras_mobattn
@@ -31,22 +29,19 @@ def save_model(path, size=SIZE, scale=1 / 255, activation="softmax"):
     return path
 
 
-def run(script, *arguments, monkeypatch):
-    """Run a script in this process; return its exit code."""
-    main = load_script(f"{script}/convert.py").main
-    monkeypatch.setattr(sys, "argv", [f"{script}/convert.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.run(main)
-    return stop.value.code
+@pytest.fixture(name="run")
+def run_fixture(call_script):
+    """run("tflite", *flags): the exit code of that folder's convert.py."""
+    return lambda script, *flags: call_script(f"{script}/convert.py", *flags)
 
 
 @pytest.mark.parametrize(
     ("script", "precisions", "suffix"),
     [("tflite", export.TFLITE_PRECISIONS, ".tflite"), ("coreml", export.COREML_PRECISIONS, ".mlpackage")],
 )
-def test_all_precisions_beside_the_model(script, precisions, suffix, tmp_path, monkeypatch, capsys):
+def test_all_precisions_beside_the_model(script, precisions, suffix, tmp_path, run, capsys):
     model = save_model(tmp_path / "net.keras")
-    assert run(script, model, "--precision", *precisions, monkeypatch=monkeypatch) == 0
+    assert run(script, model, "--precision", *precisions) == 0
     made = {path.name for path in tmp_path.iterdir()} - {"net.keras"}
     assert made == {f"net_{precision}{suffix}" for precision in precisions}
     text = capsys.readouterr().out
@@ -54,29 +49,29 @@ def test_all_precisions_beside_the_model(script, precisions, suffix, tmp_path, m
     assert all(f"net_{precision}{suffix}" in text for precision in precisions)
 
 
-def test_output_names_a_file_or_a_folder(tmp_path, monkeypatch, capsys):
+def test_output_names_a_file_or_a_folder(tmp_path, run, capsys):
     model = save_model(tmp_path / "net.keras")
-    assert run("tflite", model, "--output", tmp_path / "a.tflite", monkeypatch=monkeypatch) == 0
-    assert run("tflite", model, "--output", tmp_path / "folder", monkeypatch=monkeypatch) == 0
+    assert run("tflite", model, "--output", tmp_path / "a.tflite") == 0
+    assert run("tflite", model, "--output", tmp_path / "folder") == 0
     assert (tmp_path / "a.tflite").is_file()
     assert (tmp_path / "folder" / "net_fp32.tflite").is_file()
     two = ["--precision", "fp32", "fp16", "--output", tmp_path / "b.tflite"]
-    assert run("tflite", model, *two, monkeypatch=monkeypatch) == cli.BAD_INPUT
+    assert run("tflite", model, *two) == cli.BAD_INPUT
     assert "folder as --output for 2 precisions" in capsys.readouterr().err
 
 
-def test_a_missed_check_is_one_sentence_and_exit_code_1(tmp_path, monkeypatch, capsys):
+def test_a_missed_check_is_one_sentence_and_exit_code_1(tmp_path, run, monkeypatch, capsys):
     strict = {**export.TFLITE_PRECISIONS, "fp16": tflite.TFLitePrecision(export.Tolerance(1e-9))}
     monkeypatch.setattr(tflite, "TFLITE_PRECISIONS", strict)
     model = save_model(tmp_path / "net.keras")
-    assert run("tflite", model, "--precision", "fp16", "fp32", monkeypatch=monkeypatch) == 1
+    assert run("tflite", model, "--precision", "fp16", "fp32") == 1
     output = capsys.readouterr()
     assert output.err.startswith("Error: The fp16 TFLite model differs from Keras")
     assert output.err.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"net.keras", "net_fp32.tflite"}
 
 
-def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, run, capsys):
     (tmp_path / "corrupt.keras").write_bytes(b"nothing")
     (tmp_path / "empty").mkdir()
     model = save_model(tmp_path / "net.keras")
@@ -87,18 +82,18 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
             [model, "--images", tmp_path / "empty"],
             [model, "--images", tmp_path / "absent"],
         ):
-            assert run(script, *arguments, monkeypatch=monkeypatch) == cli.BAD_INPUT
+            assert run(script, *arguments) == cli.BAD_INPUT
             error = capsys.readouterr().err
             assert error.startswith("Error: Expected")
             assert "Received: " in error
             assert error.count("\n") == 1
 
 
-def test_a_run_folder_brings_its_dataset(tmp_path, monkeypatch, capsys):
+def test_a_run_folder_brings_its_dataset(tmp_path, run, capsys):
     model = save_model(tmp_path / "run" / "model.keras")
     settings = {"dataset": "digits", "data_dir": str(tmp_path / "data"), "on_corrupt": "error"}
     (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
-    assert run("tflite", tmp_path / "run", "--precision", "int8", monkeypatch=monkeypatch) == 0
+    assert run("tflite", tmp_path / "run", "--precision", "int8") == 0
     assert (tmp_path / "run" / "model_int8.tflite").is_file()
     assert "dataset 'digits'" in capsys.readouterr().out
     chosen = images.choose_images(tmp_path / "run", None, SIZE)
@@ -150,7 +145,7 @@ def test_a_corrupt_image_is_named(tmp_path):
         images.choose_images(tmp_path / "net.keras", tmp_path / "photos", SIZE)
 
 
-def test_input_scale_reaches_check_and_calibration(tmp_path, monkeypatch):
+def test_input_scale_reaches_check_and_calibration(tmp_path, run, monkeypatch):
     seen = {}
 
     def record(source, path, precision, *, representative_images, check_images, **options):
@@ -160,39 +155,36 @@ def test_input_scale_reaches_check_and_calibration(tmp_path, monkeypatch):
 
     monkeypatch.setattr(export, "to_tflite", record)
     model = save_model(tmp_path / "net.keras", scale=1.0)
-    run("tflite", model, "--precision", "int8", "--input-scale", "0.00392157", monkeypatch=monkeypatch)
+    run("tflite", model, "--precision", "int8", "--input-scale", "0.00392157")
     assert all(0.9 < value <= 1.001 for value in seen.values())
     assert set(seen) == {"representative_images", "check_images"}
 
 
 @pytest.mark.slow
-def test_core_ml_by_flags(tmp_path, monkeypatch, capsys):
+def test_core_ml_by_flags(tmp_path, run, capsys):
     """Labels make an image input a classifier; each compression is a package of its own."""
     model = save_model(tmp_path / "net.keras", size=(64, 64))
     (tmp_path / "names.txt").write_text("".join(f"name {i}\n" for i in range(10)))
     flags = ["--input-type", "image", "--labels", tmp_path / "names.txt", "--license", "Apache-2.0"]
-    assert run("coreml", model, *flags, "--input-sizes", "64x128", monkeypatch=monkeypatch) == 0
+    assert run("coreml", model, *flags, "--input-sizes", "64x128") == 0
     assert "Labels in the file: name 0, name 1" in capsys.readouterr().out
     description = read_mlprogram(tmp_path / "net_fp16.mlpackage").description
     assert description.predictedFeatureName == "classLabel"
     assert description.metadata.license == "Apache-2.0"
     sizes = description.input[0].type.imageType.enumeratedSizes.sizes
     assert [(size.height, size.width) for size in sizes] == [(64, 64), (64, 128)]
-    assert (
-        run("coreml", model, "--compression", "none", "int8", "--output", tmp_path / "two", monkeypatch=monkeypatch)
-        == 0
-    )
+    assert run("coreml", model, "--compression", "none", "int8", "--output", tmp_path / "two") == 0
     assert {path.name for path in (tmp_path / "two").iterdir()} == {"net_fp16.mlpackage", "net_fp16_int8.mlpackage"}
 
 
-def test_what_core_ml_itself_said_is_shown(tmp_path, monkeypatch, capsys):
+def test_what_core_ml_itself_said_is_shown(tmp_path, run, monkeypatch, capsys):
     """On a Mac; here from a report as to_coreml makes it there (tests/test_coreml.py)."""
     report = export.CheckReport(
         str(tmp_path / "net.mlpackage"), "Core ML", "fp16", "probabilities", 8, 1e-3, 0.9, 60.0, 1.0, 1000, 2.0,
         device_errors={"CPU_ONLY": 1.2e-4, "ALL": 2e-3},
     )  # fmt: skip
     monkeypatch.setattr(export, "to_coreml", lambda *args, **options: report)
-    assert run("coreml", save_model(tmp_path / "net.keras"), monkeypatch=monkeypatch) == 0
+    assert run("coreml", save_model(tmp_path / "net.keras")) == 0
     text = capsys.readouterr().out
     assert "fp16: Core ML on CPU_ONLY is within 1.2e-04 of the evaluator." in text
     assert "fp16: Core ML on ALL is within 2.0e-03 of the evaluator." in text
@@ -203,7 +195,7 @@ def labels_in(path):
         return archive.read("labels.txt").decode().splitlines()
 
 
-def test_labels_of_the_run_or_of_a_file(tmp_path, monkeypatch, capsys):
+def test_labels_of_the_run_or_of_a_file(tmp_path, run, capsys):
     model = save_model(tmp_path / "run" / "model.keras")
     (tmp_path / "run" / "settings.json").write_text(json.dumps({"dataset": "digits", "data_dir": str(tmp_path)}))
     (tmp_path / "run" / "labels.txt").write_text("".join(f"digit {i}\n" for i in range(10)))
@@ -215,7 +207,7 @@ def test_labels_of_the_run_or_of_a_file(tmp_path, monkeypatch, capsys):
         ([tmp_path / "run", "--labels", tmp_path / "own.txt"], "own", "own 0, own 1"),
         ([model], None, "none. To name the classes: --labels FILE"),
     ):
-        assert run("tflite", *arguments, "--images", photos, "--output", out, monkeypatch=monkeypatch) == 0
+        assert run("tflite", *arguments, "--images", photos, "--output", out) == 0
         assert f"Labels in the file: {told}" in capsys.readouterr().out
         if names is None:
             assert not zipfile.is_zipfile(out)
@@ -223,10 +215,10 @@ def test_labels_of_the_run_or_of_a_file(tmp_path, monkeypatch, capsys):
             assert labels_in(out) == [f"{names} {i}" for i in range(10)]
 
 
-def test_bytes_by_flags(tmp_path, monkeypatch):
+def test_bytes_by_flags(tmp_path, run):
     model = save_model(tmp_path / "net.keras", scale=1.0)
     flags = ["--input-dtype", "uint8", "--output-dtype", "int8", "--input-scale", "0.00392157", "--author", "me"]
-    assert run("tflite", model, *flags, "--precision", "fp32", "int8", monkeypatch=monkeypatch) == 0
+    assert run("tflite", model, *flags, "--precision", "fp32", "int8") == 0
     for precision in ("fp32", "int8"):
         signature = Interpreter(str(tmp_path / f"net_{precision}.tflite")).get_signature_runner()
         (image,), (output,) = signature.get_input_details().values(), signature.get_output_details().values()
@@ -234,7 +226,7 @@ def test_bytes_by_flags(tmp_path, monkeypatch):
         assert (output["dtype"], output["quantization"]) == (np.int8, (1 / 256, -128))
 
 
-def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, monkeypatch, capsys):
+def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, run, capsys):
     """Before anything is converted, once for all precisions."""
     model, logits = save_model(tmp_path / "net.keras"), save_model(tmp_path / "logits.keras", activation=None)
     (tmp_path / "two.txt").write_text("a\nb\n")
@@ -253,7 +245,7 @@ def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, monkeypatch, ca
         ("coreml", model, ["--input-type", "image", "--labels", tmp_path / "ten.txt"], "class names that differ"),
     )
     for script, file, flags, message in cases:
-        code = run(script, file, *flags, "--precision", "fp32", "fp16", monkeypatch=monkeypatch)
+        code = run(script, file, *flags, "--precision", "fp32", "fp16")
         assert code == cli.BAD_INPUT
         error = capsys.readouterr().err
         assert message in error

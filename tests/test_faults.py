@@ -93,6 +93,7 @@ def at_step(step, action):
     return keras.callbacks.LambdaCallback(on_train_batch_end=act)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything(tiny, whole):
     folder = whole
     result = json.loads((folder / "result.json").read_text())

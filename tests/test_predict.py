@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import tf_keras as keras
-from conftest import load_script
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from keras_mobattn import InputError, cli, randomize_weights
+from keras_mobattn import InputError, randomize_weights
 from keras_mobattn.classifier import open_classifier
 from keras_mobattn.data import fit_image, sample_photos
 from keras_mobattn.export import to_tflite
@@ -85,16 +84,6 @@ def run_script(name, *flags, env=()):
     command = [sys.executable, SCRIPTS / name, *map(str, flags)]
     env = os.environ | {"COLUMNS": "120", **dict(env)}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-
-
-def run_here(name, *flags, monkeypatch):
-    """Run a script in this process; return its exit code."""
-    main = load_script(SCRIPTS / name).main
-    monkeypatch.setattr(sys, "argv", [name, *map(str, flags)])
-    monkeypatch.setattr(cli.console, "width", 120)
-    with pytest.raises(SystemExit) as stop:
-        cli.run(main)
-    return stop.value.code
 
 
 def tables(text):
@@ -185,13 +174,11 @@ OWN = {
 
 
 @pytest.mark.parametrize("file", OWN)
-def test_predict_with_a_model_of_ones_own(run_folder, photos, tmp_path, monkeypatch, capsys, file):
+def test_predict_with_a_model_of_ones_own(run_folder, photos, tmp_path, call_script, capsys, file):
     """A run folder or a file in it, with the run's names or the file's own, seen as training sees images."""
     Image.fromarray(photos[0]).save(tmp_path / "a.png")
     model, names = run_folder / file, OWN[file]
-    assert (
-        run_here("predict.py", tmp_path / "a.png", "--model", model, "--top", len(names), monkeypatch=monkeypatch) == 0
-    )
+    assert call_script(SCRIPTS / "predict.py", tmp_path / "a.png", "--model", model, "--top", len(names)) == 0
     scores = load_model(run_folder / "model.keras")(np.float32(fit_image(photos[0], (32, 48)))[None]).numpy()[0]
     (rows,) = tables(capsys.readouterr().out)
     order = np.argsort(-scores)
@@ -243,9 +230,9 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize("case", BAD_FLAGS)
-def test_bad_flags(case, tmp_path, monkeypatch, capsys):
+def test_bad_flags(case, call_script, tmp_path, monkeypatch, capsys):
     (script, *flags), message = BAD_FLAGS[case]
     monkeypatch.chdir(tmp_path)
     data = ["--data-dir", tmp_path / "tfds"] if script == "evaluate.py" else []
-    assert run_here(script, *flags, *data, monkeypatch=monkeypatch) == 2
+    assert call_script(SCRIPTS / script, *flags, *data) == 2
     assert message in " ".join(capsys.readouterr().err.split())
