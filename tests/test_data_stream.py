@@ -171,6 +171,43 @@ def test_a_stream_may_begin_at_any_step(plan, augment):
         np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-6)
 
 
+# batch, repeats -> of each batch, which of its different images stands where
+REPEATS = {(12, 3): [0, 1, 2, 3] * 3, (10, 3): [0, 1, 2, 3, 0, 1, 2, 3, 0, 1], (12, 2): [0, 1, 2, 3, 4, 5] * 2}
+
+
+@pytest.mark.parametrize("reading", ["indexed", "sharded"])
+@pytest.mark.parametrize(("batch", "repeats"), REPEATS)
+def test_repeated_augmentation(sharded, reading, batch, repeats):
+    """Each image so many times in a step, in turns, and every image once before any comes again."""
+    source, order = {"indexed": numbered(200), "sharded": sharded()}[reading], np.array(REPEATS[batch, repeats])
+    plan, different = StepPlan(200, batch, 6, 8), order.max() + 1
+    assert 61 * different > 200  # in the second pass
+    seen = np.array(numbers(stream(source, plan, repeats=repeats)))
+    assert seen.shape == (plan.total_steps, batch)
+    np.testing.assert_array_equal(seen, seen[:, :different][:, order])
+    first = seen[:, :different].ravel()[: 200 - 200 % different]
+    assert len(set(first)) == len(first)
+    late = stream(source, plan, "imagenet", first_step=61, repeats=repeats)
+    assert_equal(stream(source, plan, "imagenet", repeats=repeats)[61:], late)
+
+
+def test_copies_are_augmented_in_other_ways():
+    noise = tf.random.stateless_uniform((60, 16, 16, 3), (1, 2), 0, 256, tf.int32)
+    reader = Indexed(60, lambda i: {"image": tf.cast(noise[i], tf.uint8), "label": i})
+    source = Source("noise", tuple(map(str, range(60))), {"train": 60}, {"train": lambda: reader})
+    for images, labels in stream(source, StepPlan(60, 12, 3, 16), "imagenet", repeats=3):
+        assert (labels.sum(axis=0) == 3).sum() == 4
+        assert len({image.tobytes() for image in images}) == 12
+
+
+def test_repeats_within_each_share():
+    plan = StepPlan(120, 24, 1, 8, granularity=8)  # 6 for each replica, computed in 2 parts
+    parts = [numbers(stream(numbered(120), plan, share=Share(p, 2, 2), repeats=3)) for p in range(2)]
+    together = np.concatenate([np.array(part).reshape(5, 2, 6) for part in parts], axis=1)
+    np.testing.assert_array_equal(together, together[..., [0, 1] * 3])
+    assert len(set(together[..., :2].ravel())) == 5 * 4 * 2
+
+
 def test_whatever_the_threads_and_the_global_seed():
     plan, options = PLANS["one size"], tf.data.Options()
     whole = stream(numbered(120), plan, "imagenet")
@@ -261,6 +298,7 @@ def test_service(sharded, reading):
         ({"augment": "flip"}, "one of 'none', 'digits', 'imagenet'.*Received: 'flip'"),
         ({"first_step": 19}, "within the 18 of the plan. Received: 19 to 18"),
         ({"num_steps": 19}, "within the 18 of the plan. Received: 0 to 19"),
+        ({"repeats": 0}, "repeats of 1 or more.*Received: 0"),
         ({"share": Share(0, 3)}, "3 pipelines of 1 replicas can divide.*16.*granularity=3"),
     ],
 )
@@ -269,6 +307,11 @@ def test_streams_that_cannot_be(change, message):
     with pytest.raises(InputError, match=message):
         StepPlan(100, 16, 3, 16)
         stream(numbered(100), StepPlan(100, 16, 3, 16), **options)
+
+
+def test_repeats_of_one_size_only():
+    with pytest.raises(InputError, match="Received: 2 with sizes \\(12, 16, 24\\)"):
+        stream(numbered(120), PLANS["sizes"], repeats=2)
 
 
 def test_a_source_that_is_only_read_in_order():

@@ -1,10 +1,10 @@
 """benchmark_input.py and show_batch.py: what they write, and how they refuse."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
+from conftest import load_script
 from PIL import Image
 
 from keras_mobattn import InputError
@@ -12,15 +12,9 @@ from keras_mobattn.data import AUGMENTATIONS, input_speed, photo_source
 
 
 @pytest.fixture(name="script")
-def script_fixture(monkeypatch):
+def script_fixture():
     """script(name) is the module training/`name`.py."""
-    import importlib
-    from pathlib import Path
-
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "training")
-    yield importlib.import_module
-    for name in ("benchmark_input", "show_batch"):
-        sys.modules.pop(name, None)
+    return lambda name: load_script(f"training/{name}.py")
 
 
 def test_benchmark(script, tmp_path, capsys):
@@ -89,6 +83,7 @@ def test_sheet_captions(script):
         ({"augment": "x"}, "a.png", "Unknown augmentation"),
         ({"step": -1}, "a.png", "step must be at least 0. Received: -1"),
         ({"count": 0}, "a.png", "count must be at least 1. Received: 0"),
+        ({"aug_repeats": 0}, "a.png", "aug_repeats must be at least 1"),
         ({"image_size": 0}, "a.png", "image_size must be at least 1"),
         ({"dataset": "./nowhere"}, "a.png", "nowhere, which is not there"),
         ({}, "a.jpg", "ends with .png"),

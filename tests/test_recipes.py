@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +12,6 @@ from keras_mobattn.training import RECIPES, TrainSettings, recipe_settings
 from keras_mobattn.training.optimizer import schedule
 from keras_mobattn.weights.tags import TAGS
 
-SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
 # apple/ml-cvnets, config/classification: optimizer, peak and final learning rate, warm-up steps and start, weight
 # decay, epochs, batch, decay of 1-D weights, average's decay, clipping. Then thuml/Flowformer's; and, for the variant
 # that comes without a flag, facebookresearch/deit's, whai362/PVT's and snap-research/EfficientFormer's main.py.
@@ -93,6 +89,13 @@ def test_teachers(name):
     assert (s.teacher is not None) == (name in TAUGHT)
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_repeated_augmentation(name):
+    """facebookresearch/deit's and those that come of it."""
+    s = recipe_settings(name)
+    assert s.aug_repeats == (3 if s.model in ("DeiT", "PVTv2", "EfficientFormerV2") else 1)
+
+
 def test_views():
     """288 to 256 pixels but for 384, 256 to 224 for the transformers; the sampler's sizes."""
     crops = {name: recipe_settings(name).image_size / recipe_settings(name).test_crop for name in RECIPES}
@@ -123,34 +126,37 @@ def test_settings_survive_json():
     assert TrainSettings(**{**again, "sizes": tuple(again["sizes"])}) == s
 
 
-def shown(monkeypatch, capsys, *flags):
-    """The table that the script prints, in this process: a new one takes 5 s to import TensorFlow."""
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *flags, "--print-settings"])
-    with pytest.raises(SystemExit) as ending:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    printed = capsys.readouterr()
-    cells = (line.split("│") for line in printed.out.splitlines() if line.count("│") == 3)
-    return ending.value.code, {name.strip(): value.strip() for _, name, value, _ in cells}, printed.err
+@pytest.fixture(name="shown")
+def shown_fixture(call_script, capsys):
+    """shown(*flags): train.py's exit code, the table of the settings that it prints, and what it complains of."""
+
+    def show(*flags):
+        code = call_script("training/train.py", *flags, "--print-settings")
+        printed = capsys.readouterr()
+        cells = (line.split("│") for line in printed.out.splitlines() if line.count("│") == 3)
+        return code, {name.strip(): value.strip() for _, name, value, _ in cells}, printed.err
+
+    return show
 
 
-def test_the_variant_picks_its_settings(monkeypatch, capsys):
+def test_the_variant_picks_its_settings(shown):
     """On a family that is here in any case; the recipe's own default where there is no flag."""
     for flags, variant in (((), "'s'"), (("--variant", "xxs"), "'xxs'")):
-        code, settings, _ = shown(monkeypatch, capsys, "--recipe", "mobilevit_in1k", *flags)
+        code, settings, _ = shown("--recipe", "mobilevit_in1k", *flags)
         assert (code, settings["variant"]) == (0, variant)
 
 
-def test_a_teacher_is_shown(monkeypatch, capsys):
+def test_a_teacher_is_shown(shown):
     flags = ("--teacher", "a/b.keras", "--distillation", "soft", "--distillation-alpha", "0.7")
-    code, settings, _ = shown(monkeypatch, capsys, *flags, "--distillation-temperature", "3")
+    code, settings, _ = shown(*flags, "--distillation-temperature", "3")
     assert code == 0
     seen = [settings[name] for name in ("teacher", "distillation", "distillation_alpha", "distillation_temperature")]
     assert seen == ["'a/b.keras'", "'soft'", "0.7", "3.0"]
 
 
-def test_flags_override_single_fields(monkeypatch, capsys):
+def test_flags_override_single_fields(shown):
     flags = ("--recipe", "mobilevitv2_in1k", "--width", "0.75", "--batch-size", "256", "--dataset", "x/")
-    code, settings, _ = shown(monkeypatch, capsys, *flags)
+    code, settings, _ = shown(*flags)
     assert code == 0
     expected = {"width": "0.75", "learning_rate": "0.009", "weight_decay": "0.008", "batch_size": "256"}
     expected |= {"base_batch_size": "1024", "dataset": "'x/'", "epochs": "300", "augment": "'mobilevitv2'"}
@@ -169,9 +175,9 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize("case", BAD_FLAGS)
-def test_bad_flags(case, monkeypatch, capsys):
+def test_bad_flags(case, shown):
     flags, message = BAD_FLAGS[case]
-    code, settings, errors = shown(monkeypatch, capsys, *flags)
+    code, settings, errors = shown(*flags)
     assert (code, settings) == (2, {})
     assert message in errors
     assert "Traceback" not in errors

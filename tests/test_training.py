@@ -1,8 +1,6 @@
 """Settings and flags of training, its sampler, and the accuracy on real digits."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +41,6 @@ def test_multi_scale_sampler_traces_each_size_once(tiny, tmp_path):
     assert model.input_shape == (None, 64, 64, 3)
 
 
-def run_script(name, *flags, **options):
-    command = [sys.executable, SCRIPTS / name, *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
-
-
 BAD_SETTINGS = {
     "image_size": 16,
     "epochs": 0,
@@ -58,6 +51,7 @@ BAD_SETTINGS = {
     "ema_decay": 1.0,
     "width": -1.0,
     "augment": "nope",
+    "aug_repeats": 0,
 }
 
 
@@ -65,6 +59,11 @@ BAD_SETTINGS = {
 def test_bad_settings(name):
     with pytest.raises(InputError, match=f"{name} expects .*Received: .*{BAD_SETTINGS[name]}"):
         TrainSettings(**{name: BAD_SETTINGS[name]})
+
+
+def test_repeats_with_several_sizes():
+    with pytest.raises(InputError, match="aug_repeats expects one image size throughout. Received: 3 with sizes"):
+        TrainSettings(aug_repeats=3, sizes=(32, 64))
 
 
 def test_model_of_other_classes(tiny, tmp_path):
@@ -128,13 +127,12 @@ BAD_FLAGS = {
 
 
 @pytest.mark.parametrize("case", BAD_FLAGS)
-def test_bad_flags(case, tmp_path, data_dir):
+def test_bad_flags(case, call_script, tmp_path, data_dir, monkeypatch, capfd):
     (script, *flags), message = BAD_FLAGS[case]
     data = [] if "--resume" in flags else ["--data-dir", data_dir]
-    done = run_script(script, *flags, *data, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert call_script(SCRIPTS / script, *flags, *data) == 2
+    assert message in "".join(capfd.readouterr())
     assert list(tmp_path.iterdir()) == []
 
 

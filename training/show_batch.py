@@ -45,6 +45,8 @@ class Sheet:
     """Of the order, the crops and all else that is random."""
     step: int = 0
     """Which step of the run, from 0."""
+    aug_repeats: int = 1
+    """How many times the batch has each image."""
 
 
 def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tuple(RECIPES)] | None = None) -> None:
@@ -53,14 +55,15 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
     Args:
         sheet: What to show.
         output: The PNG.
-        recipe: Take augmentation and size from this recipe of training/train.py.
+        recipe: Take augmentation, its repeats and size from this recipe of training/train.py.
     """
-    for name, least in (("step", 0), ("count", 1), ("image_size", 1)):
+    for name, least in (("step", 0), ("count", 1), ("image_size", 1), ("aug_repeats", 1)):
         if getattr(sheet, name) < least:
             raise InputError(f"{name} must be at least {least}. Received: {getattr(sheet, name)}.")
     if recipe:
         settings = recipe_settings(recipe)
-        sheet = dataclasses.replace(sheet, augment=settings.augment, image_size=settings.image_size)
+        given = ("augment", "image_size", "aug_repeats")
+        sheet = dataclasses.replace(sheet, **{name: getattr(settings, name) for name in given})
     if output.suffix.lower() != ".png":
         raise InputError(f"output expects a name that ends with .png. Received: {str(output)!r}.")
     source = photo_source(sheet.count) if sheet.dataset == "photos" else open_source(sheet.dataset, sheet.data_dir)
@@ -77,7 +80,8 @@ def draw_step(source, sheet):
     """The images uint8 [n, H, W, 3] and labels float32 [n, classes] of the step."""
     plan = StepPlan(source.num_examples["train"], sheet.count, 1, sheet.image_size)
     plan = dataclasses.replace(plan, epochs=sheet.step // plan.steps_per_epoch + 1)
-    stream = training_stream(source, plan, sheet.augment, seed=sheet.seed, first_step=sheet.step, num_steps=1)
+    step = {"first_step": sheet.step, "num_steps": 1}
+    stream = training_stream(source, plan, sheet.augment, seed=sheet.seed, repeats=sheet.aug_repeats, **step)
     images, labels = next(stream.as_numpy_iterator())
     return np.rint(images).astype(np.uint8), labels
 

@@ -38,8 +38,9 @@ def training_stream(
     seed,
     first_step=0,
     num_steps=None,
-    share=Share(),
-    service=None,  # noqa: B008 frozen
+    share=Share(),  # noqa: B008 frozen
+    repeats=1,
+    service=None,
 ):
     """The training batches of `plan` from step `first_step` on, one dataset for all epochs.
 
@@ -53,6 +54,9 @@ def training_stream(
         share: The part of each batch. Pipelines of one set that is read by index give together what one alone gives;
             of a set of files so large that it is read in sequence, only over an epoch, and a few images twice or never
             where the pipelines' files differ in length.
+        repeats: Of repeated augmentation (Hoffer et al., "Augment your batch", arXiv:1901.09335), as DeiT has it: how
+            many times a batch has each of its images, each time augmented in another way. An epoch then has as many
+            times fewer different ones.
         service: "grpc://host:port" of a tf.data service's dispatcher: its workers then share the steps, each computed
             by one of them, in an order that is not repeatable. A set that is read in sequence is read by each worker
             on its own, in epochs of its own.
@@ -64,8 +68,8 @@ def training_stream(
         the images of one element.
 
     Raises:
-        InputError: an unknown augmentation, steps that the plan does not have, a batch that can't be divided so, or a
-            source that is only read in order.
+        InputError: an unknown augmentation, steps that the plan does not have, a batch that can't be divided so,
+            repeats below 1 or with several sizes, or a source that is only read in order.
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     parts = share.pipelines * share.replicas
@@ -87,8 +91,11 @@ def training_stream(
         size = plan.image_size if plan.sizes is None else row["size"]
         return view(example["image"], (size, size), row["number"]), example["label"], row["number"], row["size"]
 
-    rows = _rows(plan, first_step, last_step, share)
-    dataset = reader.keyed(rows, plan, seed, first_step, share).map(load, tf.data.AUTOTUNE)
+    different = _without_repeats(plan, parts, repeats)
+    rows = _rows(different, first_step, last_step, share)
+    dataset = reader.keyed(rows, different, seed, first_step, share)
+    dataset = dataset if repeats == 1 else _repeated(dataset, different.batch(0) // parts, plan.batch(0) // parts)
+    dataset = dataset.map(load, tf.data.AUTOTUNE)
     dataset = _batched(dataset, plan, parts)
     finish = batch_view(augmentation, len(source.class_names), seed)
     dataset = dataset.map(lambda images, labels, numbers: finish(images, labels, numbers[0]), tf.data.AUTOTUNE)
@@ -129,6 +136,30 @@ def _rows(plan, first_step, last_step, share):
         return {"position": offset + share.pipeline * count + tf.range(count), "size": tf.fill([count], size)}
 
     return steps.map(rows).unbatch()
+
+
+def _without_repeats(plan, parts, repeats):
+    """The plan of the different images: smaller batches in as many steps, so that a pass over the set is longer."""
+    if repeats == 1:
+        return plan
+    if repeats < 1 or plan.sizes is not None:
+        raise InputError(
+            f"Expected repeats of 1 or more, and 1 where the image size varies. Received: {repeats} with sizes "
+            f"{plan.sizes}."
+        )
+    return dataclasses.replace(plan, batch_size=-(-plan.batch(0) // parts // repeats) * parts, granularity=parts)
+
+
+def _repeated(dataset, different, batch):
+    """`batch` rows of each `different` ones, these in turns: copies are no neighbours, whom MixUp and CutMix mix."""
+    copies = -(-batch // different)
+
+    def repeat(rows):
+        copy, index = tf.range(batch, dtype=tf.int64) // different, tf.range(batch) % different
+        rows = {name: tf.gather(column, index) for name, column in rows.items()}
+        return rows | {"number": rows["number"] * copies + copy}
+
+    return dataset.batch(different, drop_remainder=True).map(repeat).unbatch()
 
 
 def _batched(dataset, plan, parts):

@@ -176,6 +176,7 @@ class Run:
                 seed=self.settings.seed,
                 first_step=first_step,
                 share=share,
+                repeats=self.settings.aug_repeats,
                 service=self.execution.data_service,
             )
 

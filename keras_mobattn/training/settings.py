@@ -96,6 +96,9 @@ class TrainSettings:
     """Stochastic depth of the last residual branch; linear from 0 at the first."""
     augment: str = "digits"
     """The augmentation by name."""
+    aug_repeats: int = 1
+    """Repeated augmentation: a step has each of its images so many times, augmented in other ways, and an epoch as
+    many times fewer different images."""
     sizes: tuple[int, ...] = ()
     """The multi-scale sampler's sizes in pixels: one of them is drawn for each step, with as many images as give the
     pixels of `batch_size` images of `image_size`. Left out: `image_size` throughout."""
@@ -131,6 +134,7 @@ class TrainSettings:
             "distillation_alpha": (0, 1),
             "distillation_temperature": (above, math.inf),
             "clip_norm": (above, math.inf),
+            "aug_repeats": (1, self.batch_size),
             "ema_decay": (0, 0.999999),
             "drop_path_rate": (0, 0.999),
             "test_crop": (0.01, 1),
@@ -148,6 +152,10 @@ class TrainSettings:
             raise InputError(
                 f"grad_accum_steps expects a divisor of batch_size={self.batch_size}. "
                 f"Received: {self.grad_accum_steps}."
+            )
+        if self.sizes and self.aug_repeats > 1:
+            raise InputError(
+                f"aug_repeats expects one image size throughout. Received: {self.aug_repeats} with sizes {self.sizes}."
             )
         if any(size < 32 for size in self.sizes):
             raise InputError(f"sizes expects pixels from 32 up. Received: {self.sizes}.")

@@ -1,10 +1,10 @@
 """DeiT on ImageNet-1k, from random weights and labels alone.
 
 Paper: Touvron et al., "Training data-efficient image transformers & distillation through attention", arXiv:2012.12877,
-section 6 and table 9; facebookresearch/deit, main.py. What differs here: no repeated augmentation, which shows a third
-of the images in an epoch, each three times (its copies must not meet in one MixUp, so theirs go to different GPUs); the
-cosine moves each step and not each epoch; what is evaluated are the averaged weights, while the published figures are
-of the last ones.
+section 6 and table 9; facebookresearch/deit, main.py. What differs here: of repeated augmentation, which shows a third
+of the images in an epoch, each three times, the next epoch goes on with the next third, and copies may be on one GPU,
+where MixUp does not mix them; the cosine moves each step and not each epoch; what is evaluated are the averaged
+weights, while the published figures are of the last ones.
 
     python training/train.py --recipe deit_in1k --variant small --data-dir tfds/ --strategy mirrored
 
@@ -26,6 +26,7 @@ def settings(width, variant):
         "test_crop": 0.875,
         "interpolation": "bicubic",
         "augment": "deit",
+        "aug_repeats": 3,
         "epochs": 300,
         "batch_size": 1024,
         "base_batch_size": 1024,
