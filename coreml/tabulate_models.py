@@ -54,10 +54,11 @@ def main(
         ]
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in rows[0]:
-        table.add_column(heading, justify="left" if heading in ("model", "attention") else "right")
+        justify = "left" if heading in ("model", "attention") else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
-    cli.console.print(table)
+    cli.table_console().print(table)
     if json:
         write_json(json, rows)
 

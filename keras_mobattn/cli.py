@@ -51,6 +51,11 @@ def _say(kind, sentence):
     rich.console.Console(stderr=True).print(f"{kind} {rich.markup.escape(str(sentence))}", soft_wrap=True)
 
 
+def table_console():
+    """Where to print a wide table: a pipe or a file has no width to keep to."""
+    return console if console.is_terminal else rich.console.Console(file=console.file, width=1000)
+
+
 def progress():
     """A progress bar on stderr."""
     return rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True)

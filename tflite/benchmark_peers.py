@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 from peers.build import PEERS, BuildError, peer_file
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -224,8 +223,7 @@ def _print(model, header, cells):
         printed.add_column(heading, justify="right" if 0 < index < len(header) - 1 else "left", overflow="fold")
     for row in cells:
         printed.add_row(*map(escape, row))
-    console = cli.console if cli.console.is_terminal else Console(file=cli.console.file, width=1000)  # a pipe is wide
-    console.print(printed)
+    cli.table_console().print(printed)
 
 
 def _markdown(model, header, cells):

@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -177,14 +176,13 @@ def plots(hosts, styles, rows, sides, table):
 
 
 def show(header, cells):
-    """The table on the screen; a pipe is as wide as it needs."""
+    """The table on the screen."""
     printed = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, heading in enumerate(header):
         printed.add_column(heading, justify="right" if index > 1 else "left", overflow="fold")
     for line in cells:
         printed.add_row(*map(escape, line))
-    console = cli.console if cli.console.is_terminal else Console(file=cli.console.file, width=1000)
-    console.print(printed)
+    cli.table_console().print(printed)
 
 
 if __name__ == "__main__":
