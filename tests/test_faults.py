@@ -30,6 +30,8 @@ from keras_mobattn.training import (
     read_history,
     train,
 )
+from keras_mobattn.training.history import History
+from keras_mobattn.training.stop import SignalWatch
 
 SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
 LEFT_BY_A_RUN = {
@@ -137,6 +139,38 @@ def test_stopped_while_evaluating(tiny, whole, tmp_path):
     assert not (folder / "history.csv").exists()
     train(tiny, folder, resume=True, progress=False)
     expect_same(folder, whole)
+
+
+@pytest.fixture(name="delivered")
+def delivered_fixture(tmp_path):
+    """What SIGTERM's handler of before the run got: whether there was a result."""
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append((tmp_path / "run" / "result.json").exists()))
+    yield seen
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.slow
+def test_stopped_after_the_last_step(tiny, whole, tmp_path, monkeypatch, delivered):
+    """The run ends whole, and what it is a part of learns of the signal."""
+    plot = History.plot
+    monkeypatch.setattr(History, "plot", lambda self: (signal.raise_signal(signal.SIGTERM), plot(self)))
+    train(tiny, tmp_path / "run", progress=False)
+    expect_same(tmp_path / "run", whole)
+    assert delivered == [True]
+
+
+def test_a_signal_is_sent_again_unless_it_was_acted_upon(delivered):
+    watch = SignalWatch()
+    with pytest.raises(Stopped), watch.listening():
+        signal.raise_signal(signal.SIGTERM)
+        raise Stopped(watch.number, "here")
+    assert delivered == []
+    watch = SignalWatch()
+    with watch.listening():
+        signal.raise_signal(signal.SIGTERM)
+        assert delivered == []
+    assert delivered == [False]
 
 
 @pytest.mark.slow

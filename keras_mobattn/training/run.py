@@ -48,7 +48,8 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
 
     Raises:
         InputError: settings, data, cluster or folder that can't be used.
-        Stopped: SIGTERM or SIGINT came; a checkpoint is saved.
+        Stopped: SIGTERM or SIGINT came; a checkpoint is saved. One that comes after the last step is sent again when
+            the result is written.
         Diverged: a loss or gradient was not finite.
         WorkerLost: another worker is gone.
         OSError, tf.errors.OpError: the folder can't be written.
@@ -78,28 +79,11 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
     try:
         with run.watch.listening():
             run.go()
-            _, accuracy = run.finish()
+            return run.finish(started)
     except LOST as error:
         if cluster.workers == 1:
             raise
         raise WorkerLost(f"Another worker is gone: {str(error).splitlines()[0]}") from error
-    result = {
-        "dataset": settings.dataset,
-        "model": learner.name,
-        "attention": settings.attention,
-        "teacher": settings.teacher,
-        "class_names": list(source.class_names),
-        "num_examples": dict(source.num_examples),
-        "epochs": settings.epochs,
-        "steps": int(learner.state.step.numpy()),
-        "skipped_steps": int(learner.state.skipped.numpy()),
-        "test_accuracy": accuracy,
-        "best_test_accuracy": run.supervisor.position.best,
-        "seconds": time.perf_counter() - started,
-    }
-    if cluster.chief:
-        write_json(folder / RESULT, result)
-    return result
 
 
 def make_plan(settings, source, replicas):
@@ -194,13 +178,30 @@ class Run:
                 if isinstance(callback, Progress):
                     callback.close()
 
-    def finish(self):
-        """Save the model and return its loss and accuracy on the test images."""
+    def finish(self, started):
+        """Save the model, evaluate it, and save and return the result."""
         self.learner.publish()
         save_model(self.learner.averaged, self.folder / RUN_MODEL, self.cluster.chief)
         if self.cluster.chief:
             self.history.plot()
-        return self.learner.averaged.evaluate(self.testing, verbose=0)
+        _, accuracy = self.learner.averaged.evaluate(self.testing, verbose=0)
+        result = {
+            "dataset": self.settings.dataset,
+            "model": self.learner.name,
+            "attention": self.settings.attention,
+            "teacher": self.settings.teacher,
+            "class_names": list(self.source.class_names),
+            "num_examples": dict(self.source.num_examples),
+            "epochs": self.settings.epochs,
+            "steps": int(self.learner.state.step.numpy()),
+            "skipped_steps": int(self.learner.state.skipped.numpy()),
+            "test_accuracy": accuracy,
+            "best_test_accuracy": self.supervisor.position.best,
+            "seconds": time.perf_counter() - started,
+        }
+        if self.cluster.chief:
+            write_json(self.folder / RESULT, result)
+        return result
 
 
 def expect_same(cluster, step):

@@ -28,6 +28,8 @@ class WorkerLost(RuntimeError):  # noqa: N818
 class SignalWatch:
     """Remembers the first SIGTERM or SIGINT that arrives inside `listening()`; a second SIGINT interrupts at once.
 
+    Where the block ends as if none had come, it was too late for the block to act on it, and it is sent again.
+
     Machines that can be taken back (preemptible ones, Slurm before a time limit) send SIGTERM and wait for some
     seconds.
     """
@@ -52,6 +54,8 @@ class SignalWatch:
         finally:
             for number in watched:
                 signal.signal(number, before[number])
+        if self.number is not None:
+            signal.raise_signal(self.number)
 
     def _receive(self, number, frame):
         if self.number is not None and number == signal.SIGINT:
