@@ -9,7 +9,14 @@ import tensorflow as tf
 import tf_keras as keras
 from tensorflow.python.profiler import model_analyzer, option_builder
 
-from keras_mobattn.attention import ATTENTIONS, Attention, HeadwiseAttention, MobileAttention, attention_layer
+from keras_mobattn.attention import (
+    ATTENTIONS,
+    Attention,
+    HeadwiseAttention,
+    MobileAttention,
+    attention_layer,
+    information_flow,
+)
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import randomize_weights
 
@@ -365,3 +372,15 @@ def test_bad_input(case):
 def test_a_base_layer_says_what_to_define():
     with pytest.raises(NotImplementedError, match="attend"):
         Attention(8)(np.zeros((1, 2, 8), "float32"))
+
+
+def test_mobile_attention_grows_with_tokens_over_heads():
+    """The figures of its docstring; and Flow-Attention's output shrinks."""
+    for (heads, tokens), deviation in {(8, 64): 1.0, (8, 576): 4.2, (1, 64): 6.7, (1, 576): 30.0}.items():
+        query, key, value = (tf.random.stateless_normal((1, heads, 16 // heads, tokens), (i, 1)) for i in range(3))
+        mobile, flow = (
+            information_flow.information_flow_attention(query, key, value + 0.5, over)
+            for over in (information_flow.HEADS, information_flow.TOKENS)
+        )
+        assert np.std(mobile) == pytest.approx(deviation, rel=0.05)
+        assert np.std(flow) < 0.2
