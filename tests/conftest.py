@@ -20,8 +20,10 @@ FAMILIES = {name: functools.partial(function, variant="test") for name, function
 NEW_HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")
 OWN_STYLE = {"PVTv2": OWN, "EfficientFormerV2": OWN}  # families whose own attention is no style
 STYLES = [(family, style) for family in FAMILIES for style in (*ATTENTIONS, *filter(None, [OWN_STYLE.get(family)]))]
+QUICK_FAMILIES = ("MobileViTv2", "EfficientFormerV2")  # the simplest and the one with most kinds of layers
+FAMILY_CASES = [pytest.param(family, marks=[pytest.mark.slow] * (family not in QUICK_FAMILIES)) for family in FAMILIES]
 QUICK_STYLES = {  # the others are slow tests, which CI runs too
-    "MobileViTv2": ("softmax", "separable", "mobile", "focused"),
+    "MobileViTv2": ("softmax", "mobile", "focused"),
     "MobileViT": ("softmax", "mobile"),
     "DeiT": ("mobile",),
     "PVTv2": (OWN,),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from conftest import FAMILIES
+from conftest import FAMILIES, FAMILY_CASES
 
 from keras_mobattn.attention import MobileAttention
 from keras_mobattn.errors import InputError
@@ -93,7 +93,7 @@ DROPS = {  # of the test-size models, at a rate of 0.4
 }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILY_CASES)
 def test_a_model_with_drop_path(family, tmp_path):
     options = {"input_shape": (32, 32, 3), "classes": 5}
     plain, model = FAMILIES[family](**options), FAMILIES[family](drop_path_rate=0.4, **options)

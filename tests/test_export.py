@@ -14,7 +14,7 @@ import rich.console
 import tensorflow as tf
 import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from conftest import FAMILIES, STYLES
+from conftest import FAMILIES, FAMILY_CASES, STYLES
 
 import keras_mobattn
 from keras_mobattn import export
@@ -460,9 +460,7 @@ def expect_one_partition_of_rank_4(path):
     assert max(len(tensor["shape"]) for tensor in tensors.get_tensor_details()) <= 4
 
 
-@pytest.mark.parametrize(
-    "family", [pytest.param(family, marks=[pytest.mark.slow] * (family in ("DeiT", "PVTv2"))) for family in FAMILIES]
-)
+@pytest.mark.parametrize("family", FAMILY_CASES)
 def test_our_models_convert(family, tmp_path):
     model = getattr(keras_mobattn, family)(variant="test", attention="mobile", input_shape=(48, 32, 3), classes=5)
     source = export.load(keras_mobattn.randomize_weights(model))

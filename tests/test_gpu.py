@@ -11,7 +11,7 @@ import functools
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from conftest import FAMILIES, OWN_STYLE, STYLES, tiny_model
+from conftest import FAMILIES, FAMILY_CASES, OWN_STYLE, STYLES, tiny_model
 from small_graphs import SHAPE, write_graph, write_graphs
 
 import keras_mobattn
@@ -70,7 +70,7 @@ def styles_of(family):
 
 
 @pytest.mark.usefixtures("needs_gpu")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILY_CASES)
 def test_every_family_runs_on_the_gpu_alone(family, tmp_path):
     files, images = convert_styles(functools.partial(tiny_model, family), QUICK[family], (64, 64), tmp_path)
     assert failures(files, images) == {}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from conftest import FAMILIES, NEW_HOSTS, STYLE_CASES, STYLES
+from conftest import FAMILIES, FAMILY_CASES, NEW_HOSTS, STYLE_CASES, STYLES
 
 from keras_mobattn import (
     EfficientFormerV2,
@@ -334,7 +334,7 @@ def test_preprocessing_takes_bytes(tiny_model):
     np.testing.assert_allclose(with_it.predict(x, verbose=0), with_it(x), atol=1e-6)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", FAMILY_CASES)
 def test_keras_applications_arguments(family, tmp_path):
     build = functools.partial(FAMILIES[family], input_shape=(64, 64, 3))
     backbone = build(include_top=False)
