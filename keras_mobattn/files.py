@@ -64,6 +64,27 @@ def read_json(path, default):
         ) from error
 
 
+def read_labels(file):
+    """Read class names, one a line, UTF-8.
+
+    Raises:
+        InputError: no such file, not text, no names, or an empty line among them.
+    """
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig")  # Windows puts a byte order mark there
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(
+            f"Expected a text file with one class name a line. Received: {str(file)!r} ({reason}). Check --labels."
+        ) from error
+    labels = tuple(line.strip() for line in text.rstrip().split("\n"))
+    if not all(labels):
+        raise InputError(
+            f"Expected a class name in every line. Received: {str(file)!r}, whose line {labels.index('') + 1} is empty."
+        )
+    return labels
+
+
 def made_after(path, sources):
     """Whether `path` exists and was written after every one of the files `sources`: then it needs no making again."""
     path = Path(path)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_mobattn.data import AUGMENTATIONS, image_ops, sample_photos
+from keras_mobattn.data import AUGMENTATIONS, LABELS, Source, image_ops, sample_photos
 from keras_mobattn.data.augment import IMAGENET_MEAN, IMAGENET_STD, random_box
 from keras_mobattn.data.decode import decode, decode_crop
 from keras_mobattn.data.mixing import ERASED_AREA, Mixing, beta, cut_mix, mix_up, random_erasing
@@ -213,7 +213,7 @@ def test_crops_are_pillows(augment):
         (top, left), (height, width) = (part.numpy() for part in box)
         part = whole.crop((left, top, left + width, top + height))
         expected = part.resize((128, height), method).resize((128, 128), method)  # Pillow 13 may take the height first
-        seen = view(tf.constant(photo), (128, 128), tf.constant(number, tf.int64)).numpy().astype(int)
+        seen = view(tf.constant(photo), (128, 128), tf.constant(number, tf.int64))[0].numpy().astype(int)
         off = np.abs(seen - np.array(expected))
         assert off.max() <= 1
         assert off.mean() < 0.06  # in one step, unrounded half-way, it would be 0.15
@@ -229,7 +229,7 @@ def test_jpegs_decode_to_pillows_pixels():
         begin = [rng.randint(0, whole - part + 1) for whole, part in zip((213, 301), size, strict=True)]
         seen = decode_crop(
             tf.constant(photo), lambda shape, b=begin, s=size: (tf.constant(b), tf.constant(s, tf.int32))
-        )
+        )[0]
         np.testing.assert_array_equal(seen, expected[begin[0] :, begin[1] :][: size[0], : size[1]])
 
 
@@ -237,7 +237,8 @@ def test_crops_of_other_formats():
     content = io.BytesIO()
     Image.fromarray(PHOTOS[0]).save(content, "PNG")
     for image in (content.getvalue(), PHOTOS[0]):
-        seen = decode_crop(tf.constant(image), lambda shape: (shape // 4, shape // 2))
+        seen, *box = decode_crop(tf.constant(image), lambda shape: (shape // 4, shape // 2))
+        assert [part.numpy().tolist() for part in box] == [[96, 128], [24, 32], [48, 64]]
         np.testing.assert_array_equal(seen, PHOTOS[0][24:72, 32:96])
 
 
@@ -279,7 +280,7 @@ def test_deit_erases_with_noise():
     erasing = dataclasses.replace(AUGMENTATIONS["deit"], crop_area=None, flip=False, rand_augment=None, erasing=1.0)
     view = image_view(erasing, seed=0)
     image = tf.fill([40, 40, 3], tf.constant(9, tf.uint8))
-    pixels = draw(lambda seed: view(image, (40, 40), seed[1]), 100)
+    pixels = draw(lambda seed: view(image, (40, 40), seed[1])[0], 100)
     erased = pixels[(pixels != 9).any(-1)]
     np.testing.assert_allclose(erased.mean(0), IMAGENET_MEAN, rtol=0.02)
     np.testing.assert_allclose(erased.std(0), IMAGENET_STD, rtol=0.05)  # what is cut off at 0 and 255 is missing
@@ -340,7 +341,15 @@ def test_the_same_eagerly_and_in_tf_data(augment):
     """And a second time; and another number or seed gives something else."""
     photos = [jpeg(photo) for photo in sample_photos(6, (90, 120))]
     augmentation = AUGMENTATIONS[augment]
-    view, finish = image_view(augmentation, 3), batch_view(augmentation, 4, 3)
+    see, source = image_view(augmentation, 3), Source("four", ("a", "b", "c", "d"), {}, {})
+    finish_views = batch_view(augmentation, LABELS, source, 3)
+
+    def view(photo, size, number):
+        return see(photo, size, number)[0]
+
+    def finish(images, labels, number):
+        return finish_views({"image": images, "label": labels}, number)
+
     dataset = tf.data.Dataset.from_tensor_slices((photos, np.arange(6)))
     dataset = dataset.map(lambda photo, number: view(photo, (48, 48), number), 2)
     images = [view(tf.constant(photo), (48, 48), tf.constant(i, tf.int64)) for i, photo in enumerate(photos)]
@@ -361,5 +370,5 @@ def test_the_same_eagerly_and_in_tf_data(augment):
 def test_half_of_the_images_are_flipped():
     ramp = np.broadcast_to(np.arange(32, dtype=np.uint8)[None, :, None] * 8, (32, 32, 3))
     view = image_view(AUGMENTATIONS["imagenet"], 0)
-    ends = draw(lambda seed: tf.cast(view(tf.constant(ramp), (8, 8), seed[1]), tf.int32)[0, ::7, 0], 1500)
+    ends = draw(lambda seed: tf.cast(view(tf.constant(ramp), (8, 8), seed[1])[0], tf.int32)[0, ::7, 0], 1500)
     assert abs((ends[:, 0] > ends[:, 1]).mean() - 0.5) < 0.05

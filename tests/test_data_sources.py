@@ -234,7 +234,10 @@ def test_images_become_rgb(tmp_path, monkeypatch, channels):
 
 def test_a_set_without_image_and_label(tmp_path, monkeypatch):
     monkeypatch.setattr(Stand, "features", ("image", "text"))
-    with pytest.raises(InputError, match="Expected a classification dataset .*'stand' with image: Image, text: Text"):
+    with pytest.raises(
+        InputError,
+        match="a dataset with image: Image, label: ClassLabel. Received: 'stand' with image: Image, text: Text",
+    ):
         open_source("stand", data_dir=tmp_path)
 
 

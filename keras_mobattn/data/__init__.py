@@ -1,4 +1,4 @@
-"""Images with labels, as tf.data: tfds sets, the embedded digits, digit_crops and digit_scenes, and folders."""
+"""Images with their targets, as tf.data: tfds sets, the embedded digits, digit_crops and digit_scenes, and folders."""
 
 from keras_mobattn.data.augment import AUGMENTATIONS
 from keras_mobattn.data.fit import fit_image
@@ -9,9 +9,12 @@ from keras_mobattn.data.plan import StepPlan
 from keras_mobattn.data.reading import Indexed, Sharded
 from keras_mobattn.data.sources import Source, open_source
 from keras_mobattn.data.stream import Share, training_stream
+from keras_mobattn.data.targets import LABELS, MOVES
 
 __all__ = [
     "AUGMENTATIONS",
+    "LABELS",
+    "MOVES",
     "Indexed",
     "Share",
     "Sharded",

@@ -17,13 +17,25 @@ def decode(image):
     return tf.ensure_shape(image, [None, None, 3])
 
 
+def decode_mask(mask):
+    """The bytes of a PNG with a class for each pixel, or what is one already, as uint8 [h, w, 1]."""
+    return tf.io.decode_png(mask, channels=1) if mask.dtype == tf.string else mask
+
+
 def decode_crop(image, choose_box):
-    """The part of the image that `choose_box` asks for, uint8 [h, w, 3]; of a JPEG no more is decoded than that takes.
+    """The part of the image that `choose_box` asks for, and where it lies; no more of a JPEG is decoded than that takes.
 
     `choose_box` makes (top, left) and (height, width), each int32 [2], of the whole image's (height, width), int32 [2].
+    Returns (uint8 [h, w, 3], the whole image's shape, begin and size of the box, each int32 [2]).
     """
+
+    def of_pixels(whole):
+        shape = tf.shape(whole)[:2]
+        begin, size = choose_box(shape)
+        return _cut(whole, begin, size), shape, begin, size
+
     if image.dtype != tf.string:
-        return _cut(image, *choose_box(tf.shape(image)[:2]))
+        return of_pixels(image)
 
     def of_jpeg():
         shape = tf.io.extract_jpeg_shape(image)[:2]
@@ -33,13 +45,10 @@ def decode_crop(image, choose_box):
         outer = tf.maximum(begin - 1, 0)
         end = tf.minimum(begin + size + 1, shape)
         pixels = tf.image.decode_and_crop_jpeg(image, tf.concat([outer, end - outer], 0), **JPEG)
-        return _cut(pixels, begin - outer, size)
+        return _cut(pixels, begin - outer, size), shape, begin, size
 
-    def of_other():
-        whole = _decode_other(image)
-        return _cut(whole, *choose_box(tf.shape(whole)[:2]))
-
-    return tf.ensure_shape(tf.cond(tf.io.is_jpeg(image), of_jpeg, of_other), [None, None, 3])
+    pixels, *box = tf.cond(tf.io.is_jpeg(image), of_jpeg, lambda: of_pixels(_decode_other(image)))
+    return tf.ensure_shape(pixels, [None, None, 3]), *box
 
 
 def _decode_other(image):

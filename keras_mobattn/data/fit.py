@@ -32,15 +32,23 @@ def fitter(image_size, crop=1.0, interpolation="bilinear"):
 
 
 def fit(image, image_size, crop=1.0, method=INTERPOLATIONS["bilinear"]):
-    """`fit_image` unchecked; with `crop` 1 the sides of `image_size` may be tensors too."""
-    h, w = tf.unstack(tf.shape(image)[:2])
+    """`fit_image` unchecked."""
+    scaled, (top, left) = covering(tf.shape(image)[:2], image_size, crop)
+    image = resize(image, scaled, method)
+    return with_size(image[top : top + image_size[0], left : left + image_size[1]], image_size)
+
+
+def covering(shape, image_size, crop=1.0):
+    """The size that an image of `shape` is resized to, to cover `image_size` / `crop`, and where its middle begins.
+
+    Both are (vertical, horizontal) pixels; with `crop` 1 the sides of `image_size` may be tensors too.
+    """
+    h, w = tf.unstack(shape)
     height, width = image_size
     if crop < 1:  # rounded down here and below, as torchvision and timm do
         height, width = (int(side / crop) for side in image_size)
-    covering = tf.cond(height * w >= width * h, lambda: (height, w * height // h), lambda: (h * width // w, width))
-    image = resize(image, covering, method)
-    top, left = (_half(side - target) for side, target in zip(covering, image_size, strict=True))
-    return with_size(image[top : top + image_size[0], left : left + image_size[1]], image_size)
+    scaled = tf.cond(height * w >= width * h, lambda: (height, w * height // h), lambda: (h * width // w, width))
+    return scaled, tuple(_half(side - target) for side, target in zip(scaled, image_size, strict=True))
 
 
 def with_size(image, image_size):

@@ -11,6 +11,8 @@ import tensorflow as tf
 from keras_mobattn.data.augment import random_box
 from keras_mobattn.data.decode import decode, decode_crop
 from keras_mobattn.data.photos import IMAGENET_SIZE, sample_photos
+from keras_mobattn.data.sources import Source
+from keras_mobattn.data.targets import LABELS
 from keras_mobattn.data.views import batch_view, image_view
 
 GRAIN = 8.0  # levels, so that a file is as large as ImageNet's: the photographs' crops are enlarged, and smooth
@@ -62,17 +64,20 @@ def _stages(augmentation, image_size):
     size = (image_size, image_size)
     views = {
         "decode": _decoder(augmentation),
-        "resize": lambda image, number: image_view(plain, 0)(image, size, number),
-        "augment": lambda image, number: image_view(unmixed, 0)(image, size, number),
+        "resize": lambda image, number: image_view(plain, 0)(image, size, number)[0],
+        "augment": lambda image, number: image_view(unmixed, 0)(image, size, number)[0],
     }
-    finish = batch_view(augmentation, CLASSES, 0)
+    source = Source("photos", tuple(map(str, range(CLASSES))), {}, {})
+    finish = batch_view(augmentation, LABELS, source, 0)
 
     def counted(view):  # one number of each image goes on, so that nothing is left out and nothing is copied
         return lambda dataset: dataset.map(lambda *x: tf.reduce_max(view(*x)[:1])).batch(BATCH)
 
     def whole(dataset):
         dataset = dataset.map(lambda image, number: (views["augment"](image, number), number % CLASSES, number))
-        return dataset.batch(BATCH).map(lambda images, labels, numbers: finish(images, labels, numbers[0]))
+        return dataset.batch(BATCH).map(
+            lambda images, labels, numbers: finish({"image": images, "label": labels}, numbers[0])
+        )
 
     return {part: counted(view) for part, view in views.items()} | {"batch": whole}
 
@@ -82,7 +87,7 @@ def _decoder(augmentation):
     if not augmentation.crop_area:
         return lambda image, number: decode(image)
     area = augmentation.crop_area
-    return lambda image, number: decode_crop(image, lambda shape: random_box(shape, [0, number], area, 1.0))
+    return lambda image, number: decode_crop(image, lambda shape: random_box(shape, [0, number], area, 1.0))[0]
 
 
 def _endless(paths, stage):

@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from keras_mobattn.data.augment import AUGMENTATIONS
 from keras_mobattn.data.fit import checked_size, fitter
-from keras_mobattn.data.views import batch_view, image_view
+from keras_mobattn.data.targets import LABELS, PADDING, expect_targets
+from keras_mobattn.data.views import batch_view, example_view
 from keras_mobattn.errors import InputError, choose
 
 CACHE_BYTES = 2**29  # sets that are smaller than this, resized and as uint8, are decoded once and kept in memory
@@ -23,40 +24,54 @@ def batches(
     seed=0,
     crop=1.0,
     interpolation="bilinear",
+    task=LABELS,
 ):
-    """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, one-hot labels float32 [B, classes]).
+    """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, what the task learns from them), for an epoch.
 
-    Without random crops an image goes through `fit_image` with `crop` and `interpolation`. With `shuffle` the order is
-    new in each epoch, and the last batch is dropped when it is not full, unless it is the only one. The same seed (and
-    TensorFlow's global one, where it is set) gives the same batches, epoch by epoch, each time that a dataset is made,
-    whatever the number of threads.
+    For evaluation, and for a `fit` of one's own; a training run has `training_stream`. By default the second is one-hot
+    labels float32 [B, classes]; `task` (a `tasks.Task`) says otherwise. Without random crops an image goes through
+    `fit_image` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch is
+    dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is set)
+    gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
 
     Raises:
-        InputError: an unknown split, augmentation or interpolation, a size below 1, or a crop outside of 0 to 1.
+        InputError: an unknown split, augmentation or interpolation, a size below 1, a crop outside of 0 to 1, or a
+            source without what the task needs.
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     image_size = checked_size(image_size)
-    fit = fitter(image_size, crop, interpolation)
+    fitter(image_size, crop, interpolation)  # checks them
     if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
+        raise InputError(f"Expected a batch_size of 1 or more. Received: {batch_size}.")
     count = choose(source.num_examples, split, "split")
+    expect_targets(task, source, augmentation)
     image_bytes = image_size[0] * image_size[1] * 3
 
+    dataset = source.open_encoded(split)
     if augmentation.varies_images:  # not cached: that would keep the same crops, or whole images of any size
-        view = image_view(augmentation, seed)
-        dataset = tf.data.Dataset.zip(source.open_encoded(split), _numbers(seed + 1))
-        dataset = dataset.map(lambda x, number: (view(x["image"], image_size, number), x["label"]), tf.data.AUTOTUNE)
+        view = example_view(augmentation, seed, task.targets)
+        dataset = tf.data.Dataset.zip(dataset, _numbers(seed + 1))
+        dataset = dataset.map(lambda example, number: view(example, image_size, number), tf.data.AUTOTUNE)
     else:
-        dataset = source.open(split).map(lambda x: (fit(x["image"]), x["label"]), tf.data.AUTOTUNE)
+        view = example_view(augmentation, seed, task.targets, crop, interpolation)
+        dataset = dataset.map(lambda example: view(example, image_size, 0), tf.data.AUTOTUNE)
         if count * image_bytes <= CACHE_BYTES:
             dataset = dataset.cache()
     if shuffle:
         dataset = dataset.shuffle(min(count, max(1, SHUFFLE_BYTES // image_bytes)), seed=seed)
-    dataset = dataset.batch(batch_size, drop_remainder=shuffle and count >= batch_size)
-    finish = batch_view(augmentation, len(source.class_names), seed)
-    dataset = tf.data.Dataset.zip(dataset, _numbers(seed))
-    dataset = dataset.map(lambda batch, number: finish(*batch, number), tf.data.AUTOTUNE)
+    dataset = batched(dataset, batch_size, drop_remainder=shuffle and count >= batch_size)
+    finish = batch_view(augmentation, task, source, seed)
+    dataset = tf.data.Dataset.zip(dataset, _numbers(seed)).map(finish, tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def batched(views, batch_size, drop_remainder=False):
+    """Batches of views {"image": .., target: ..}. Where images have rows of their own, PADDING fills up the shorter."""
+    padding = {name: value for name, value in PADDING.items() if name in views.element_spec}
+    if not padding:
+        return views.batch(batch_size, drop_remainder=drop_remainder)
+    values = {name: padding.get(name) for name in views.element_spec}
+    return views.padded_batch(batch_size, padding_values=values, drop_remainder=drop_remainder)
 
 
 def _numbers(seed):
@@ -64,8 +79,10 @@ def _numbers(seed):
     return tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 
 
-def take_images(source, split, count, image_size):
+def take_images(source, split, count, image_size, crop=1.0, interpolation="bilinear"):
     """The first `count` images of a split as evaluation sees them: (uint8 [count, H, W, 3], int64 labels [count]).
+
+    `crop` and `interpolation` are those of `fit_image`. The labels of a source without any are -1.
 
     Raises:
         InputError: an unknown split, or one with fewer images.
@@ -73,7 +90,7 @@ def take_images(source, split, count, image_size):
     available = choose(source.num_examples, split, "split")
     if not 1 <= count <= available:
         raise InputError(f"Expected 1 to {available} images from {source.name!r}, split {split!r}. Received: {count}.")
-    fit = fitter(image_size)
-    dataset = source.open(split).take(count).map(lambda x: (fit(x["image"]), x["label"]), tf.data.AUTOTUNE)
+    fit = fitter(image_size, crop, interpolation)
+    dataset = source.open(split).take(count).map(lambda x: (fit(x["image"]), x.get("label", -1)), tf.data.AUTOTUNE)
     images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
     return np.stack(images), np.array(labels, np.int64)

@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from keras_mobattn.data.decode import decode
+from keras_mobattn.data.decode import decode, decode_mask
 from keras_mobattn.data.folder import read_folder
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
 from keras_mobattn.errors import InputError, choose
@@ -20,23 +21,35 @@ from keras_mobattn.errors import InputError, choose
 EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
 DRAWN = ("digit_crops", "digit_scenes")  # those of EMBEDDED that a seed draws
 TEST_SPLITS = ("test", "validation")  # the first one with labels; imagenet2012's "test" has none
+TFDS_FEATURES = {  # what is read of an example -> where tfds's usual features have it
+    "image": ("image",),
+    "label": ("label",),
+    "boxes": ("objects", "bbox"),
+    "box_labels": ("objects", "label"),
+    "mask": ("mask",),
+}
 HELD_OUT_PERCENT = 20  # of "train", where a set has neither
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A set of labelled images in two splits, "train" and "test"."""
+    """A set of images in two splits, "train" and "test", each with its `targets` (see data.targets): its label, say."""
 
     name: str
     class_names: tuple[str, ...]
     num_examples: Mapping[str, int]
     openers: Mapping[str, Callable[[], Indexed | Sharded | tf.data.Dataset]] = dataclasses.field(repr=False)
+    targets: tuple[str, ...] = ("label",)
 
     def open(self, split):
-        """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64}, in an order that never changes."""
-        return self.open_encoded(split).map(
-            lambda x: {"image": decode(x["image"]), "label": x["label"]}, tf.data.AUTOTUNE
-        )
+        """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64 or other targets}, in an order that never
+        changes."""
+
+        def decoded(example):
+            masks = {"mask": decode_mask(example["mask"])} if "mask" in example else {}
+            return {**example, "image": decode(example["image"]), **masks}
+
+        return self.open_encoded(split).map(decoded, tf.data.AUTOTUNE)
 
     def open_encoded(self, split):
         """As `open`, but "image" may still be the bytes of a JPEG, PNG, BMP or GIF: a string."""
@@ -58,8 +71,11 @@ class Source:
         return opened
 
 
-def open_source(name, data_dir=None, on_corrupt="error", seed=0):
+def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label",)):
     """Open a tfds set by name (those of EMBEDDED need no download), or a folder with one sub-folder a class.
+
+    `targets` are what is read of each example beside its image: "label", and of tfds sets also "boxes" and "box_labels"
+    (the feature "objects" with "bbox" and "label") and "mask", as "digit_scenes" has them.
 
     A folder is what exists as one, holds a path separator or starts with "." or "~". But the names of EMBEDDED are
     always the embedded sets (write "./digits" for a folder), and "imagenet_resized/32x32", whose first part tfds knows,
@@ -77,7 +93,7 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0):
     name = os.fspath(name)
     if _is_folder(name):
         return _folder_source(Path(name).expanduser(), on_corrupt, seed)
-    return _tfds_source(name, data_dir, seed)
+    return _tfds_source(name, data_dir, seed, tuple(targets))
 
 
 def _is_folder(name):
@@ -109,32 +125,51 @@ def _open_files(paths, labels):
     return Indexed(len(paths), lambda i: {"image": tf.io.read_file(paths[i]), "label": labels[i]})
 
 
-def _tfds_source(name, data_dir, seed):
-    builder = _prepared_builder(name, data_dir, seed)
-    splits = _choose_splits(builder)
+def _tfds_source(name, data_dir, seed, targets):
+    builder = _prepared_builder(name, data_dir, seed, targets)
+    splits = _choose_splits(builder, targets)
     return Source(
         name=name,
-        class_names=tuple(builder.info.features["label"].names),
+        class_names=_class_names(builder.info.features),
         num_examples={split: builder.info.splits[theirs].num_examples for split, theirs in splits.items()},
         # Opened once: what is kept in memory is not read from disk again by the next that asks for it.
         openers={
-            split: functools.cache(functools.partial(_open_tfds, builder, part)) for split, part in splits.items()
+            split: functools.cache(functools.partial(_open_tfds, builder, part, targets))
+            for split, part in splits.items()
         },
+        targets=targets,
     )
 
 
-def _open_tfds(builder, split):
-    """Sets of up to MEMORY_BYTES as Indexed, larger ones as Sharded; the images stay encoded."""
+def _class_names(features):
+    """Those of the images' labels, else of the objects'; none where the set has neither."""
+    if "label" in features:
+        return tuple(features["label"].names)
+    labels = features["objects"].feature if "objects" in features else {}
+    return tuple(labels["label"].names) if "label" in labels else ()
+
+
+def _open_tfds(builder, split, targets):
+    """Sets of up to MEMORY_BYTES as Indexed, larger ones as Sharded; images and masks stay encoded."""
     info = builder.info.splits[split]
-    whole = _sharded(builder, info)
+    whole = _sharded(builder, info, targets)
     if info.num_bytes > MEMORY_BYTES:
         return whole
-    images, labels = zip(*((x["image"], x["label"]) for x in whole.open().as_numpy_iterator()), strict=True)
-    images, labels = tf.constant(images), tf.constant(labels, tf.int64)
-    return Indexed(len(images), lambda i: {"image": images[i], "label": labels[i]})
+    examples = list(whole.open().as_numpy_iterator())
+    columns = {name: _column([example[name] for example in examples]) for name in ("image", *targets)}
+    return Indexed(len(examples), lambda i: {name: column[i] for name, column in columns.items()})
 
 
-def _sharded(builder, info):
+def _column(values):
+    """All values of one name as a tensor, a ragged one where they have rows of their own."""
+    if isinstance(values[0], bytes):
+        return tf.constant(values)  # a numpy array would cut off their last zeros
+    if np.ndim(values[0]) == 0:
+        return tf.constant(np.array(values))
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(values), [len(value) for value in values])
+
+
+def _sharded(builder, info, targets):
     import tensorflow_datasets as tfds
 
     if builder.info.file_format is not tfds.core.FileFormat.TFRECORD:
@@ -142,12 +177,14 @@ def _sharded(builder, info):
             f"Expected a tfds set in TFRecord files. Received: {builder.name!r} in {builder.info.file_format.value} "
             f"files. Prepare it again with file_format='tfrecord'."
         )
-    decoders = {"image": tfds.decode.SkipDecoding()}
-    features = tfds.features.FeaturesDict({name: builder.info.features[name] for name in ("image", "label")})
+    wanted = {name: TFDS_FEATURES[name] for name in ("image", *targets)}
+    features = {name: builder.info.features[name] for name, *_ in wanted.values()}
+    decoders = {name: tfds.decode.SkipDecoding() for name in ("image", "mask") if name in features}
+    features = tfds.features.FeaturesDict(features)
 
     def example(record):
-        example = features.deserialize_example(record, decoders=decoders)
-        return {"image": example["image"], "label": example["label"]}
+        read = features.deserialize_example(record, decoders=decoders)
+        return {name: functools.reduce(lambda part, key: part[key], path, read) for name, path in wanted.items()}
 
     files = info.file_instructions
     return Sharded(
@@ -159,9 +196,9 @@ def _sharded(builder, info):
     )
 
 
-def _prepared_builder(name, data_dir, seed):
+def _prepared_builder(name, data_dir, seed, targets):
     builder = _find_builder(name, data_dir, seed)
-    _check_features(name, builder.info.features)
+    _check_features(name, builder.info.features, targets)
     if builder.data_path.exists():
         return builder
     try:
@@ -199,28 +236,31 @@ def _find_builder(name, data_dir, seed):
         raise InputError(f"The tfds dataset {name!r} could not be opened: {_first_line(error)}.") from error
 
 
-def _check_features(name, features):
+def _check_features(name, features, targets):
     import tensorflow_datasets as tfds
 
-    expected = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    kinds = {"label": tfds.features.ClassLabel, "objects": tfds.features.Sequence}
     features = (
         dict(features.items()) if hasattr(features, "items") else {"example": features}
     )  # a set may be one feature
+    expected = {TFDS_FEATURES[target][0]: None for target in ("image", *targets)}
+    expected = {feature: kinds.get(feature, tfds.features.Image) for feature in expected}
     if not all(isinstance(features.get(key), kind) for key, kind in expected.items()):
+        wanted = ", ".join(f"{key}: {kind.__name__}" for key, kind in expected.items())
         found = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
-        raise InputError(
-            f"Expected a classification dataset with image: Image, label: ClassLabel. Received: {name!r} with {found}."
-        )
+        raise InputError(f"Expected a dataset with {wanted}. Received: {name!r} with {found}.")
 
 
-def _choose_splits(builder):
+def _choose_splits(builder, targets):
     """Our "train" and "test" in tfds's split language."""
     theirs = builder.info.splits
     if "train" not in theirs:
         raise InputError(f"Expected a 'train' split in {builder.name!r}. Received: {', '.join(map(repr, theirs))}.")
     for split in TEST_SPLITS:
-        if split in theirs and next(iter(_sharded(builder, theirs[split]).open()))["label"] >= 0:
-            return {"train": "train", "test": split}
+        if split in theirs:
+            first = next(iter(_sharded(builder, theirs[split], targets).open()))
+            if "label" not in first or first["label"] >= 0:
+                return {"train": "train", "test": split}
     return {"train": f"train[:-{HELD_OUT_PERCENT}%]", "test": f"train[-{HELD_OUT_PERCENT}%:]"}
 
 

@@ -7,8 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.data.augment import AUGMENTATIONS
-from keras_mobattn.data.views import batch_view, image_view
+from keras_mobattn.data.pipeline import batched
+from keras_mobattn.data.targets import LABELS, expect_targets
+from keras_mobattn.data.views import batch_view, example_view
 from keras_mobattn.errors import InputError, choose
+
+NUMBER = "the image's number in the run"  # beside the targets, whose names are words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,7 @@ def training_stream(
     share=Share(),  # noqa: B008 frozen
     repeats=1,
     service=None,
+    task=LABELS,
 ):
     """The training batches of `plan` from step `first_step` on, one dataset for all epochs.
 
@@ -60,16 +65,18 @@ def training_stream(
         service: "grpc://host:port" of a tf.data service's dispatcher: its workers then share the steps, each computed
             by one of them, in an order that is not repeatable. A set that is read in sequence is read by each worker
             on its own, in epochs of its own.
+        task: What is learned beside the images, a `tasks.Task`; by default one-hot labels float32 [b, classes].
 
     Returns:
-        A tf.data.Dataset of (images float32 [b, S, S, 3] in 0..255, labels float32 [b, classes]); `share.replicas`
-        elements a step, each of b = batch / pipelines / replicas images. Without a service element k is a pure
-        function of (source, plan, augment, seed, first_step + k), whatever the number of threads. MixUp and CutMix mix
-        the images of one element.
+        A tf.data.Dataset of (images float32 [b, S, S, 3] in 0..255, what the task learns from them);
+        `share.replicas` elements a step, each of b = batch / pipelines / replicas images. Without a service element k
+        is a pure function of (source, plan, augment, seed, first_step + k, task), whatever the number of threads.
+        MixUp and CutMix mix the images of one element.
 
     Raises:
         InputError: an unknown augmentation, steps that the plan does not have, a batch that can't be divided so,
-            repeats below 1 or with several sizes, or a source that is only read in order.
+            repeats below 1 or with several sizes, a source that is only read in order, or one that does not have what
+            the task needs.
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     parts = share.pipelines * share.replicas
@@ -83,13 +90,14 @@ def training_stream(
             f"Expected batches that {share.pipelines} pipelines of {share.replicas} replicas can divide. "
             f"Received: {', '.join(map(str, plan.batch_of.values()))}. Give the plan granularity={parts}."
         )
+    expect_targets(task, source, augmentation)
     reader = source.read("train")
-    view = image_view(augmentation, seed)
+    view = example_view(augmentation, seed, task.targets)
 
     def load(row):
-        example = reader.example(row["key"])
         size = plan.image_size if plan.sizes is None else row["size"]
-        return view(example["image"], (size, size), row["number"]), example["label"], row["number"], row["size"]
+        seen = view(reader.example(row["key"]), (size, size), row["number"])
+        return seen | {NUMBER: row["number"]}, row["size"]
 
     different = _without_repeats(plan, parts, repeats)
     rows = _rows(different, first_step, last_step, share)
@@ -97,8 +105,8 @@ def training_stream(
     dataset = dataset if repeats == 1 else _repeated(dataset, different.batch(0) // parts, plan.batch(0) // parts)
     dataset = dataset.map(load, tf.data.AUTOTUNE)
     dataset = _batched(dataset, plan, parts)
-    finish = batch_view(augmentation, len(source.class_names), seed)
-    dataset = dataset.map(lambda images, labels, numbers: finish(images, labels, numbers[0]), tf.data.AUTOTUNE)
+    finish = batch_view(augmentation, task, source, seed)
+    dataset = dataset.map(lambda views: finish(views, views.pop(NUMBER)[0]), tf.data.AUTOTUNE)
     if service is not None:
         _expect_service(service)
         sharding = tf.data.experimental.service.ShardingPolicy.DYNAMIC
@@ -163,20 +171,20 @@ def _repeated(dataset, different, batch):
 
 
 def _batched(dataset, plan, parts):
-    """Elements of (images uint8 [b, S, S, 3], labels [b], numbers [b]), each of one step.
+    """Views {"image": uint8 [b, S, S, 3], target: .., NUMBER: int64 [b]}, each of one step, of one view's (.., size).
 
     With several sizes group_by_window makes them: images of a step follow each other, so that a group of a size is full
     just when the step ends.
     """
     if plan.sizes is None:
-        return dataset.map(lambda *row: row[:3]).batch(plan.batch(0) // parts, drop_remainder=True)
+        return batched(dataset.map(lambda view, size: view), plan.batch(0) // parts, drop_remainder=True)
     sizes, batches = (tf.constant(list(column)) for column in (plan.batch_of, plan.batch_of.values()))
 
     def count(size):
         return tf.cast(tf.reduce_sum(tf.where(sizes == tf.cast(size, tf.int32), batches // parts, 0)), tf.int64)
 
     return dataset.group_by_window(
-        lambda image, label, number, size: tf.cast(size, tf.int64),
-        lambda size, group: group.map(lambda *row: row[:3]).batch(count(size)),
+        lambda view, size: tf.cast(size, tf.int64),
+        lambda size, group: batched(group.map(lambda view, size: view), count(size)),
         window_size_func=count,
     )

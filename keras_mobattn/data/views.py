@@ -1,58 +1,87 @@
-"""What training sees of the images: one at a time from its file to uint8 pixels, then a batch as the model takes it.
+"""What training and evaluation see of the examples: one at a time from its file to a view, then a batch of views.
 
 Both halves are functions of their arguments alone: `number` tells an image from all others of a run, and seeds it.
 """
+
+import dataclasses
 
 import tensorflow as tf
 
 from keras_mobattn.data.augment import augmenter, random_box
 from keras_mobattn.data.decode import decode, decode_crop
-from keras_mobattn.data.fit import INTERPOLATIONS, fit, resize, with_size
+from keras_mobattn.data.fit import INTERPOLATIONS, covering, resize, with_size
 from keras_mobattn.data.mixing import random_erasing
 from keras_mobattn.data.reading import seed_base
+from keras_mobattn.data.targets import Geometry, moved
 
 
-def image_view(augmentation, seed):
-    """A function (image, (height, width), number int64) -> uint8 [height, width, 3]; `image` as Indexed's."""
-    method = INTERPOLATIONS[augmentation.interpolation]
+def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation=None):
+    """A function (example, (height, width), number int64) -> {"image": uint8 [height, width, 3], target: ..}.
+
+    The geometry is drawn once and applied to the image and to all `targets`; what changes colours is for the image
+    alone. Without random crops the image is seen as `data.fit_image` sees it with `crop` and `interpolation` (default:
+    the augmentation's). The example's image may be encoded, as Indexed's.
+    """
+    see = image_view(augmentation, seed, crop, interpolation)
+
+    def view(example, image_size, number):
+        image, geometry = see(example["image"], image_size, number)
+        return {"image": image} | moved({name: example[name] for name in targets}, geometry)
+
+    return view
+
+
+def image_view(augmentation, seed, crop=1.0, interpolation=None):
+    """A function (image, (height, width), number int64) -> (uint8 [height, width, 3], its Geometry)."""
+    method = INTERPOLATIONS[interpolation or augmentation.interpolation]
 
     def seed_of(purpose, number):
         return tf.stack([seed_base(seed, purpose), number])
 
     def whole(image, image_size, number):
-        return fit(decode(image), image_size, method=method)
+        pixels = decode(image)
+        shape = tf.shape(pixels)[:2]
+        scaled, offset = covering(shape, image_size, crop)
+        top, left = offset
+        pixels = resize(pixels, scaled, method)[top : top + image_size[0], left : left + image_size[1]]
+        return pixels, Geometry(shape, (0, 0), shape, scaled, offset, image_size)
 
-    def crop(image, image_size, number):
+    def part(image, image_size, number):
         aspect = image_size[1] / image_size[0]
         area, crop_seed = augmentation.crop_area, seed_of("crop", number)
-        pixels = decode_crop(image, lambda shape: random_box(shape, crop_seed, area, aspect))
-        return with_size(resize(pixels, image_size, method), image_size)
+        pixels, *box = decode_crop(image, lambda shape: random_box(shape, crop_seed, area, aspect))
+        return resize(pixels, image_size, method), Geometry(*box, image_size, (0, 0), image_size)
 
     def view(image, image_size, number):
-        image = (crop if augmentation.crop_area else whole)(image, image_size, number)
+        image, geometry = (part if augmentation.crop_area else whole)(image, image_size, number)
+        image = with_size(image, image_size)
         if augmentation.flip:
             flipped = tf.random.stateless_uniform([], seed_of("flip", number)) < 0.5
+            geometry = dataclasses.replace(geometry, flipped=flipped)
             image = tf.cond(flipped, lambda: tf.reverse(image, [1]), lambda: image)
         if augmentation.rand_augment:
             image = augmentation.rand_augment(image, seed_of("rand_augment", number))
         if augmentation.erasing:
             noise = augmentation.erasing_noise
             image = random_erasing(image, seed_of("erasing", number), augmentation.erasing, noise)
-        return image
+        return image, geometry
 
     return view
 
 
-def batch_view(augmentation, classes, seed):
-    """A function (images uint8 [B, H, W, 3], labels [B], number) -> (float32 [B, H, W, 3], float32 [B, classes])."""
+def batch_view(augmentation, task, source, seed):
+    """A function (views {"image": uint8 [B, H, W, 3], target: ..}, number) -> (images float32, what `task.encode`
+    makes of them)."""
     vary = augmenter(augmentation) if augmentation.layers else None
 
-    def view(images, labels, number):
-        labels = tf.one_hot(labels, classes)
+    def view(views, number):
+        images = views["image"]
         if vary:
             images = vary(tf.cast(images, tf.float32), tf.stack([seed_base(seed, "layers"), number]))
+        given = {name: value for name, value in views.items() if name != "image"}
+        learned = task.encode(images, given, source)
         if augmentation.mixing:
-            return augmentation.mixing(images, labels, tf.stack([seed_base(seed, "mixing"), number]))
-        return tf.cast(images, tf.float32), labels
+            return augmentation.mixing(images, learned, tf.stack([seed_base(seed, "mixing"), number]))
+        return tf.cast(images, tf.float32), learned
 
     return view

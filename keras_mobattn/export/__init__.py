@@ -6,10 +6,11 @@ from keras_mobattn.export.coreml_compress import COREML_COMPRESSIONS
 from keras_mobattn.export.coreml_inputs import INPUT_TYPES
 from keras_mobattn.export.coreml_model import CoreMLModel
 from keras_mobattn.export.interface import IO_DTYPES, expect_io
-from keras_mobattn.export.metadata import About, embedded_labels, read_labels
+from keras_mobattn.export.metadata import About, embedded_labels
 from keras_mobattn.export.signature import load
 from keras_mobattn.export.tflite import TFLITE_PRECISIONS, to_tflite
 from keras_mobattn.export.tflite_model import TFLiteModel
+from keras_mobattn.files import read_labels
 
 __all__ = [
     "COREML_COMPRESSIONS",

@@ -41,7 +41,7 @@ class CheckReport:
 
     max_abs_error: the largest difference of any value. spread: the largest minus the smallest value of Keras's output.
     snr_db: 10 log10(variance of Keras's output / mean squared difference), at most 144. top1_agreement: share of the
-    images with the same most likely class; None unless the model is a classifier. seconds: conversion and check
+    images with the same answer, for a classifier the most likely class; None where the task has no single answer. seconds: conversion and check
     together. device_errors: Core ML on a Mac, {compute units: largest difference from the evaluator's outputs}.
     """
 
@@ -111,8 +111,9 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
         figures, key=lambda name: np.nan_to_num(figures[name]["max_abs_error"] / figures[name]["spread"], nan=np.inf)
     )
     top1 = None
-    if source.is_classifier:
-        top1 = float(np.mean(expected[output].argmax(-1) == received[output].argmax(-1)))
+    answers = source.task.answers(expected)
+    if answers is not None:
+        top1 = float(np.mean(answers == source.task.answers(received)))
     report = CheckReport(
         path=str(path),
         format=format,
@@ -131,7 +132,8 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
             report,
         )
     limit = tolerance.max_error * report.spread + output_step
-    if output == "probabilities":
+    are_probabilities = output in source.task.probabilities
+    if are_probabilities:
         limit = min(limit, tolerance.max_probability_error)
     if report.max_abs_error <= limit and (top1 is None or top1 >= tolerance.min_top1):  # False for NaN
         return report
@@ -140,7 +142,7 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
     received_top1 = "" if top1 is None else f", {top1:.1%}"
     raise VerificationError(
         f"The {report.precision} {report.format} model differs from Keras in {output!r} on {len(images)} images: "
-        f"expected a max abs error up to {limit:.2e} ({_limit_text(tolerance, report)}{step}){expected_top1}. "
+        f"expected a max abs error up to {limit:.2e} ({_limit_text(tolerance, report, are_probabilities)}{step}){expected_top1}. "
         f"Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
         "No file was kept. Try a wider precision, check with images of the kind that the model was trained on, or give "
         "a Tolerance that you can accept.",
@@ -148,9 +150,9 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
     )
 
 
-def _limit_text(tolerance, report):
+def _limit_text(tolerance, report, are_probabilities):
     share = f"{tolerance.max_error:.0e} of the spread {report.spread:.2e}"
-    if report.output == "probabilities" and tolerance.max_probability_error < 1:
+    if are_probabilities and tolerance.max_probability_error < 1:
         return f"{share}, and {tolerance.max_probability_error:.0e} for probabilities"
     return share
 

@@ -24,7 +24,7 @@ def describe(model, source, interface, precision, compression, about):
     for feature in spec.description.output:
         feature.shortDescription = _output_text(feature, source)
     if interface.is_classifier(source):
-        metadata.userDefined[PREVIEW] = "imageClassifier"
+        metadata.userDefined[PREVIEW] = source.task.coreml_type
     elif source.labels:
         metadata.userDefined["labels"] = json.dumps(source.labels, ensure_ascii=False)
     return import_coremltools().models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
@@ -42,6 +42,4 @@ def _input_text(source, interface):
 def _output_text(feature, source):
     if feature.type.WhichOneof("Type") == "stringType":
         return "The most likely class."
-    if source.is_classifier:
-        return f"A score for each of {source.model.output_shape[-1]} classes."
-    return ""
+    return source.task.describe_output(feature.name, source.model)

@@ -16,6 +16,7 @@ INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}
 COLOURS = {1: "GRAYSCALE", 3: "RGB"}  # channels -> coremltools' name
 MOST_SIZES = 128  # Core ML's limit for enumerated shapes
 SMALLEST_SIDE = 32
+CLASSIFIER = "imageClassifier"  # as a task's coreml_type: what gives a label and {label: probability}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Interface:
 
     def is_classifier(self, source):
         """Whether the package gives a label and {label: probability} rather than an array."""
-        return self.kind == "image" and bool(source.labels)
+        return self.kind == "image" and bool(source.labels) and source.task.coreml_type == CLASSIFIER
 
     def fed(self, model):
         """`model.run` for images in the Keras model's input range."""
@@ -57,7 +58,7 @@ def expect_input(source, input_type, scale, bias, sizes):
             raise InputError(
                 f"Expected 1 or 3 channels for input_type 'image'. Received: a model of {channels}. Take 'tensor'."
             )
-        if source.labels and source.output_names != ("probabilities",):
+        if source.labels and not source.gives_probabilities:
             raise InputError(
                 "Expected a model that ends in probabilities, to make a classifier of it. Received: "
                 f"{', '.join(map(repr, source.output_names))}. Leave the labels out, or end the model in softmax."

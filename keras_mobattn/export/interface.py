@@ -76,7 +76,7 @@ def expect_io(source, input_dtype="float32", output_dtype="float32", input_scale
             f"Expected input_scale 1 for a model that divides RGB 0..255 itself. Received: {input_scale:g}, with which "
             "it would see black. Leave it out."
         )
-    if output_dtype != "float32" and source.output_names != ("probabilities",):
+    if output_dtype != "float32" and not source.gives_probabilities:
         raise InputError(
             f"Expected output_dtype 'float32' for outputs other than probabilities. Received: {output_dtype!r} for "
             f"{', '.join(map(repr, source.output_names))}. Their range isn't known. Leave them float32."

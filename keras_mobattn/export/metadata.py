@@ -63,8 +63,7 @@ class About:
 
 def default_description(source, how):
     """One sentence on what an Exportable is and how it was converted, e.g. in "int8"."""
-    task = "Image classifier" if source.is_classifier else "Image features"
-    return f"{task} in {how}, converted by keras_mobattn {importlib.metadata.version('keras_mobattn')}."
+    return f"{source.task.title} in {how}, converted by keras_mobattn {importlib.metadata.version('keras_mobattn')}."
 
 
 def with_metadata(content, source, precision, about=About(), input_scale=1.0):  # noqa: B008
@@ -80,27 +79,6 @@ def with_metadata(content, source, precision, about=About(), input_scale=1.0):  
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{label}\n" for label in source.labels))  # dated 1980
     return file.getvalue()
-
-
-def read_labels(file):
-    """Read class names, one a line, UTF-8.
-
-    Raises:
-        InputError: no such file, not text, no names, or an empty line among them.
-    """
-    try:
-        text = Path(file).read_text(encoding="utf-8-sig")  # Windows puts a byte order mark there
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(
-            f"Expected a text file with one class name a line. Received: {str(file)!r} ({reason}). Check --labels."
-        ) from error
-    labels = tuple(line.strip() for line in text.rstrip().split("\n"))
-    if not all(labels):
-        raise InputError(
-            f"Expected a class name in every line. Received: {str(file)!r}, whose line {labels.index('') + 1} is empty."
-        )
-    return labels
 
 
 def embedded_labels(file):
@@ -136,7 +114,7 @@ def _describe(model, source, precision, about, input_scale):
         _table(
             "TensorMetadata",
             name=name,
-            description=f"A score for each of {len(source.labels)} classes." if source.labels else "",
+            description=source.task.describe_output(name, source.model) if source.labels else "",
             content=_table("Content", content_properties_type=_FEATURE, content_properties=_table("FeatureProperties")),
             associated_files=[labels] if source.labels else [],
         )

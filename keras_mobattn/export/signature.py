@@ -1,7 +1,6 @@
 """What is exported: a Keras model as one function of one image, with stable names for its input and outputs."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,9 @@ import tf_keras as keras
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import HALF, global_policy
 from keras_mobattn.models import load_model
+from keras_mobattn.tasks import FEATURES, Task, task_of
 
 INPUT_NAME = "image"
-_SCORES = {  # activation of a classifier's last layer -> what its output is called
-    keras.activations.softmax: "probabilities",
-    keras.activations.sigmoid: "probabilities",
-    keras.activations.linear: "logits",
-}
 _BATCH = 8  # images that the Keras model takes at once while it is the reference
 
 
@@ -25,32 +20,22 @@ _BATCH = 8  # images that the Keras model takes at once while it is the referenc
 class Exportable:
     """A Keras model that can be exported: float32 compute, a fixed input shape (H, W, C), named outputs.
 
-    `labels` are the names of a classifier's classes, or none.
+    `task` is what the model is for; `labels` are the names of its classes, or none.
     """
 
     model: keras.Model
     input_shape: tuple[int, int, int]
     output_names: tuple[str, ...]
     labels: tuple[str, ...] = ()
+    task: Task = FEATURES
 
     def __post_init__(self):
-        if not self.labels:
-            return
-        if not self.is_classifier:
-            raise InputError(
-                f"Expected no labels for a model that isn't a classifier. Received: {len(self.labels)} for the outputs "
-                f"{', '.join(self.output_names)}. Leave them out."
-            )
-        if len(self.labels) != self.model.output_shape[-1]:
-            raise InputError(
-                f"Expected one label for each of the model's {self.model.output_shape[-1]} classes. Received: "
-                f"{len(self.labels)}, {', '.join(self.labels[:3])} ... Give them in the order of the outputs."
-            )
+        self.task.expect_labels(self.model, self.output_names, self.labels)
 
     @property
-    def is_classifier(self):
-        """Whether the one output holds a score for each class, so that a top-1 class makes sense."""
-        return len(self.output_names) == 1 and self.output_names[0] in _SCORES.values()
+    def gives_probabilities(self):
+        """Whether every output is within 0..1."""
+        return set(self.output_names) <= set(self.task.probabilities)
 
     def concrete_function(self):
         """Trace the model for one image [1, H, W, C] float32; outputs as {name: tensor}.
@@ -78,11 +63,12 @@ class Exportable:
         return {name: tf.cast(value, tf.float32) for name, value in zip(self.output_names, values, strict=True)}
 
 
-def load(model_or_file, labels=()):
+def load(model_or_file, labels=(), task=None):
     """Make a model ready for export.
 
     `model_or_file` is a keras.Model, a .keras or .h5 file, a SavedModel folder, or an Exportable (which keeps its
-    labels unless others are given). `labels` are the names of its classes, in the order of the outputs.
+    labels unless others are given). `labels` are the names of its classes, in the order of the outputs. `task` is a
+    `tasks.Task`, by default the one that recognises the model.
     A model of mixed precision is rebuilt in float32 with the same weights: the converters choose the precision
     themselves.
 
@@ -95,8 +81,10 @@ def load(model_or_file, labels=()):
         return dataclasses.replace(model_or_file, labels=labels or model_or_file.labels)
     model = model_or_file if isinstance(model_or_file, keras.Model) else load_model(model_or_file)
     shape = _input_shape(model)
+    _expect_flat(model.output)
     model = _in_float32(model)
-    return Exportable(model, shape, _output_names(model), labels)
+    task = task or task_of(model)
+    return Exportable(model, shape, task.output_names(model), labels, task)
 
 
 def expect_suffix(path, suffix):
@@ -130,28 +118,12 @@ def _input_shape(model):
     return shape[1:]
 
 
-def _output_names(model):
-    output = model.output
-    single = not isinstance(output, dict | list | tuple)
-    tensors = [output] if single else [output[key] for key in sorted(output)] if isinstance(output, dict) else output
+def _expect_flat(output):
+    tensors = output.values() if isinstance(output, dict) else output if isinstance(output, list | tuple) else ()
     if any(tf.nest.is_nested(tensor) for tensor in tensors):
         raise InputError(
             f"Expected one output tensor, or a flat list or dict of them. Received: {output}. Flatten them."
         )
-    if single:
-        return (_single_output_name(model),)
-    names = sorted(output) if isinstance(output, dict) else model.output_names
-    return tuple(re.sub(r"\W", "_", name) for name in names)  # Core ML takes identifiers only
-
-
-def _single_output_name(model):
-    """Name the output by what the last layer makes: a score for each class, or features."""
-    last = model.output._keras_history.layer
-    if isinstance(last, keras.layers.Softmax):
-        return "probabilities"
-    if isinstance(last, keras.layers.Dense | keras.layers.Activation) and len(model.output.shape) == 2:
-        return _SCORES.get(last.activation, "features")
-    return "features"
 
 
 def _in_float32(model):

@@ -53,8 +53,11 @@ class TFLiteModel:
         return {name: dequantize(value, self._given[name]) for name, value in results.items()}
 
     def predict_on_batch(self, images):
-        """[n, H, W, C] -> the only output for all of them, one after the other: a file has a batch of one."""
-        return np.concatenate([next(iter(self.run(image[None]).values())) for image in np.asarray(images, np.float32)])
+        """[n, H, W, C] -> the output, or {output name: array} of several, for all of them, one after the other: a file
+        has a batch of one."""
+        rows = [self.run(image[None]) for image in np.asarray(images, np.float32)]
+        outputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Models on disk: one way to read them, and where a training run keeps its own."""
+"""Models on disk: one way to read them."""
 
 from pathlib import Path
 
@@ -6,20 +6,22 @@ import tf_keras as keras
 
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
+from keras_mobattn.run_folder import RunFolder
 
-RUN_SETTINGS, RUN_MODEL, RUN_LABELS = "settings.json", "model.keras", "labels.txt"  # what a run leaves in its folder
+# The names of a run's files as they were before RunFolder had them.
+RUN_SETTINGS, RUN_MODEL, RUN_LABELS = "settings.json", "model.keras", "labels.txt"
 
 
 def model_file(path):
     """The model file of a run folder, or `path` itself."""
-    path = Path(path)
-    return path / RUN_MODEL if (path / RUN_SETTINGS).is_file() else path
+    run = RunFolder(path)
+    return run.model_file if run.is_run else run.path
 
 
 def labels_file(path):
     """The file with the class names of a run folder; None if there is none, or `path` is no run folder."""
-    file = Path(path) / RUN_LABELS
-    return file if model_file(path) != Path(path) and file.is_file() else None
+    run = RunFolder(path)
+    return run.labels_file if run.is_run and run.labels_file.is_file() else None
 
 
 def load_model(file):

@@ -22,7 +22,7 @@ def save_model(model, path, chief=True):
     All workers call it, since reading a replicated variable takes all of them; only the chief's is kept.
     """
     with replacing(path) if chief else scratch_path(path) as beside:
-        keras.Model(model.inputs, model.outputs, name=model.name).save(beside)
+        keras.Model(model.inputs, model.output, name=model.name).save(beside)
 
 
 @contextlib.contextmanager
@@ -34,15 +34,15 @@ def scratch_path(path):
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where a run is: steps taken, epochs evaluated, and its best accuracy so far."""
+    """Where a run is: steps taken, epochs evaluated, and the best so far of the task's metric, None before the first."""
 
     step: int = 0
     epochs_done: int = 0
-    best: float = -1.0
+    best: float | None = None
 
 
 class Checkpoints:
-    """The newest few checkpoints of a run, each a folder `step-00001234` that appears whole or not at all.
+    """The newest few checkpoints of a RunFolder, each a folder `step-00001234` that appears whole or not at all.
 
     A checkpoint holds the weights, their averages, the optimizer's slots and schedule step, the loss scale, the state
     of random layers, the metrics of the epoch so far, and the position. TensorFlow keeps a checksum of each tensor, so
@@ -50,11 +50,11 @@ class Checkpoints:
     """
 
     def __init__(self, folder, learner, keep=2, chief=True):
-        self.folder = Path(folder)
+        self.folder = folder
         self._keep = keep
         self._chief = chief
         if chief:
-            for unfinished in self.folder.glob(".step-*"):  # of a process that was killed while it wrote
+            for unfinished in self.folder.checkpoints.glob(".step-*"):  # of a process that was killed while it wrote
                 shutil.rmtree(unfinished, ignore_errors=True)
         state = learner.state
         self._checkpoint = tf.train.Checkpoint(
@@ -76,8 +76,8 @@ class Checkpoints:
         if not self._chief:
             with scratch_path("state") as beside:
                 self._checkpoint.write(str(beside))
-            return self.folder
-        path = self.folder / f"step-{position.step:08d}"
+            return self.folder.checkpoints
+        path = self.folder.checkpoints / f"step-{position.step:08d}"
         with replacing(path) as beside:
             beside.mkdir()
             self._checkpoint.write(str(beside / "state"))
@@ -88,7 +88,7 @@ class Checkpoints:
 
     def paths(self):
         """The checkpoints, newest first."""
-        return list_checkpoints(self.folder)
+        return self.folder.list_checkpoints()
 
     def restore(self, say):
         """Load the newest checkpoint that is whole, and tell `say` of those that are not. Position() where there is
@@ -108,11 +108,6 @@ class Checkpoints:
                 say(f"The checkpoint {path} is damaged or of another model, the one before is used: {reason}")
         if paths:
             raise InputError(
-                f"Expected a whole checkpoint of this model in {self.folder}. Received: none of {len(paths)}."
+                f"Expected a whole checkpoint of this model in {self.folder.checkpoints}. Received: none of {len(paths)}."
             )
         return Position()
-
-
-def list_checkpoints(folder):
-    """The checkpoint folders in `folder`, newest first."""
-    return sorted((path for path in Path(folder).glob("step-*") if path.is_dir()), reverse=True)

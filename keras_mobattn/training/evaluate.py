@@ -1,46 +1,30 @@
-"""Accuracy of a saved model on a set of labelled images."""
+"""How well a saved model does on a set of images."""
 
-import numpy as np
-
+from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import batches
 from keras_mobattn.errors import InputError
 
 
-def evaluate(model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear"):
-    """Predict a whole split. Returns top-1 and top-5 accuracy (0..1), the confusion matrix and the predictions.
+def evaluate(model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear", task=None):
+    """Predict a whole split. Returns what the task's tally makes of it, a dict.
 
-    `crop` and `interpolation` are how `data.fit_image` makes the images as large as the model's input.
-    {"accuracy": float, "top5_accuracy": float, "num_images": int, "confusion": int64 [classes, classes] (row: truth,
-    column: prediction), "probabilities": float32 [n, classes], "labels": int64 [n]}.
+    `task` is a `tasks.Task`, by default classification: {"accuracy": float, "top5_accuracy": float, "num_images": int,
+    "confusion": int64 [classes, classes] (row: truth, column: prediction), "probabilities": float32 [n, classes],
+    "labels": int64 [n]}, accuracies in 0..1. `crop` and `interpolation` are how `data.fit_image` makes the images as
+    large as the model's input. The model is a Keras model, or a TFLiteModel.
 
     Raises:
-        InputError: the model has another number of classes than the source, or no fixed size.
+        InputError: the model is not one of the task and the source, or has no fixed size.
     """
-    classes = len(source.class_names)
-    if model.output_shape[-1:] != (classes,) or len(model.output_shape) != 2:
-        raise InputError(
-            f"Expected a classifier of the {classes} classes of {source.name!r}. "
-            f"Received: {model.name} with output {model.output_shape}."
-        )
+    task = task or TASKS["classification"]
+    task.expect_model(model, source)
     size = model.input_shape[1:3]
     if None in size:
         raise InputError(
             f"Expected a model with a fixed input size. Received: {model.name} with input {model.input_shape}."
         )
-    probabilities, labels = [], []
-    view = {"image_size": size, "crop": crop, "interpolation": interpolation}
-    for images, targets in batches(source, split, batch_size=batch_size, **view):
-        probabilities.append(model.predict_on_batch(images))
-        labels.append(np.argmax(targets, -1))
-    probabilities, labels = np.concatenate(probabilities), np.concatenate(labels)
-    ranked = np.argsort(-probabilities, axis=1)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, ranked[:, 0]), 1)
-    return {
-        "accuracy": float(np.mean(ranked[:, 0] == labels)),
-        "top5_accuracy": float(np.mean(np.any(ranked[:, :5] == labels[:, None], axis=1))),
-        "num_images": len(labels),
-        "confusion": confusion,
-        "probabilities": probabilities,
-        "labels": labels,
-    }
+    tally = task.tally(source.class_names)
+    view = {"image_size": size, "crop": crop, "interpolation": interpolation, "task": task}
+    for images, learned in batches(source, split, batch_size=batch_size, **view):
+        tally.add(learned, model.predict_on_batch(images))
+    return tally.result()

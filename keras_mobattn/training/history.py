@@ -17,12 +17,12 @@ def read_history(path):
 
 
 class History(keras.callbacks.Callback):
-    """history.csv and curves.png: one row an epoch, rewritten whole, so that a resumed run has no row twice."""
+    """history.csv and curves.png of a RunFolder: one row an epoch, rewritten whole, so that a resumed run has no row twice."""
 
-    def __init__(self, path, epochs_done):
+    def __init__(self, folder, epochs_done):
         super().__init__()
-        self.path = path
-        self.rows = read_history(path)[:epochs_done] if epochs_done else []
+        self.folder = folder
+        self.rows = read_history(folder.history_file)[:epochs_done] if epochs_done else []
         self._started = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -36,14 +36,14 @@ class History(keras.callbacks.Callback):
         }
         seconds = time.perf_counter() - self._started
         self.rows.append({"epoch": epoch + 1, **logs, **more, "seconds": seconds})
-        with replacing(self.path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        with replacing(self.folder.history_file) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.rows[0])
             writer.writeheader()
             writer.writerows(self.rows)
 
     def plot(self):
         """Write curves.png."""
-        with replacing(self.path.with_name("curves.png")) as beside:
+        with replacing(self.folder.curves_file) as beside:
             beside.write_bytes(
                 learning_curves({name: [row[name] for row in self.rows] for name in self.rows[0]}, format="png")
             )

@@ -1,16 +1,22 @@
 """One training step: accumulated gradients, clipping, averaged weights, and nothing lost to a NaN."""
 
 import functools
+from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import choose
 from keras_mobattn.training.clip import CLIPS
-from keras_mobattn.training.loss import CrossEntropy
 
 SUM = tf.distribute.ReduceOp.SUM
-SAVE, STOP = 0, 1  # what a worker may ask all workers for: places in the `requests` of a step
+
+
+class Requests(NamedTuple):
+    """What a worker asks of all workers in a step: to save a checkpoint after it, and to stop there."""
+
+    save: bool = False
+    stop: bool = False
 
 
 class Learner(keras.Model):
@@ -25,12 +31,18 @@ class Learner(keras.Model):
     averages, batch norm's statistics, optimizer or metrics move. With `on_nan` "stop" none after it leaves one either.
 
     Args:
-        network, averaged: functional models with a softmax, [B, H, W, C] -> [B, classes].
+        network, averaged: functional models, [B, H, W, C] -> a tensor or a dict of tensors [B, ..].
         optimizer: built for the network's weights.
+        task: the Task of the model, which has the metrics.
+        loss: the task's Objective. A teacher is no part of the Learner's weights.
         clip_norm, clip_mode: the limit of the gradients and what of CLIPS keeps it.
-        loss: a CrossEntropy or a Distillation. A teacher is no part of the Learner's weights.
         coupled_decay: (weight decay, the weights whose decay is added to their gradient).
         grad_accum_steps: how many parts a batch is computed in. Batches must be divisible by it.
+
+    Attributes:
+        requests: the Requests of this worker for the next step, which takes them.
+        agreed: the Requests of any worker in the last step, the same for all.
+        judge: the Judge of `averaged`.
     """
 
     def __init__(
@@ -39,7 +51,8 @@ class Learner(keras.Model):
         averaged,
         optimizer,
         *,
-        loss=None,
+        task,
+        loss,
         coupled_decay=(0.0, ()),
         grad_accum_steps=1,
         clip_norm=None,
@@ -52,33 +65,34 @@ class Learner(keras.Model):
         self.network = network
         self.averaged = averaged
         self.state = State(network)
-        self.signals = (0.0, 0.0)
-        self.requests = [0.0, 0.0]
+        self.requests = Requests()
+        self._sums = Requests()
         self._parts = grad_accum_steps
         self._clip_norm = clip_norm
         self._clip = choose(CLIPS, clip_mode, "clip_mode")
-        self._loss = loss or CrossEntropy()
+        self._loss = loss
         self._student = self._loss.student(network)
         self._ema_decay = ema_decay
         self._halt = on_nan == "stop"
         weight_decay, decayed = coupled_decay
         self._coupled_decay = {weight.ref(): weight_decay for weight in decayed}
         self._mean_loss = keras.metrics.Mean("loss")
-        self._mean_accuracy = keras.metrics.CategoricalAccuracy("accuracy")
+        self._task_metrics = task.metrics()
         self.compile(optimizer, jit_compile=jit_compile)
-        averaged.compile(
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=self._loss.label_smoothing),
-            metrics=["accuracy"],
-            jit_compile=jit_compile,
-        )
+        self.judge = Judge(averaged, task, loss, jit_compile)
 
     @property
     def metrics(self):
         """What `fit` sets to zero at the start of each epoch."""
-        return [self._mean_loss, self._mean_accuracy]
+        return [self._mean_loss, *self._task_metrics]
+
+    @property
+    def agreed(self):
+        """See above. Read where it is asked for only: it waits for the step to end."""
+        return Requests(*(float(each) > 0 for each in self._sums))
 
     def call(self, images, training=False):
-        """Probabilities [B, classes] by the averaged weights, as of the last `publish`."""
+        """The outputs by the averaged weights, as of the last `publish`."""
         return self.averaged(images, training=training)
 
     def make_train_function(self, force=False):
@@ -88,10 +102,10 @@ class Learner(keras.Model):
             self.step_function = tf.function(self._step)
 
             def train_function(iterator):
-                images, labels = next(iterator)
-                logs, signals = self.step_function(images, labels, tf.constant(self.requests))
-                self.requests = [0.0, 0.0]
-                self.signals = signals
+                images, learned = next(iterator)
+                requests = tf.constant([float(each) for each in self.requests])
+                logs, self._sums = self.step_function(images, learned, requests)
+                self.requests = Requests()
                 return logs
 
             self.train_function = train_function
@@ -107,12 +121,12 @@ class Learner(keras.Model):
         for weight, average in zip(self.averaged.weights, self.state.averages, strict=True):
             weight.assign(average.read_value())
 
-    def _step(self, images, labels, requests):
+    def _step(self, images, learned, requests):
         """In cross-replica context, since a condition may not hold what synchronises replicas."""
         run = self.distribute_strategy.run
         look = tf.function(self._look, jit_compile=True) if self.jit_compile else self._look
         learn = tf.function(self._learn, jit_compile=True) if self.jit_compile else self._learn
-        gradients, seen, kept, sums = run(look, (images, labels, requests))
+        gradients, seen, kept, sums = run(look, (images, learned, requests))
         sums = self.distribute_strategy.experimental_local_results(sums)[0]  # the same on all
         state = self.state
         good = (sums[0] == 0) & (state.halted.read_value() < 0)
@@ -127,11 +141,11 @@ class Learner(keras.Model):
         logs = {metric.name: metric.result() for metric in self.metrics}
         return logs, sums[1:]
 
-    def _look(self, images, labels, requests):
+    def _look(self, images, learned, requests):
         """Gradients over all replicas, clipped; and a sum over all: how many are not finite, who asks for what."""
         replica = tf.distribute.get_replica_context()
         kept = [tf.identity(weight) for weight in self.network.non_trainable_weights]
-        losses, probabilities, gradients = self._gradients(images, labels)
+        losses, outputs, gradients = self._gradients(images, learned)
         share = 1 / replica.num_replicas_in_sync
         gradients = replica.all_reduce(SUM, [gradient * share for gradient in gradients])
         norm = tf.linalg.global_norm(gradients)
@@ -139,7 +153,7 @@ class Learner(keras.Model):
         sums = replica.all_reduce(SUM, tf.concat([bad[None], requests], axis=0))
         if self._clip_norm is not None:
             gradients = self._clip(gradients, self.network.trainable_weights, self._clip_norm, norm)
-        return gradients, (losses, labels, probabilities), kept, sums
+        return gradients, (losses, learned, outputs), kept, sums
 
     def _is_finite(self, losses, norm):
         """Whether loss, gradient and moving statistics are: an infinite batch variance divides a map to 0, and then
@@ -149,39 +163,49 @@ class Learner(keras.Model):
         seen = [losses, *moved, *([] if scaled else [norm[None]])]
         return tf.reduce_all(tf.math.is_finite(tf.concat(seen, axis=0)))
 
-    def _gradients(self, images, labels):
-        """Losses [B], probabilities [B, classes] and mean gradients of a batch, computed in `grad_accum_steps`
-        parts."""
+    def _gradients(self, images, learned):
+        """Losses [B], outputs [B, ..] and mean gradients of a batch, computed in `grad_accum_steps` parts."""
         weights = self.network.trainable_weights
         if self._parts == 1:
-            return self._part_gradients(images, labels, weights)
+            return self._part_gradients(images, learned, weights)
         # Parts by an index and results by `stack`: XLA can't slice or concatenate what it doesn't know the size of.
-        images, labels = (tf.reshape(each, [self._parts, -1, *each.shape[1:]]) for each in (images, labels))
+        nest = tf.nest
+        images, learned = nest.map_structure(
+            lambda x: tf.reshape(x, [self._parts, -1, *x.shape[1:]]), (images, learned)
+        )
         sums = [tf.zeros(weight.shape, weight.dtype) for weight in weights]
-        losses = tf.TensorArray(tf.float32, self._parts, element_shape=labels.shape[1:2])
-        outputs = tf.TensorArray(tf.float32, self._parts, element_shape=labels.shape[1:])
+        losses = self._array(tf.float32, images, ())
+        kinds = self._student.output["outputs"]
+        arrays = nest.map_structure(lambda x: self._array(x.dtype, images, x.shape[1:]), kinds)
         for part in tf.range(self._parts):
-            loss, probabilities, gradients = self._part_gradients(images[part], labels[part], weights)
-            losses, outputs = losses.write(part, loss), outputs.write(part, probabilities)
+            given = nest.map_structure(lambda x: x[part], (images, learned))  # noqa: B023  called at once
+            loss, outputs, gradients = self._part_gradients(*given, weights)
+            losses = losses.write(part, loss)
+            arrays = nest.map_structure(lambda array, x: array.write(part, x), arrays, outputs)  # noqa: B023
             sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
-        probabilities = tf.reshape(outputs.stack(), [-1, labels.shape[2]])
-        return tf.reshape(losses.stack(), [-1]), probabilities, [total / self._parts for total in sums]
+        whole = nest.map_structure(lambda array: _joined(array.stack()), (losses, arrays))
+        return *whole, [total / self._parts for total in sums]
 
-    def _part_gradients(self, images, labels, weights):
+    def _array(self, dtype, images, shape):
+        """Room for what each part gives, [images of a part, *shape]."""
+        return tf.TensorArray(dtype, self._parts, element_shape=[images.shape[1], *shape])
+
+    def _part_gradients(self, images, learned, weights):
         optimizer = self.optimizer
         scaled = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
         with tf.GradientTape() as tape:
-            outputs = self._student(images, training=True)
-            losses = self._loss(images, labels, outputs)
+            seen = self._student(images, training=True)
+            losses = self._loss(images, learned, seen)
             loss = tf.reduce_mean(losses)
             target = optimizer.get_scaled_loss(loss) if scaled else loss
         gradients = tape.gradient(target, weights)
         gradients = optimizer.get_unscaled_gradients(gradients) if scaled else gradients
-        return losses, outputs["probabilities"], gradients
+        return losses, seen["outputs"], gradients
 
-    def _observe(self, losses, labels, probabilities):
+    def _observe(self, losses, learned, outputs):
         self._mean_loss.update_state(losses)
-        self._mean_accuracy.update_state(labels, probabilities)
+        for metric in self._task_metrics:
+            metric.update_state(learned, outputs)
 
     def _learn(self, gradients, seen):
         weights = self.network.trainable_weights
@@ -200,6 +224,40 @@ class Learner(keras.Model):
     def _restore(self, kept):
         for weight, before in zip(self.network.non_trainable_weights, kept, strict=True):
             weight.assign(before)
+
+
+def _joined(x):
+    """[parts, images of a part, ..] as one batch."""
+    return tf.reshape(x, [-1, *x.shape[2:]])
+
+
+class Judge(keras.Model):
+    """Evaluates `averaged` as the task says: `evaluate(batches)` gives the loss and each of the task's metrics."""
+
+    def __init__(self, averaged, task, loss, jit_compile=False):
+        super().__init__(name=averaged.name)
+        self._averaged, self._loss = averaged, loss
+        self._mean_loss = keras.metrics.Mean("loss")
+        self._task_metrics = task.metrics()
+        self.compile(jit_compile=jit_compile)
+
+    @property
+    def metrics(self):
+        """What `evaluate` sets to zero at its start."""
+        return [self._mean_loss, *self._task_metrics]
+
+    def call(self, images, training=False):
+        """The outputs of the model that is judged."""
+        return self._averaged(images, training=training)
+
+    def test_step(self, batch):
+        """Count a batch in."""
+        images, learned = batch
+        outputs = self(images, training=False)
+        self._mean_loss.update_state(self._loss.losses(learned, outputs))
+        for metric in self._task_metrics:
+            metric.update_state(learned, outputs)
+        return {metric.name: metric.result() for metric in self.metrics}
 
 
 class State:

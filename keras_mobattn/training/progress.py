@@ -36,7 +36,7 @@ class Meter(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Epoch, step, images per second, time left of the run, loss, accuracy and learning rate, on stdout.
+    """Epoch, step, images per second, time left of the run, loss, the task's metric and learning rate, on stdout.
 
     On a terminal a bar; in a file one line an epoch, and one a minute in between.
     """
@@ -47,8 +47,9 @@ class Progress(keras.callbacks.Callback):
         rich.progress.TextColumn("{task.fields[now]}"),
     )
 
-    def __init__(self, plan, epochs, meter):
+    def __init__(self, task, plan, epochs, meter):
         super().__init__()
+        self._names = tuple(dict.fromkeys(("loss", task.best)))
         self._plan, self._epochs = plan, epochs
         self._meter = meter
         self._console = rich.console.Console(soft_wrap=True)
@@ -73,7 +74,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.close()
-        seen = " ".join(f"{name} {logs[name]:.4f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
+        names = (*self._names, *(f"val_{name}" for name in self._names))
+        seen = " ".join(f"{name} {logs[name]:.4f}" for name in names)
         self._say(f"epoch {epoch + 1}/{self._epochs} {seen} {self._rates()}")
 
     def close(self):
@@ -89,7 +91,8 @@ class Progress(keras.callbacks.Callback):
     def _now(self, logs):
         steps = self._plan.steps_per_epoch
         done = (self._meter.step - 1) % steps + 1
-        return f"{done}/{steps} loss {logs['loss']:.3f} accuracy {logs['accuracy']:.3f} {self._rates()}"
+        seen = " ".join(f"{name} {logs[name]:.3f}" for name in self._names)
+        return f"{done}/{steps} {seen} {self._rates()}"
 
     def _rates(self):
         """The time left is by the steps of this process so far, evaluations and checkpoints included."""

@@ -1,22 +1,22 @@
 """One training run, from settings to a folder with everything that came of it."""
 
 import dataclasses
+import functools
 import inspect
 import time
-from pathlib import Path
 
 import rich.console
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.data import Share, StepPlan, batches, training_stream
+from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import write_json, write_text
 from keras_mobattn.layers import global_policy
-from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS, rematerialize
-from keras_mobattn.training.checkpoint import Checkpoints, list_checkpoints, save_model
+from keras_mobattn.models import MODELS, rematerialize
+from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.training.checkpoint import Checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster
-from keras_mobattn.training.distillation import make_loss
 from keras_mobattn.training.history import History
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
@@ -25,9 +25,6 @@ from keras_mobattn.training.settings import Execution
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
 
-CHECKPOINTS = "checkpoints"
-HISTORY = "history.csv"
-RESULT = "result.json"
 # What a worker gets to see when another one dies, depending on what it was doing.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
@@ -36,8 +33,8 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
     """Train with Keras `fit` and return the result, which also is in `folder`/result.json.
 
     The folder gets settings.json, labels.txt (the class names), history.csv, curves.png, tensorboard/, checkpoints/,
-    best.keras (the epoch with the best test accuracy), model.keras (the last epoch; both hold the averaged weights) and
-    result.json.
+    best.keras (the epoch that is best on the test images by the task's metric, for classifiers accuracy), model.keras
+    (the last epoch; both hold the averaged weights) and result.json. `run_folder.RunFolder` reads them.
 
     With `resume` the run in the folder goes on after the newest whole checkpoint, or from its start where there is
     none. Every image, augmentation and random number depends on the seed and the step alone, so that on one CPU it ends
@@ -54,12 +51,13 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
         WorkerLost: another worker is gone.
         OSError, tf.errors.OpError: the folder can't be written.
     """
-    folder = Path(folder)
+    folder = RunFolder(folder)
     execution = execution or Execution()
-    begun = bool(list_checkpoints(folder / CHECKPOINTS))
-    if not resume and (begun or (folder / RUN_MODEL).exists()):
+    begun = bool(folder.list_checkpoints())
+    if not resume and folder.has_trained:
         raise InputError(
-            f"Expected a folder without a run. Received: {folder}. Take another, or go on with --resume {folder}."
+            f"Expected a folder without a run. Received: {folder.path}. Take another, or go on with --resume "
+            f"{folder.path}."
         )
     cluster = Cluster(execution.strategy)  # before anything else that computes
     started = time.perf_counter()
@@ -68,12 +66,12 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
     keras.utils.set_random_seed(settings.seed)
     # A checkpoint holds all weights: what the run once started from need not be there any more.
     start = dataclasses.replace(settings, weights=None, weights_skip=None) if begun else settings
-    model = build_model(start, len(source.class_names))  # outside of the scope, where it would start from other weights
+    names = source.class_names
+    model = build_model(start, names)  # outside of the scope, where it would start from other weights
     with cluster.strategy.scope():
-        learner = make_learner(model, settings, plan.steps_per_epoch, execution, cluster)
+        learner = make_learner(model, settings, names, plan.steps_per_epoch, execution, cluster)
     if cluster.chief:
-        write_json(folder / RUN_SETTINGS, dataclasses.asdict(settings))
-        write_text(folder / RUN_LABELS, "".join(f"{name}\n" for name in source.class_names))
+        folder.write_start(settings, names)
 
     run = Run(settings, folder, execution, cluster, source, plan, learner, progress, callbacks)
     try:
@@ -104,6 +102,7 @@ class Run:
 
     def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress, callbacks):
         self.settings, self.folder, self.execution, self.cluster = settings, folder, execution, cluster
+        self.task = task = TASKS[settings.task]
         self.source, self.plan, self.learner = source, plan, learner
         self.watch = SignalWatch()
         self.testing = batches(
@@ -113,21 +112,22 @@ class Run:
             batch_size=settings.batch_size,
             crop=settings.test_crop,
             interpolation=settings.interpolation,
+            task=task,
         )
-        checkpoints = Checkpoints(folder / CHECKPOINTS, learner, execution.keep_checkpoints, cluster.chief)
+        checkpoints = Checkpoints(folder, learner, execution.keep_checkpoints, cluster.chief)
         position = checkpoints.restore(rich.console.Console(stderr=True, soft_wrap=True, markup=False).print)
         expect_same(cluster, position.step)
         self.meter = Meter(plan, position.step)
         self.supervisor = Supervisor(
-            learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch, self.meter
+            task, learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch, self.meter
         )
         self.callbacks = [self.meter, Evaluation(learner, self.testing, self.supervisor), *callbacks]
         if cluster.chief:
-            self.history = History(folder / HISTORY, position.epochs_done)
-            self.callbacks.append(Board(folder / "tensorboard", self.meter, execution.histograms))
+            self.history = History(folder, position.epochs_done)
+            self.callbacks.append(Board(folder.board, self.meter, execution.histograms))
             self.callbacks.append(self.history)
         if cluster.chief and progress:
-            self.callbacks.append(Progress(plan, settings.epochs, self.meter))
+            self.callbacks.append(Progress(task, plan, settings.epochs, self.meter))
         self.callbacks.append(self.supervisor)
         for callback in self.callbacks:
             callback.set_model(learner)
@@ -162,6 +162,7 @@ class Run:
                 share=share,
                 repeats=self.settings.aug_repeats,
                 service=self.execution.data_service,
+                task=self.task,
             )
 
         try:
@@ -181,12 +182,13 @@ class Run:
     def finish(self, started):
         """Save the model, evaluate it, and save and return the result."""
         self.learner.publish()
-        save_model(self.learner.averaged, self.folder / RUN_MODEL, self.cluster.chief)
+        save_model(self.learner.averaged, self.folder.model_file, self.cluster.chief)
         if self.cluster.chief:
             self.history.plot()
-        _, accuracy = self.learner.averaged.evaluate(self.testing, verbose=0)
+        seen = self.learner.judge.evaluate(self.testing, verbose=0, return_dict=True)
         result = {
             "dataset": self.settings.dataset,
+            "task": self.settings.task,
             "model": self.learner.name,
             "attention": self.settings.attention,
             "teacher": self.settings.teacher,
@@ -195,12 +197,12 @@ class Run:
             "epochs": self.settings.epochs,
             "steps": int(self.learner.state.step.numpy()),
             "skipped_steps": int(self.learner.state.skipped.numpy()),
-            "test_accuracy": accuracy,
-            "best_test_accuracy": self.supervisor.position.best,
+            **{f"test_{name}": value for name, value in seen.items() if name != "loss" or self.task.best == "loss"},
+            f"best_test_{self.task.best}": self.supervisor.position.best,
             "seconds": time.perf_counter() - started,
         }
         if self.cluster.chief:
-            write_json(self.folder / RESULT, result)
+            self.folder.write_result(result)
         return result
 
 
@@ -225,9 +227,9 @@ def expect_same(cluster, step):
         )
 
 
-def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None):
+def make_learner(model, settings, class_names, steps_per_epoch, execution=None, cluster=None):
     """A Learner that starts from `model` and trains as the settings say. Call it in the scope of the strategy."""
-    execution, cluster = execution or Execution(), cluster or Cluster()
+    execution, cluster, task = execution or Execution(), cluster or Cluster(), TASKS[settings.task]
     network = copy_model(model, cluster.replicas > 1, bool(settings.sizes))
     averaged = copy_model(model) if tf.distribute.has_strategy() else model  # a strategy's variables are of its making
     if settings.rematerialize:
@@ -237,7 +239,8 @@ def make_learner(model, settings, steps_per_epoch, execution=None, cluster=None)
         network,
         averaged,
         optimizer,
-        loss=make_loss(settings, model.output_shape[-1]),
+        task=task,
+        loss=task.objective(settings, class_names),
         coupled_decay=(settings.weight_decay, decayed),
         grad_accum_steps=settings.grad_accum_steps,
         clip_norm=settings.clip_norm,
@@ -266,25 +269,28 @@ def copy_model(model, synchronized=False, any_size=False):
     return twin
 
 
-def build_model(settings, classes):
-    """The model of the settings, with freshly initialised weights or those of `settings.weights`.
+def build_model(settings, class_names):
+    """The model of the settings for these classes, with freshly initialised weights or those of `settings.weights`.
 
     Raises:
         InputError: what the family doesn't have.
     """
-    takes = inspect.signature(MODELS[settings.model]).parameters
+    function = MODELS[settings.model]
+    takes = inspect.signature(function).parameters
     if settings.distilled and "distilled" not in takes:
-        raise InputError(f"distilled expects model='DeiT'. Received: {settings.model!r}. Leave distilled out.")
+        have = [name for name in MODELS if "distilled" in inspect.signature(MODELS[name]).parameters]
+        raise InputError(f"Expected distilled with {' or '.join(have)} alone. Received: {settings.model!r} with it.")
     options = {"width": settings.width, "variant": settings.variant, "distilled": settings.distilled}
     options = {name: value for name, value in options.items() if name in takes and value is not None}
+    make = functools.partial(
+        function,
+        attention=settings.attention,
+        head_dim=settings.head_dim,
+        input_shape=(settings.image_size, settings.image_size, 3),
+        drop_path_rate=settings.drop_path_rate,
+        weights=settings.weights,
+        weights_skip=settings.weights_skip,
+        **options,
+    )
     with global_policy(settings.precision):
-        return MODELS[settings.model](
-            attention=settings.attention,
-            head_dim=settings.head_dim,
-            input_shape=(settings.image_size, settings.image_size, 3),
-            classes=classes,
-            drop_path_rate=settings.drop_path_rate,
-            weights=settings.weights,
-            weights_skip=settings.weights_skip,
-            **options,
-        )
+        return TASKS[settings.task].build(make, class_names)

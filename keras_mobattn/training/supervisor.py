@@ -7,14 +7,14 @@ import time
 import tf_keras as keras
 
 from keras_mobattn.training.checkpoint import Position, save_model
-from keras_mobattn.training.learner import SAVE, STOP
+from keras_mobattn.training.learner import Requests
 from keras_mobattn.training.stop import Diverged, Stopped
 
 LOOK_EVERY = 10  # steps between two looks at whether a value was not finite; none after it changes anything
 
 
 class Evaluation(keras.callbacks.Callback):
-    """After each epoch: accuracy and loss of the averaged weights on the test images, as val_ in the logs."""
+    """After each epoch: loss and metrics of the averaged weights on the test images, as val_ in the logs."""
 
     def __init__(self, learner, testing, supervisor):
         super().__init__()
@@ -23,7 +23,7 @@ class Evaluation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._learner.publish()
-        seen = self._learner.averaged.evaluate(self._testing, verbose=0, return_dict=True, callbacks=[self._told])
+        seen = self._learner.judge.evaluate(self._testing, verbose=0, return_dict=True, callbacks=[self._told])
         logs.update({f"val_{name}": value for name, value in seen.items()})
 
 
@@ -34,9 +34,10 @@ class Supervisor(keras.callbacks.Callback):
     the step's sums, and all act on the same step.
     """
 
-    def __init__(self, learner, checkpoints, execution, cluster, watch, position, steps_per_epoch, meter):
+    def __init__(self, task, learner, checkpoints, execution, cluster, watch, position, steps_per_epoch, meter):
         super().__init__()
         self.position = position
+        self._task = task
         self._learner, self._checkpoints, self._execution = learner, checkpoints, execution
         self._alone, self._chief = cluster.workers == 1, cluster.chief
         self._watch = watch
@@ -53,13 +54,13 @@ class Supervisor(keras.callbacks.Callback):
                 variable.assign(value)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._learner.requests[SAVE] = float(self._chief and self._is_time(self._meter.step + 1))
-        self._learner.requests[STOP] = float(self._watch.number is not None)
+        save = self._chief and self._is_time(self._meter.step + 1)
+        self._learner.requests = Requests(save, self._watch.number is not None)
 
     def on_train_batch_end(self, batch, logs=None):
         save, stop = self._is_time(self._meter.step), self._watch.number is not None
         if not self._alone:
-            save, stop = (float(signal) > 0 for signal in self._learner.signals)
+            save, stop = self._learner.agreed
         if stop or save or self._meter.step % LOOK_EVERY == 0:
             self._check_finite()
         if stop:
@@ -76,9 +77,10 @@ class Supervisor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._check_finite()
         best = self.position.best
-        if logs["val_accuracy"] > best:
-            best = logs["val_accuracy"]
-            save_model(self._learner.averaged, self._checkpoints.folder.parent / "best.keras", self._chief)
+        value = logs[f"val_{self._task.best}"]
+        if self._task.is_better(value, best):
+            best = value
+            save_model(self._learner.averaged, self._checkpoints.folder.best_file, self._chief)
         self.position = Position(self._meter.step, epoch + 1, best)
         self._save()
 

@@ -14,7 +14,7 @@ from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import at_least_float32, global_policy
 from keras_mobattn.models import load_model, model_file, pretrained_model
 from keras_mobattn.models.application import HEADS
-from keras_mobattn.training.loss import CrossEntropy
+from keras_mobattn.tasks.classification.objective import CrossEntropy
 from keras_mobattn.weights.tags import TAGS
 
 TINY = 1e-30  # added to a probability before its logarithm; a NaN stays one, as tf.maximum does not promise
@@ -38,7 +38,7 @@ def soft(teacher, student, temperature):
 DISTILLATIONS = {"hard": hard, "soft": soft}
 
 
-class Distillation:
+class Distillation(CrossEntropy):
     """(1 - alpha) CE(class head, label) + alpha distance(distillation head, teacher).
 
     The distance is `hard` or `soft`. A student without a second head, "predictions_dist", is asked for both by its
@@ -53,14 +53,14 @@ class Distillation:
     """
 
     def __init__(self, teacher, kind="hard", alpha=0.5, temperature=1.0, label_smoothing=0.0):
+        super().__init__(label_smoothing)
         self.teacher = teacher
-        self.label_smoothing = label_smoothing
         self._distance = choose(DISTILLATIONS, kind, "distillation")
         self._alpha = alpha
         self._temperature = temperature
 
     def student(self, network):
-        """As CrossEntropy's: the heads' logits beside the probabilities.
+        """As Objective's: the heads' logits beside the probabilities.
 
         Raises:
             InputError: the network has no layer "predictions".
@@ -73,12 +73,12 @@ class Distillation:
             )
         return keras.Model(
             network.inputs,
-            {"probabilities": network.output, "class_logits": logits[0], "distilled_logits": logits[-1]},
+            {"outputs": network.output, "class_logits": logits[0], "distilled_logits": logits[-1]},
         )
 
-    def __call__(self, images, labels, outputs):
-        """As CrossEntropy's: losses float32 [B]."""
-        by_label, by_teacher = (at_least_float32(outputs[name]) for name in ("class_logits", "distilled_logits"))
+    def __call__(self, images, labels, seen):
+        """Losses float32 [B] of a training batch; evaluation has CrossEntropy's, which asks no teacher."""
+        by_label, by_teacher = (at_least_float32(seen[name]) for name in ("class_logits", "distilled_logits"))
         taught = tf.stop_gradient(self.teacher(images))
         losses = (1 - self._alpha) * keras.losses.categorical_crossentropy(
             labels, by_label, from_logits=True, label_smoothing=self.label_smoothing
@@ -143,37 +143,19 @@ class Teacher:
         return tf.cast(self._model(images, training=False), tf.float32)
 
 
-def open_teacher(name, classes, image_size):
+def open_teacher(name, classes, image_size, precision="float32"):
     """The Teacher in a .keras or .h5 file, a SavedModel folder or the folder of a run; or the published checkpoint
-    `name`, a tag of TAGS.
+    `name`, a tag of TAGS, computing as the policy `precision` says.
 
     Raises:
         InputError: there is no such thing, it can't be read or downloaded, or it is no teacher for the data.
     """
-    if Path(name).exists():
-        return Teacher(load_model(model_file(name)), classes, image_size)
-    if name.removeprefix("timm/") in TAGS:
-        return Teacher(pretrained_model(name), classes, image_size)
+    with global_policy(precision):
+        if Path(name).exists():
+            return Teacher(load_model(model_file(name)), classes, image_size)
+        if name.removeprefix("timm/") in TAGS:
+            return Teacher(pretrained_model(name), classes, image_size)
     raise InputError(
-        "teacher expects a .keras or .h5 file, a SavedModel folder, the folder of a run, or a name that "
+        "Expected as teacher a .keras or .h5 file, a SavedModel folder, the folder of a run, or a name that "
         f"keras_mobattn.list_weights() prints. Received: {name!r}, which is none of them."
-    )
-
-
-def make_loss(settings, classes):
-    """What the settings minimise: CrossEntropy, or with a teacher Distillation. Call it in the strategy's scope.
-
-    Raises:
-        InputError: see `open_teacher`.
-    """
-    if settings.teacher is None:
-        return CrossEntropy(settings.label_smoothing)
-    with global_policy(settings.precision):
-        teacher = open_teacher(settings.teacher, classes, settings.image_size)
-    return Distillation(
-        teacher,
-        settings.distillation,
-        settings.distillation_alpha,
-        settings.distillation_temperature,
-        settings.label_smoothing,
     )

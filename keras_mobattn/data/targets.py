@@ -1,0 +1,118 @@
+"""What stands beside an image in an example, its targets, and how they follow the image when it is cut and mirrored.
+
+An example is {"image": .., target: ..}. Targets that name a place are moved by the rules of MOVES:
+    boxes: float32 [n, 4] of (ymin, xmin, ymax, xmax), shares of the image's sides; box_labels: int64 [n], each one's
+    class.
+    mask: uint8 [h, w, 1], a class for each pixel of the image, or the bytes of a PNG of it.
+All others say something of the whole image, as its label int64 does, and stay as they are.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from keras_mobattn.data.decode import decode_mask
+from keras_mobattn.errors import InputError
+
+PADDING = {"boxes": 0.0, "box_labels": -1}  # targets of as many rows as an image has objects -> what fills up a batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """How a view comes from an image: drawn once, then applied to the image and to every target alike.
+
+    Of the image, `shape` pixels large, the box from `begin` on of `size` is resized to `scaled`; of that the part from
+    `offset` on, `out` pixels large, is the view, mirrored left for right where `flipped`. Each is a pair (vertical,
+    horizontal) of ints or an int32 [2]; `flipped` is a bool.
+    """
+
+    shape: tf.Tensor
+    begin: tf.Tensor
+    size: tf.Tensor
+    scaled: tf.Tensor
+    offset: tf.Tensor
+    out: tf.Tensor
+    flipped: tf.Tensor | bool = False
+
+
+def move_boxes(targets, geometry):
+    """Boxes as shares of the view, cut off at its border; those with nothing in it are left out, with their labels."""
+    shape, begin, size, scaled, offset, out = (
+        tf.tile(tf.cast(each, tf.float32), [2])  # for both corners
+        for each in (geometry.shape, geometry.begin, geometry.size, geometry.scaled, geometry.offset, geometry.out)
+    )
+    boxes = ((targets["boxes"] * shape - begin) * (scaled / size) - offset) / out
+    mirrored = tf.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], axis=1)
+    boxes = tf.clip_by_value(tf.where(geometry.flipped, mirrored, boxes), 0.0, 1.0)
+    seen = tf.reduce_all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    rows = {name: targets[name] for name in PADDING if name in targets} | {"boxes": boxes}
+    return targets | {name: tf.boolean_mask(each, seen) for name, each in rows.items()}
+
+
+def move_mask(targets, geometry):
+    """The mask of the view, uint8 [H, W, 1]; each pixel has the class of the nearest one, since classes don't mix."""
+    mask = _part(decode_mask(targets["mask"]), geometry.begin, geometry.size)
+    mask = tf.image.resize(mask, geometry.scaled, tf.image.ResizeMethod.NEAREST_NEIGHBOR)
+    mask = _part(mask, geometry.offset, geometry.out)
+    mask = tf.where(geometry.flipped, tf.reverse(mask, [1]), mask)
+    sides = (side if isinstance(side, int) else None for side in geometry.out)
+    return targets | {"mask": tf.ensure_shape(mask, [*sides, 1])}
+
+
+MOVES = {"boxes": move_boxes, "mask": move_mask}
+
+
+def moved(targets, geometry):
+    """All targets of an image as they are in its view."""
+    for name, move in MOVES.items():
+        if name in targets:
+            targets = move(targets, geometry)
+    return targets
+
+
+def _part(pixels, begin, size):
+    begin, size = tf.cast(begin, tf.int32), tf.cast(size, tf.int32)
+    return tf.slice(pixels, tf.pad(begin, [[0, 1]]), tf.pad(size, [[0, 1]], constant_values=-1))
+
+
+class Labels:
+    """What an image is learned with by default: its class. A task of any other kind has the same three names.
+
+    Attributes: `targets`, the names that it needs of an example; `mixes`, whether `encode` gives float32 [B, K], which
+    MixUp and CutMix may mix.
+    """
+
+    targets = ("label",)
+    mixes = True
+
+    def encode(self, images, targets, source):
+        """Images float32 [B, H, W, 3] in 0..255 and {target: batch} -> what the loss is given beside the images."""
+        return tf.one_hot(targets["label"], len(source.class_names))
+
+
+LABELS = Labels()
+
+
+def expect_targets(task, source, augmentation):
+    """Refuse a source without what the task learns from, and an augmentation that its targets can't follow.
+
+    Raises:
+        InputError: it says which.
+    """
+    missing = [name for name in task.targets if name not in source.targets]
+    if missing:
+        raise InputError(
+            f"Expected a data set with {', '.join(task.targets)}. Received: {source.name!r} with "
+            f"{', '.join(source.targets) or 'images alone'}. Take one that has {', '.join(missing)}."
+        )
+    placed = [name for name in task.targets if name in MOVES]
+    if placed and (augmentation.rand_augment or augmentation.layers):
+        raise InputError(
+            f"Expected an augmentation whose geometry {' and '.join(placed)} can follow: crops and mirroring, as "
+            "'none' and 'imagenet' have. Received: one that turns and shears images alone. Take one of these."
+        )
+    if augmentation.mixing and not task.mixes:
+        raise InputError(
+            "Expected an augmentation without MixUp and CutMix, which mix labels of images alone. Received: one with "
+            f"them for {', '.join(task.targets) or 'targets of its own'}. Take another."
+        )

@@ -1,0 +1,107 @@
+"""The folder of a training run: what lies in it, under which names, and how what was trained there is seen."""
+
+import dataclasses
+from pathlib import Path
+
+from keras_mobattn.catalog import TASKS
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import read_json, read_labels, write_json, write_text
+from keras_mobattn.settings import load_settings
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """A folder that `training.train` writes and everything else reads, by these names; it need not be there yet.
+
+    Files: `settings_file`, `labels_file` (class names, one a line), `history_file`, `curves_file`, `result_file`,
+    `model_file` (the last epoch), `best_file` (the best one); folders: `checkpoints`, `board` (TensorBoard's).
+    """
+
+    path: Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", Path(self.path))
+
+    settings_file = property(lambda self: self.path / "settings.json")
+    labels_file = property(lambda self: self.path / "labels.txt")
+    history_file = property(lambda self: self.path / "history.csv")
+    curves_file = property(lambda self: self.path / "curves.png")
+    result_file = property(lambda self: self.path / "result.json")
+    model_file = property(lambda self: self.path / "model.keras")
+    best_file = property(lambda self: self.path / "best.keras")
+    checkpoints = property(lambda self: self.path / "checkpoints")
+    board = property(lambda self: self.path / "tensorboard")
+
+    @classmethod
+    def of(cls, path):
+        """The RunFolder that `path` is, or that the file or package `path` lies in; None where there is no run."""
+        path = Path(path)
+        return next((run for run in map(cls, (path, path.parent)) if run.is_run), None)
+
+    @property
+    def is_run(self):
+        """Whether a run was begun here."""
+        return self.settings_file.is_file()
+
+    @property
+    def has_trained(self):
+        """Whether there is anything that a new run would spoil: a checkpoint, or a model."""
+        return bool(self.list_checkpoints()) or self.model_file.exists()
+
+    def list_checkpoints(self):
+        """The checkpoint folders, newest first."""
+        return sorted((path for path in self.checkpoints.glob("step-*") if path.is_dir()), reverse=True)
+
+    @property
+    def settings(self):
+        """The TrainSettings of the run.
+
+        Raises:
+            InputError: no run, or settings that this package can't read.
+        """
+        return load_settings(self.settings_file)
+
+    @property
+    def task(self):
+        """The Task of the run's model."""
+        return TASKS[self.settings.task]
+
+    @property
+    def view(self):
+        """The arguments of `data.fit_image` with which the run's model is evaluated, beside the image size."""
+        settings = self.settings
+        return {"crop": settings.test_crop, "interpolation": settings.interpolation}
+
+    @property
+    def labels(self):
+        """The class names; () where the run has none."""
+        return read_labels(self.labels_file) if self.labels_file.is_file() else ()
+
+    @property
+    def result(self):
+        """What the run came to, a dict.
+
+        Raises:
+            InputError: it has not ended, or the file is damaged.
+        """
+        result = read_json(self.result_file, None)
+        if result is None:
+            raise InputError(
+                f"Expected a run that has ended. Received: {self.path} without result.json. Go on with --resume."
+            )
+        return result
+
+    def open_source(self, data_dir=None):
+        """The images of the run; `data_dir` in place of its own where tfds keeps its sets elsewhere by now."""
+        settings = self.settings
+        return dataclasses.replace(settings, data_dir=data_dir or settings.data_dir).open_source()
+
+    def write_start(self, settings, class_names):
+        """Write what is known before the first step: settings and class names."""
+        write_json(self.settings_file, dataclasses.asdict(settings))
+        if class_names:
+            write_text(self.labels_file, "".join(f"{name}\n" for name in class_names))
+
+    def write_result(self, result):
+        """Write what the run came to."""
+        write_json(self.result_file, result)

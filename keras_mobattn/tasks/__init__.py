@@ -1,0 +1,13 @@
+"""Tasks: what a model is for, each in a folder of its own. The first one is classification."""
+
+from keras_mobattn.catalog import TASKS
+from keras_mobattn.tasks.task import MetricTally, Objective, Task, named
+
+__all__ = ["FEATURES", "TASKS", "MetricTally", "Objective", "Task", "named", "task_of"]
+
+FEATURES = Task()  # of a model that none of TASKS recognises
+
+
+def task_of(model):
+    """The task of a Keras model from anywhere, by its last layers; FEATURES where none recognises it."""
+    return next((task for task in TASKS.values() if task.recognises(model)), FEATURES)

@@ -1,0 +1,16 @@
+"""Cross-entropy with smoothed labels. The other objective of classifiers is Distillation."""
+
+import tf_keras as keras
+
+from keras_mobattn.tasks.task import Objective
+
+
+class CrossEntropy(Objective):
+    """-sum(target log probability), the target's labels smoothed: `label_smoothing` of it is spread over all classes."""
+
+    def __init__(self, label_smoothing=0.0):
+        self.label_smoothing = label_smoothing
+
+    def losses(self, labels, probabilities):
+        """Losses float32 [B] of labels and probabilities [B, classes]."""
+        return keras.losses.categorical_crossentropy(labels, probabilities, label_smoothing=self.label_smoothing)

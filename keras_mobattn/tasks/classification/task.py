@@ -1,0 +1,120 @@
+"""The task of one label an image."""
+
+import tf_keras as keras
+
+from keras_mobattn.data import Labels
+from keras_mobattn.errors import InputError
+from keras_mobattn.tasks.classification.distillation import Distillation, open_teacher
+from keras_mobattn.tasks.classification.evaluation import AccuracyTally, accuracy_table, best_classes
+from keras_mobattn.tasks.classification.objective import CrossEntropy
+from keras_mobattn.tasks.task import Task
+
+SCORES = {  # activation of a classifier's last layer -> what its output is called
+    keras.activations.softmax: "probabilities",
+    keras.activations.sigmoid: "probabilities",
+    keras.activations.linear: "logits",
+}
+
+
+class Classification(Labels, Task):
+    """A label for each image; the model gives a score for each class, [B, classes]."""
+
+    title = "Image classifier"
+    best = "accuracy"
+    higher_is_better = True
+    probabilities = ("probabilities",)
+    coreml_type = "imageClassifier"
+
+    def build(self, make, class_names):
+        """The model function's own top, as wide as there are classes."""
+        return make(classes=len(class_names))
+
+    def recognises(self, model):
+        """One output [B, n] of a Dense, Activation or Softmax layer that is a score for each of n classes."""
+        return score_name(model) is not None
+
+    def expect_model(self, model, source):
+        """Refuse a model of another number of classes than the source has."""
+        classes = len(source.class_names)
+        if model.output_shape[-1:] != (classes,) or len(model.output_shape) != 2:
+            raise InputError(
+                f"Expected a classifier of the {classes} classes of {source.name!r}. "
+                f"Received: {model.name} with output {model.output_shape}."
+            )
+
+    def objective(self, settings, class_names):
+        """CrossEntropy, or with a teacher Distillation.
+
+        Raises:
+            InputError: see `open_teacher`.
+        """
+        if settings.teacher is None:
+            return CrossEntropy(settings.label_smoothing)
+        teacher = open_teacher(settings.teacher, len(class_names), settings.image_size, settings.precision)
+        return Distillation(
+            teacher,
+            settings.distillation,
+            settings.distillation_alpha,
+            settings.distillation_temperature,
+            settings.label_smoothing,
+        )
+
+    def metrics(self):
+        """Accuracy; of mixed labels that of the heavier class."""
+        return [keras.metrics.CategoricalAccuracy("accuracy")]
+
+    def tally(self, class_names):
+        """Top-1 and top-5 accuracy, the confusion matrix and the predictions."""
+        return AccuracyTally(len(class_names))
+
+    def report(self, title, result, class_names, published=None):
+        """A table by class, and top-1 and top-5, beside the published ones where there are any."""
+        lines = []
+        for top, key in ((1, "accuracy"), (5, "top5_accuracy")):
+            beside = f", published {published[key]:.2f} %" if published else ""
+            lines.append(f"Top-{top} {100 * result[key]:.2f} %{beside}")
+        return [accuracy_table(title, class_names, result), *lines]
+
+    def last_words(self, result):
+        """The accuracy on the test images."""
+        return f"Test accuracy {100 * result['test_accuracy']:.2f} %"
+
+    def answer(self, title, outputs, class_names, top):
+        """The best classes and their scores."""
+        return best_classes(title, outputs[0], class_names, top)
+
+    def output_names(self, model):
+        """The one output by what its layer makes: "probabilities" or "logits"."""
+        name = score_name(model)
+        return (name,) if name else super().output_names(model)
+
+    def expect_labels(self, model, output_names, labels):
+        """Refuse labels that are not one for each class."""
+        if output_names[0] not in SCORES.values():
+            super().expect_labels(model, output_names, labels)
+        elif labels and len(labels) != model.output_shape[-1]:
+            raise InputError(
+                f"Expected one label for each of the model's {model.output_shape[-1]} classes. Received: "
+                f"{len(labels)}, {', '.join(labels[:3])} ... Give them in the order of the outputs."
+            )
+
+    def describe_output(self, name, model):
+        """How many classes there are."""
+        return f"A score for each of {model.output_shape[-1]} classes."
+
+    def answers(self, outputs):
+        """The class of the highest score."""
+        name, *others = outputs
+        return None if others or name not in SCORES.values() else outputs[name].argmax(-1)
+
+
+def score_name(model):
+    """ "probabilities" or "logits" where the model's one output is a score for each class, else None."""
+    if isinstance(model.output, dict | list | tuple):
+        return None
+    last = model.output._keras_history.layer
+    if isinstance(last, keras.layers.Softmax):
+        return "probabilities"
+    if isinstance(last, keras.layers.Dense | keras.layers.Activation) and len(model.output.shape) == 2:
+        return SCORES.get(last.activation)
+    return None
