@@ -10,10 +10,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn import InputError
+from keras_mobattn.catalog import DISTILLATIONS
 from keras_mobattn.layers import global_policy
 from keras_mobattn.models import DeiT, MobileViTv2, load_model
 from keras_mobattn.training import Stopped, TrainSettings, distillation, run, train
-from keras_mobattn.training.distillation import DISTILLATIONS, Distillation, Teacher, make_loss, open_teacher
+from keras_mobattn.training.distillation import Distillation, Teacher, make_loss, open_teacher
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
 from keras_mobattn.training.run import copy_model
@@ -302,20 +303,20 @@ def test_a_student_without_logits():
 
 
 BAD_SETTINGS = {
-    "teacher alone": ({"teacher": "x.keras"}, "teacher expects distillation='hard' or 'soft'"),
-    "no teacher": ({"distillation": "hard"}, "distillation expects a teacher"),
-    "share of none": ({"distillation_alpha": 0.7}, "distillation_alpha expects a teacher"),
+    "teacher alone": ({"teacher": "x.keras"}, "Expected distillation='hard' or 'soft' beside teacher"),
+    "no teacher": ({"distillation": "hard"}, "Expected a teacher beside distillation"),
+    "share of none": ({"distillation_alpha": 0.7}, "Expected a teacher beside distillation_alpha"),
     "temperature of a class": (
         {"teacher": "x.keras", "distillation": "hard", "distillation_temperature": 2.0},
-        "distillation_temperature expects distillation='soft'",
+        "Expected distillation='soft' beside distillation_temperature",
     ),
     "share": (
         {"teacher": "x.keras", "distillation": "hard", "distillation_alpha": 1.5},
-        "distillation_alpha expects a value from 0 to 1. Received: 1.5",
+        "Expected distillation_alpha to be a number from 0 to 1. Received: 1.5",
     ),
     "temperature": (
         {"teacher": "x.keras", "distillation": "soft", "distillation_temperature": 0.0},
-        "distillation_temperature expects a value above 0",
+        "Expected distillation_temperature to be a number above 0",
     ),
 }
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 import tf_keras as keras
 from conftest import FAMILIES
 
+from keras_mobattn.catalog import CLIPS
 from keras_mobattn.layers import global_policy
 from keras_mobattn.training import TrainSettings
-from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import WarmupCosine, make_optimizer, schedule
 from keras_mobattn.training.run import copy_model, make_learner

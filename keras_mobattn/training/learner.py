@@ -5,8 +5,8 @@ import functools
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.catalog import CLIPS
 from keras_mobattn.errors import choose
-from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.loss import CrossEntropy
 
 SUM = tf.distribute.ReduceOp.SUM

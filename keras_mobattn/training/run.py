@@ -14,6 +14,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_json, write_text
 from keras_mobattn.layers import global_policy
 from keras_mobattn.models import MODELS, RUN_LABELS, RUN_MODEL, RUN_SETTINGS, rematerialize
+from keras_mobattn.settings import Execution
 from keras_mobattn.training.checkpoint import Checkpoints, list_checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster
 from keras_mobattn.training.distillation import make_loss
@@ -21,7 +22,6 @@ from keras_mobattn.training.history import History
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
 from keras_mobattn.training.progress import Board, Meter, Progress
-from keras_mobattn.training.settings import Execution
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
 
