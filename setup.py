@@ -22,6 +22,7 @@ setup(
         "tf-keras>=2.19,<2.22",
         "keras-cv>=0.9,<0.10",
         "tensorflow-datasets>=4.9.8,<5",
+        "wrapt>=1.16,<3",  # to register the layers when Keras is imported; TensorFlow has the same need
         "importlib_resources>=6",  # tensorflow-datasets 4.9.10 imports it without declaring it
         "coremltools>=9.0,<10",
         "ai-edge-litert>=2.1,<3",

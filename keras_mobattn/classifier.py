@@ -2,8 +2,7 @@
 
 import dataclasses
 
-import tf_keras as keras
-
+from keras_mobattn._tensorflow import keras
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import TFLiteModel, embedded_labels, read_labels
 from keras_mobattn.models import labels_file, load_model, model_file, pretrained_model

@@ -8,10 +8,10 @@ import warnings
 import rich.console
 import rich.markup
 import rich.progress
-import tensorflow as tf
 import tyro
 
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._tensorflow import tf
 from keras_mobattn.errors import InputError
 
 console = rich.console.Console()

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import tf_keras as keras
 
 import keras_mobattn
 from keras_mobattn import cli, report
+from keras_mobattn._tensorflow import keras
 from keras_mobattn.benchmark import benchmark_files, print_table, save_csv, save_json
 from keras_mobattn.data import take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite

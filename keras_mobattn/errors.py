@@ -1,4 +1,7 @@
-"""The one exception for mistakes that the caller can mend."""
+"""The one exception for mistakes that the caller can mend, and the checks that raise it."""
+
+import math
+import numbers
 
 
 class InputError(ValueError):
@@ -10,6 +13,32 @@ class InputError(ValueError):
 
 def choose(table, name, what):
     """Return `table[name]`, or raise an InputError that lists the choices. `what` names the thing: "precision"."""
+    expect_name(table, name, what)
+    return table[name]
+
+
+def expect_name(table, name, what):
+    """Return `name`, or raise an InputError that lists the choices unless it is one of `table`'s.
+
+    Nothing is imported, also if `table` is one of the catalog's.
+    """
     if isinstance(name, str) and name in table:
-        return table[name]
+        return name
     raise InputError(f"Unknown {what}: expected one of {', '.join(map(repr, table))}. Received: {name!r}.")
+
+
+def expect_range(name, value, low=-math.inf, high=math.inf, *, above=False, below=False, whole=False, advice=""):
+    """Return `value`, or raise an InputError that calls it `name` unless it is a number from `low` to `high`.
+
+    With `above` the number `low` itself is too small, with `below` the number `high` too large: so `below` alone
+    refuses infinity. `whole` asks for an int. NaN, True and False are no numbers here. `advice` says what to do.
+    """
+    number = isinstance(value, int if whole else numbers.Real) and not isinstance(value, bool)
+    if number and (low < value if above else low <= value) and (value < high if below else value <= high):
+        return value
+    kind = f"a {'whole ' if whole else ''}{'finite ' if below and high == math.inf else ''}number"
+    limits = [f"{'above' if above else 'from'} {low}"] if low > -math.inf else []
+    limits += [f"{'to below' if below else 'to'} {high}"] if high < math.inf else []
+    limits += ["up"] if limits == [f"from {low}"] else []
+    advice = f" {advice}" if advice else ""
+    raise InputError(f"Expected {name} to be {' '.join([kind, *limits])}. Received: {value!r}.{advice}")

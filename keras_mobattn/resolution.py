@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-import tf_keras as keras
 
 from keras_mobattn import cli
+from keras_mobattn._tensorflow import keras
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import benchmark_files
 from keras_mobattn.export import to_tflite

@@ -348,10 +348,10 @@ def test_slot_folds_patches_for_a_users_own_layer():
 BAD = {
     "unknown style": (lambda: attention_layer("mobil", 16, name="a"), "'mobile'.*Received: 'mobil'"),
     "no layer": (lambda: attention_layer(lambda dim: dim, 16, name="a"), "returned 16"),
-    "dim": (lambda: MobileAttention(0), "dim=0"),
+    "dim": (lambda: MobileAttention(0), "Expected dim of MobileAttention to be a whole number from 1 up. Received: 0"),
     "heads that do not divide": (lambda: MobileAttention(16, num_heads=3), "divisor of dim=16.*num_heads=3"),
     "heads that disagree": (lambda: MobileAttention(16, num_heads=2, head_dim=2), "num_heads=2, head_dim=2"),
-    "dropout": (lambda: MobileAttention(16, dropout=1.5), "dropout=1.5"),
+    "dropout": (lambda: MobileAttention(16, dropout=1.5), "to be a number from 0 to below 1. Received: 1.5"),
     "rank": (lambda: MobileAttention(16)(np.zeros((2, 16), "float32")), r"Received: shape \(2, 16\)"),
     "width": (lambda: MobileAttention(16)(np.zeros((2, 5, 8), "float32")), r"Received: shape \(2, 5, 8\)"),
     "odd map": (

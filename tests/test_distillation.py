@@ -10,10 +10,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn import InputError
+from keras_mobattn.catalog import DISTILLATIONS
 from keras_mobattn.layers import global_policy
 from keras_mobattn.models import DeiT, MobileViTv2, load_model
-from keras_mobattn.training import Stopped, TrainSettings, distillation, run, train
-from keras_mobattn.training.distillation import DISTILLATIONS, Distillation, Teacher, make_loss, open_teacher
+from keras_mobattn.tasks.classification import CLASSIFICATION, distillation
+from keras_mobattn.tasks.classification.distillation import Distillation, Teacher, open_teacher
+from keras_mobattn.training import Stopped, TrainSettings, run, train
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
 from keras_mobattn.training.run import copy_model
@@ -52,7 +54,7 @@ def learner_of(loss, heads=2, norm=True, settings=SETTINGS, **options):
     model = network(heads, norm)
     student = copy_model(model)
     optimizer, _ = make_optimizer(settings, 10, student.trainable_weights)
-    return Learner(student, model, optimizer, loss=loss, **options)
+    return Learner(student, model, optimizer, task=CLASSIFICATION, loss=loss, **options)
 
 
 def step(learner, images=IMAGES):
@@ -94,7 +96,7 @@ def test_losses_are_the_papers(kind, alpha, temperature, smoothing, heads):
     assert len(set(np.argmax(taught, -1))) > 1  # else it would not matter which image a class is for
     expected = expected_losses(kind, by_label, by_teacher, taught, alpha, temperature, smoothing)
     np.testing.assert_allclose(loss(IMAGES, LABELS, outputs), expected, rtol=2e-6, atol=1e-7)
-    np.testing.assert_allclose(outputs["probabilities"], student(IMAGES), atol=1e-7)
+    np.testing.assert_allclose(outputs["outputs"], student(IMAGES), atol=1e-7)
 
 
 def test_soft_is_torchs_divergence():
@@ -222,7 +224,7 @@ def test_a_published_checkpoint_is_a_teacher(monkeypatch):
     settings = dataclasses.replace(
         SETTINGS, teacher="timm/mobilevitv2_100.cvnets_in1k", distillation="hard", precision="mixed_bfloat16"
     )
-    assert isinstance(make_loss(settings, 1000), Distillation)
+    assert isinstance(CLASSIFICATION.objective(settings, range(1000)), Distillation)
     assert asked == [("timm/mobilevitv2_100.cvnets_in1k", "mixed_bfloat16")]
 
 
@@ -289,7 +291,7 @@ def test_the_heads_of_a_model():
         outputs = Distillation(None).student(model).output
         assert outputs["class_logits"] is model.get_layer("predictions").output
         assert outputs["distilled_logits"] is model.get_layer(second).output
-        assert outputs["probabilities"] is model.output
+        assert outputs["outputs"] is model.output
 
 
 def test_a_student_without_logits():
@@ -302,20 +304,20 @@ def test_a_student_without_logits():
 
 
 BAD_SETTINGS = {
-    "teacher alone": ({"teacher": "x.keras"}, "teacher expects distillation='hard' or 'soft'"),
-    "no teacher": ({"distillation": "hard"}, "distillation expects a teacher"),
-    "share of none": ({"distillation_alpha": 0.7}, "distillation_alpha expects a teacher"),
+    "teacher alone": ({"teacher": "x.keras"}, "Expected distillation='hard' or 'soft' beside teacher"),
+    "no teacher": ({"distillation": "hard"}, "Expected a teacher beside distillation"),
+    "share of none": ({"distillation_alpha": 0.7}, "Expected a teacher beside distillation_alpha"),
     "temperature of a class": (
         {"teacher": "x.keras", "distillation": "hard", "distillation_temperature": 2.0},
-        "distillation_temperature expects distillation='soft'",
+        "Expected distillation='soft' beside distillation_temperature",
     ),
     "share": (
         {"teacher": "x.keras", "distillation": "hard", "distillation_alpha": 1.5},
-        "distillation_alpha expects a value from 0 to 1. Received: 1.5",
+        "Expected distillation_alpha to be a number from 0 to 1. Received: 1.5",
     ),
     "temperature": (
         {"teacher": "x.keras", "distillation": "soft", "distillation_temperature": 0.0},
-        "distillation_temperature expects a value above 0",
+        "Expected distillation_temperature to be a number above 0",
     ),
 }
 
@@ -340,7 +342,7 @@ def taught(tmp_path_factory):
         teacher=str(folder / "teacher"), distillation="soft",
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build_model", lambda settings, classes: network(2, size=32, classes=classes))
+        patch.setattr(run, "build_model", lambda settings, names: network(2, size=32, classes=len(names)))
         result = train(settings, folder / "whole", progress=False)
         assert result["teacher"] == settings.teacher
         yield settings, folder / "whole"

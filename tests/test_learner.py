@@ -8,9 +8,11 @@ import tensorflow as tf
 import tf_keras as keras
 from conftest import FAMILIES
 
+from keras_mobattn.catalog import CLIPS
 from keras_mobattn.layers import global_policy
+from keras_mobattn.tasks.classification import CLASSIFICATION
+from keras_mobattn.tasks.classification.objective import CrossEntropy
 from keras_mobattn.training import TrainSettings
-from keras_mobattn.training.clip import CLIPS
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import WarmupCosine, make_optimizer, schedule
 from keras_mobattn.training.run import copy_model, make_learner
@@ -34,6 +36,7 @@ def learner_of(settings=SETTINGS, norm=True, **options):
     network = copy_model(model)
     optimizer, decayed = make_optimizer(settings, 10, network.trainable_weights)
     options = {"clip_norm": settings.clip_norm, "ema_decay": settings.ema_decay, **options}
+    options = {"task": CLASSIFICATION, "loss": CrossEntropy(), **options}
     return Learner(network, model, optimizer, coupled_decay=(settings.weight_decay, decayed), **options)
 
 
@@ -193,7 +196,7 @@ def test_units_are_clipped_as_timms(timm):
 def test_a_step_clips_units():
     """With SGD's first step a unit moves by at most rate * limit * its norm."""
     settings = dataclasses.replace(SETTINGS, optimizer="sgd", weight_decay=0.0, clip_norm=1e-3, schedule="constant")
-    learner = make_learner(tiny(), dataclasses.replace(settings, clip_mode="agc"), 10)
+    learner = make_learner(tiny(), dataclasses.replace(settings, clip_mode="agc"), "abc", 10)
     weights = learner.network.trainable_weights
     before = values(weights)
     take_step(learner, batch())

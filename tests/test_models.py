@@ -411,10 +411,10 @@ def weights_of_another_width(tmp_path):
 
 BAD = {
     "style": (lambda _: MobileViTv2(attention="nope"), "'softmax', 'separable'.*Received: 'nope'"),
-    "width 0": (lambda _: MobileViTv2(width=0), "width=0"),
-    "width < 0": (lambda _: MobileViTv2(width=-1.0), "width=-1.0"),
-    "width nan": (lambda _: MobileViTv2(width=float("nan")), "width=nan"),
-    "width text": (lambda _: MobileViTv2(width="1.0"), "width='1.0'"),
+    "width 0": (lambda _: MobileViTv2(width=0), "width of MobileViTv2 to be a finite number above 0. Received: 0"),
+    "width < 0": (lambda _: MobileViTv2(width=-1.0), "Received: -1.0"),
+    "width nan": (lambda _: MobileViTv2(width=float("nan")), "Received: nan"),
+    "width text": (lambda _: MobileViTv2(width="1.0"), "Received: '1.0'"),
     "variant": (lambda _: MobileViT("m"), "'xxs', 'xs', 's', 'test'. Received: 'm'"),
     "v2 variant": (lambda _: MobileViTv2(variant="s"), "'standard', 'test'. Received: 's'"),
     "small": (lambda _: MobileViTv2(input_shape=(31, 64, 3)), r"Received: \(31, 64, 3\)"),

@@ -116,7 +116,7 @@ def test_docstrings_tell(name):
 
 
 def test_unknown_recipe():
-    with pytest.raises(InputError, match="one of 'mobilevitv2_in1k'.*Received: 'nope'"):
+    with pytest.raises(InputError, match="one of 'deit_distilled_in1k'.*Received: 'nope'"):
         recipe_settings("nope")
 
 
@@ -166,9 +166,9 @@ def test_flags_override_single_fields(shown):
 
 BAD_FLAGS = {
     "unknown": (("--recipe", "nope"), "invalid choice 'nope'"),
-    "width": (("--recipe", "mobilevit_in1k", "--width", "-1"), "width expects"),
+    "width": (("--recipe", "mobilevit_in1k", "--width", "-1"), "Expected width"),
     "nothing": (("--recipe",), "--recipe"),
-    "teacher alone": (("--teacher", "x.keras"), "teacher expects distillation='hard' or 'soft'"),
+    "teacher alone": (("--teacher", "x.keras"), "Expected distillation='hard' or 'soft' beside teacher"),
     "distillation": (("--distillation", "warm"), "invalid choice 'warm'"),
     "accumulation": (("--recipe", "mobilevit_in1k", "--grad-accum-steps", "7"), "a divisor of batch_size=1024"),
 }

@@ -10,7 +10,8 @@ import tf_keras as keras
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
 from keras_mobattn.models import MODELS, load_model
-from keras_mobattn.training import TrainSettings, evaluate, train
+from keras_mobattn.settings import MODEL_NAMES
+from keras_mobattn.training import TrainSettings, evaluate, load_settings, train
 from keras_mobattn.training.run import build_model
 
 SCRIPTS = Path(__file__).parent.parent / "training"
@@ -50,24 +51,45 @@ BAD_SETTINGS = {
     "label_smoothing": 1.0,
     "ema_decay": 1.0,
     "width": -1.0,
-    "augment": "nope",
     "aug_repeats": 0,
 }
 
 
 @pytest.mark.parametrize("name", BAD_SETTINGS)
 def test_bad_settings(name):
-    with pytest.raises(InputError, match=f"{name} expects .*Received: .*{BAD_SETTINGS[name]}"):
+    with pytest.raises(InputError, match=f"Expected {name} to be .*Received: {BAD_SETTINGS[name]}"):
         TrainSettings(**{name: BAD_SETTINGS[name]})
 
 
+@pytest.mark.parametrize(("name", "what"), [("model", "model"), ("augment", "augmentation")])
+def test_unknown_names(name, what):
+    with pytest.raises(InputError, match=f"Unknown {what}: expected one of .*Received: 'nope'"):
+        TrainSettings(**{name: "nope"})
+
+
+def test_model_names_are_those_of_the_models():
+    assert tuple(MODELS) == MODEL_NAMES
+
+
+def test_settings_of_something_else(tmp_path):
+    path = tmp_path / "settings.json"
+    for text, message in {
+        '{"colour": 1}': "Expected the settings of a run in .*colour",
+        "[]": "Expected the settings of a run in ",
+        '{"epochs": "many"}': "Expected epochs to be a whole number from 1 up. Received: 'many'. That is in .*json",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            load_settings(path)
+
+
 def test_repeats_with_several_sizes():
-    with pytest.raises(InputError, match="aug_repeats expects one image size throughout. Received: 3 with sizes"):
+    with pytest.raises(InputError, match="Expected one image size throughout for aug_repeats. Received: 3 with sizes"):
         TrainSettings(aug_repeats=3, sizes=(32, 64))
 
 
 def test_model_of_other_classes(tiny, tmp_path):
-    model = build_model(tiny, 7)
+    model = build_model(tiny, SEVEN)
     with pytest.raises(InputError, match="10 classes of 'digits'.*7"):
         evaluate(model, open_source("digits", tiny.data_dir))
 
@@ -84,21 +106,21 @@ def test_a_family_gets_what_it_takes(tiny, monkeypatch):
 
     settings = dataclasses.replace(tiny, attention="own", distilled=True, width=0.75)
     monkeypatch.setitem(MODELS, "MobileViT", full)
-    build_model(dataclasses.replace(settings, model="MobileViT"), 10)
+    build_model(dataclasses.replace(settings, model="MobileViT"), TEN)
     monkeypatch.setitem(MODELS, "MobileViT", plain)
-    build_model(dataclasses.replace(settings, model="MobileViT", distilled=False), 10)
+    build_model(dataclasses.replace(settings, model="MobileViT", distilled=False), TEN)
     assert seen == [{"width": 0.75, "variant": "test", "distilled": True, "attention": "own"}, {}]
-    with pytest.raises(InputError, match="distilled expects model='DeiT'. Received: 'MobileViT'"):
-        build_model(dataclasses.replace(settings, model="MobileViT"), 10)
+    with pytest.raises(InputError, match="Expected distilled with DeiT alone. Received: 'MobileViT' with it"):
+        build_model(dataclasses.replace(settings, model="MobileViT"), TEN)
 
 
 def test_weights_to_start_from(tiny, tmp_path):
     """As a file fits: all of it; all but the head; all but the attention; or no run."""
-    seven = build_model(tiny, 7)
+    seven = build_model(tiny, SEVEN)
     seven.save(tmp_path / "seven.keras")
     start = dataclasses.replace(tiny, weights=str(tmp_path / "seven.keras"))
     with pytest.warns(UserWarning, match="7 classes"):
-        ten = build_model(start, 10)
+        ten = build_model(start, TEN)
     kernel, head = ("stem_conv", "predictions")
     np.testing.assert_array_equal(ten.get_layer(kernel).kernel, seven.get_layer(kernel).kernel)
     assert ten.get_layer(head).kernel.shape[-1] == 10
@@ -107,13 +129,13 @@ def test_weights_to_start_from(tiny, tmp_path):
     with pytest.raises(InputError, match="weights_skip"):
         train(start, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
-    other = build_model(dataclasses.replace(start, weights_skip="attention"), 7)
+    other = build_model(dataclasses.replace(start, weights_skip="attention"), SEVEN)
     np.testing.assert_array_equal(other.get_layer(kernel).kernel, seven.get_layer(kernel).kernel)
 
 
 BAD_FLAGS = {
     "style": (["train.py", "--attention", "nope"], "nope"),
-    "width": (["train.py", "--width", "0"], "width expects"),
+    "width": (["train.py", "--width", "0"], "Expected width"),
     "dataset": (["train.py", "--dataset", "./nowhere"], "nowhere"),
     "file as folder": (
         ["train.py", "--output-dir", "/dev/null/x", "--epochs", "1", "--warmup-epochs", "0"],

@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.layers import HALF, Dropout, at_least_float32, from_heads, linear_initializer, saturate, to_heads
 
 
@@ -23,13 +23,10 @@ class Attention(keras.layers.Layer):
 
     def __init__(self, dim, patch_size=1, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        for name, value in (("dim", dim), ("patch_size", patch_size)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(
-                    f"{type(self).__name__} expects {name} to be an integer >= 1. Received: {name}={value!r}."
-                )
-        if not 0 <= dropout < 1:
-            raise InputError(f"{type(self).__name__} expects 0 <= dropout < 1. Received: dropout={dropout!r}.")
+        style = type(self).__name__
+        expect_range(f"dim of {style}", dim, 1, whole=True)
+        expect_range(f"patch_size of {style}", patch_size, 1, whole=True)
+        expect_range(f"dropout of {style}", dropout, 0, 1, below=True)
         self.dim = dim
         self.patch_size = patch_size
         self.dropout = dropout
@@ -51,17 +48,17 @@ class Attention(keras.layers.Layer):
         rank = len(input_shape)
         if rank not in (3, 4) or input_shape[-1] != self.dim:
             raise InputError(
-                f"{self.name} expects [batch, tokens, {self.dim}] or [batch, height, width, {self.dim}]. "
+                f"Expected [batch, tokens, {self.dim}] or [batch, height, width, {self.dim}] for {self.name}. "
                 f"Received: shape {tuple(input_shape)}."
             )
         if rank == 3 and self.patch_size > 1:
             raise InputError(
-                f"{self.name} has patch_size={self.patch_size} and expects a map [batch, height, width, {self.dim}]. "
+                f"Expected a map [batch, height, width, {self.dim}] for {self.name} with patch_size={self.patch_size}. "
                 f"Received: shape {tuple(input_shape)}. Use patch_size=1 for tokens."
             )
         if rank == 4 and any(side is not None and side % self.patch_size for side in input_shape[1:3]):
             raise InputError(
-                f"{self.name} expects height and width that are multiples of patch_size={self.patch_size}. "
+                f"Expected height and width that are multiples of patch_size={self.patch_size} for {self.name}. "
                 f"Received: shape {tuple(input_shape)}. Resize the map first (keras_mobattn.layers.Resize)."
             )
         super().build(input_shape)
@@ -108,14 +105,14 @@ class HeadwiseAttention(Attention):
         for name, value in given.items():
             if not isinstance(value, int) or value < 1 or self.dim % value:
                 raise InputError(
-                    f"{type(self).__name__} expects {name} to be a divisor of dim={self.dim}. "
+                    f"Expected {name} of {type(self).__name__} to be a divisor of dim={self.dim}. "
                     f"Received: {name}={value!r}."
                 )
         num_heads = given.get("num_heads") or self.dim // given["head_dim"]
         head_dim = given.get("head_dim") or self.dim // num_heads
         if num_heads * head_dim != self.dim:
             raise InputError(
-                f"{type(self).__name__} expects num_heads * head_dim == dim={self.dim}. "
+                f"Expected num_heads * head_dim == dim={self.dim} for {type(self).__name__}. "
                 f"Received: num_heads={num_heads}, head_dim={head_dim}. Give only one of them."
             )
         return num_heads, head_dim

@@ -4,11 +4,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import Attention, HeadwiseAttention
-from keras_mobattn.attention.table import ATTENTIONS
+from keras_mobattn.catalog import ATTENTIONS, OWN
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers.patches import from_patches, map_size, to_patches
-
-OWN = "own"  # as `attention`: the one that the model was published with
 
 
 def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=None, head_dim=None):
@@ -28,7 +26,7 @@ def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=N
     layer = make(dim, **_heads(make, attention, num_heads, head_dim))
     if not isinstance(layer, keras.layers.Layer):
         raise InputError(
-            f"attention= expects a name of {', '.join(ATTENTIONS)}, or a class or callable that takes dim and "
+            f"Expected attention to be a name of {', '.join(ATTENTIONS)}, or a class or callable that takes dim and "
             f"returns a tf_keras layer. Received: {attention!r}, which returned {layer!r}."
         )
     if isinstance(layer, Attention):
@@ -41,7 +39,7 @@ def _heads(make, attention, num_heads, head_dim):
     headwise = isinstance(make, type) and issubclass(make, HeadwiseAttention)
     if head_dim is not None and not headwise:
         raise InputError(
-            f"head_dim expects an attention with heads, by name or class. Received: head_dim={head_dim!r} for "
+            f"Expected an attention with heads, by name or class, for head_dim. Received: head_dim={head_dim!r} for "
             f"attention={attention!r}. Leave head_dim out."
         )
     if head_dim is not None:

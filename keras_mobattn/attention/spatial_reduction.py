@@ -29,7 +29,8 @@ class SpatialReductionAttention(HeadwiseAttention):
         super().__init__(dim, num_heads, head_dim, **kwargs)
         if self.patch_size != 1:
             raise InputError(
-                f"SpatialReductionAttention expects patch_size=1, a whole map. Received: patch_size={self.patch_size}."
+                "Expected patch_size=1 for SpatialReductionAttention, which takes a whole map. "
+                f"Received: patch_size={self.patch_size}. Leave it out."
             )
         self.sr_ratio, self.linear = sr_ratio, linear
         if linear or sr_ratio > 1:

@@ -16,7 +16,7 @@ from keras_mobattn.resolution import up_to_date
 from keras_mobattn.training import TrainSettings
 from keras_mobattn.training.run import build_model
 
-CLASSES = 10  # digits
+CLASSES = range(10)  # digits
 
 
 @dataclasses.dataclass(frozen=True)

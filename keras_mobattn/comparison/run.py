@@ -4,10 +4,8 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from keras_mobattn.files import read_json
-from keras_mobattn.models import RUN_MODEL
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.training import train
-from keras_mobattn.training.run import CHECKPOINTS, RESULT
 
 
 def train_stages(stages, folder):
@@ -21,10 +19,10 @@ def train_stages(stages, folder):
     """
     weights, accuracies = None, {}
     for name, settings in stages:
-        part = Path(folder) / name
-        if not (part / RESULT).exists():
-            train(dataclasses.replace(settings, weights=weights), part, resume=True, progress=False)
-        shutil.rmtree(part / CHECKPOINTS, ignore_errors=True)  # of all runs they would fill a GB
-        weights = str(part / RUN_MODEL)
-        accuracies[name] = read_json(part / RESULT, None)["test_accuracy"]
+        run = RunFolder(Path(folder) / name)
+        if not run.result_file.exists():
+            train(dataclasses.replace(settings, weights=weights), run.path, resume=True, progress=False)
+        shutil.rmtree(run.checkpoints, ignore_errors=True)  # of all runs they would fill a GB
+        weights = str(run.model_file)
+        accuracies[name] = run.result["test_accuracy"]
     return accuracies

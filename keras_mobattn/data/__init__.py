@@ -1,6 +1,7 @@
 """Images with their targets, as tf.data: tfds sets, the embedded digits, digit_crops and digit_scenes, and folders."""
 
-from keras_mobattn.data.augment import AUGMENTATIONS
+import keras_mobattn._tensorflow  # noqa: F401  first: quietly
+from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.fit import fit_image
 from keras_mobattn.data.image_file import read_image
 from keras_mobattn.data.photos import photo_source, sample_photos

@@ -99,6 +99,18 @@ class Augmentation:
 
 INCEPTION_AREA = (0.08, 1.0)
 IMAGENET_MEAN, IMAGENET_STD = (124, 116, 104), (58, 57, 57)  # of 0..255
+# Named in keras_mobattn.catalog.AUGMENTATIONS
+NONE = Augmentation()
+DIGITS = Augmentation(layers=_digit_layers)
+# MobileViT v1 (arXiv:2110.02178; cvnets)
+IMAGENET = Augmentation(INCEPTION_AREA, flip=True)
+# MobileViTv2's fine-tuning at 384 pixels (cvnets, finetune_higher_res_in1k)
+IMAGENET_BICUBIC = Augmentation(INCEPTION_AREA, "bicubic", flip=True)
+# MobileViTv2 (arXiv:2206.02680; cvnets), on ImageNet-21k too: RandAugment's magnitude 9 of 0 to 30
+MOBILEVITV2 = Augmentation(
+    INCEPTION_AREA, "bicubic", True, RandAugment(TORCHVISION, 9 / 30), erasing=0.25, mixing=Mixing(0.2, 1.0)
+)
+# Flowformer's vision model (thuml/Flowformer, Flowformer_CV/main.py): DeiT's without erasing
 FLOWFORMER = Augmentation(
     INCEPTION_AREA,
     "bicubic",
@@ -106,24 +118,10 @@ FLOWFORMER = Augmentation(
     RandAugment(TIMM, 0.9, noise=0.05, probability=0.5, fill=IMAGENET_MEAN),
     mixing=Mixing(0.8, 1.0),
 )
-AUGMENTATIONS = {
-    "none": Augmentation(),
-    "digits": Augmentation(layers=_digit_layers),
-    # MobileViT v1 (arXiv:2110.02178; cvnets)
-    "imagenet": Augmentation(INCEPTION_AREA, flip=True),
-    # MobileViTv2's fine-tuning at 384 pixels (cvnets, finetune_higher_res_in1k)
-    "imagenet-bicubic": Augmentation(INCEPTION_AREA, "bicubic", flip=True),
-    # MobileViTv2 (arXiv:2206.02680; cvnets), on ImageNet-21k too: RandAugment's magnitude 9 of 0 to 30
-    "mobilevitv2": Augmentation(
-        INCEPTION_AREA, "bicubic", True, RandAugment(TORCHVISION, 9 / 30), erasing=0.25, mixing=Mixing(0.2, 1.0)
-    ),
-    # DeiT (arXiv:2012.12877; facebookresearch/deit), PVTv2 and EfficientFormerV2, whose code is DeiT's: timm's
-    # rand-m9-mstd0.5-inc1, and RandomErasing that puts noise where it erases. Their colour jitter is without effect,
-    # since timm leaves it out beside RandAugment. Repeated augmentation is not here: see recipes/deit_in1k.py
-    "deit": dataclasses.replace(FLOWFORMER, erasing=0.25, erasing_noise=(IMAGENET_MEAN, IMAGENET_STD)),
-    # Flowformer's vision model (thuml/Flowformer, Flowformer_CV/main.py): the same without erasing
-    "flowformer": FLOWFORMER,
-}
+# DeiT (arXiv:2012.12877; facebookresearch/deit), PVTv2 and EfficientFormerV2, whose code is DeiT's: timm's
+# rand-m9-mstd0.5-inc1, and RandomErasing that puts noise where it erases. Their colour jitter is without effect,
+# since timm leaves it out beside RandAugment. Repeated augmentation is not here: see recipes/deit_in1k.py
+DEIT = dataclasses.replace(FLOWFORMER, erasing=0.25, erasing_noise=(IMAGENET_MEAN, IMAGENET_STD))
 
 
 def augmenter(augmentation):

@@ -23,7 +23,7 @@ def decode_mask(mask):
 
 
 def decode_crop(image, choose_box):
-    """The part of the image that `choose_box` asks for, and where it lies; no more of a JPEG is decoded than that takes.
+    """The part of the image that `choose_box` asks for, and where it lies; of a JPEG no more than that is decoded.
 
     `choose_box` makes (top, left) and (height, width), each int32 [2], of the whole image's (height, width), int32 [2].
     Returns (uint8 [h, w, 3], the whole image's shape, begin and size of the box, each int32 [2]).

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_mobattn.data.augment import AUGMENTATIONS
+from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.fit import checked_size, fitter
 from keras_mobattn.data.targets import LABELS, PADDING, expect_targets
 from keras_mobattn.data.views import batch_view, example_view

@@ -6,7 +6,7 @@ import socket
 import numpy as np
 import tensorflow as tf
 
-from keras_mobattn.data.augment import AUGMENTATIONS
+from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.pipeline import batched
 from keras_mobattn.data.targets import LABELS, expect_targets
 from keras_mobattn.data.views import batch_view, example_view

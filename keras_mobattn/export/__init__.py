@@ -1,14 +1,21 @@
 """Convert Keras models to TFLite and Core ML; every conversion is checked against Keras on real images."""
 
+import keras_mobattn._tensorflow  # noqa: F401  first: quietly
+from keras_mobattn.catalog import (
+    COREML_COMPRESSIONS,
+    COREML_PRECISIONS,
+    COREML_TARGETS,
+    INPUT_TYPES,
+    IO_DTYPES,
+    TFLITE_PRECISIONS,
+)
 from keras_mobattn.export.check import CheckReport, Tolerance, VerificationError, report_table
-from keras_mobattn.export.coreml import COREML_PRECISIONS, COREML_TARGETS, expect_coreml, to_coreml
-from keras_mobattn.export.coreml_compress import COREML_COMPRESSIONS
-from keras_mobattn.export.coreml_inputs import INPUT_TYPES
+from keras_mobattn.export.coreml import expect_coreml, to_coreml
 from keras_mobattn.export.coreml_model import CoreMLModel
-from keras_mobattn.export.interface import IO_DTYPES, expect_io
+from keras_mobattn.export.interface import expect_io
 from keras_mobattn.export.metadata import About, embedded_labels
 from keras_mobattn.export.signature import load
-from keras_mobattn.export.tflite import TFLITE_PRECISIONS, to_tflite
+from keras_mobattn.export.tflite import to_tflite
 from keras_mobattn.export.tflite_model import TFLiteModel
 from keras_mobattn.files import read_labels
 

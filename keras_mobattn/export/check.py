@@ -41,8 +41,9 @@ class CheckReport:
 
     max_abs_error: the largest difference of any value. spread: the largest minus the smallest value of Keras's output.
     snr_db: 10 log10(variance of Keras's output / mean squared difference), at most 144. top1_agreement: share of the
-    images with the same answer, for a classifier the most likely class; None where the task has no single answer. seconds: conversion and check
-    together. device_errors: Core ML on a Mac, {compute units: largest difference from the evaluator's outputs}.
+    images with the same answer, for a classifier the most likely class; None where the task has no single answer.
+    seconds: conversion and check together. device_errors: Core ML on a Mac, {compute units: largest difference from
+    the evaluator's outputs}.
     """
 
     path: str
@@ -142,8 +143,8 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
     received_top1 = "" if top1 is None else f", {top1:.1%}"
     raise VerificationError(
         f"The {report.precision} {report.format} model differs from Keras in {output!r} on {len(images)} images: "
-        f"expected a max abs error up to {limit:.2e} ({_limit_text(tolerance, report, are_probabilities)}{step}){expected_top1}. "
-        f"Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
+        f"expected a max abs error up to {limit:.2e} "
+        f"({_limit_text(tolerance, report, are_probabilities)}{step}){expected_top1}. Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
         "No file was kept. Try a wider precision, check with images of the kind that the model was trained on, or give "
         "a Tolerance that you can accept.",
         report,

@@ -7,11 +7,12 @@ import warnings
 import numpy as np
 
 from keras_mobattn._quiet import coremltools_messages, import_coremltools
+from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.coreml_about import describe
-from keras_mobattn.export.coreml_compress import COREML_COMPRESSIONS, compress
+from keras_mobattn.export.coreml_compress import compress
 from keras_mobattn.export.coreml_inputs import check_images_of, expect_input, input_of, resized
 from keras_mobattn.export.coreml_model import COMPUTE_UNITS, CoreMLModel, on_mac
 from keras_mobattn.export.flexible import at_any_size
@@ -28,17 +29,10 @@ class CoreMLPrecision:
     compute_precision: str
 
 
-# The share of the spread is as in tflite.TFLITE_PRECISIONS; median and worst with random weights: fp32 2e-6, 8e-5 (the
-# second worst 9e-6); fp16 .008, .09. On probabilities the absolute error counts as well.
-COREML_PRECISIONS = {
-    "fp32": CoreMLPrecision(Tolerance(2e-5, max_probability_error=1e-5), "FLOAT32"),
-    "fp16": CoreMLPrecision(Tolerance(0.2, min_top1=0.99, max_probability_error=5e-3), "FLOAT16"),
-}
-
-COREML_TARGETS = {  # -> version of the Core ML specification
-    "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10,
-    "macOS12": 6, "macOS13": 7, "macOS14": 8, "macOS15": 9, "macOS26": 10,
-}  # fmt: skip
+# The share of the spread is as in export/tflite.py; median and worst with random weights: fp32 2e-6, 8e-5 (the second
+# worst 9e-6); fp16 .008, .09. On probabilities the absolute error counts as well.
+FP32 = CoreMLPrecision(Tolerance(2e-5, max_probability_error=1e-5), "FLOAT32")
+FP16 = CoreMLPrecision(Tolerance(0.2, min_top1=0.99, max_probability_error=5e-3), "FLOAT16")
 
 
 def to_coreml(

@@ -3,7 +3,7 @@
 import json
 
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.export.coreml_compress import COREML_COMPRESSIONS
+from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.export.metadata import default_description
 from keras_mobattn.export.signature import INPUT_NAME
 

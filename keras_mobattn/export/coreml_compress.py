@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 
 from keras_mobattn._quiet import coremltools_messages
+from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.export.check import Tolerance
 
 
@@ -35,33 +36,31 @@ def _pruned(target_sparsity):
     return lambda optimize: optimize.OpMagnitudePrunerConfig(target_sparsity=target_sparsity)
 
 
-# Weights of 2048 values or fewer stay as they are (coremltools' default). Tolerances as in tflite.TFLITE_PRECISIONS:
-# they catch gross faults; whether the accuracy suffices, the report's figures and your own images tell.
-ROUGH = Tolerance(0.5)
-COREML_COMPRESSIONS = {
-    "int8": CoreMLCompression(
-        "int8, a scale for each channel", "iOS16", ROUGH, _quantized("int8"), "linear_quantize_weights"
-    ),
-    "int4": CoreMLCompression(
-        "int4, a scale for each 32 input channels",
-        "iOS18",
-        Tolerance(1.0),
-        _quantized("int4", granularity="per_block", block_size=32),
-        "linear_quantize_weights",
-    ),
-    "palettized8": CoreMLCompression(
-        "256 values for each layer, by k-means", "iOS16", ROUGH, _palettized(8), "palettize_weights"
-    ),
-    "palettized6": CoreMLCompression(
-        "64 values for each layer, by k-means", "iOS16", ROUGH, _palettized(6), "palettize_weights"
-    ),
-    "palettized4": CoreMLCompression(
-        "16 values for each layer, by k-means", "iOS16", Tolerance(1.0), _palettized(4), "palettize_weights"
-    ),
-    "pruned50": CoreMLCompression(
-        "the smaller half of each layer's weights set to 0", "iOS16", Tolerance(1.0), _pruned(0.5), "prune_weights"
-    ),
-}
+# Weights of 2048 values or fewer stay as they are (coremltools' default). Tolerances as in export/tflite.py: they catch
+# gross faults; whether the accuracy suffices, the report's figures and your own images tell.
+ROUGH, ROUGHER = Tolerance(0.5), Tolerance(1.0)
+INT8 = CoreMLCompression(
+    "int8, a scale for each channel", "iOS16", ROUGH, _quantized("int8"), "linear_quantize_weights"
+)
+INT4 = CoreMLCompression(
+    "int4, a scale for each 32 input channels",
+    "iOS18",
+    ROUGHER,
+    _quantized("int4", granularity="per_block", block_size=32),
+    "linear_quantize_weights",
+)
+PALETTIZED8 = CoreMLCompression(
+    "256 values for each layer, by k-means", "iOS16", ROUGH, _palettized(8), "palettize_weights"
+)
+PALETTIZED6 = CoreMLCompression(
+    "64 values for each layer, by k-means", "iOS16", ROUGH, _palettized(6), "palettize_weights"
+)
+PALETTIZED4 = CoreMLCompression(
+    "16 values for each layer, by k-means", "iOS16", ROUGHER, _palettized(4), "palettize_weights"
+)
+PRUNED50 = CoreMLCompression(
+    "the smaller half of each layer's weights set to 0", "iOS16", ROUGHER, _pruned(0.5), "prune_weights"
+)
 
 
 def compress(model, name):

@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn._quiet import import_coremltools
+from keras_mobattn.catalog import INPUT_TYPES
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.interface import expect_bytes, expect_io
 from keras_mobattn.export.signature import INPUT_NAME
 
-INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}
 COLOURS = {1: "GRAYSCALE", 3: "RGB"}  # channels -> coremltools' name
 MOST_SIZES = 128  # Core ML's limit for enumerated shapes
 SMALLEST_SIDE = 32

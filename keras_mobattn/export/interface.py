@@ -3,10 +3,10 @@
 import numpy as np
 import tf_keras as keras
 
+from keras_mobattn.catalog import IO_DTYPES
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export.flatbuffer import pack, unpack
 
-IO_DTYPES = {"float32": None, "uint8": 0, "int8": -128}  # -> the zero point: what stands for 0
 PROBABILITY = 1 / 256  # a step of the output, as in TensorFlow Lite's own quantized classifiers; 1.0 becomes 255/256
 _VERSIONS = {"DEQUANTIZE": 2, "QUANTIZE": 1}  # the first that takes int8
 

@@ -8,11 +8,9 @@ import dataclasses
 import importlib.metadata
 import io
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
-from keras_mobattn.errors import InputError
 from keras_mobattn.export.flatbuffer import pack, unpack
 
 LABELS = "labels.txt"  # the name inside the file

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.catalog import TFLITE_PRECISIONS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
@@ -37,12 +38,10 @@ class TFLitePrecision:
 # float16 weights leave no more than 40 to 47 dB, int8 3 to 19. Trained on digits, int8 has .02 to .07 and 29 to 46 dB.
 # No top-1 is asked for, since random weights make classes nearly equal; for a trained classifier pass a Tolerance with
 # min_top1.
-TFLITE_PRECISIONS = {
-    "fp32": TFLitePrecision(Tolerance(2e-5)),
-    "fp16": TFLitePrecision(Tolerance(0.2), quantize_fp16),
-    "dynamic": TFLitePrecision(Tolerance(0.5), quantize_dynamic),
-    "int8": TFLitePrecision(Tolerance(0.5), quantize_int8, takes_images=True),
-}
+FP32 = TFLitePrecision(Tolerance(2e-5))
+FP16 = TFLitePrecision(Tolerance(0.2), quantize_fp16)
+DYNAMIC = TFLitePrecision(Tolerance(0.5), quantize_dynamic)
+INT8 = TFLitePrecision(Tolerance(0.5), quantize_int8, takes_images=True)
 
 
 def to_tflite(

@@ -1,5 +1,6 @@
 """Layers and tensor functions that know nothing of attention or of any model."""
 
+import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.layers.activation import Gelu, Swish
 from keras_mobattn.layers.conv import (
     conv_initializer,

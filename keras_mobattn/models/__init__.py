@@ -1,5 +1,6 @@
 """Backbones and what is asked of a built model: its pyramid, its cost, random weights."""
 
+import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.models.cost import count_macs
 from keras_mobattn.models.deit import DeiT
 from keras_mobattn.models.efficientformerv2 import EfficientFormerV2

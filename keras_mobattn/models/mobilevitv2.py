@@ -10,7 +10,7 @@ import functools
 import tf_keras as keras
 
 from keras_mobattn.attention import SeparableAttention, attention_layer
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import choose, expect_range
 from keras_mobattn.layers import (
     GroupNorm1,
     Resize,
@@ -61,8 +61,7 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
     Raises:
         InputError: width <= 0, an unknown attention or variant, or a bad keras.applications argument.
     """
-    if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < float("inf"):
-        raise InputError(f"MobileViTv2 expects a width > 0 (published: 0.5 to 2.0). Received: width={width!r}.")
+    expect_range("width of MobileViTv2", width, 0, above=True, below=True, advice="Published are 0.5 to 2.0.")
     v = choose(VARIANTS, variant, "MobileViTv2 variant")
     stem = make_divisible(min(64, max(16, 32 * width)), 8, 16)
     divisors = (16, 8, 8, 8, 8)

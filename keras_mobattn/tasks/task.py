@@ -18,7 +18,7 @@ class Objective:
     """
 
     def student(self, network):
-        """A model on the layers of `network`: {"outputs": what the network gives, and whatever else `__call__` takes}."""
+        """A model on the layers of `network` that gives {"outputs": its output, and what else `__call__` takes}."""
         return keras.Model(network.inputs, {"outputs": network.output})
 
     def __call__(self, images, learned, seen):
@@ -132,7 +132,7 @@ class Task:
         return ""
 
     def answers(self, outputs):
-        """What {output name: [n, ..]} says of each of the images, [n], to count the same answers; None: no such thing."""
+        """What {output name: [n, ..]} says of each image, [n], so that equal answers can be counted; or None."""
         return None
 
 

@@ -34,7 +34,7 @@ def scratch_path(path):
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where a run is: steps taken, epochs evaluated, and the best so far of the task's metric, None before the first."""
+    """Where a run is: steps taken, epochs evaluated, and the task's metric at its best; None before the first."""
 
     step: int = 0
     epochs_done: int = 0
@@ -108,6 +108,7 @@ class Checkpoints:
                 say(f"The checkpoint {path} is damaged or of another model, the one before is used: {reason}")
         if paths:
             raise InputError(
-                f"Expected a whole checkpoint of this model in {self.folder.checkpoints}. Received: none of {len(paths)}."
+                f"Expected a whole checkpoint of this model in {self.folder.checkpoints}. "
+                f"Received: none of {len(paths)}."
             )
         return Position()

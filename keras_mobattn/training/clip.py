@@ -1,4 +1,7 @@
-"""How gradients are kept from growing: by the norm of all, or each unit's by the norm of its weights."""
+"""How gradients are kept from growing: by the norm of all, or each unit's by the norm of its weights.
+
+Named in keras_mobattn.catalog.CLIPS.
+"""
 
 import tensorflow as tf
 
@@ -25,9 +28,6 @@ def by_unit(gradients, weights, limit, norm):
         return tf.where(seen < largest, gradient, gradient * (largest / tf.maximum(seen, SMALLEST_GRADIENT)))
 
     return [clipped(*pair) for pair in zip(gradients, weights, strict=True)]
-
-
-CLIPS = {"norm": by_norm, "agc": by_unit}  # timm's words
 
 
 def _norm(x, axes):

@@ -5,18 +5,26 @@ import os
 
 import tensorflow as tf
 
+from keras_mobattn.catalog import STRATEGIES
 from keras_mobattn.errors import InputError, choose
 
 
-def _one():
+def one():
+    """The default strategy: one device."""
     return tf.distribute.get_strategy()
 
 
-def _mirrored():
+def mirrored():
+    """All devices of this machine."""
     return tf.distribute.MirroredStrategy()  # all GPUs, or the one CPU
 
 
-def _multi_worker():
+def multi_worker():
+    """Those of the machines in TF_CONFIG, or of the Slurm job.
+
+    Raises:
+        InputError: neither is there, or the cluster could not be joined.
+    """
     resolvers = tf.distribute.cluster_resolver
     if "TF_CONFIG" in os.environ:
         _check_tf_config(os.environ["TF_CONFIG"])
@@ -60,7 +68,12 @@ def _check_tf_config(text):
         )
 
 
-def _tpu():
+def tpu():
+    """This machine's TPU, or TPU_NAME.
+
+    Raises:
+        InputError: there is none.
+    """
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=os.environ.get("TPU_NAME", "local"))
         tf.config.experimental_connect_to_cluster(resolver)
@@ -72,15 +85,13 @@ def _tpu():
         ) from error
 
 
-def _auto():
+def auto():
+    """What is there: machines in TF_CONFIG or a Slurm job of several tasks, a TPU, several GPUs, else one device."""
     if "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
-        return _multi_worker()
+        return multi_worker()
     if "TPU_NAME" in os.environ:
-        return _tpu()
-    return _mirrored() if len(tf.config.list_physical_devices("GPU")) > 1 else _one()
-
-
-STRATEGIES = {"auto": _auto, "one": _one, "mirrored": _mirrored, "multi-worker": _multi_worker, "tpu": _tpu}
+        return tpu()
+    return mirrored() if len(tf.config.list_physical_devices("GPU")) > 1 else one()
 
 
 class Cluster:

@@ -17,7 +17,7 @@ def read_history(path):
 
 
 class History(keras.callbacks.Callback):
-    """history.csv and curves.png of a RunFolder: one row an epoch, rewritten whole, so that a resumed run has no row twice."""
+    """A RunFolder's history.csv and curves.png: one row an epoch, rewritten whole, so that none is there twice."""
 
     def __init__(self, folder, epochs_done):
         super().__init__()

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.catalog import CLIPS
 from keras_mobattn.errors import choose
-from keras_mobattn.training.clip import CLIPS
 
 SUM = tf.distribute.ReduceOp.SUM
 

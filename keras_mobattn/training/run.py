@@ -9,19 +9,19 @@ import rich.console
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.catalog import TASKS
+from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import global_policy
 from keras_mobattn.models import MODELS, rematerialize
 from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.settings import Execution
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster
 from keras_mobattn.training.history import History
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
 from keras_mobattn.training.progress import Board, Meter, Progress
-from keras_mobattn.training.settings import Execution
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
 

@@ -15,8 +15,9 @@ def make_step(num_threads, **settings):
     from keras_mobattn.training.run import build_model, make_learner
 
     settings = TrainSettings(**settings)
-    model = randomize_weights(build_model(settings, CLASSES))
-    learner = make_learner(model, settings, steps_per_epoch=1000)
+    names = range(CLASSES)
+    model = randomize_weights(build_model(settings, names))
+    learner = make_learner(model, settings, names, steps_per_epoch=1000)
     batches = itertools.repeat(random_batch(settings.batch_size, settings.image_size, CLASSES, scale=255))
     train = learner.make_train_function()
     return lambda: float(train(batches)["loss"]), device, memory

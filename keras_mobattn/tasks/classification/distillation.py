@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.catalog import DISTILLATIONS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import at_least_float32, global_policy
 from keras_mobattn.models import load_model, model_file, pretrained_model
@@ -33,9 +34,6 @@ def soft(teacher, student, temperature):
     """
     teacher, student = (tf.nn.log_softmax(logits / temperature) for logits in (teacher, student))
     return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), -1)
-
-
-DISTILLATIONS = {"hard": hard, "soft": soft}
 
 
 class Distillation(CrossEntropy):

@@ -6,7 +6,7 @@ from keras_mobattn.tasks.task import Objective
 
 
 class CrossEntropy(Objective):
-    """-sum(target log probability), the target's labels smoothed: `label_smoothing` of it is spread over all classes."""
+    """-sum(target log probability); `label_smoothing` of the target is spread over all classes."""
 
     def __init__(self, label_smoothing=0.0):
         self.label_smoothing = label_smoothing

@@ -1,18 +1,26 @@
-"""The settings of a training run. The flags of training/train.py are made from these two dataclasses."""
+"""The settings of a training run, without TensorFlow. The flags of training/train.py are made from these two
+dataclasses."""
 
 import dataclasses
 import json
-import math
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from keras_mobattn.attention import ATTENTIONS, OWN
-from keras_mobattn.data import AUGMENTATIONS, open_source
-from keras_mobattn.errors import InputError
-from keras_mobattn.models import MODELS
-from keras_mobattn.training.clip import CLIPS
-from keras_mobattn.training.cluster import STRATEGIES
-from keras_mobattn.training.distillation import DISTILLATIONS
+from keras_mobattn.catalog import (
+    ATTENTIONS,
+    AUGMENTATIONS,
+    CLIPS,
+    DISTILLATIONS,
+    OPTIMIZERS,
+    OWN,
+    POLICIES,
+    SCHEDULES,
+    STRATEGIES,
+    TASKS,
+)
+from keras_mobattn.errors import InputError, expect_name, expect_range
+
+MODEL_NAMES = ("MobileViTv2", "MobileViT", "DeiT", "PVTv2", "EfficientFormerV2")  # until families.FAMILIES is merged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +33,9 @@ class TrainSettings:
     """Where tfds keeps its sets; its own default when left out."""
     on_corrupt: Literal["error", "skip"] = "error"
     """What to do with images in a folder that can't be decoded."""
-    model: Literal[tuple(MODELS)] = "MobileViTv2"
+    task: str = "classification"
+    """What the model is for."""
+    model: Literal[MODEL_NAMES] = "MobileViTv2"
     """The family of the backbone."""
     width: float = 0.5
     """MobileViTv2's width multiplier, > 0."""
@@ -52,7 +62,7 @@ class TrainSettings:
     grad_accum_steps: int = 1
     """The batch is computed in this many parts, one after the other, and their gradients are averaged: it needs the
     memory of one part and equals one step of the whole batch but for batch norm, which sees the parts."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal[OPTIMIZERS] = "adamw"
     """AdamW (betas .9 and .999, epsilon 1e-8), or SGD with momentum .9 and torch's weight decay, a part of the
     gradient."""
     learning_rate: float = 4e-3
@@ -62,7 +72,7 @@ class TrainSettings:
     base_batch_size: int | None = None
     """The batch that the learning rates are for; `batch_size` when left out. With another batch they are scaled, by
     the ratio's root for AdamW and by the ratio for SGD (timm's rule), and `warmup_steps` by its inverse."""
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal[SCHEDULES] = "cosine"
     """From the peak down half a cosine, step by step; or the peak throughout."""
     warmup_epochs: float = 2.0
     """Linear warm-up from `warmup_learning_rate` to the peak, in epochs."""
@@ -106,7 +116,7 @@ class TrainSettings:
     """Test images are resized to `image_size` / `test_crop` and cropped in the centre."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """How test images are resized; training images as the augmentation says."""
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Literal[POLICIES] = "float32"
     """The dtype policy of the model; with mixed_float16 the loss is scaled."""
     jit_compile: bool = False
     """Compile the step with XLA."""
@@ -117,48 +127,46 @@ class TrainSettings:
 
     def __post_init__(self):
         """Raise InputError for values that no run can use."""
-        above = math.ulp(0.0)  # the smallest number above 0
+        expect_name(MODEL_NAMES, self.model, "model")
+        expect_name(AUGMENTATIONS, self.augment, "augmentation")
+        expect_name(TASKS, self.task, "task")
+        above_0 = {"low": 0, "above": True}
         limits = {
-            "image_size": (32, math.inf),
-            "epochs": (1, math.inf),
-            "batch_size": (1, math.inf),
-            "grad_accum_steps": (1, self.batch_size),
-            "learning_rate": (above, math.inf),
-            "min_learning_rate": (0, self.learning_rate),
-            "base_batch_size": (1, math.inf),
-            "warmup_epochs": (0, self.epochs),
-            "warmup_steps": (0, math.inf),
-            "warmup_learning_rate": (0, self.learning_rate),
-            "weight_decay": (0, math.inf),
-            "label_smoothing": (0, 0.999),
-            "distillation_alpha": (0, 1),
-            "distillation_temperature": (above, math.inf),
-            "clip_norm": (above, math.inf),
-            "aug_repeats": (1, self.batch_size),
-            "ema_decay": (0, 0.999999),
-            "drop_path_rate": (0, 0.999),
-            "test_crop": (0.01, 1),
-            "width": (above, math.inf),
+            "image_size": {"low": 32},
+            "epochs": {"low": 1},
+            "batch_size": {"low": 1},
+            "grad_accum_steps": {"low": 1, "high": self.batch_size},
+            "learning_rate": above_0,
+            "min_learning_rate": {"low": 0, "high": self.learning_rate},
+            "base_batch_size": {"low": 1},
+            "warmup_epochs": {"low": 0, "high": self.epochs},
+            "warmup_steps": {"low": 0},
+            "warmup_learning_rate": {"low": 0, "high": self.learning_rate},
+            "weight_decay": {"low": 0},
+            "label_smoothing": {"low": 0, "high": 0.999},
+            "distillation_alpha": {"low": 0, "high": 1},
+            "distillation_temperature": above_0,
+            "clip_norm": above_0,
+            "aug_repeats": {"low": 1, "high": self.batch_size},
+            "ema_decay": {"low": 0, "high": 0.999999},
+            "drop_path_rate": {"low": 0, "high": 0.999},
+            "test_crop": {"low": 0.01, "high": 1},
+            "width": above_0,
         }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                low = "above 0" if low == above else f"from {low}"
-                raise InputError(f"{name} expects a value {low} to {high}. Received: {value}.")
+        _expect_ranges(self, limits)
         self._check_distillation()
-        if self.augment not in AUGMENTATIONS:
-            raise InputError(f"augment expects one of {', '.join(AUGMENTATIONS)}. Received: {self.augment!r}.")
         if self.batch_size % self.grad_accum_steps:
             raise InputError(
-                f"grad_accum_steps expects a divisor of batch_size={self.batch_size}. "
+                f"Expected grad_accum_steps to be a divisor of batch_size={self.batch_size}. "
                 f"Received: {self.grad_accum_steps}."
             )
         if self.sizes and self.aug_repeats > 1:
             raise InputError(
-                f"aug_repeats expects one image size throughout. Received: {self.aug_repeats} with sizes {self.sizes}."
+                f"Expected one image size throughout for aug_repeats. Received: {self.aug_repeats} with sizes "
+                f"{self.sizes}. Leave sizes out."
             )
-        if any(size < 32 for size in self.sizes):
-            raise InputError(f"sizes expects pixels from 32 up. Received: {self.sizes}.")
+        for size in self.sizes:
+            expect_range("each of sizes", size, 32, whole=True)
 
     def _check_distillation(self):
         needs = {  # a setting -> whether there is what it is for, and what that is
@@ -170,11 +178,13 @@ class TrainSettings:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name, (given, what) in needs.items():
             if getattr(self, name) != defaults[name] and not given:
-                raise InputError(f"{name} expects {what} beside it. Received: {getattr(self, name)!r} alone.")
+                raise InputError(f"Expected {what} beside {name}. Received: {getattr(self, name)!r} alone.")
 
     def open_source(self):
         """The images that these settings train and test on."""
-        return open_source(self.dataset, self.data_dir, self.on_corrupt)
+        from keras_mobattn.data import open_source  # which imports TensorFlow
+
+        return open_source(self.dataset, self.data_dir, self.on_corrupt, targets=TASKS[self.task].targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,10 +210,17 @@ class Execution:
 
     def __post_init__(self):
         """Raise InputError for values that no run can use."""
-        for name, low in {"checkpoint_steps": 1, "checkpoint_minutes": 0, "keep_checkpoints": 1}.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise InputError(f"{name} expects a value from {low} up. Received: {value}.")
+        lowest = {"checkpoint_steps": 1, "checkpoint_minutes": 0, "keep_checkpoints": 1}
+        _expect_ranges(self, {name: {"low": low} for name, low in lowest.items()})
+
+
+def _expect_ranges(settings, limits):
+    """Check fields of a dataclass, whole numbers where the field is an int: {name: arguments of expect_range}."""
+    types = {field.name: field.type for field in dataclasses.fields(settings)}
+    for name, limit in limits.items():
+        value, kinds = getattr(settings, name), get_args(types[name]) or (types[name],)  # (int, NoneType), or (int,)
+        if not isinstance(value, kinds[1:]):
+            expect_range(name, value, whole=kinds[0] is int, **limit)
 
 
 def load_settings(path):
@@ -221,4 +238,8 @@ def load_settings(path):
             f"Expected the folder of a training run, with settings.json in it. Received: {path}."
         ) from error
     except (TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} does not hold the settings of a run: {error}.") from error
+        raise InputError(
+            f"Expected the settings of a run in {path}. Received: a file without ({error}). Take another folder."
+        ) from error
+    except InputError as error:  # values that it can't have got from this version
+        raise InputError(f"{error} That is in {path}.") from error

@@ -1,0 +1,101 @@
+"""What there is to choose from, by name. Names are read without TensorFlow: a thing is imported when it is asked for.
+
+Model families have a table of their own.
+"""
+
+import collections
+import pkgutil
+from pathlib import Path
+
+
+class Table(collections.UserDict):
+    """{name: thing}. A thing that is given as the text "module:attribute", or "module", is imported when it is asked
+    for; names, length and `in` import nothing. Entries can be added: `AUGMENTATIONS["mine"] = Augmentation(...)`.
+    """
+
+    def __getitem__(self, name):
+        thing = super().__getitem__(name)
+        return pkgutil.resolve_name(thing) if isinstance(thing, str) else thing
+
+
+OWN = "own"  # as `attention`: the one that the model was published with
+ATTENTIONS = Table(
+    {
+        "softmax": "keras_mobattn.attention.softmax:SoftmaxAttention",
+        "separable": "keras_mobattn.attention.separable:SeparableAttention",
+        "mobile": "keras_mobattn.attention.information_flow:MobileAttention",
+        "flow": "keras_mobattn.attention.information_flow:FlowAttention",
+        "linear": "keras_mobattn.attention.kernel:LinearAttention",
+        "relu_linear": "keras_mobattn.attention.kernel:ReluLinearAttention",
+        "efficient": "keras_mobattn.attention.kernel:EfficientAttention",
+        "additive": "keras_mobattn.attention.map_wise:AdditiveAttention",
+        "hydra": "keras_mobattn.attention.map_wise:HydraAttention",
+        "xca": "keras_mobattn.attention.xca:CrossCovarianceAttention",
+        "focused": "keras_mobattn.attention.focused:FocusedAttention",
+    }
+)
+
+TASKS = Table({"classification": "keras_mobattn.tasks.classification:CLASSIFICATION"})
+
+AUGMENTATIONS = Table(
+    {
+        "none": "keras_mobattn.data.augment:NONE",
+        "digits": "keras_mobattn.data.augment:DIGITS",
+        "imagenet": "keras_mobattn.data.augment:IMAGENET",
+        "imagenet-bicubic": "keras_mobattn.data.augment:IMAGENET_BICUBIC",
+        "mobilevitv2": "keras_mobattn.data.augment:MOBILEVITV2",
+        "deit": "keras_mobattn.data.augment:DEIT",
+        "flowformer": "keras_mobattn.data.augment:FLOWFORMER",
+    }
+)
+
+STRATEGIES = Table(  # functions without arguments that return a tf.distribute strategy
+    {
+        "auto": "keras_mobattn.training.cluster:auto",
+        "one": "keras_mobattn.training.cluster:one",
+        "mirrored": "keras_mobattn.training.cluster:mirrored",
+        "multi-worker": "keras_mobattn.training.cluster:multi_worker",
+        "tpu": "keras_mobattn.training.cluster:tpu",
+    }
+)
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "constant")
+POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")  # Keras's dtype policies to train with
+CLIPS = Table({"norm": "keras_mobattn.training.clip:by_norm", "agc": "keras_mobattn.training.clip:by_unit"})  # timm's
+DISTILLATIONS = Table({kind: f"keras_mobattn.tasks.classification.distillation:{kind}" for kind in ("hard", "soft")})
+# A recipe is a file in this folder, by the file's name. Sorted by name, so that recipes of one model stand together.
+_RECIPES = Path(__file__).with_name("training") / "recipes"
+RECIPES = Table(
+    {
+        module.name: f"keras_mobattn.training.recipes.{module.name}"
+        for module in sorted(pkgutil.iter_modules([str(_RECIPES)]))
+        if not module.name.startswith("_")
+    }
+)
+
+TFLITE_PRECISIONS = Table(
+    {
+        "fp32": "keras_mobattn.export.tflite:FP32",
+        "fp16": "keras_mobattn.export.tflite:FP16",
+        "dynamic": "keras_mobattn.export.tflite:DYNAMIC",
+        "int8": "keras_mobattn.export.tflite:INT8",
+    }
+)
+IO_DTYPES = {"float32": None, "uint8": 0, "int8": -128}  # of a .tflite file -> the zero point: what stands for 0
+
+COREML_PRECISIONS = Table({"fp32": "keras_mobattn.export.coreml:FP32", "fp16": "keras_mobattn.export.coreml:FP16"})
+COREML_COMPRESSIONS = Table(
+    {
+        "int8": "keras_mobattn.export.coreml_compress:INT8",
+        "int4": "keras_mobattn.export.coreml_compress:INT4",
+        "palettized8": "keras_mobattn.export.coreml_compress:PALETTIZED8",
+        "palettized6": "keras_mobattn.export.coreml_compress:PALETTIZED6",
+        "palettized4": "keras_mobattn.export.coreml_compress:PALETTIZED4",
+        "pruned50": "keras_mobattn.export.coreml_compress:PRUNED50",
+    }
+)
+COREML_TARGETS = {  # -> version of the Core ML specification
+    "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10,
+    "macOS12": 6, "macOS13": 7, "macOS14": 8, "macOS15": 9, "macOS26": 10,
+}  # fmt: skip
+INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}  # of an .mlpackage
