@@ -14,6 +14,7 @@ from keras_mobattn.settings import MODEL_NAMES
 from keras_mobattn.training import TrainSettings, evaluate, load_settings, train
 from keras_mobattn.training.run import build_model
 
+SEVEN, TEN = "abcdefg", "0123456789"  # names of classes
 SCRIPTS = Path(__file__).parent.parent / "training"
 
 

@@ -2,7 +2,7 @@
 
 import tf_keras as keras
 
-from keras_mobattn.data import Labels
+from keras_mobattn.data.targets import Labels
 from keras_mobattn.errors import InputError
 from keras_mobattn.tasks.classification.distillation import Distillation, open_teacher
 from keras_mobattn.tasks.classification.evaluation import AccuracyTally, accuracy_table, best_classes
