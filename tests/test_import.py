@@ -34,6 +34,7 @@ def models_fixture(tmp_path_factory):
     return folder
 
 
+LEGACY = "import os; os.environ['TF_USE_LEGACY_KERAS'] = '1'"  # tensorflow.keras is tf_keras then
 # imports -> whether it is the package that imports TensorFlow
 ORDERS = {
     "import keras_mobattn; import tf_keras": False,
@@ -41,11 +42,12 @@ ORDERS = {
     "import keras_mobattn.layers": True,
     "import keras_mobattn.attention": True,
     "from keras_mobattn.training import train": True,
-    "import keras_mobattn, os; os.environ['TF_USE_LEGACY_KERAS'] = '1'; import tensorflow; tensorflow.keras.Model": False,
+    f"{LEGACY}; import keras_mobattn; import tensorflow; tensorflow.keras.Model": False,
 }
 MORE_ORDERS = {
     "import keras_mobattn": False,
     "import keras_mobattn.settings, tensorflow": False,
+    f"{LEGACY}; import tensorflow; import keras_mobattn": False,
     "import tensorflow; import keras_mobattn.layers": False,
     "import tensorflow; import keras_mobattn; keras_mobattn.layers": False,
     "import keras_mobattn.layers.activation": True,
@@ -76,7 +78,7 @@ for name in ("model.keras", "model.h5", "saved_model"):
 def test_models_load_after_any_order_of_imports(order, models):
     """Without custom_objects; by the package's own classes, which a SavedModel does without if it must."""
     printed, said = run(f"{order}\n{LOAD}".replace("FOLDER", repr(str(models))))
-    assert printed.splitlines() == ["GroupNorm1 MobileAttention Resize"] * 3
+    assert printed.splitlines() == ["GroupNorm1 MobileAttention Resize Swish"] * 3
     if {**ORDERS, **MORE_ORDERS}[order]:
         assert said.split("imported\n")[0] == ""
 
