@@ -101,5 +101,6 @@ def _present(measurements, output_dir, profile):
         benchmark.print_op_profiles(measurements, cli.console)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

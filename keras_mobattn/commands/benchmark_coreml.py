@@ -77,5 +77,6 @@ def main(
     return int(any(row.error for row in measurements))
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

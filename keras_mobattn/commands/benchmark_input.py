@@ -119,5 +119,6 @@ def show(rows, title):
     cli.console.print(table)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

@@ -49,5 +49,6 @@ def _report(measurements):
     return report.Report(f"Latency of {what}", summary=summary, sections=(latency, *profiles))
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

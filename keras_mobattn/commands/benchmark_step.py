@@ -313,5 +313,6 @@ def write_csv(path, rows):
                 writer.writerow(line)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

@@ -67,5 +67,6 @@ def _present(measurements, output_dir, roofline):
     benchmark.present(benchmark.with_roofline(measurements) if roofline else measurements, output_dir, cli.console)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.convert import convert_all
+from keras_mobattn.commands.convert import convert_all
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import (
     COREML_COMPRESSIONS,
@@ -98,5 +98,6 @@ def _size(text):
     return int(height), int(width)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.convert import convert_all
+from keras_mobattn.commands.convert import convert_all
 from keras_mobattn.export import IO_DTYPES, TFLITE_PRECISIONS, About, expect_io, read_labels, to_tflite
 from keras_mobattn.models import labels_file
 
@@ -55,5 +55,6 @@ def main(
     return convert_all(convert, ".tflite", model, output, precision, **options)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

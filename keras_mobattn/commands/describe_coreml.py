@@ -79,5 +79,6 @@ def _write_plot(path, description):
     cli.console.print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

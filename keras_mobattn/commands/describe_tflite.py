@@ -47,5 +47,6 @@ def main(
     return int(not all(getattr(description, name).passed for description in descriptions for name in require))
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

@@ -13,9 +13,10 @@ from typing import Annotated
 import rich.table
 import tyro
 
-from keras_mobattn import InputError, cli
-from keras_mobattn.classifier import open_classifier
+from keras_mobattn import cli
+from keras_mobattn.commands.classifier import open_classifier
 from keras_mobattn.data import open_source
+from keras_mobattn.errors import InputError
 from keras_mobattn.models import RUN_SETTINGS, model_file
 from keras_mobattn.training import evaluate, load_settings
 from keras_mobattn.weights import imagenet_classes
@@ -82,5 +83,6 @@ def _table(title, class_names, result):
     return table
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

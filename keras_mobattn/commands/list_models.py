@@ -8,9 +8,9 @@ python training/list_models.py --image-size 224 --classes 10
 
 import rich.table
 
-from keras_mobattn import ATTENTIONS, cli, count_macs
-from keras_mobattn.attention import OWN
-from keras_mobattn.models import MODELS, PUBLISHED
+from keras_mobattn import cli
+from keras_mobattn.attention import ATTENTIONS, OWN
+from keras_mobattn.models import MODELS, PUBLISHED, count_macs
 from keras_mobattn.weights.tags import written_call
 
 EXAMPLES = {  # model function -> the arguments of one model, which is shown with each attention
@@ -56,5 +56,6 @@ def main(image_size: int | None = None, classes: int = 1000) -> None:
         cli.console.print(table)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

@@ -15,9 +15,10 @@ import rich.markup
 import rich.table
 import tyro
 
-from keras_mobattn import InputError, cli
-from keras_mobattn.classifier import open_classifier
+from keras_mobattn import cli
+from keras_mobattn.commands.classifier import open_classifier
 from keras_mobattn.data import fit_image, read_image
+from keras_mobattn.errors import InputError
 
 
 def main(
@@ -62,5 +63,6 @@ def _table(path, scores, class_names, top):
     return table
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

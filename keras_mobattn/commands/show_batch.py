@@ -95,5 +95,6 @@ def caption(label, class_names):
     return (" / " if len(" / ".join(shares)) <= SHORT else " /\n").join(shares)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

@@ -18,11 +18,11 @@ import numpy as np
 import rich.box
 import rich.table
 
-from keras_mobattn import ATTENTIONS, cli, export, randomize_weights
-from keras_mobattn.attention import OWN
+from keras_mobattn import cli, export
+from keras_mobattn.attention import ATTENTIONS, OWN
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.files import write_json
-from keras_mobattn.models import PUBLISHED
+from keras_mobattn.models import PUBLISHED, randomize_weights
 
 REPORT_ONLY = export.Tolerance(float("inf"), max_probability_error=float("inf"))
 
@@ -94,5 +94,6 @@ def _seconds(path, shape):
     return statistics.median(seconds[1:])
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

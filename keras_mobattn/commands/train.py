@@ -21,7 +21,8 @@ from typing import Literal
 import rich.table
 import rich.text
 
-from keras_mobattn import InputError, cli
+from keras_mobattn import cli
+from keras_mobattn.errors import InputError
 from keras_mobattn.models import RUN_SETTINGS
 from keras_mobattn.training import (
     RECIPES,
@@ -86,12 +87,14 @@ def command(default):
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
             return 0
-        return run(settings, folder, resume is not None or (auto_resume and has_run(settings, folder)), execution)
+        return train_and_tell(
+            settings, folder, resume is not None or (auto_resume and has_run(settings, folder)), execution
+        )
 
     return main
 
 
-def run(settings, folder, resume, execution):
+def train_and_tell(settings, folder, resume, execution):
     """Train, and say how it ended. Returns the exit code."""
     try:
         result = train(settings, folder, resume, execution)
@@ -146,5 +149,9 @@ def settings_table(settings, recipe):
     return table
 
 
-if __name__ == "__main__":
+main = command(TrainSettings())  # without --recipe
+
+
+def run():
+    """Run it with the flags of the command line, which start from the settings of --recipe."""
     cli.run(command(preset(sys.argv[1:])))

@@ -21,7 +21,7 @@ from keras_mobattn import benchmark, cli, report
 from keras_mobattn.benchmark.rows import begin_row
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
-from keras_mobattn.resolution import (
+from keras_mobattn.studies.resolution import (
     PATCH_SIZE,
     STRIDE,
     SUBJECTS,
@@ -185,5 +185,6 @@ def _print(cells, folder, subject):
     cli.console.print(f"Written: {written}", soft_wrap=True, markup=False, highlight=False)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

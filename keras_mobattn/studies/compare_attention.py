@@ -21,10 +21,11 @@ from typing import Literal
 from rich.markup import escape
 from rich.table import Table
 
-from keras_mobattn import benchmark, cli, comparison, report
-from keras_mobattn.comparison import EPOCHS, HOSTS, STAGES, STYLES, Plan
+from keras_mobattn import benchmark, cli, report
 from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
+from keras_mobattn.studies import comparison
+from keras_mobattn.studies.comparison import EPOCHS, HOSTS, STAGES, STYLES, Plan
 
 CHANCE = 10.0  # percent
 
@@ -185,6 +186,7 @@ def show(header, cells):
     cli.table_console().print(printed)
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line; SIGTERM leaves it as an exception does, and what runs is ended."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     cli.run(main)

@@ -19,7 +19,7 @@ from keras_mobattn.data import take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
 from keras_mobattn.files import replacing, write_json
 from keras_mobattn.models import count_macs, load_model
-from keras_mobattn.resolution import DIM, time_layers
+from keras_mobattn.studies.resolution import DIM, time_layers
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 
 RESOLUTIONS = (64, 128, 256, 512)  # of the input image in pixels
@@ -167,5 +167,6 @@ def _predictions(source, evaluation, size):
     )
 
 
-if __name__ == "__main__":
+def run():
+    """Run it with the flags of the command line."""
     cli.run(main)

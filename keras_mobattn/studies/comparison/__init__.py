@@ -1,10 +1,10 @@
 """Attention styles compared in the same hosts: training under one budget, and cost. training/compare_attention.py."""
 
-from keras_mobattn.comparison.cost import Cost, convert, load_costs, measure, save_costs
-from keras_mobattn.comparison.plan import EPOCHS, HOSTS, STAGES, STYLES, Plan
-from keras_mobattn.comparison.pool import Pool
-from keras_mobattn.comparison.run import train_stages
-from keras_mobattn.comparison.table import accuracies, figures, markdown, texts
+from keras_mobattn.studies.comparison.cost import Cost, convert, load_costs, measure, save_costs
+from keras_mobattn.studies.comparison.plan import EPOCHS, HOSTS, STAGES, STYLES, Plan
+from keras_mobattn.studies.comparison.pool import Pool
+from keras_mobattn.studies.comparison.run import train_stages
+from keras_mobattn.studies.comparison.table import accuracies, figures, markdown, texts
 
 __all__ = [
     "EPOCHS",
