@@ -9,6 +9,9 @@ turns, a few steps a round; ratios are to the first of them, the median over the
 Peers train in float32 with their own AdamW and without jit, clipping and averages. Images wait in memory: what the
 input pipeline costs is benchmark_input.py's matter.
 
+Works in a checkout (`pip install -e .`) alone: the steps are programs in training/step/, since the peers' run in other
+packages' environments, and tflite/peers/ makes those. Neither is in a wheel.
+
 Exit code 0: every row was measured; 1: some could not be (the reason is in the table); 130: Ctrl-C, and what was
 measured is kept.
 """
@@ -33,7 +36,8 @@ from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing, write_json
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]  # the checkout
+STEPS = ROOT / "training" / "step"
 SMOOTHING = 0.1  # the recipes'
 MODELS = {  # timm's name -> TrainSettings
     "mobilevitv2_050": {"model": "MobileViTv2", "width": 0.5},
@@ -113,6 +117,8 @@ def main(
         output_dir: Where the results go.
         environments: Where tflite/benchmark_peers.py keeps the peers' environments; made the first time, some GB.
     """
+    if not STEPS.is_dir():
+        raise InputError(f"Expected the package in its checkout (pip install -e .). Received: no folder {STEPS}.")
     if min(rounds, num_steps, *image_sizes, *batch_sizes, num_threads or 1) < 1:
         raise InputError(
             "Expected rounds, num_steps, num_threads, sizes and batches of 1 or more. "
@@ -171,7 +177,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """The process of a row: one of step/*.py, which answers a number of steps with their times."""
+    """The process of a row: one of training/step/*.py, which answers a number of steps with their times."""
 
     def __init__(self, row, num_threads, environments):
         self.row = row
@@ -219,13 +225,13 @@ class Worker:
 def command_of(row, environments):
     """The interpreter and the program of a row."""
     if row.package != "kecam":
-        return [sys.executable, HERE / "step" / PEERS.get(row.package, "ours.py")]
+        return [sys.executable, STEPS / PEERS.get(row.package, "ours.py")]
     build = peer_builder()
     try:
         python = build.make_environment(build.PEERS["kecam"], environments / "environments" / "keras")
     except build.BuildError as error:
         raise WorkerError(str(error)) from error
-    return [python, HERE / "step" / PEERS["kecam"]]
+    return [python, STEPS / PEERS["kecam"]]
 
 
 def job_of(row):
@@ -239,7 +245,7 @@ def job_of(row):
 
 def peer_builder():
     """tflite/peers/build.py, which makes the peers' environments."""
-    folder = str(HERE.parent / "tflite")
+    folder = str(ROOT / "tflite")
     if folder not in sys.path:
         sys.path.append(folder)
     from peers import build

@@ -87,9 +87,8 @@ def command(default):
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
             return 0
-        return train_and_tell(
-            settings, folder, resume is not None or (auto_resume and has_run(settings, folder)), execution
-        )
+        goes_on = resume is not None or (auto_resume and has_run(settings, folder))
+        return train_and_tell(settings, folder, goes_on, execution)
 
     return main
 

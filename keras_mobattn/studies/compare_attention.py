@@ -187,6 +187,6 @@ def show(header, cells):
 
 
 def run():
-    """Run it with the flags of the command line; SIGTERM leaves it as an exception does, and what runs is ended."""
+    """Run it with the flags of the command line; at SIGTERM its runs are stopped too, and saved."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     cli.run(main)
