@@ -1,81 +1,9 @@
 """Time .mlpackage folders on this Mac or an iPhone on its USB port: table on the screen, JSON and CSV in a folder.
 
-    python coreml/benchmark.py model.mlpackage other.mlpackage --units all cpu cpu-gpu cpu-ane
-    python coreml/benchmark.py model.mlpackage --device iphone --development-team ABCDE12345
-
-By coremltools' MLModelBenchmarker. The rows are those of tflite/benchmark.py: the JSON files of both can stand in one
-report (tflite/benchmark_report.py). Outputs are not checked here: coreml/convert.py does that.
-
-Exit code 0: every row was measured; 1: some failed (the table says why, the others are kept); 2: bad input, no Mac, no
-Xcode, no phone that can be used; 130: Ctrl-C.
+The command is keras_mobattn/commands/benchmark_coreml.py; its flags: --help.
 """
 
-from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
-
-from keras_mobattn import benchmark, cli
-
-
-def main(
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")],
-    device: Literal[benchmark.COREML_DEVICES] = "mac",
-    units: tuple[Literal[tuple(benchmark.COREML_UNITS)], ...] = ("all",),
-    development_team: str | None = None,
-    identifier: str | None = None,
-    num_runs: int = 50,
-    warmup_runs: int = 5,
-    load_runs: int = 1,
-    min_secs: float = 0.5,
-    max_secs: float = 150.0,
-    rounds: int = 3,
-    cool_down: float = 1.0,
-    seed: int = 0,
-    output_dir: Path = Path("runs/benchmark_coreml"),
-):
-    """Time Core ML packages, going round them so that the ratios hold on a busy machine.
-
-    Args:
-        files: .mlpackage folders. A phone takes those with tensor input and output alone.
-        device: mac (this one) or iphone (on its USB port).
-        units: what Core ML may use: all, cpu, cpu-gpu, cpu-ane (CPU and Neural Engine), or several.
-        development_team: ID that signs the app on the phone; default $DEVELOPMENT_TEAM.
-        identifier: of the phone, as `xcrun devicectl list devices` lists it; needed when there are several.
-        num_runs: fewest predictions of a row.
-        warmup_runs: predictions before them, in each round.
-        load_runs: loads in each round.
-        min_secs: fewest seconds of a row.
-        max_secs: most seconds of a row, on a phone with the transfers between predictions.
-        rounds: how often to go round all configurations; a row's samples are pooled.
-        cool_down: seconds without work before every measurement but the first.
-        seed: of the random inputs.
-        output_dir: folder for benchmark.json (with raw samples) and benchmark.csv.
-    """
-    output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
-    try:
-        measurements = benchmark.benchmark_coreml(
-            files,
-            device=device,
-            units=units,
-            identifier=identifier,
-            development_team=development_team,
-            num_runs=num_runs,
-            warmup_runs=warmup_runs,
-            load_runs=load_runs,
-            min_secs=min_secs,
-            max_secs=max_secs,
-            rounds=rounds,
-            cool_down=cool_down,
-            seed=seed,
-        )
-    except benchmark.BenchmarkInterrupted as stop:
-        if stop.measurements:  # an earlier run's files are worth more than empty ones
-            benchmark.present(stop.measurements, output_dir, cli.console)
-        raise
-    benchmark.present(measurements, output_dir, cli.console)
-    return int(any(row.error for row in measurements))
-
+from keras_mobattn.commands.benchmark_coreml import run
 
 if __name__ == "__main__":
-    cli.run(main)
+    run()

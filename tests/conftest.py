@@ -1,7 +1,6 @@
 """What the tests share: tiny models with random weights, made once per session."""
 
 import functools
-import importlib.util
 import runpy
 import sys
 from pathlib import Path
@@ -35,16 +34,6 @@ STYLE_CASES = [
 
 
 ROOT = Path(__file__).parents[1]
-
-
-def load_script(path):
-    """A script, for example "tflite/convert.py", as a module whose `main` can be called without a new process."""
-    path = ROOT / path
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}_script", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 import adbd
 import adbutils
 import pytest
-from conftest import load_script
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Conditions, Device, android, android_device
+from keras_mobattn.commands import benchmark_android
 from keras_mobattn.errors import InputError
 
 TESTS = Path(__file__).parent
@@ -404,7 +404,7 @@ def test_a_phone_that_forbids_everything_has_no_conditions():
 def test_script_writes_what_it_has(phone, tmp_path, capfd):
     given = dict(cool_down=0, benchmark_model=STAND_IN, device_dir=str(phone), output_dir=tmp_path / "out")
     paths = (_replay(tmp_path, "gpu_partial"), _replay(tmp_path, "build_of_2019"))
-    main = load_script("tflite/benchmark_android.py").main
+    main = benchmark_android.main
     assert main(paths, delegates=("xnnpack,gpu",), num_threads=("1,2", "4"), profile=True, **given) == 0
     rows = benchmark.load_measurements(tmp_path / "out" / "benchmark.json")
     assert [(row.backend, row.num_threads) for row in rows[:4]] == [

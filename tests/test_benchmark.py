@@ -15,10 +15,10 @@ import pytest
 import rich.console
 import tensorflow as tf
 import tf_keras as keras
-from conftest import load_script
 
 from keras_mobattn import benchmark, gpu
 from keras_mobattn.benchmark import Measurement, Statistics, table, tflite, worker
+from keras_mobattn.commands import benchmark_tflite
 from keras_mobattn.errors import InputError
 
 SCRIPT = Path(__file__).parents[1] / "tflite" / "benchmark.py"
@@ -428,7 +428,7 @@ def test_printed_table_fits_the_terminal(width):
 
 
 def test_script_writes_both_files_and_tells_failures(files, tmp_path, capfd):
-    main = load_script(SCRIPT).main
+    main = benchmark_tflite.main
     assert main((files["plain"],), rounds=1, output_dir=tmp_path, **QUICK) == 0
     assert (
         main(
@@ -449,7 +449,7 @@ def test_script_writes_both_files_and_tells_failures(files, tmp_path, capfd):
 
 
 def test_script_interrupted_writes_what_it_has(monkeypatch, tmp_path):
-    main = load_script(SCRIPT).main
+    main = benchmark_tflite.main
     kept = tmp_path / "benchmark.json"
     for rows in ([], [_fake("a", (1.0,))]):
 

@@ -16,12 +16,12 @@ import apple
 import numpy as np
 import pytest
 import rich.console
-from conftest import load_script
 
 from keras_mobattn import benchmark, cli, report
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.benchmark import coreml, host
 from keras_mobattn.benchmark.measurement import Device, Statistics
+from keras_mobattn.commands import benchmark_coreml, benchmark_report
 from keras_mobattn.errors import InputError
 
 ct = import_coremltools()
@@ -314,7 +314,7 @@ def test_one_report_of_core_ml_and_tflite(package, mac, tmp_path, monkeypatch, c
     benchmark.save_json(tmp_path / "coreml.json", _bench([package("good")], rounds=1))
     pages = {}
     monkeypatch.setattr(report, "write_report", lambda path, page: pages.update({path.name: page}))
-    main = load_script("tflite/benchmark_report.py").main
+    main = benchmark_report.main
     main((tmp_path / "tflite.json", tmp_path / "coreml.json"), output=tmp_path / "both.html")
     main((tmp_path / "tflite.json",), output=tmp_path / "tflite.html")
     main((tmp_path / "coreml.json",), output=tmp_path / "coreml.html")
@@ -330,7 +330,7 @@ def test_one_report_of_core_ml_and_tflite(package, mac, tmp_path, monkeypatch, c
 
 
 def test_script_writes_both_files_and_tells_failures(package, mac, tmp_path, capfd):
-    main = load_script("coreml/benchmark.py").main
+    main = benchmark_coreml.main
     assert main((package("good"),), rounds=1, output_dir=tmp_path, **QUICK) == 0
     assert main((package("good"), Path("gone.mlpackage")), rounds=1, output_dir=tmp_path, **QUICK) == 1
     rows = benchmark.load_measurements(tmp_path / "benchmark.json")
@@ -342,7 +342,7 @@ def test_script_writes_both_files_and_tells_failures(package, mac, tmp_path, cap
 def test_script_interrupted_writes_what_it_has(package, mac, tmp_path):
     mac.hook = _fails_at("load", 2, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        load_script("coreml/benchmark.py").main((package("good"),), units=("all", "cpu"), output_dir=tmp_path, **QUICK)
+        benchmark_coreml.main((package("good"),), units=("all", "cpu"), output_dir=tmp_path, **QUICK)
     (row,) = benchmark.load_measurements(tmp_path / "benchmark.json")
     assert (row.backend, row.statistics.count) == ("coreml all", 2)
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import load_script
+
+from keras_mobattn.commands import benchmark_step
 
 SCRIPTS = Path(__file__).parents[1] / "training"
 # A step that sleeps for a ms per image, ours for two; image_size 33 fails at once, 34 at its second turn.
@@ -31,7 +32,7 @@ serve(make_step)
 @pytest.fixture(name="script")
 def script_fixture(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    yield load_script(SCRIPTS / "benchmark_step.py")
+    yield benchmark_step
     for name in ("peers", "peers.build"):
         sys.modules.pop(name, None)
 
@@ -110,6 +111,13 @@ def test_a_peer_whose_environment_cannot_be_made_is_a_row(script, tmp_path, monk
 def test_bad_numbers(script, tmp_path):
     with pytest.raises(script.InputError, match="Expected rounds, num_steps"):
         script.main(rounds=0, output_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outside_a_checkout(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "STEPS", tmp_path / "step")
+    with pytest.raises(script.InputError, match="in its checkout .pip install -e"):
+        script.main(output_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,24 +10,19 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import load_script
 
-from keras_mobattn import benchmark, comparison
+from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Statistics
-from keras_mobattn.comparison import STAGES, STYLES, Cost, Plan, run
 from keras_mobattn.data.digit_crops import DigitCrops
 from keras_mobattn.data.digit_scenes import DigitScenes
 from keras_mobattn.errors import InputError
+from keras_mobattn.studies import compare_attention, comparison
+from keras_mobattn.studies.comparison import STAGES, STYLES, Cost, Plan, run
 from keras_mobattn.training import Stopped
 
 SCRIPT = Path(__file__).parents[1] / "training" / "compare_attention.py"
 PLAN = Plan("test", (2, 3))
 DEVICE = benchmark.Device("chip", "Linux")
-
-
-@pytest.fixture(name="script")
-def script_fixture():
-    return load_script(SCRIPT)
 
 
 def test_every_run_has_the_same_budget():
@@ -170,8 +165,8 @@ def test_figures_and_their_texts():
 
 
 @pytest.fixture(name="faked")
-def faked_fixture(script, monkeypatch):
-    """The script without training, conversion and timing: `faked` holds the jobs that ran; seed 1 fails at first."""
+def faked_fixture(monkeypatch):
+    """The study without training, conversion and timing: `faked` holds the jobs that ran; seed 1 fails at first."""
     jobs = []
 
     class Pool(comparison.Pool):
@@ -191,18 +186,18 @@ def faked_fixture(script, monkeypatch):
     return jobs
 
 
-def test_runs_are_kept_and_failed_ones_tried_again(script, faked, tmp_path, capfd):
+def test_runs_are_kept_and_failed_ones_tried_again(faked, tmp_path, capfd):
     given = dict(hosts=("MobileViT",), styles=("own", "separable"), variant="test", sides=(96,), output_dir=tmp_path)
-    assert script.main(seeds=(0, 1), **given) == 1
+    assert compare_attention.main(seeds=(0, 1), **given) == 1
     assert [(job["seed"], job["style"]) for job in faked] == [(s, style) for s in (0, 1) for style in given["styles"]]
     assert len({job["folder"] for job in faked}) == 4
     assert "50.0, 1 failed" in capfd.readouterr().out
-    assert script.main(seeds=(0, 1), **given) == 0
+    assert compare_attention.main(seeds=(0, 1), **given) == 0
     assert faked[4:] == faked[2:4]
-    assert script.main(seeds=(0, 1, 2), **given) == 0
+    assert compare_attention.main(seeds=(0, 1, 2), **given) == 0
     assert [job["seed"] for job in faked[6:]] == [2, 2]
     with pytest.raises(InputError, match="another --output-dir"):
-        script.main(**{**given, "variant": "xs"})
+        compare_attention.main(**{**given, "variant": "xs"})
     assert {path.name for path in tmp_path.iterdir()} >= {"comparison.csv", "comparison.md", "runs.json", "cost.json"}
     for name in ("accuracy_crops", "accuracy_scenes", "latency", "memory"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
@@ -261,10 +256,10 @@ BAD = {  # arguments -> part of the sentence
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input(script, tmp_path, name):
+def test_bad_input(tmp_path, name):
     arguments, sentence = BAD[name]
     with pytest.raises(InputError, match=sentence):
-        script.main(output_dir=tmp_path / "new", **arguments)
+        compare_attention.main(output_dir=tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from keras_mobattn import demo
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import load_measurements
+from keras_mobattn.studies import demo
 from keras_mobattn.training import TrainSettings
 
 

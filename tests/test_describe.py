@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rich.console
-from conftest import load_script
 from small_graphs import GRAPHS, write_graphs
 
 from keras_mobattn import describe, gpu
+from keras_mobattn.commands import describe_tflite
 from keras_mobattn.describe import screen
 from keras_mobattn.describe.rules import GPU_RULES
 from keras_mobattn.describe.tflite import max_error
@@ -188,13 +188,14 @@ EXITS = {  # files, --require -> exit code
 @pytest.mark.parametrize(("names", "require"), EXITS)
 @pytest.mark.parametrize("execute", [False, True])
 def test_exit_codes(graphs, names, require, execute, capsys):
-    main = load_script(SCRIPT).main
-    assert main(tuple(graphs[name] for name in names), require=require, gpu=execute) == EXITS[names, require]
+    assert (
+        describe_tflite.main(tuple(graphs[name] for name in names), require=require, gpu=execute)
+        == EXITS[names, require]
+    )
 
 
 def test_script_writes_json(graphs, tmp_path, capsys):
-    main = load_script(SCRIPT).main
-    assert main((graphs["good"], graphs["rank_5"]), gpu=False, json=tmp_path / "new" / "all.json") == 0
+    assert describe_tflite.main((graphs["good"], graphs["rank_5"]), gpu=False, json=tmp_path / "new" / "all.json") == 0
     good, rank_5 = json.loads((tmp_path / "new" / "all.json").read_text())
     assert good["xnnpack"] == {"partitions": 1, "left": [], "problem": None, "passed": True}
     assert good["gpu"]["passed"]

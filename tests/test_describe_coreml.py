@@ -15,11 +15,11 @@ import pytest
 import rich.console
 import small_packages
 import tensorflow as tf
-from conftest import load_script
 
 import keras_mobattn
 from keras_mobattn import describe, report
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
+from keras_mobattn.commands import describe_coreml
 from keras_mobattn.describe import coreml_plan
 from keras_mobattn.describe.coreml_rules import NEURAL_ENGINE_RULES
 from keras_mobattn.errors import InputError
@@ -375,11 +375,6 @@ def test_the_screen_shows_the_plan(package, mac):
     assert "conv 2 75.0 % Neural Engine CPU, GPU, Neural Engine" in text
 
 
-@functools.cache
-def _main():
-    return load_script(SCRIPT).main
-
-
 EXITS = {  # packages, --require -> exit code
     (("good",), ("ane",)): 0,
     (("good", "rank_5"), ("ane",)): 1,
@@ -389,7 +384,7 @@ EXITS = {  # packages, --require -> exit code
 
 @pytest.mark.parametrize(("names", "require"), EXITS)
 def test_exit_codes(package, names, require, capsys):
-    assert _main()(tuple(map(package, names)), require=require) == EXITS[names, require]
+    assert describe_coreml.main(tuple(map(package, names)), require=require) == EXITS[names, require]
 
 
 def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsys):
@@ -397,7 +392,7 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
     real = report.operator_bars
     monkeypatch.setattr(report, "operator_bars", lambda *args, **kw: drawn.append(args[0]) or real(*args, **kw))
     paths = package("good"), package("rank_5")
-    assert _main()(paths, json=tmp_path / "new" / "all.json", plot=tmp_path / "new" / "all.png") == 0
+    assert describe_coreml.main(paths, json=tmp_path / "new" / "all.json", plot=tmp_path / "new" / "all.png") == 0
     good, rank_5 = json.loads((tmp_path / "new" / "all.json").read_text())
     assert good["neural_engine"]["plan"]["cost_by_device"] == {"Neural Engine": 0.75, "GPU": 0.25, "CPU": 0.0}
     assert good["macs"] == {"float16": 19471}
@@ -408,7 +403,7 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
     }  # fmt: skip
     for name in ("all_good.png", "all_rank_5.png"):
         assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
-    assert _main()((package("rank_5"),), plan=False, plot=tmp_path / "one.png") == 0
+    assert describe_coreml.main((package("rank_5"),), plan=False, plot=tmp_path / "one.png") == 0
     assert drawn[-1] == {"cast": {"operators": 2}, "reshape": {"operators": 2}, "transpose": {"operators": 1}}
     assert (tmp_path / "one.png").exists()
 
@@ -416,15 +411,15 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
 def test_packages_of_one_name_have_a_plot_each(package, tmp_path):
     other = tmp_path / "other" / "good.mlpackage"
     shutil.copytree(package("good"), other)
-    _main()((package("good"), other), plan=False, plot=tmp_path / "all.png")
+    describe_coreml.main((package("good"), other), plan=False, plot=tmp_path / "all.png")
     assert {path.name for path in tmp_path.glob("*.png")} == {"all_good.png", "all_good-2.png"}
 
 
 def test_bad_arguments(package, tmp_path):
     with pytest.raises(InputError, match="at least one .mlpackage"):
-        _main()(())
+        describe_coreml.main(())
     with pytest.raises(InputError, match="Expected a .png file as --plot. Received: 'a.svg'"):
-        _main()((package("good"),), plot=Path("a.svg"))
+        describe_coreml.main((package("good"),), plot=Path("a.svg"))
 
 
 def test_script_with_bad_input_is_one_sentence(package, tmp_path):

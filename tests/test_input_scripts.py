@@ -4,25 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from conftest import load_script
 from PIL import Image
 
 from keras_mobattn import InputError
+from keras_mobattn.commands import benchmark_input, show_batch
 from keras_mobattn.data import AUGMENTATIONS, input_speed, photo_source
 
 
-@pytest.fixture(name="script")
-def script_fixture():
-    """script(name) is the module training/`name`.py."""
-    return lambda name: load_script(f"training/{name}.py")
-
-
-def test_benchmark(script, tmp_path, capsys):
+def test_benchmark(tmp_path, capsys):
     rates = {"timm": 200.0, "ours": 90.0, "kecam": None}  # as training/benchmark_step.py writes them
     rows = [{"package": package, "images_per_second": rate} for package, rate in rates.items()]
     (tmp_path / "step.json").write_text(json.dumps({"rows": rows}))
     options = {"image_size": 32, "images": 4, "rounds": 3, "step": tmp_path / "step.json", "output_dir": tmp_path}
-    script("benchmark_input").main(("imagenet",), **options)
+    benchmark_input.main(("imagenet",), **options)
     record = json.loads((tmp_path / "input.json").read_text())
     (row,) = record["rows"]
     assert record["step_images_per_second"] == 90
@@ -45,20 +39,19 @@ def test_benchmark(script, tmp_path, capsys):
         ({"step_images_per_second": -1.0}, "must be above 0. Received: -1.0"),
     ],
 )
-def test_benchmark_refuses(script, change, message):
+def test_benchmark_refuses(change, message):
     with pytest.raises(InputError, match=message):
-        script("benchmark_input").main(**change)
+        benchmark_input.main(**change)
 
 
 @pytest.mark.parametrize("text", ["no json", "[1]", '{"rows": []}', '{"rows": [{"package": "timm"}]}'])
-def test_a_step_file_that_is_none(script, tmp_path, text):
+def test_a_step_file_that_is_none(tmp_path, text):
     (tmp_path / "step.json").write_text(text)
     with pytest.raises(InputError, match="with a row of ours"):
-        script("benchmark_input").main(step=tmp_path / "step.json")
+        benchmark_input.main(step=tmp_path / "step.json")
 
 
-def test_sheet(script, tmp_path, capsys):
-    show_batch = script("show_batch")
+def test_sheet(tmp_path, capsys):
     sheets = []
     for name, step in (("a", 0), ("b", 0), ("c", 5)):
         output = tmp_path / f"{name}.png"
@@ -69,8 +62,8 @@ def test_sheet(script, tmp_path, capsys):
     assert "6 images of step 5" in capsys.readouterr().out
 
 
-def test_sheet_captions(script):
-    caption, names = script("show_batch").caption, ("cat", "dog", "a rather long name")
+def test_sheet_captions():
+    caption, names = show_batch.caption, ("cat", "dog", "a rather long name")
     assert caption(np.array([0.0, 1.0, 0.0]), names) == "dog"
     assert caption(np.array([0.29, 0.71, 0.0]), names) == "dog .71 / cat .29"
     assert caption(np.array([0.001, 0.0, 0.999]), names) == "a rather long name"
@@ -89,8 +82,7 @@ def test_sheet_captions(script):
         ({}, "a.jpg", "ends with .png"),
     ],
 )
-def test_sheet_refuses(script, tmp_path, change, output, message):
-    show_batch = script("show_batch")
+def test_sheet_refuses(tmp_path, change, output, message):
     with pytest.raises(InputError, match=message):
         show_batch.main(show_batch.Sheet(**change), tmp_path / output)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """The rules that keep the code readable: which module may import which, and what only where it is needed."""
 
 import ast
+import importlib
 import runpy
 import shutil
 import subprocess
@@ -12,35 +13,39 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_mobattn"
-EVERYONE = {"errors", "files", "catalog", "_quiet", "_tensorflow"}
+# What everyone may import: errors and files, and what is read without TensorFlow.
+EVERYONE = {"errors", "files", "catalog", "settings", "run_folder", "_quiet", "_tensorflow"}
+# What commands and studies put together.
+PARTS = {"attention", "models", "data", "tasks", "training", "export", "benchmark", "report", "cli"}
 # Part of the package -> the other parts that it may import.
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
     "catalog": set(),  # it names modules, and imports one when a thing is asked for
+    "settings": {"data"},  # for open_source, when it is asked for
+    "run_folder": set(),
     "_quiet": set(),
     "_tensorflow": set(),
     "_registration": set(),
-    "settings": {"data"},
     "layers": set(),
     "attention": {"layers"},
     "weights": {"layers"},  # what it fills is a keras.Model by its layers' names: it needs no model function
     "models": {"attention", "layers", "weights"},
     "data": set(),
+    "tasks": {"layers", "models", "data", "weights"},
     "gpu": {"cli"},
     "benchmark": {"gpu"},
     "describe": {"benchmark", "gpu"},
     "report": {"benchmark"},
-    "training": {"settings", "layers", "attention", "models", "data", "report", "weights"},
-    "export": {"layers", "attention", "models", "data"},
+    "training": {"layers", "models", "data", "tasks", "report"},
+    "export": {"layers", "attention", "models", "data", "tasks"},
     "cli": set(),
-    "classifier": {"models", "export", "weights"},  # what training/predict.py and training/evaluate.py share
-    "convert": {"models", "export", "cli"},  # what the two scripts of that name share
-    "resolution": {"attention", "models", "export", "benchmark", "cli"},
-    "comparison": {"models", "data", "training", "export", "benchmark", "resolution"},
+    "commands": {*PARTS, "weights", "describe"},
+    "studies": {*PARTS, ""},
+    "demo": {"studies"},
     "__init__": {"_registration"},
-    "demo": {"", "models", "data", "training", "export", "benchmark", "report", "resolution", "cli"},
 }
+LOW = {"errors", "files", "catalog", "settings", "run_folder", "_quiet"}  # imported without TensorFlow
 HEAVY = (
     "adbutils",
     "ai_edge_litert",
@@ -61,7 +66,12 @@ HEAVY = (
 BUILDERS = {"data/digits.py", "data/digit_crops.py", "data/digit_scenes.py"}
 HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+COMMANDS = sorted(
+    path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in ("__init__", "classifier", "convert")
+)
+STUDIES = ("benchmark_resolution", "compare_attention", "demo")
 SCRIPTS = sorted(path for folder in ("training", "tflite", "coreml") for path in (ROOT / folder).glob("*.py"))
+WRAPPERS = [path for path in SCRIPTS if path.name != "benchmark_peers.py"]  # it works with other packages' programs
 
 
 def imports(tree, top_level):
@@ -104,6 +114,27 @@ def test_folders_of_scripts_are_no_packages():
 def test_files_stay_small():
     for path in [*SOURCES, *SCRIPTS]:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+
+
+@pytest.mark.parametrize("path", WRAPPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_scripts_are_wrappers(path):
+    """Read in ten seconds: what it does, one import and one call."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 12
+    (module,) = imports(ast.parse(text), False)
+    assert module.startswith(("keras_mobattn.commands.", "keras_mobattn.studies."))
+    assert module.replace(".", "/") + ".py" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", [*(f"commands.{name}" for name in COMMANDS), *(f"studies.{name}" for name in STUDIES)])
+def test_every_command_has_help_without_a_script(name, monkeypatch, capfd):
+    command = importlib.import_module(f"keras_mobattn.{name}")
+    assert callable(command.main)
+    monkeypatch.setattr(sys, "argv", ["command", "--help"])
+    with pytest.raises(SystemExit) as ending:
+        command.run()
+    assert ending.value.code == 0
+    assert "usage: command" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))

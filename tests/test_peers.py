@@ -3,13 +3,13 @@
 Building them takes gigabytes of other packages: here a stand-in program does it.
 """
 
+import importlib
 import os
 import sys
 import types
 from pathlib import Path
 
 import pytest
-from conftest import load_script
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Statistics
@@ -21,8 +21,8 @@ SCRIPTS = Path(__file__).parents[1] / "tflite"
 @pytest.fixture(name="script")
 def script_fixture(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
-    yield load_script(SCRIPTS / "benchmark_peers.py")
-    for name in ("peers", "peers.build"):
+    yield importlib.import_module("benchmark_peers")
+    for name in ("benchmark_peers", "peers", "peers.build"):
         sys.modules.pop(name, None)
 
 

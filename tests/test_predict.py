@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from keras_mobattn import InputError, randomize_weights
-from keras_mobattn.classifier import open_classifier
+from keras_mobattn.commands.classifier import open_classifier
 from keras_mobattn.data import fit_image, sample_photos
 from keras_mobattn.export import to_tflite
 from keras_mobattn.models import load_model

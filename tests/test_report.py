@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from conftest import load_script
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from keras_mobattn import benchmark, report
 from keras_mobattn.benchmark import Device, Measurement, Statistics
+from keras_mobattn.commands import benchmark_report
 from keras_mobattn.errors import InputError
 from keras_mobattn.report import plots
 
@@ -265,8 +265,7 @@ def test_benchmarks_of_several_devices_in_one_page(tmp_path):
     phone = dataclasses.replace(here, device=Device("Phone", "Android 14", soc="X1"), op_profile=operators)
     benchmark.save_json(tmp_path / "here.json", [here, dataclasses.replace(here, num_threads=2), _failed("lost")])
     benchmark.save_json(tmp_path / "phone.json", [phone, phone])
-    script = load_script("tflite/benchmark_report.py")
-    script.main((tmp_path / "here.json", tmp_path / "phone.json"), output=tmp_path / "page.html")
+    benchmark_report.main((tmp_path / "here.json", tmp_path / "phone.json"), output=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Operators of net, 1 thread, Phone</h2>" in page
     assert "Operators of net, 1 thread, Phone #2</h2>" in page
@@ -276,7 +275,7 @@ def test_benchmarks_of_several_devices_in_one_page(tmp_path):
     assert "chip, 2 cores, Linux, rt 1; Phone, X1, Android 14, rt 1" in page
     benchmark.save_json(tmp_path / "none.json", [])
     with pytest.raises(InputError, match="at least one row"):
-        script.main((tmp_path / "none.json",), output=tmp_path / "page.html")
+        benchmark_report.main((tmp_path / "none.json",), output=tmp_path / "page.html")
 
 
 def test_labels_say_what_differs():

@@ -1,18 +1,16 @@
 """MACs counted from files, the roofline among the rows, and each row's share of it."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import load_script
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Device, Measurement, Statistics, roofline
+from keras_mobattn.commands import benchmark_tflite
 from keras_mobattn.errors import InputError
 
-SCRIPT = Path(__file__).parents[1] / "tflite" / "benchmark.py"
 OPERATORS = {  # what runs on [1, 7, 11, 6] -> MACs
     "a strided convolution": (lambda x: tf.nn.conv2d(x, _weights(3, 5, 6, 13), 2, "SAME"), 4 * 6 * 13 * 3 * 5 * 6),
     "a grouped convolution": (lambda x: tf.nn.conv2d(x, _weights(1, 1, 3, 4), 1, "SAME"), 7 * 11 * 4 * 3),
@@ -110,7 +108,6 @@ def test_shares_are_by_type_backend_and_threads(tmp_path):
 
 def test_script_times_the_roofline_among_the_files(tmp_path, monkeypatch):
     monkeypatch.setattr(roofline, "DEPTH", 2)
-    script = load_script(SCRIPT)
     kernel = _weights(3, 3, 6, 200)
     images = [[_weights(1, 7, 11, 6)]]
     int8 = _file(
@@ -119,7 +116,8 @@ def test_script_times_the_roofline_among_the_files(tmp_path, monkeypatch):
         [tf.lite.Optimize.DEFAULT],
         images=lambda: iter(images),
     )
-    assert script.main((int8,), roofline=True, num_runs=2, min_secs=0, rounds=1, output_dir=tmp_path / "out") == 0
+    given = dict(roofline=True, num_runs=2, min_secs=0, rounds=1, output_dir=tmp_path / "out")
+    assert benchmark_tflite.main((int8,), **given) == 0
     row, best = benchmark.load_measurements(tmp_path / "out" / "benchmark.json")
     assert best.name == roofline.NAMES["int8"]
     assert (best.partitions, best.undelegated) == (1, {})

@@ -26,7 +26,7 @@ from keras_mobattn.benchmark.measurement import operators_text
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import Tolerance, to_tflite
 from keras_mobattn.files import write_text
-from keras_mobattn.resolution import up_to_date
+from keras_mobattn.studies.resolution import up_to_date
 
 SIDE = 256  # pixels; the peers' builders have the same
 

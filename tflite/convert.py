@@ -1,59 +1,9 @@
 """Convert a Keras model to TFLite and check every file against Keras: one table.
 
-    python tflite/convert.py runs/digits --precision fp32 fp16 dynamic int8
-    python tflite/convert.py runs/digits --precision int8 --input-dtype uint8
-    python tflite/convert.py model.keras --labels labels.txt --images photos/
-
-Each file carries the metadata by which Android's Task Library and MediaPipe's ImageClassifier feed it and name its
-classes. Exit code 0: converted and checked; 1: a precision failed (its file isn't kept, the others are); 2: bad input.
+The command is keras_mobattn/commands/convert_tflite.py; its flags: --help.
 """
 
-import functools
-from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
-
-from keras_mobattn import cli
-from keras_mobattn.convert import convert_all
-from keras_mobattn.export import IO_DTYPES, TFLITE_PRECISIONS, About, expect_io, read_labels, to_tflite
-from keras_mobattn.models import labels_file
-
-
-def main(
-    model: Annotated[Path, tyro.conf.Positional],
-    output: Path | None = None,
-    precision: tuple[Literal[tuple(TFLITE_PRECISIONS)], ...] = ("fp32",),
-    input_dtype: Literal[tuple(IO_DTYPES)] = "float32",
-    output_dtype: Literal[tuple(IO_DTYPES)] = "float32",
-    images: Path | None = None,
-    input_scale: float = 1.0,
-    labels: Path | None = None,
-    about: About = About(),  # noqa: B008
-):
-    """Convert a Keras model to TFLite and check every file against Keras.
-
-    Args:
-        model: a .keras or .h5 file, a SavedModel folder, or the folder of a training run, whose dataset is then used.
-        output: a .tflite file, or a folder for several precisions; default beside the model.
-        precision: one or several.
-        input_dtype: uint8 takes RGB 0..255 straight from a camera, int8 the same minus 128 (MediaPipe and Android's
-            Task Library take float32 and uint8); with any precision.
-        output_dtype: uint8 gives probabilities times 256, int8 the same minus 128.
-        images: any folder of images, to check with and to calibrate int8 with.
-        input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
-            include_preprocessing=False. Float input of the file has to be multiplied by it, quantized input hasn't.
-        labels: a text file of class names, one a line, to be packed into the file; default those of the run.
-        about: what the file says of itself.
-    """
-    names = labels or labels_file(model)
-    names = read_labels(names) if names else ()
-    interface = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
-    convert = functools.partial(to_tflite, about=about, **interface)
-    expect = functools.partial(expect_io, **interface)
-    options = dict(expect=expect, images=images, labels=names, input_scale=input_scale)
-    return convert_all(convert, ".tflite", model, output, precision, **options)
-
+from keras_mobattn.commands.convert_tflite import run
 
 if __name__ == "__main__":
-    cli.run(main)
+    run()

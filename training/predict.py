@@ -1,66 +1,9 @@
 """Say what is in images: the best classes of a published checkpoint, or of a model of your own.
 
-    python training/predict.py cat.jpg dog.jpg --weights mobilevitv2_100.cvnets_in1k
-    python training/predict.py cat.jpg --model runs/photos
-    python training/predict.py cat.jpg --model photos_int8.tflite
-
-Exit code 2: an image could not be read; the others are still predicted.
+The command is keras_mobattn/commands/predict.py; its flags: --help.
 """
 
-from pathlib import Path
-from typing import Annotated
-
-import numpy as np
-import rich.markup
-import rich.table
-import tyro
-
-from keras_mobattn import InputError, cli
-from keras_mobattn.classifier import open_classifier
-from keras_mobattn.data import fit_image, read_image
-
-
-def main(
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="")],
-    weights: str | None = None,
-    model: Path | None = None,
-    top: int = 5,
-) -> int:
-    """Print the best classes of each image.
-
-    Args:
-        images: Image files of any size and format that Pillow reads.
-        weights: A published checkpoint, e.g. timm/mobilevitv2_100.cvnets_in1k; it is downloaded once. Images are
-            resized and cropped as it asks.
-        model: A run folder, or a .keras, .h5 or .tflite file, in place of the checkpoint; with both, a file that was
-            made from it.
-        top: How many classes to print.
-    """
-    if not images:
-        raise InputError("Expected one or more image files. Received: none.")
-    if top < 1:
-        raise InputError(f"--top expects an integer from 1 up. Received: {top}.")
-    classifier = open_classifier(model, weights)
-    code = 0
-    for path in images:
-        try:
-            image = read_image(path)
-        except InputError as error:  # the other images may do
-            code = cli.complain(error)
-            continue
-        image = fit_image(image, classifier.image_size, **classifier.view)
-        scores = classifier.model.predict_on_batch(np.float32(image)[np.newaxis])[0]
-        cli.console.print(_table(path, scores, classifier.class_names, top))
-    return code
-
-
-def _table(path, scores, class_names, top):
-    table = rich.table.Table("class", title=rich.markup.escape(str(path)), title_justify="left")
-    table.add_column("score", justify="right")
-    for i in np.argsort(-scores, kind="stable")[:top]:
-        table.add_row(rich.markup.escape(class_names[i]), f"{scores[i]:.4f}")
-    return table
-
+from keras_mobattn.commands.predict import run
 
 if __name__ == "__main__":
-    cli.run(main)
+    run()

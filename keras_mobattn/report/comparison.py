@@ -1,4 +1,7 @@
-"""The plots of a comparison of attention styles in several hosts. Each returns the bytes of an SVG or of a PNG."""
+"""The plots of a comparison of attention styles in several hosts. Each returns the bytes of an SVG or of a PNG.
+
+Studies alone draw them; they lie here since they are public names of `report`, which can't import studies.
+"""
 
 import statistics
 

@@ -1,5 +1,6 @@
 """Tasks: what a model is for, each in a folder of its own. The first one is classification."""
 
+import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.tasks.task import MetricTally, Objective, Task, named
 

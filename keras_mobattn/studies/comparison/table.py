@@ -3,7 +3,7 @@
 import statistics
 
 from keras_mobattn.benchmark.table import number_text
-from keras_mobattn.comparison.plan import STAGES
+from keras_mobattn.studies.comparison.plan import STAGES
 
 
 def figures(hosts, styles, rows, costs):

@@ -7,12 +7,12 @@ import numpy as np
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Measurement
-from keras_mobattn.comparison.plan import STYLES
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import to_tflite
 from keras_mobattn.files import read_json, write_json
 from keras_mobattn.models import count_macs, randomize_weights
-from keras_mobattn.resolution import up_to_date
+from keras_mobattn.studies.comparison.plan import STYLES
+from keras_mobattn.studies.resolution import up_to_date
 from keras_mobattn.training import TrainSettings
 from keras_mobattn.training.run import build_model
 

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 
-PROGRAM = (sys.executable, "-m", "keras_mobattn.comparison")
+PROGRAM = (sys.executable, "-m", "keras_mobattn.studies.comparison")
 
 
 class Pool:

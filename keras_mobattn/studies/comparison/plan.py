@@ -65,7 +65,7 @@ class Plan:
         ]  # fmt: skip
 
     def job(self, host, style, seed, folder, num_threads):
-        """The arguments of `python -m keras_mobattn.comparison` for one run, which gets a folder in `folder`."""
+        """The arguments of `python -m keras_mobattn.studies.comparison` for one run, with a folder in `folder`."""
         name = f"{host}-{style}-{seed}".replace(" ", "-").replace("=", "")
         job = {"host": host, "style": style, "seed": seed, "folder": str(folder / name), "num_threads": num_threads}
         return {"plan": dataclasses.asdict(self), **job}

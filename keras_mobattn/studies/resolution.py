@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 
 import numpy as np
+import tf_keras as keras
 
 from keras_mobattn import cli
-from keras_mobattn._tensorflow import keras
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import benchmark_files
 from keras_mobattn.export import to_tflite
@@ -17,7 +17,7 @@ from keras_mobattn.models import MobileViTv2, randomize_weights
 DIM = 128  # attention width in layer 3 of MobileViTv2 1.0
 STRIDE = 8  # of layer 3: its maps have an eighth of the image's side
 PATCH_SIZE = 2
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 CONV = "1x1 conv"  # beside the styles: what the machine itself makes of a map that outgrows its caches
 SOURCES = ("attention", "layers", "models", "export")  # parts of the package that a file depends on
 

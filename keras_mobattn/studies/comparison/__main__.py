@@ -1,4 +1,6 @@
-"""One run in a process of its own: `python -m keras_mobattn.comparison '{"folder": ..., ...}'` prints a line of JSON.
+"""One run in a process of its own, which prints a line of JSON.
+
+    python -m keras_mobattn.studies.comparison '{"folder": ..., ...}'
 
 A program of its own, so that a run has its own threads and leaves no memory behind, and a crash is one failed row.
 Exit code 0: the line holds {stage: accuracy} or {"error": why there is none}; 143: SIGTERM, and a checkpoint is saved.
@@ -10,9 +12,9 @@ import time
 
 import tensorflow as tf
 
-from keras_mobattn.comparison.plan import Plan
-from keras_mobattn.comparison.run import train_stages
 from keras_mobattn.errors import InputError
+from keras_mobattn.studies.comparison.plan import Plan
+from keras_mobattn.studies.comparison.run import train_stages
 from keras_mobattn.training import Diverged, Stopped
 
 

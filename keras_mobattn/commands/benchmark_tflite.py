@@ -1,0 +1,72 @@
+"""Time .tflite files on this machine: table on the screen, benchmark.json and benchmark.csv in the output folder.
+
+    python tflite/benchmark.py model.tflite other.tflite --num-threads 1 2 --backend xnnpack gpu
+
+Exit code 0: every row was measured; 1: some failed (the table says why, the others are kept); 130: Ctrl-C.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from keras_mobattn import benchmark, cli
+
+
+def main(
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")],
+    num_threads: tuple[int, ...] = (1,),
+    backend: tuple[Literal[tuple(benchmark.BACKENDS)], ...] = ("xnnpack",),
+    num_runs: int = 50,
+    warmup_runs: int = 5,
+    min_secs: float = 0.5,
+    max_secs: float = 30.0,
+    rounds: int = 3,
+    seed: int = 0,
+    roofline: bool = False,
+    output_dir: Path = Path("runs/benchmark"),
+):
+    """Time .tflite files on this machine, going round them so that the ratios hold on a busy machine.
+
+    Args:
+        files: .tflite files.
+        num_threads: one or several, e.g. 1 2 4.
+        backend: xnnpack, builtin (the runtime's own CPU kernels), gpu, gpu-fp16 (the GPU accelerator), or several.
+        num_runs: fewest inferences of a row.
+        warmup_runs: inferences before them, in each round.
+        min_secs: fewest seconds of a row.
+        max_secs: most seconds of a row.
+        rounds: how often to go round all configurations; a row's samples are pooled.
+        seed: of the random inputs.
+        roofline: time 1x1 convolutions alone as well, and show each file's share of what they reach.
+        output_dir: folder for benchmark.json (with raw samples) and benchmark.csv.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
+    rooflines = benchmark.roofline_files(files, output_dir) if roofline else ()
+    try:
+        measurements = benchmark.benchmark_files(
+            (*files, *rooflines),
+            num_threads=num_threads,
+            backends=backend,
+            rounds=rounds,
+            warmup_runs=warmup_runs,
+            num_runs=num_runs,
+            min_secs=min_secs,
+            max_secs=max_secs,
+            seed=seed,
+        )
+    except benchmark.BenchmarkInterrupted as stop:
+        if stop.measurements:  # an earlier run's files are worth more than empty ones
+            _present(stop.measurements, output_dir, roofline)
+        raise
+    _present(measurements, output_dir, roofline)
+    return int(any(row.error for row in measurements))
+
+
+def _present(measurements, output_dir, roofline):
+    benchmark.present(benchmark.with_roofline(measurements) if roofline else measurements, output_dir, cli.console)
+
+
+def run():
+    """Run it with the flags of the command line."""
+    cli.run(main)

@@ -1,0 +1,103 @@
+"""Convert a Keras model to Core ML (.mlpackage) and check every package against Keras, on any system: one table.
+
+    python coreml/convert.py runs/digits --precision fp16 fp32
+    python coreml/convert.py runs/digits --input-type image                    # a classifier for Vision and Xcode
+    python coreml/convert.py runs/digits --compression none int8 palettized4
+
+Exit code 0: converted and checked; 1: a package failed (it isn't kept, the others are); 2: bad input.
+"""
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from keras_mobattn import cli
+from keras_mobattn.commands.convert import convert_all
+from keras_mobattn.errors import InputError
+from keras_mobattn.export import (
+    COREML_COMPRESSIONS,
+    COREML_PRECISIONS,
+    COREML_TARGETS,
+    INPUT_TYPES,
+    About,
+    expect_coreml,
+    read_labels,
+    to_coreml,
+)
+from keras_mobattn.models import labels_file
+
+NONE = "none"
+
+
+def main(
+    model: Annotated[Path, tyro.conf.Positional],
+    output: Path | None = None,
+    precision: tuple[Literal[tuple(COREML_PRECISIONS)], ...] = ("fp16",),
+    compression: tuple[Literal[(NONE, *COREML_COMPRESSIONS)], ...] = (NONE,),
+    minimum_deployment_target: Literal[tuple(COREML_TARGETS)] = "iOS17",
+    input_type: Literal[tuple(INPUT_TYPES)] = "tensor",
+    input_sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxW...")] = (),
+    input_scale: float = 1.0,
+    input_bias: tuple[float, ...] = (0.0,),
+    images: Path | None = None,
+    labels: Path | None = None,
+    about: About = About(),  # noqa: B008
+):
+    """Convert a Keras model to Core ML and check every package against Keras.
+
+    Args:
+        model: a .keras or .h5 file, a SavedModel folder, or the folder of a training run, whose dataset is then used.
+        output: an .mlpackage, or a folder for several; default beside the model.
+        precision: one or several.
+        compression: of the weights, with each precision; one or several. int8, palettized and pruned need iOS16, int4
+            iOS18.
+        minimum_deployment_target: the oldest system that shall run it.
+        input_type: tensor takes float32 [1, H, W, C] (for benchmarks), image takes RGB pixels; with labels that makes a
+            classifier, which Vision and Xcode's preview understand.
+        input_sizes: further heights and widths that the package takes, e.g. 320x320 192x256: multiples of 64, for
+            PVTv2 of 32; not for DeiT and EfficientFormerV2.
+        input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
+            include_preprocessing=False. A package for pixels does it itself.
+        input_bias: what is then added: one number, or one for each channel.
+        images: any folder of images to check with.
+        labels: a text file of class names, one a line; default those of the run.
+        about: what the package says of itself.
+    """
+    names = labels or labels_file(model)
+    names = read_labels(names) if names else ()
+    interface = dict(
+        minimum_deployment_target=minimum_deployment_target,
+        input_type=input_type,
+        input_sizes=[_size(text) for text in input_sizes],
+        input_scale=input_scale,
+        input_bias=input_bias,
+    )
+    compressions = [None if name == NONE else name for name in compression]
+    variants = {"_".join(filter(None, pair)): pair for pair in itertools.product(precision, compressions)}
+
+    def expect(source):
+        for name in compressions:
+            expect_coreml(source, compression=name, **interface)
+
+    def convert(source, path, variant, representative_images, check_images):
+        precision, compression = variants[variant]
+        options = dict(check_images=check_images, compression=compression, about=about, **interface)
+        return to_coreml(source, path, precision, **options)
+
+    options = dict(expect=expect, images=images, labels=names, input_scale=input_scale, input_bias=input_bias)
+    return convert_all(convert, ".mlpackage", model, output, tuple(variants), **options)
+
+
+def _size(text):
+    """ "320x256" as (320, 256)."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise InputError(f"Expected --input-sizes like 320x320, height first. Received: {text!r}.")
+    return int(height), int(width)
+
+
+def run():
+    """Run it with the flags of the command line."""
+    cli.run(main)

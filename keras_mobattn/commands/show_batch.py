@@ -1,0 +1,100 @@
+"""Look at what training sees: a contact sheet of one step's images with their labels.
+
+    python training/show_batch.py --augment mobilevitv2 --dataset photos/ --image-size 256
+    python training/show_batch.py --augment digits --dataset digits --image-size 32 --step 7
+    python training/show_batch.py --recipe mobilevitv2_in1k
+
+Labels of mixed images are told with their weights: "3 .71 / 8 .29". The same seed and step give the same sheet, and
+the images are those that a training run with these settings gets.
+
+Exit code 0; 2: bad input; 130: Ctrl-C.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from keras_mobattn import cli, report
+from keras_mobattn.data import StepPlan, open_source, photo_source, training_stream
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import replacing
+from keras_mobattn.training import RECIPES, recipe_settings
+
+SHOWN = 3  # labels of an image at most
+SHORT = 18  # letters that fit under an image
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """What to show."""
+
+    augment: str = "mobilevitv2"
+    """The augmentation by name."""
+    dataset: str = "photos"
+    """A tfds name, "digits", "digit_crops", "digit_scenes", a folder of images, or "photos": crops of scikit-learn's
+    two."""
+    data_dir: str | None = None
+    """Where tfds keeps its sets; its own default when left out."""
+    image_size: int = 128
+    """Height and width in pixels."""
+    count: int = 24
+    """Images on the sheet; they are one batch, so it is they that are mixed."""
+    seed: int = 0
+    """Of the order, the crops and all else that is random."""
+    step: int = 0
+    """Which step of the run, from 0."""
+    aug_repeats: int = 1
+    """How many times the batch has each image."""
+
+
+def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tuple(RECIPES)] | None = None) -> None:
+    """Write a contact sheet of one step.
+
+    Args:
+        sheet: What to show.
+        output: The PNG.
+        recipe: Take augmentation, its repeats and size from this recipe of training/train.py.
+    """
+    for name, least in (("step", 0), ("count", 1), ("image_size", 1), ("aug_repeats", 1)):
+        if getattr(sheet, name) < least:
+            raise InputError(f"{name} must be at least {least}. Received: {getattr(sheet, name)}.")
+    if recipe:
+        settings = recipe_settings(recipe)
+        given = ("augment", "image_size", "aug_repeats")
+        sheet = dataclasses.replace(sheet, **{name: getattr(settings, name) for name in given})
+    if output.suffix.lower() != ".png":
+        raise InputError(f"output expects a name that ends with .png. Received: {str(output)!r}.")
+    source = photo_source(sheet.count) if sheet.dataset == "photos" else open_source(sheet.dataset, sheet.data_dir)
+    images, labels = draw_step(source, sheet)
+    captions = [caption(label, source.class_names) for label in labels]
+    with replacing(output) as beside:
+        beside.write_bytes(report.image_grid(images, captions, format="png"))
+    cli.console.print(
+        f"{len(images)} images of step {sheet.step}, augmentation {sheet.augment!r}: {output}", soft_wrap=True
+    )
+
+
+def draw_step(source, sheet):
+    """The images uint8 [n, H, W, 3] and labels float32 [n, classes] of the step."""
+    plan = StepPlan(source.num_examples["train"], sheet.count, 1, sheet.image_size)
+    plan = dataclasses.replace(plan, epochs=sheet.step // plan.steps_per_epoch + 1)
+    step = {"first_step": sheet.step, "num_steps": 1}
+    stream = training_stream(source, plan, sheet.augment, seed=sheet.seed, repeats=sheet.aug_repeats, **step)
+    images, labels = next(stream.as_numpy_iterator())
+    return np.rint(images).astype(np.uint8), labels
+
+
+def caption(label, class_names):
+    """The classes of one label, the heaviest first; their weights where there are several."""
+    heaviest = [index for index in np.argsort(-label, kind="stable")[:SHOWN] if label[index] >= 0.005]
+    if len(heaviest) == 1:
+        return class_names[heaviest[0]]
+    shares = [f"{class_names[index]} {label[index]:.2f}".replace(" 0.", " .") for index in heaviest]
+    return (" / " if len(" / ".join(shares)) <= SHORT else " /\n").join(shares)
+
+
+def run():
+    """Run it with the flags of the command line."""
+    cli.run(main)
