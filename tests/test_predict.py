@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from keras_mobattn import InputError, randomize_weights
-from keras_mobattn.commands.classifier import open_classifier
+from keras_mobattn.commands.opened import open_model
 from keras_mobattn.data import fit_image, sample_photos
 from keras_mobattn.export import to_tflite
 from keras_mobattn.models import load_model
@@ -191,10 +191,10 @@ def test_predict_with_a_model_of_ones_own(run_folder, photos, tmp_path, call_scr
 def test_names_of_a_file_alone(tmp_path):
     """Of 1000 classes ImageNet's; of any other number their index."""
     small_model(1000).save(tmp_path / "thousand.keras")
-    assert open_classifier(tmp_path / "thousand.keras").class_names[388] == "giant panda"
+    assert open_model(tmp_path / "thousand.keras").class_names[388] == "giant panda"
     small_model(10).save(tmp_path / "ten.keras")
-    assert open_classifier(tmp_path / "ten.keras").class_names[9] == "class 9"
-    converted = open_classifier(tmp_path / "thousand.keras", TAG.repository)
+    assert open_model(tmp_path / "ten.keras").class_names[9] == "class 9"
+    converted = open_model(tmp_path / "thousand.keras", TAG.repository)
     assert converted.view == {"crop": 0.888, "interpolation": "bicubic"}
     assert converted.image_size == (32, 48)
 
@@ -202,16 +202,16 @@ def test_names_of_a_file_alone(tmp_path):
 def test_what_is_no_classifier(tmp_path):
     small_model(10).save(tmp_path / "ten.keras")
     with pytest.raises(InputError, match="Expected 10 class names .*ten.keras. Received: 1000, tench"):
-        open_classifier(tmp_path / "ten.keras", TAG.name)
+        open_model(tmp_path / "ten.keras", TAG.name)
     (tmp_path / "settings.json").write_text("{}")
     (tmp_path / "labels.txt").write_text("ant\nbee\n")
     with pytest.raises(InputError, match="Expected 10 class names .*ten.keras. Received: 2, ant, bee"):
-        open_classifier(tmp_path / "ten.keras")
+        open_model(tmp_path / "ten.keras")
 
     for options in ({"top": False}, {"size": (None, None)}):
         small_model(10, **options).save(tmp_path / "odd.keras")
         with pytest.raises(InputError, match="Expected a classifier with a fixed input size .*odd.keras with input"):
-            open_classifier(tmp_path / "odd.keras")
+            open_model(tmp_path / "odd.keras")
 
 
 BAD_FLAGS = {

@@ -10,7 +10,9 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.export.signature import load
+from keras_mobattn.files import read_labels
 from keras_mobattn.models import model_file
+from keras_mobattn.run_folder import RunFolder
 
 
 def convert_all(convert, suffix, model, output, precisions, *, expect, images, labels, input_scale, input_bias=0.0):
@@ -18,12 +20,13 @@ def convert_all(convert, suffix, model, output, precisions, *, expect, images, l
 
     `expect(source)` refuses what the model can't have, before anything is converted. `model` is a model file or a run
     folder, `output` a file for one precision, else a folder (default: beside the model), `images` a folder or None,
-    `labels` the class names, () if there are none; RGB 0..255 times `input_scale` plus `input_bias` is what the model
-    takes. Returns the exit code: 1 if a precision couldn't be had or failed its check.
+    `labels` a file of class names, None for those of the run that the model lies in; RGB 0..255 times `input_scale`
+    plus `input_bias` is what the model takes. Returns the exit code: 1 if a precision could not be had or failed its
+    check.
     """
     paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
     with console.status("Loading the model and images"):
-        source = load(model_file(model), labels)
+        source = _load(model, labels)
         expect(source)
         chosen = choose_images(model, images, source.input_shape[:2])
     console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
@@ -53,8 +56,17 @@ def convert_all(convert, suffix, model, output, precisions, *, expect, images, l
     return 1 if failures else 0
 
 
+def _load(model, labels):
+    """The Exportable of a model file or a run folder, as the task of its run has it."""
+    run = RunFolder.of(model)
+    source = load(model_file(model), read_labels(labels) if labels else (), run and run.task)
+    if run and source.scores_classes and not source.labels:
+        return load(source, run.labels)
+    return source
+
+
 def _about_labels(source):
-    if not source.is_classifier:
+    if not source.scores_classes:
         return f"Labels in the file: none, since {', '.join(source.output_names)} are no scores of classes."
     if not source.labels:
         return "Labels in the file: none. To name the classes: --labels FILE, one name a line."

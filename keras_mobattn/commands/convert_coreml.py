@@ -23,10 +23,8 @@ from keras_mobattn.export import (
     INPUT_TYPES,
     About,
     expect_coreml,
-    read_labels,
     to_coreml,
 )
-from keras_mobattn.models import labels_file
 
 NONE = "none"
 
@@ -65,8 +63,6 @@ def main(
         labels: a text file of class names, one a line; default those of the run.
         about: what the package says of itself.
     """
-    names = labels or labels_file(model)
-    names = read_labels(names) if names else ()
     interface = dict(
         minimum_deployment_target=minimum_deployment_target,
         input_type=input_type,
@@ -86,7 +82,7 @@ def main(
         options = dict(check_images=check_images, compression=compression, about=about, **interface)
         return to_coreml(source, path, precision, **options)
 
-    options = dict(expect=expect, images=images, labels=names, input_scale=input_scale, input_bias=input_bias)
+    options = dict(expect=expect, images=images, labels=labels, input_scale=input_scale, input_bias=input_bias)
     return convert_all(convert, ".mlpackage", model, output, tuple(variants), **options)
 
 

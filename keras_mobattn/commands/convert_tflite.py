@@ -16,8 +16,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.commands.convert import convert_all
-from keras_mobattn.export import IO_DTYPES, TFLITE_PRECISIONS, About, expect_io, read_labels, to_tflite
-from keras_mobattn.models import labels_file
+from keras_mobattn.export import IO_DTYPES, TFLITE_PRECISIONS, About, expect_io, to_tflite
 
 
 def main(
@@ -46,12 +45,10 @@ def main(
         labels: a text file of class names, one a line, to be packed into the file; default those of the run.
         about: what the file says of itself.
     """
-    names = labels or labels_file(model)
-    names = read_labels(names) if names else ()
     interface = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
     convert = functools.partial(to_tflite, about=about, **interface)
     expect = functools.partial(expect_io, **interface)
-    options = dict(expect=expect, images=images, labels=names, input_scale=input_scale)
+    options = dict(expect=expect, images=images, labels=labels, input_scale=input_scale)
     return convert_all(convert, ".tflite", model, output, precision, **options)
 
 

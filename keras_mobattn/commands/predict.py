@@ -12,11 +12,10 @@ from typing import Annotated
 
 import numpy as np
 import rich.markup
-import rich.table
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.commands.classifier import open_classifier
+from keras_mobattn.commands.opened import open_model
 from keras_mobattn.data import fit_image, read_image
 from keras_mobattn.errors import InputError
 
@@ -41,7 +40,7 @@ def main(
         raise InputError("Expected one or more image files. Received: none.")
     if top < 1:
         raise InputError(f"--top expects an integer from 1 up. Received: {top}.")
-    classifier = open_classifier(model, weights)
+    opened = open_model(model, weights)
     code = 0
     for path in images:
         try:
@@ -49,18 +48,10 @@ def main(
         except InputError as error:  # the other images may do
             code = cli.complain(error)
             continue
-        image = fit_image(image, classifier.image_size, **classifier.view)
-        scores = classifier.model.predict_on_batch(np.float32(image)[np.newaxis])[0]
-        cli.console.print(_table(path, scores, classifier.class_names, top))
+        image = fit_image(image, opened.image_size, **opened.view)
+        outputs = opened.model.predict_on_batch(np.float32(image)[np.newaxis])
+        cli.console.print(opened.task.answer(rich.markup.escape(str(path)), outputs, opened.class_names, top))
     return code
-
-
-def _table(path, scores, class_names, top):
-    table = rich.table.Table("class", title=rich.markup.escape(str(path)), title_justify="left")
-    table.add_column("score", justify="right")
-    for i in np.argsort(-scores, kind="stable")[:top]:
-        table.add_row(rich.markup.escape(class_names[i]), f"{scores[i]:.4f}")
-    return table
 
 
 def run():

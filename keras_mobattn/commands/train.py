@@ -22,8 +22,9 @@ import rich.table
 import rich.text
 
 from keras_mobattn import cli
+from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
-from keras_mobattn.models import RUN_SETTINGS
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.training import (
     RECIPES,
     Diverged,
@@ -31,7 +32,6 @@ from keras_mobattn.training import (
     Stopped,
     TrainSettings,
     WorkerLost,
-    load_settings,
     recipe_settings,
     train,
 )
@@ -83,7 +83,7 @@ def command(default):
             )
         name = recipe or f"{Path(settings.dataset).name}-{settings.attention}"
         folder = resume or output_dir or Path("runs") / name
-        settings = load_settings(folder / RUN_SETTINGS) if resume else settings
+        settings = RunFolder(folder).settings if resume else settings
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
             return 0
@@ -109,7 +109,7 @@ def train_and_tell(settings, folder, resume, execution):
         return 128 + stopped.number  # as the shell reports it, and TensorFlow's preemption handler
     taught = f", taught by {result['teacher']}" if result["teacher"] else ""
     cli.console.print(
-        f"Test accuracy {100 * result['test_accuracy']:.2f} % on {result['num_examples']['test']} images after "
+        f"{TASKS[settings.task].last_words(result)} on {result['num_examples']['test']} images after "
         f"{result['epochs']} epochs{taught}, {result['seconds']:.0f} s. Everything is in {folder}",
         soft_wrap=True,
     )
@@ -128,9 +128,9 @@ def has_run(settings, folder):
     Raises:
         InputError: it has one of others.
     """
-    if not (folder / RUN_SETTINGS).exists():
+    if not RunFolder(folder).is_run:
         return False
-    earlier = load_settings(folder / RUN_SETTINGS)
+    earlier = RunFolder(folder).settings
     names = [name for name in vars(settings) if getattr(settings, name) != getattr(earlier, name)]
     if names:
         listed = ", ".join(f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in names)

@@ -10,11 +10,12 @@ from keras_mobattn.data.plan import StepPlan
 from keras_mobattn.data.reading import Indexed, Sharded
 from keras_mobattn.data.sources import Source, open_source
 from keras_mobattn.data.stream import Share, training_stream
-from keras_mobattn.data.targets import LABELS, MOVES
+from keras_mobattn.data.targets import LABELS, MOVES, Labels
 
 __all__ = [
     "AUGMENTATIONS",
     "LABELS",
+    "Labels",
     "MOVES",
     "Indexed",
     "Share",

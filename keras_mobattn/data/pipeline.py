@@ -67,10 +67,10 @@ def batches(
 
 def batched(views, batch_size, drop_remainder=False):
     """Batches of views {"image": .., target: ..}. Where images have rows of their own, PADDING fills up the shorter."""
-    padding = {name: value for name, value in PADDING.items() if name in views.element_spec}
-    if not padding:
+    spec = views.element_spec
+    if not any(name in PADDING for name in spec):
         return views.batch(batch_size, drop_remainder=drop_remainder)
-    values = {name: padding.get(name) for name in views.element_spec}
+    values = {name: tf.constant(PADDING.get(name, 0), each.dtype) for name, each in spec.items()}
     return views.padded_batch(batch_size, padding_values=values, drop_remainder=drop_remainder)
 
 

@@ -1,14 +1,13 @@
 """Which images a conversion script checks and calibrates with: a run's dataset, a folder, or sample photographs."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.models import RUN_SETTINGS, model_file
+from keras_mobattn.run_folder import RunFolder
 
 NUM_CHECK = 32  # 0.1 to 1 s each: Core ML's evaluator takes most of it
 NUM_REPRESENTATIVE = 100  # TensorFlow's guide to post-training quantization: "around 100-500 samples"
@@ -26,13 +25,16 @@ class Images:
 def choose_images(path, folder, image_size):
     """Take images of `image_size` (H, W) from `folder` if given, else a run's dataset, else photographs.
 
+    A model in the folder of a run sees them as that run's evaluation does.
+
     Raises:
         InputError: a folder without images, an image that can't be decoded, damaged settings, a dataset that is gone.
     """
+    run = RunFolder.of(path)
     if folder is not None:
-        return _from_folder(Path(folder), image_size)
-    if model_file(path) != Path(path):
-        return _from_run(Path(path) / RUN_SETTINGS, image_size)
+        return _from_folder(Path(folder), image_size, run.view if run else {})
+    if run:
+        return _from_run(run, image_size)
     from keras_mobattn.data import sample_photos
 
     return Images(
@@ -42,29 +44,23 @@ def choose_images(path, folder, image_size):
     )
 
 
-def _from_run(settings_file, image_size):
-    from keras_mobattn.data import open_source, take_images
+def _from_run(run, image_size):
+    from keras_mobattn.data import take_images
 
-    try:
-        settings = json.loads(settings_file.read_text(encoding="utf-8"))
-        name = settings["dataset"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"Expected settings.json of a training run, with a 'dataset'. Received: {settings_file} ({error!r}). "
-            "Pass --images."
-        ) from error
-    source = open_source(name, data_dir=settings.get("data_dir"), on_corrupt=settings.get("on_corrupt", "error"))
+    source = run.open_source()
 
     def take(split, count):
-        return take_images(source, split, min(count, source.num_examples[split]), image_size)[0]
+        return take_images(source, split, min(count, source.num_examples[split]), image_size, **run.view)[0]
 
     check, representative = take("test", NUM_CHECK), take("train", NUM_REPRESENTATIVE)
     return Images(
-        check, representative, f"Images: dataset {name!r}, test images for the check, training images for int8."
+        check,
+        representative,
+        f"Images: dataset {run.settings.dataset!r}, test images for the check, training images for int8.",
     )
 
 
-def _from_folder(folder, image_size):
+def _from_folder(folder, image_size, view):
     from keras_mobattn.data.folder import SUFFIXES
 
     if not folder.is_dir():
@@ -78,13 +74,13 @@ def _from_folder(folder, image_size):
     split = min(NUM_CHECK, -(-len(files) // 3))
     check, representative = files[:split], files[split : split + NUM_REPRESENTATIVE] or files
     return Images(
-        _decoded(check, image_size),
-        _decoded(representative, image_size),
+        _decoded(check, image_size, view),
+        _decoded(representative, image_size, view),
         f"Images: {len(check)} of {str(folder)!r} for the check, {len(representative)} others for int8.",
     )
 
 
-def _decoded(files, image_size):
+def _decoded(files, image_size, view):
     """Decode files, resized and cropped as evaluation does it: uint8 [n, H, W, 3]."""
     from keras_mobattn.data import Source, take_images
 
@@ -106,4 +102,4 @@ def _decoded(files, image_size):
         num_examples={"test": len(rows)},
         openers={"test": lambda: tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=kinds)},
     )
-    return take_images(source, "test", len(rows), image_size)[0]
+    return take_images(source, "test", len(rows), image_size, **view)[0]

@@ -33,6 +33,11 @@ class Exportable:
         self.task.expect_labels(self.model, self.output_names, self.labels)
 
     @property
+    def scores_classes(self):
+        """Whether an output holds a score for each class, so that labels make sense."""
+        return bool(set(self.output_names) & set(self.task.class_scores))
+
+    @property
     def gives_probabilities(self):
         """Whether every output is within 0..1."""
         return set(self.output_names) <= set(self.task.probabilities)

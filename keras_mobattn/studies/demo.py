@@ -19,6 +19,7 @@ from keras_mobattn.data import take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
 from keras_mobattn.files import replacing, write_json
 from keras_mobattn.models import count_macs, load_model
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies.resolution import DIM, time_layers
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 
@@ -33,16 +34,17 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
         output_dir: A new folder; default the first free one of runs/demo, runs/demo-2, ...
         settings: How to train.
     """
-    folder = output_dir or _free_folder(Path("runs/demo"))
+    run = RunFolder(output_dir or _free_folder(Path("runs/demo")))
+    folder = run.path
     step("1/5", f"Training MobileViTv2 {settings.width} with {settings.attention} attention on {settings.dataset}")
     result = train(settings, folder)
     step("2/5", "Evaluating on the test images")
-    source = settings.open_source()
-    model = load_model(folder / "model.keras")
-    evaluation = evaluate(model, source)
+    source = run.open_source()
+    model = load_model(run.model_file)
+    evaluation = evaluate(model, source, **run.view)
     cli.console.print(f"Test accuracy {100 * evaluation['accuracy']:.2f} % on {evaluation['num_images']} images")
     step("3/5", "Converting to TFLite and Core ML, each file checked against Keras on test images")
-    conversions = convert_all(model, source, folder)
+    conversions = convert_all(model, source, run)
     cli.console.print(report_table(conversions))
     step("4/5", "Timing the converted model and every attention style with XNNPACK, one thread")
     whole = benchmark_files([row.path for row in conversions if row.format == "TFLite"], num_runs=100, min_secs=1.0)
@@ -56,8 +58,8 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
     save_json(folder / "benchmark.json", everything)
     save_csv(folder / "benchmark.csv", everything)
     write_json(folder / "conversions.json", [dataclasses.asdict(row) for row in conversions])
-    history = read_history(folder / "history.csv")
-    page = compose(settings, result, history, source, model, evaluation, conversions, whole, styles)
+    history = read_history(run.history_file)
+    page = compose(run, result, history, source, model, evaluation, conversions, whole, styles)
     report.write_report(folder / "report.html", page)
     with replacing(folder / "latency_by_tokens.png") as picture:
         picture.write_bytes(report.latency_by_tokens(styles, format="png"))
@@ -74,23 +76,25 @@ def _free_folder(path):
     return next(folder for folder in taken if not folder.exists())
 
 
-def convert_all(model, source, folder):
+def convert_all(model, source, run):
     """Every precision of both formats; returns their CheckReports."""
-    size = model.input_shape[1:3]
-    check, _ = take_images(source, "test", min(CHECK_IMAGES, source.num_examples["test"]), size)
-    representative, _ = take_images(source, "train", min(REPRESENTATIVE_IMAGES, source.num_examples["train"]), size)
+    check, representative = (
+        take_images(source, split, min(count, source.num_examples[split]), model.input_shape[1:3], **run.view)[0]
+        for split, count in (("test", CHECK_IMAGES), ("train", REPRESENTATIVE_IMAGES))
+    )
     rows, options = [], dict(check_images=check, representative_images=representative, labels=source.class_names)
     for precision in TFLITE_PRECISIONS:
         with cli.console.status(f"TFLite {precision}"):
-            rows.append(to_tflite(model, folder / f"model_{precision}.tflite", precision, **options))
+            rows.append(to_tflite(model, run.path / f"model_{precision}.tflite", precision, **options))
     for precision in COREML_PRECISIONS:
         with cli.console.status(f"Core ML {precision}"):
-            rows.append(to_coreml(model, folder / f"model_{precision}.mlpackage", precision, check_images=check))
+            rows.append(to_coreml(model, run.path / f"model_{precision}.mlpackage", precision, check_images=check))
     return rows
 
 
-def compose(settings, result, history, source, model, evaluation, conversions, whole, styles):
+def compose(run, result, history, source, model, evaluation, conversions, whole, styles):
     """The report as plain data."""
+    settings = run.settings
     largest = {style: rows[-1][1] for style, rows in styles.items()}
     tokens = next(iter(styles.values()))[-1][0]
     by_name = {row.name: row for row in whole}
@@ -112,7 +116,7 @@ def compose(settings, result, history, source, model, evaluation, conversions, w
             "with the averaged weights; the saved model is the last epoch's, so nothing was chosen by them.",
             figures=(report.Figure(report.learning_curves(curves), "Loss and accuracy by epoch"),),
         ),
-        _predictions(source, evaluation, model.input_shape[1:3]),
+        _predictions(source, evaluation, model.input_shape[1:3], run.view),
         report.Section(
             "Conversions",
             f"Each file ran on {CHECK_IMAGES} test images beside the Keras model. Core ML ran in the package's own "
@@ -145,12 +149,12 @@ def compose(settings, result, history, source, model, evaluation, conversions, w
     return report.Report("From real images to a phone-ready model", f"{versions}, {whole[0].date}", summary, sections)
 
 
-def _predictions(source, evaluation, size):
+def _predictions(source, evaluation, size, view):
     labels, guesses = evaluation["labels"], evaluation["probabilities"].argmax(-1)
     wrong = np.flatnonzero(labels != guesses)
     rest = np.flatnonzero(labels == guesses)
     chosen = np.concatenate([wrong[:6], rest])[:12]  # what went wrong first: that is what one wants to see
-    images, _ = take_images(source, "test", source.num_examples["test"], size)
+    images, _ = take_images(source, "test", source.num_examples["test"], size, **view)
     names = source.class_names
     captions = [
         f"{names[guess]} ({p:.0%})" if guess == label else f"{names[guess]}, is {names[label]}"

@@ -44,7 +44,8 @@ class Task:
         mixes: whether `encode` gives a float32 [B, K] that MixUp and CutMix may mix.
         best: the metric of `metrics`, or "loss", by which the best epoch is picked.
         higher_is_better: whether that metric is.
-        probabilities: the names of exported outputs that are probabilities, within 0..1.
+        class_scores: the names of exported outputs that hold a score for each class.
+        probabilities: those of exported outputs that are probabilities, within 0..1.
         coreml_type: what Core ML calls a package of it that has image input and labels: "imageClassifier", or None.
     """
 
@@ -53,6 +54,7 @@ class Task:
     mixes = False
     best = "loss"
     higher_is_better = False
+    class_scores = ()
     probabilities = ()
     coreml_type = None
 

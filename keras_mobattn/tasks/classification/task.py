@@ -22,6 +22,7 @@ class Classification(Labels, Task):
     title = "Image classifier"
     best = "accuracy"
     higher_is_better = True
+    class_scores = ("probabilities", "logits")
     probabilities = ("probabilities",)
     coreml_type = "imageClassifier"
 
@@ -90,7 +91,7 @@ class Classification(Labels, Task):
 
     def expect_labels(self, model, output_names, labels):
         """Refuse labels that are not one for each class."""
-        if output_names[0] not in SCORES.values():
+        if not set(output_names) & set(self.class_scores):
             super().expect_labels(model, output_names, labels)
         elif labels and len(labels) != model.output_shape[-1]:
             raise InputError(
@@ -105,7 +106,7 @@ class Classification(Labels, Task):
     def answers(self, outputs):
         """The class of the highest score."""
         name, *others = outputs
-        return None if others or name not in SCORES.values() else outputs[name].argmax(-1)
+        return None if others or name not in self.class_scores else outputs[name].argmax(-1)
 
 
 def score_name(model):

@@ -1,0 +1,94 @@
+"""What predict and evaluate share: a model with its task, the names of its classes, and how it sees images."""
+
+import dataclasses
+
+from keras_mobattn._tensorflow import keras
+from keras_mobattn.catalog import TASKS
+from keras_mobattn.errors import InputError
+from keras_mobattn.export import TFLiteModel, embedded_labels
+from keras_mobattn.models import load_model, model_file, pretrained_model
+from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.tasks import Task
+from keras_mobattn.weights import imagenet_classes
+from keras_mobattn.weights.tags import Tag, find_tag
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A model that takes RGB 0..255.
+
+    Attributes:
+        title: where it is from.
+        model: a Keras model, or a TFLiteModel.
+        task: what it is for.
+        class_names: in the order of its outputs; () where it has no classes.
+        view: the arguments of `data.fit_image` that it is evaluated with: the published checkpoint's, else those of the
+            run that it lies in, else none.
+        tag: the published checkpoint that it is, or was made from; None for others.
+    """
+
+    title: str
+    model: keras.Model | TFLiteModel
+    task: Task
+    class_names: tuple[str, ...]
+    view: dict
+    tag: Tag | None = None
+
+    @property
+    def image_size(self):
+        """(height, width) of its input in pixels."""
+        return self.model.input_shape[1:3]
+
+
+def open_model(path=None, weights=None):
+    """Open a model file (.keras, .h5, .tflite), a run folder, or the published checkpoint `weights`.
+
+    With both, the file is taken for one that was made from that checkpoint, and gets the images that it asks for. A
+    file in a run's folder has that run's task, class names and view.
+
+    Raises:
+        InputError: neither, a file that can't be read, an unknown checkpoint or one that can't be had, outputs of no
+            known task, an input of no fixed size, or another number of class names than of classes.
+    """
+    if path is None and weights is None:
+        raise InputError("Expected a model file, a run folder, or --weights NAME. Received: none of them.")
+    tag = None if weights is None else find_tag(weights)
+    run = None if path is None else RunFolder.of(path)
+    model = pretrained_model(weights) if path is None else _load(model_file(path))
+    title = tag.name if path is None else str(path)
+    task = run.task if run else TASKS["classification"]
+    if (run is None and not _scores_classes(model)) or None in model.input_shape[1:3]:
+        raise InputError(
+            "Expected a classifier with a fixed input size and one output [n, classes], or the folder of a run of "
+            f"another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
+        )
+    names = _class_names(path, run, tag, model.output_shape)
+    if _scores_classes(model) and names and len(names) != model.output_shape[-1]:
+        raise InputError(
+            f"Expected {model.output_shape[-1]} class names for {title}. Received: {len(names)}, "
+            f"{', '.join(names[:3])} ..."
+        )
+    view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else {}
+    return Opened(title, model, task, names, view, tag)
+
+
+def _load(file):
+    return TFLiteModel(file) if file.suffix == ".tflite" else load_model(file)
+
+
+def _scores_classes(model):
+    """Whether the one output is [n, classes]. What its layer makes is not told by every kind of file."""
+    return isinstance(model.output_shape, tuple) and len(model.output_shape) == 2
+
+
+def _class_names(path, run, tag, output_shape):
+    """A checkpoint's, the file's own, the run's that it lies in, ImageNet's for 1000 classes, or numbers."""
+    if tag is None:
+        file = model_file(path)
+        if file.suffix == ".tflite" and (names := embedded_labels(file)):
+            return names
+        if run:
+            return run.labels
+    imagenet = tuple(name.replace("_", " ") for _, name in imagenet_classes())
+    count = output_shape[-1]
+    return imagenet if tag or count == len(imagenet) else tuple(f"class {i}" for i in range(count))
