@@ -1,5 +1,5 @@
-"""Keras vision transformers for phones: MobileViT and MobileViTv2 with Mobile-Attention and its linear-time
-alternatives.
+"""Keras vision transformers for phones: families of published models, each with Mobile-Attention, its linear-time
+alternatives, or the attention of its paper. `keras_mobattn.families.FAMILIES` has their names.
 
 Importing this package registers its layers with Keras, so that saved models reload without `custom_objects`.
 """

@@ -12,11 +12,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_mobattn"
-EVERYONE = {"errors", "files", "_quiet"}
+EVERYONE = {"errors", "families", "files", "names", "_quiet"}
+NAMES = {"errors", "families", "names"}  # read without TensorFlow, by flags and completions: they import nothing else
 # Part of the package -> the other parts that it may import.
 MAY_IMPORT = {
     "errors": set(),
+    "families": set(),
     "files": set(),
+    "names": set(),
     "_quiet": set(),
     "layers": set(),
     "attention": {"layers"},
@@ -80,6 +83,10 @@ def test_imports_run_one_way(path):
         name.split(".")[1] if "." in name else "" for name in imports(tree, False) if name.startswith("keras_mobattn")
     }
     assert ours <= MAY_IMPORT[part] | EVERYONE | {part}
+    if part in NAMES:
+        every = {name.split(".")[0] for name in imports(tree, False)}
+        assert ours <= NAMES
+        assert every <= {"keras_mobattn", *sys.stdlib_module_names}
     tops = {name.split(".")[0] for name in imports(tree, True)}
     if str(path.relative_to(PACKAGE)) not in HEAVY_AT_TOP:
         assert not tops & set(HEAVY)

@@ -9,7 +9,8 @@ import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
-from keras_mobattn.models import MODELS, load_model
+from keras_mobattn.families import FAMILIES
+from keras_mobattn.models import load_model
 from keras_mobattn.training import TrainSettings, evaluate, train
 from keras_mobattn.training.run import build_model
 
@@ -83,9 +84,9 @@ def test_a_family_gets_what_it_takes(tiny, monkeypatch):
         seen.append({"width": width, "variant": variant, "distilled": distilled, "attention": attention})
 
     settings = dataclasses.replace(tiny, attention="own", distilled=True, width=0.75)
-    monkeypatch.setitem(MODELS, "MobileViT", full)
+    monkeypatch.setitem(FAMILIES, "MobileViT", dataclasses.replace(FAMILIES["MobileViT"], function=full))
     build_model(dataclasses.replace(settings, model="MobileViT"), 10)
-    monkeypatch.setitem(MODELS, "MobileViT", plain)
+    monkeypatch.setitem(FAMILIES, "MobileViT", dataclasses.replace(FAMILIES["MobileViT"], function=plain))
     build_model(dataclasses.replace(settings, model="MobileViT", distilled=False), 10)
     assert seen == [{"width": 0.75, "variant": "test", "distilled": True, "attention": "own"}, {}]
     with pytest.raises(InputError, match="distilled expects model='DeiT'. Received: 'MobileViT'"):
