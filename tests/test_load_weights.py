@@ -35,9 +35,9 @@ def victim(family="MobileViTv2", attention=None, **options):
     return build(family, attention, **options)
 
 
-def attempt(path, family="MobileViTv2", attention=None, skip=None, **options):
+def attempt(path, *arguments, skip=None, **options):
     """`load_weights` into a model that was made before, and whose weights are all 9."""
-    model = victim(family, attention, **options)
+    model, (family, *_) = victim(*arguments, **options), arguments or ("MobileViTv2",)
     model.set_weights([np.full_like(value, 9) for value in model.get_weights()])
     load.load_weights(model, path, RECORDS[family], model.name, skip)
     return model
