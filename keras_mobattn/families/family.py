@@ -5,8 +5,8 @@ of names are there at once.
 """
 
 import dataclasses
-import importlib
 import json
+import pkgutil
 from collections.abc import Callable, Mapping
 
 IMAGENET = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # fields of a Family
@@ -165,7 +165,4 @@ def written_call(function, arguments):
 
 def _resolved(reference):
     """What "module:attribute" names; anything else is itself."""
-    if not isinstance(reference, str):
-        return reference
-    module, attribute = reference.split(":")
-    return getattr(importlib.import_module(module), attribute)
+    return pkgutil.resolve_name(reference) if isinstance(reference, str) else reference
