@@ -10,7 +10,7 @@ ANDROID = ["adbutils>=2.12,<3", "requests>=2.31,<3"]
 setup(
     name="keras_mobattn",
     version="0.1.0",
-    description="MobileViT and MobileViTv2 in Keras, with Mobile-Attention and ten other attention styles, for phones",
+    description="Vision transformers for phones in Keras: five families, with Mobile-Attention or ten other attentions",
     long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

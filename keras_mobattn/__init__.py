@@ -1,5 +1,5 @@
-"""Keras vision transformers for phones: MobileViT and MobileViTv2 with Mobile-Attention and its linear-time
-alternatives.
+"""Keras vision transformers for phones: families of published models, each with Mobile-Attention, its linear-time
+alternatives, or the attention of its paper. `keras_mobattn.families.FAMILIES` has their names.
 
 Importing this package registers its layers with Keras, so that saved models reload without `custom_objects`; whichever
 of the two is imported first. TensorFlow itself is imported when the first name that needs it is asked for.
@@ -11,19 +11,16 @@ import pkgutil
 
 from keras_mobattn import _registration  # noqa: F401  imported for what it does
 from keras_mobattn.errors import InputError
+from keras_mobattn.families import FAMILIES
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; set it yourself to see TensorFlow's start-up messages
 
 __version__ = "0.1.0"
 
 HOMES = {  # public name -> the module that has it
+    **dict.fromkeys(FAMILIES, "models"),
     "ATTENTIONS": "catalog",
-    "DeiT": "models",
-    "EfficientFormerV2": "models",
     "MobileAttention": "attention",
-    "MobileViT": "models",
-    "MobileViTv2": "models",
-    "PVTv2": "models",
     "SeparableAttention": "attention",
     "count_macs": "models",
     "decode_predictions": "weights",
@@ -34,23 +31,7 @@ HOMES = {  # public name -> the module that has it
 }
 MODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 
-__all__ = [  # noqa: F822  most by __getattr__
-    "ATTENTIONS",
-    "DeiT",
-    "EfficientFormerV2",
-    "InputError",
-    "MobileAttention",
-    "MobileViT",
-    "MobileViTv2",
-    "PVTv2",
-    "SeparableAttention",
-    "count_macs",
-    "decode_predictions",
-    "feature_pyramid",
-    "list_weights",
-    "preprocess_input",
-    "randomize_weights",
-]
+__all__ = ["InputError", *HOMES]
 
 
 def __getattr__(name):

@@ -19,8 +19,7 @@ from keras_mobattn.catalog import (
     TASKS,
 )
 from keras_mobattn.errors import InputError, expect_name, expect_range
-
-MODEL_NAMES = ("MobileViTv2", "MobileViT", "DeiT", "PVTv2", "EfficientFormerV2")  # until families.FAMILIES is merged
+from keras_mobattn.families import FAMILIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +34,13 @@ class TrainSettings:
     """What to do with images in a folder that can't be decoded."""
     task: str = "classification"
     """What the model is for."""
-    model: Literal[MODEL_NAMES] = "MobileViTv2"
+    model: Literal[tuple(FAMILIES)] = "MobileViTv2"
     """The family of the backbone."""
     width: float = 0.5
     """MobileViTv2's width multiplier, > 0."""
     variant: str | None = None
-    """The size: of MobileViT xxs, xs, s; of DeiT tiny, small, base; of PVTv2 b0 to b5, b2_li; of EfficientFormerV2 s0,
-    s1, s2, l; of these three "nano" too, which is ours. "test" is a tiny one of every family; the family's default
-    when left out."""
+    """The size, by the family's word for it: training/list_models.py prints them. "test" is a tiny one of every family,
+    "nano" a small one of some, both ours; the family's default when left out."""
     distilled: bool = False
     """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
     attention: Literal[(OWN, *ATTENTIONS)] = "mobile"
@@ -127,7 +125,7 @@ class TrainSettings:
 
     def __post_init__(self):
         """Raise InputError for values that no run can use."""
-        expect_name(MODEL_NAMES, self.model, "model")
+        expect_name(FAMILIES, self.model, "model")
         expect_name(AUGMENTATIONS, self.augment, "augmentation")
         expect_name(TASKS, self.task, "task")
         above_0 = {"low": 0, "above": True}

@@ -10,26 +10,20 @@ import small_packages
 import torch_peers
 
 import keras_mobattn
-from keras_mobattn import cli
+from keras_mobattn import cli, families
 from keras_mobattn.attention import ATTENTIONS, OWN
 from keras_mobattn.gpu import gpu_problem
-from keras_mobattn.models import MODELS
 
-FAMILIES = {name: functools.partial(function, variant="test") for name, function in MODELS.items()}
-NEW_HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")
-OWN_STYLE = {"PVTv2": OWN, "EfficientFormerV2": OWN}  # families whose own attention is no style
-STYLES = [(family, style) for family in FAMILIES for style in (*ATTENTIONS, *filter(None, [OWN_STYLE.get(family)]))]
+RECORDS = families.FAMILIES
+FAMILIES = {name: functools.partial(family.build, variant="test") for name, family in RECORDS.items()}
+NEW_HOSTS = [name for name, family in RECORDS.items() if family.attention_patch == 1]
+OWN_STYLE = {name: OWN for name, family in RECORDS.items() if family.styles}  # families whose own attention is no style
+STYLES = [(name, style) for name, family in RECORDS.items() for style in (*ATTENTIONS, *family.styles)]
 QUICK_FAMILIES = ("MobileViTv2", "EfficientFormerV2")  # the simplest and the one with most kinds of layers
 FAMILY_CASES = [pytest.param(family, marks=[pytest.mark.slow] * (family not in QUICK_FAMILIES)) for family in FAMILIES]
-QUICK_STYLES = {  # the others are slow tests, which CI runs too
-    "MobileViTv2": ("softmax", "mobile", "focused"),
-    "MobileViT": ("softmax", "mobile"),
-    "DeiT": ("mobile",),
-    "PVTv2": (OWN,),
-    "EfficientFormerV2": (OWN,),
-}
-STYLE_CASES = [
-    pytest.param(*case, marks=[pytest.mark.slow] * (case[1] not in QUICK_STYLES[case[0]])) for case in STYLES
+STYLE_CASES = [  # slow tests are those that CI runs too
+    pytest.param(name, style, marks=[pytest.mark.slow] * (style not in RECORDS[name].quick_styles))
+    for name, style in STYLES
 ]
 
 

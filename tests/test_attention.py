@@ -14,6 +14,7 @@ from keras_mobattn.attention import (
     Attention,
     HeadwiseAttention,
     MobileAttention,
+    SpatialReductionAttention,
     attention_layer,
     information_flow,
 )
@@ -332,6 +333,33 @@ def test_slot_takes_a_name_a_class_and_a_callable():
         assert (layer.name, layer.patch_size) == ("a", 2)
         assert layer(x).shape == x.shape
     assert layer.head_dim == 2
+
+
+def test_slot_builds_a_name_or_a_class_once(monkeypatch):
+    made, build = [], MobileAttention.__init__
+
+    def spy(self, *args, **options):
+        made.append(options)
+        build(self, *args, **options)
+
+    monkeypatch.setattr(MobileAttention, "__init__", spy)
+    for attention, times in (("mobile", 1), (MobileAttention, 1), (lambda dim: MobileAttention(dim), 2)):
+        made.clear()
+        attention_layer(attention, 16, name="a", patch_size=2, num_heads=4)
+        assert len(made) == times
+
+
+def test_spatial_reduction_attention_has_no_patches():
+    layer = SpatialReductionAttention(16, num_heads=2, sr_ratio=2, name="a")
+    assert "patch_size" not in layer.get_config()
+    again = SpatialReductionAttention.from_config({**layer.get_config(), "patch_size": 1})  # as files of before have it
+    assert again.get_config() == layer.get_config()
+    with pytest.raises(TypeError, match="patch_size"):
+        SpatialReductionAttention(16, patch_size=2)
+    for attention in (SpatialReductionAttention, lambda dim: SpatialReductionAttention(dim)):
+        with pytest.raises(InputError, match="takes patches of 2x2 pixels apart. Received: SpatialReductionAttention"):
+            attention_layer(attention, 16, name="a", patch_size=2)
+        assert attention_layer(attention, 16, name="a").name == "a"
 
 
 def test_slot_folds_patches_for_a_users_own_layer():

@@ -8,7 +8,7 @@ import functools
 
 import pytest
 import tf_keras as keras
-from conftest import FAMILIES, STYLES
+from conftest import FAMILIES, RECORDS, STYLES
 
 import keras_mobattn
 from keras_mobattn import InputError, export
@@ -141,7 +141,7 @@ def test_every_style_passes_at_odd_sizes(family, attention, tmp_path):
         assert describe_coreml(tmp_path / "model.mlpackage").max_rank <= 4
 
 
-ONE_SIZE = ("DeiT", "EfficientFormerV2")  # positions, and a map that is resized
+ONE_SIZE = [name for name, family in RECORDS.items() if family.size_multiple is None]
 
 
 @pytest.mark.parametrize("family", ONE_SIZE)

@@ -1,6 +1,7 @@
 """The rules that keep the code readable: which module may import which, and what only where it is needed."""
 
 import ast
+import graphlib
 import importlib
 import runpy
 import shutil
@@ -14,16 +15,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_mobattn"
 # What everyone may import: errors and files, and what is read without TensorFlow.
-EVERYONE = {"errors", "files", "catalog", "settings", "run_folder", "_quiet", "_tensorflow"}
+EVERYONE = {"errors", "files", "names", "families", "catalog", "settings", "run_folder", "_quiet", "_tensorflow"}
 # What commands and studies put together.
 PARTS = {"attention", "models", "data", "tasks", "training", "export", "benchmark", "report", "cli"}
 # Part of the package -> the other parts that it may import.
 MAY_IMPORT = {
     "errors": set(),
+    "families": set(),
     "files": set(),
     "catalog": set(),  # it names modules, and imports one when a thing is asked for
     "settings": {"data"},  # for open_source, when it is asked for
     "run_folder": set(),
+    "names": set(),
     "_quiet": set(),
     "_tensorflow": set(),
     "_registration": set(),
@@ -45,7 +48,8 @@ MAY_IMPORT = {
     "demo": {"studies"},
     "__init__": {"_registration"},
 }
-LOW = {"errors", "files", "catalog", "settings", "run_folder", "_quiet"}  # imported without TensorFlow
+LIGHT = {"errors", "files", "names", "families", "catalog", "settings", "run_folder", "_quiet"}  # without TensorFlow
+NAMES = {"errors", "families", "names"}  # these import nothing but each other and the standard library
 HEAVY = (
     "adbutils",
     "ai_edge_litert",
@@ -67,7 +71,7 @@ BUILDERS = {"data/digits.py", "data/digit_crops.py", "data/digit_scenes.py"}
 HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = sorted(
-    path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in ("__init__", "classifier", "convert")
+    path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in ("__init__", "opened", "convert")
 )
 STUDIES = ("benchmark_resolution", "compare_attention", "demo")
 SCRIPTS = sorted(path for folder in ("training", "tflite", "coreml") for path in (ROOT / folder).glob("*.py"))
@@ -83,6 +87,11 @@ def imports(tree, top_level):
             yield from (f"keras_mobattn.{alias.name}" for alias in node.names) if bare else (node.module,)
 
 
+def parts_imported(tree):
+    ours = (name for name in imports(tree, False) if name.startswith("keras_mobattn"))
+    return {name.split(".")[1] if "." in name else "" for name in ours}
+
+
 def part_of(path):
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
@@ -90,13 +99,26 @@ def part_of(path):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_one_way(path):
     tree, part = ast.parse(path.read_text(encoding="utf-8")), part_of(path)
-    ours = {
-        name.split(".")[1] if "." in name else "" for name in imports(tree, False) if name.startswith("keras_mobattn")
-    }
+    ours = parts_imported(tree)
     assert ours <= MAY_IMPORT[part] | EVERYONE | {part}
     tops = {name.split(".")[0] for name in imports(tree, True)}
+    if part in LIGHT:
+        assert not tops & {"tensorflow", "tf_keras"}
+        assert "_tensorflow" not in ours
+    if part in NAMES:
+        assert ours <= NAMES
+        assert {name.split(".")[0] for name in imports(tree, False)} <= {"keras_mobattn", *sys.stdlib_module_names}
     if str(path.relative_to(PACKAGE)) not in HEAVY_AT_TOP:
         assert not tops & set(HEAVY)
+
+
+def test_no_circles():
+    """Also among those that everyone may import."""
+    graph = {}
+    for path in SOURCES:
+        part = part_of(path)
+        graph.setdefault(part, set()).update(parts_imported(ast.parse(path.read_text(encoding="utf-8"))) - {part})
+    assert list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def test_the_only_keras_is_tf_keras():

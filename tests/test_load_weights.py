@@ -11,22 +11,17 @@ import zipfile
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import FAMILIES
+from conftest import FAMILIES, RECORDS
 
 from keras_mobattn import InputError, randomize_weights
 from keras_mobattn.attention import SoftmaxAttention
 from keras_mobattn.weights import load, read_checkpoint, to_timm
 
-PUBLISHED = {
-    "MobileViT": "softmax",
-    "MobileViTv2": "separable",
-    "EfficientFormerV2": "own",
-}  # family -> the attention its checkpoints have
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
 
 def build(family="MobileViTv2", attention=None, **options):
-    return FAMILIES[family](attention=attention or PUBLISHED[family], **{**SMALL, **options})
+    return FAMILIES[family](attention=attention or RECORDS[family].attention, **{**SMALL, **options})
 
 
 @functools.cache
@@ -42,9 +37,9 @@ def victim(family="MobileViTv2", attention=None, **options):
 
 def attempt(path, *arguments, skip=None, **options):
     """`load_weights` into a model that was made before, and whose weights are all 9."""
-    model = victim(*arguments, **options)
+    model, (family, *_) = victim(*arguments, **options), arguments or ("MobileViTv2",)
     model.set_weights([np.full_like(value, 9) for value in model.get_weights()])
-    load.load_weights(model, path, model.name, skip)
+    load.load_weights(model, path, RECORDS[family], model.name, skip)
     return model
 
 
@@ -340,11 +335,13 @@ BAD = {
     "no tag": (lambda _: attempt("mobilevitv2_100.cvnets_in2k"), "'mobilevitv2_100.cvnets_in1k'"),
     "type": (lambda _: attempt(3), "weights expects None, 'imagenet', a tag or a path. Received: 3"),
     "other tag": (
-        lambda _: load.load_weights(None, "timm/mobilevitv2_100.cvnets_in1k", "mobilevitv2_050"),
+        lambda _: load.load_weights(
+            None, "timm/mobilevitv2_100.cvnets_in1k", RECORDS["MobileViTv2"], "mobilevitv2_050"
+        ),
         r"fits keras_mobattn.MobileViTv2\(width=1.0\).*for mobilevitv2_050",
     ),
     "v1's tag": (
-        lambda _: load.load_weights(None, "mobilevit_s.cvnets_in1k", "mobilevitv2_100"),
+        lambda _: load.load_weights(None, "mobilevit_s.cvnets_in1k", RECORDS["MobileViTv2"], "mobilevitv2_100"),
         r'MobileViT\(variant="s"\).*mobilevitv2_100',
     ),
     "no imagenet": (lambda _: attempt("imagenet"), "mobilevitv2_test"),
@@ -397,7 +394,7 @@ def test_imagenet_is_the_best_tag_of_the_architecture(monkeypatch):
         raise InputError("asked")
 
     monkeypatch.setattr(load, "download", download)
-    for architecture in ("mobilevitv2_200", "mobilevit_xxs"):
+    for family, architecture in {"MobileViTv2": "mobilevitv2_200", "MobileViT": "mobilevit_xxs"}.items():
         with pytest.raises(InputError, match="asked"):
-            load.load_weights(None, "imagenet", architecture)
+            load.load_weights(None, "imagenet", RECORDS[family], architecture)
     assert asked == ["mobilevitv2_200.cvnets_in22k_ft_in1k", "mobilevit_xxs.cvnets_in1k"]

@@ -1,4 +1,4 @@
-"""Both families against the published numbers, over every style, and through every way of saving."""
+"""All families against the published numbers, over every style, and through every way of saving."""
 
 import functools
 import subprocess
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from conftest import FAMILIES, FAMILY_CASES, NEW_HOSTS, STYLE_CASES, STYLES
+from conftest import FAMILIES, FAMILY_CASES, NEW_HOSTS, RECORDS, STYLE_CASES, STYLES
 
 from keras_mobattn import (
     EfficientFormerV2,
@@ -81,27 +81,32 @@ def test_published_cost_of_the_hosts(tag):
 
 
 def test_every_variant_is_published_or_a_test():
-    assert set(mobilevit.VARIANTS) == {*PUBLISHED_V1, "test"}
     assert set(mobilevitv2.VARIANTS) == {"standard", "test"}
-    hosts = {"DeiT": deit.VARIANTS, "PVTv2": pvtv2.VARIANTS, "EfficientFormerV2": efficientformerv2.VARIANTS}
-    for host, table in hosts.items():
-        published = {tag.arguments["variant"] for tag in HOST_TAGS if tag.function == host}
-        assert set(table) == {*published, "nano", "test"}
+    for name, module in {
+        "MobileViT": mobilevit,
+        "DeiT": deit,
+        "PVTv2": pvtv2,
+        "EfficientFormerV2": efficientformerv2,
+    }.items():
+        published = {variant.arguments["variant"] for variant in RECORDS[name].variants.values()}
+        assert set(module.VARIANTS) == {*published, *RECORDS[name].small}
+    for family in RECORDS.values():  # each was published with weights
+        assert set(family.variants) == {tag.architecture for tag in family.checkpoints}
 
 
 # What a style with four projections leaves of the parameters, of the smallest variant. A convolution that reduces keys
 # has no place in its formula.
 PARAMETERS_KEPT = {"DeiT": (1.0, 1.0), "PVTv2": (0.87, 0.88), "EfficientFormerV2": (0.95, 1.05)}
-SMALLEST = {"DeiT": "tiny", "PVTv2": "b0", "EfficientFormerV2": "s0"}
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family in NEW_HOSTS])
+@pytest.mark.parametrize("family", NEW_HOSTS)
 @pytest.mark.parametrize(
     "head_dim", [pytest.param(2, marks=pytest.mark.slow), 8, pytest.param(16, marks=pytest.mark.slow)]
 )
 def test_parameters_of_mobile_attention_in_a_host(family, head_dim):
-    own = MODELS[family](SMALLEST[family], attention=OWN)
-    mobile = MODELS[family](SMALLEST[family], attention="mobile", head_dim=head_dim)
+    smallest = RECORDS[family].variants[RECORDS[family].example].arguments
+    own = MODELS[family](**smallest, attention=OWN)
+    mobile = MODELS[family](**smallest, attention="mobile", head_dim=head_dim)
     assert {layer.head_dim for layer in mobile.layers if isinstance(layer, MobileAttention)} == {head_dim}
     low, high = PARAMETERS_KEPT[family]
     assert low <= trainable(mobile) / trainable(own) <= high
@@ -147,10 +152,6 @@ def two_images(side=64):
     return np.stack([noise, np.broadcast_to(ramp, noise.shape)]).astype("float32")
 
 
-def levels_of(family):
-    return {"DeiT": (4,), "PVTv2": (2, 3, 4, 5), "EfficientFormerV2": (2, 3, 4, 5)}.get(family, (1, 2, 3, 4, 5))
-
-
 @pytest.mark.parametrize(("family", "attention"), STYLE_CASES)
 def test_reload_predicts_the_same(family, attention, tiny_model, tmp_path):
     model = tiny_model(family, attention)
@@ -182,7 +183,7 @@ def test_saved_model_predicts_the_same(family, attention, tiny_model, tmp_path):
     model.save(tmp_path / "m", save_format="tf")
     again = keras.models.load_model(tmp_path / "m")
     np.testing.assert_allclose(again(x).numpy(), model(x).numpy(), atol=1e-6)
-    assert set(feature_pyramid(again)(x)) == {f"P{level}" for level in levels_of(family)}
+    assert set(feature_pyramid(again)(x)) == {f"P{level}" for level in RECORDS[family].pyramid}
 
 
 def test_reloads_in_a_new_process_without_custom_objects(tiny_model, tmp_path):
@@ -240,12 +241,12 @@ def test_any_input_size(family, size, tmp_path):
             anysize.save(file)
             fixed = FAMILIES[family](attention=attention, input_shape=(*size, 3), classes=5, weights=file)
             np.testing.assert_allclose(fixed(x).numpy(), anysize(x).numpy(), atol=1e-5)
-    sides, found = list(size), feature_pyramid(fixed, [f"P{level}" for level in levels_of(family)])(x)
+    sides, found = list(size), feature_pyramid(fixed, [f"P{level}" for level in RECORDS[family].pyramid])(x)
     for level in range(1, 6):
         sides = [-(-side // 2) for side in sides]
         if family == "MobileViTv2" and level >= 3:
             sides = [side + side % 2 for side in sides]
-        assert level not in levels_of(family) or found[f"P{level}"].shape[1:3] == tuple(sides), level
+        assert level not in RECORDS[family].pyramid or found[f"P{level}"].shape[1:3] == tuple(sides), level
 
 
 def test_rule_for_odd_maps():
@@ -338,7 +339,8 @@ def test_preprocessing_takes_bytes(tiny_model):
 def test_keras_applications_arguments(family, tmp_path):
     build = functools.partial(FAMILIES[family], input_shape=(64, 64, 3))
     backbone = build(include_top=False)
-    assert backbone.output_shape[:3] == ((None, 4, 4) if family == "DeiT" else (None, 2, 2))
+    side = 64 // 2 ** RECORDS[family].pyramid[-1]
+    assert backbone.output_shape[:3] == (None, side, side)
     for pooling in ("avg", "max"):
         assert build(include_top=False, pooling=pooling).output_shape == (None, backbone.output_shape[-1])
     logits = build(classes=3, classifier_activation=None)
@@ -362,7 +364,7 @@ def test_takes_a_callable_for_attention(family, tmp_path):
     )
     heads = [layer for layer in model.layers if isinstance(layer, MobileAttention)]
     assert {layer.head_dim for layer in heads} == {2}
-    assert {layer.patch_size for layer in heads} == {1 if family in NEW_HOSTS else 2}
+    assert {layer.patch_size for layer in heads} == {RECORDS[family].attention_patch}
     model.save(tmp_path / "m.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras")(x), model(x))
 

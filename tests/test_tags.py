@@ -114,7 +114,7 @@ def test_costs_are_those_of_our_models():
 )
 def test_the_call_makes_the_model_of_that_name(name):
     tag = find_tag(name)
-    model = eval(tag.call, MODELS)
+    model = eval(tag.call, {**MODELS})
     assert model.name == tag.architecture
     assert sum(weight.shape.num_elements() for weight in model.trainable_weights) == tag.params
 

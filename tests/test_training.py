@@ -9,8 +9,8 @@ import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.data import open_source
-from keras_mobattn.models import MODELS, load_model
-from keras_mobattn.settings import MODEL_NAMES
+from keras_mobattn.families import FAMILIES
+from keras_mobattn.models import load_model
 from keras_mobattn.training import TrainSettings, evaluate, load_settings, train
 from keras_mobattn.training.run import build_model
 
@@ -68,10 +68,6 @@ def test_unknown_names(name, what):
         TrainSettings(**{name: "nope"})
 
 
-def test_model_names_are_those_of_the_models():
-    assert tuple(MODELS) == MODEL_NAMES
-
-
 def test_settings_of_something_else(tmp_path):
     path = tmp_path / "settings.json"
     for text, message in {
@@ -106,9 +102,9 @@ def test_a_family_gets_what_it_takes(tiny, monkeypatch):
         seen.append({"width": width, "variant": variant, "distilled": distilled, "attention": attention})
 
     settings = dataclasses.replace(tiny, attention="own", distilled=True, width=0.75)
-    monkeypatch.setitem(MODELS, "MobileViT", full)
+    monkeypatch.setitem(FAMILIES, "MobileViT", dataclasses.replace(FAMILIES["MobileViT"], function=full))
     build_model(dataclasses.replace(settings, model="MobileViT"), TEN)
-    monkeypatch.setitem(MODELS, "MobileViT", plain)
+    monkeypatch.setitem(FAMILIES, "MobileViT", dataclasses.replace(FAMILIES["MobileViT"], function=plain))
     build_model(dataclasses.replace(settings, model="MobileViT", distilled=False), TEN)
     assert seen == [{"width": 0.75, "variant": "test", "distilled": True, "attention": "own"}, {}]
     with pytest.raises(InputError, match="Expected distilled with DeiT alone. Received: 'MobileViT' with it"):

@@ -227,6 +227,7 @@ LARGEST = """
 import json, sys, time
 from pathlib import Path
 from keras_mobattn import MobileViTv2
+from keras_mobattn.families import FAMILIES
 from keras_mobattn.weights import load_weights
 
 def status(field):
@@ -236,7 +237,7 @@ def status(field):
 model = MobileViTv2(2.0)
 Path("/proc/self/clear_refs").write_text("5")  # the peak so far, which making the model has left, is forgotten
 before, start = status("VmRSS"), time.perf_counter()
-load_weights(model, sys.argv[1], "mobilevitv2_200")
+load_weights(model, sys.argv[1], FAMILIES["MobileViTv2"], "mobilevitv2_200")
 print(json.dumps([time.perf_counter() - start, status("VmHWM") - before]))
 """
 

@@ -21,6 +21,8 @@ class Attention(keras.layers.Layer):
         InputError: `dim`, `patch_size` or `dropout` out of range; an input whose rank or width does not fit.
     """
 
+    TAKES_PATCHES = True  # of a map; with False a class has no argument patch_size, and its maps are whole
+
     def __init__(self, dim, patch_size=1, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         style = type(self).__name__

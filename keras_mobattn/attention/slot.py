@@ -22,16 +22,31 @@ def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=N
             layer with a config of its own.
     """
     styles = {OWN: own, **ATTENTIONS} if own else ATTENTIONS
-    make = attention if callable(attention) else choose(styles, attention, "attention")
-    layer = make(dim, **_heads(make, attention, num_heads, head_dim))
+    named = not callable(attention)
+    make = choose(styles, attention, "attention") if named else attention
+    heads = _heads(make, attention, num_heads, head_dim)
+    if named or (isinstance(make, type) and issubclass(make, Attention)):
+        return make(dim, name=name, **_patches(make, patch_size), **heads)
+    layer = make(dim, **heads)
     if not isinstance(layer, keras.layers.Layer):
         raise InputError(
             f"Expected attention to be a name of {', '.join(ATTENTIONS)}, or a class or callable that takes dim and "
             f"returns a tf_keras layer. Received: {attention!r}, which returned {layer!r}."
         )
     if isinstance(layer, Attention):
-        return type(layer).from_config({**layer.get_config(), "name": name, "patch_size": patch_size})
+        # Built once more: the callable takes a width, and neither a name nor patches.
+        return type(layer).from_config({**layer.get_config(), "name": name, **_patches(type(layer), patch_size)})
     return TokensOfPatches(layer, patch_size, name=name)
+
+
+def _patches(make, patch_size):
+    """What an attention is told of patches: nothing where each pixel is one, since some styles see whole maps alone."""
+    if patch_size > 1 and not getattr(make, "TAKES_PATCHES", True):
+        raise InputError(
+            f"attention= expects a layer that takes patches of {patch_size}x{patch_size} pixels apart. Received: "
+            f"{make.__name__}, which sees whole maps. Take another attention, or a model without patches."
+        )
+    return {"patch_size": patch_size} if patch_size > 1 else {}
 
 
 def _heads(make, attention, num_heads, head_dim):

@@ -5,7 +5,6 @@ import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
 from keras_mobattn.attention.softmax import softmax_attention
-from keras_mobattn.errors import InputError
 from keras_mobattn.layers import Gelu, at_least_float32, conv_initializer, from_heads, map_size, saturate, to_heads
 
 POOLED = 7  # pixels a side of the keys' map in linear spatial-reduction attention
@@ -22,16 +21,16 @@ class SpatialReductionAttention(HeadwiseAttention):
     Shapes: [B, H, W, C] -> the same, with H and W from `sr_ratio` up.
 
     Raises:
-        InputError: a patch_size other than 1, and what `HeadwiseAttention` raises.
+        InputError: what `HeadwiseAttention` raises.
     """
 
-    def __init__(self, dim, num_heads=None, head_dim=None, sr_ratio=1, linear=False, **kwargs):
-        super().__init__(dim, num_heads, head_dim, **kwargs)
-        if self.patch_size != 1:
-            raise InputError(
-                "Expected patch_size=1 for SpatialReductionAttention, which takes a whole map. "
-                f"Received: patch_size={self.patch_size}. Leave it out."
-            )
+    TAKES_PATCHES = False
+
+    def __init__(self, dim, num_heads=None, head_dim=None, sr_ratio=1, linear=False, *, dropout=0.0, **options):
+        # Not among Keras's options: a TypeError says so, as for any argument that a function doesn't have.
+        if "patch_size" in options:
+            raise TypeError("SpatialReductionAttention has no argument patch_size: it sees whole maps.")
+        super().__init__(dim, num_heads, head_dim, dropout=dropout, **options)
         self.sr_ratio, self.linear = sr_ratio, linear
         if linear or sr_ratio > 1:
             side, policy = 1 if linear else sr_ratio, self.dtype_policy
@@ -57,7 +56,13 @@ class SpatialReductionAttention(HeadwiseAttention):
         return saturate(self.out(y), x.dtype)
 
     def get_config(self):
-        return {**super().get_config(), "sr_ratio": self.sr_ratio, "linear": self.linear}
+        config = {**super().get_config(), "sr_ratio": self.sr_ratio, "linear": self.linear}
+        del config["patch_size"]
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{name: value for name, value in config.items() if name != "patch_size"})  # 1 in older files
 
 
 def adaptive_average_pool(x, side):

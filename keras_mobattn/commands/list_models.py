@@ -9,30 +9,25 @@ python training/list_models.py --image-size 224 --classes 10
 import rich.table
 
 from keras_mobattn import cli
-from keras_mobattn.attention import ATTENTIONS, OWN
-from keras_mobattn.models import MODELS, PUBLISHED, count_macs
-from keras_mobattn.weights.tags import written_call
+from keras_mobattn.catalog import ATTENTIONS, OWN
+from keras_mobattn.families import FAMILIES
+from keras_mobattn.families.family import written_call
+from keras_mobattn.models import count_macs
 
-EXAMPLES = {  # model function -> the arguments of one model, which is shown with each attention
-    "MobileViTv2": {"width": 1.0},
-    "MobileViT": {"variant": "s"},
-    "DeiT": {"variant": "tiny"},
-    "PVTv2": {"variant": "b0"},
-    "EfficientFormerV2": {"variant": "s0"},
-}
 
-# Title of a table -> its rows: the arguments that a user would write, and the model that they make.
-TABLES = {
-    "Models with the attention of their papers": [
-        (written_call(function.__name__, options), function, options) for function, options in PUBLISHED.values()
-    ],
-    **{
-        f"{written_call(name, options)} with each attention": [
-            (f'attention="{style}"', MODELS[name], {**options, "attention": style}) for style in (OWN, *ATTENTIONS)
-        ]
-        for name, options in EXAMPLES.items()
-    },
-}
+def tables():
+    """Title of a table -> its rows: the arguments that a user would write, and the model that they make."""
+    made = {"Models with the attention of their papers": []}
+    for family in FAMILIES.values():
+        for name, variant in family.variants.items():
+            call = written_call(family.name, variant.arguments)
+            made["Models with the attention of their papers"].append((call, family.build, variant.arguments))
+            if name == family.example:
+                made[f"{call} with each attention"] = [
+                    (f'attention="{style}"', family.build, {**variant.arguments, "attention": style})
+                    for style in (OWN, *ATTENTIONS)
+                ]
+    return made
 
 
 def main(image_size: int | None = None, classes: int = 1000) -> None:
@@ -43,14 +38,14 @@ def main(image_size: int | None = None, classes: int = 1000) -> None:
         classes: Number of classes.
     """
     shape = None if image_size is None else (image_size, image_size, 3)
-    for title, rows in TABLES.items():
+    for title, rows in tables().items():
         table = rich.table.Table(title)
         table.add_column("pixels", justify="right")
         table.add_column("parameters", justify="right")
         table.add_column("GMACs", justify="right")
         with cli.progress() as progress:
-            for name, family, options in progress.track(rows, description="Counting"):
-                model = family(input_shape=shape, classes=classes, **options)
+            for name, build, options in progress.track(rows, description="Counting"):
+                model = build(input_shape=shape, classes=classes, **options)
                 parameters = sum(weight.shape.num_elements() for weight in model.trainable_weights)
                 table.add_row(name, str(model.input_shape[1]), f"{parameters:,}", f"{count_macs(model) / 1e9:.3f}")
         cli.console.print(table)

@@ -6,6 +6,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention import TalkingHeadAttention
 from keras_mobattn.errors import InputError
+from keras_mobattn.families import FAMILIES
 from keras_mobattn.layers import EmbedTokens, Resize, ResizeLike
 
 RESIZES = (Resize, ResizeLike)
@@ -65,10 +66,11 @@ def _expect_no_resize(model, what):
         if isinstance(layer, RESIZES):
             before = layer.input_shape[0] if isinstance(layer.input_shape, list) else layer.input_shape
             if before[1:3] != layer.output_shape[1:3]:
+                multiples = (f"{each.size_multiple or 'none'} for {each.name}" for each in FAMILIES.values())
                 raise InputError(
-                    "Expected input sizes at which no map has to be resized: multiples of 64 for MobileViT and "
-                    f"MobileViTv2, none for EfficientFormerV2. Received: {what}, where {layer.name!r} would make "
-                    f"{_text(layer.output_shape[1:3])} of {_text(before[1:3])}. {ADVICE}"
+                    f"Expected input sizes at which no map has to be resized, multiples of: {', '.join(multiples)}. "
+                    f"Received: {what}, where {layer.name!r} would make {_text(layer.output_shape[1:3])} of "
+                    f"{_text(before[1:3])}. {ADVICE}"
                 )
 
 

@@ -5,19 +5,18 @@ import inspect
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import HALF, Dropout, linear_initializer
+from keras_mobattn.models.top import Top, check_classes
 from keras_mobattn.weights.load import load_weights
-from keras_mobattn.weights.rules import family_of
 
 MIN_SIDE = 32  # the stride of the deepest map
-HEADS = ("predictions", "predictions_dist")  # of the class, and of the teacher's class (timm's `head_dist`)
+POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
 def application(
     body,
+    family,
     default_name,
-    dropout=0.0,
-    heads=1,
+    top=Top(),  # noqa: B008  it is frozen
     *,
     include_top=True,
     include_preprocessing=True,
@@ -33,10 +32,9 @@ def application(
     """Build a keras.Model around `body`, a function from an image tensor to the last map [B, h, w, C].
 
     `body` returns the map, or the map and a list of what the heads see, a vector [B, C] for each; else all see the
-    map's mean. With two heads, the second of which learns from a teacher, their logits are averaged (arXiv:2012.12877).
-    `default_name` begins with the name of a family in `keras_mobattn.weights.rules.FAMILIES`, which has the size and
-    the normalisation of its images. `dropout` is the classifier's. The keywords are those of `keras.applications`, for
-    every model of this package:
+    map's mean. `family` is the Family that the model is one of: size and normalisation of its images, and its
+    checkpoints. `default_name` is the model's, which a published one's is known by there. `top` makes the classifier.
+    The keywords are those of `keras.applications`, for every model of this package:
         include_top: end in pooling, dropout and a Dense layer `predictions`; else `pooling` (None, "avg" or "max")
             holds.
         include_preprocessing: the model takes RGB 0..255 (uint8 or float) and normalises it itself; else what
@@ -48,28 +46,24 @@ def application(
             alone doesn't tell its attention: see to it that it is the model's.
         weights_skip: None, or "attention": the attention layers keep their initial values, so that weights trained with
             one attention start another.
-        input_shape: (height, width, channels), sides from 32 up or None; default 256 pixels for MobileViT and
-            MobileViTv2, 224 for the others.
+        input_shape: (height, width, channels), sides from 32 up or None; the default is the family's own size: 256
+            pixels for MobileViT and MobileViTv2, 224 for the others.
 
     Raises:
         InputError: an argument out of range, or weights that can't be got or do not fit.
     """
     _check(include_top, pooling, classes, weights, weights_skip)
-    family = family_of(default_name)
     image = _input(input_tensor, input_shape, family.input_size)
     x = body(_rescaling(family)(image) if include_preprocessing else image)
     x, seen = x if isinstance(x, tuple) else (x, None)
     if include_top:
-        seen = seen or [keras.layers.GlobalAveragePooling2D(name="pool")(x)] * heads
-        x = _classify(seen, dropout, classes, classifier_activation)
-    elif pooling == "avg":
-        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    elif pooling == "max":
-        x = keras.layers.GlobalMaxPooling2D(name="pool")(x)
+        x = top(x, seen, classes, classifier_activation)
+    elif pooling:
+        x = POOLINGS[pooling](name="pool")(x)
     source = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(source, x, name=name or default_name)
     if weights is not None:
-        load_weights(model, weights, default_name, weights_skip)
+        load_weights(model, weights, family, default_name, weights_skip)
     return model
 
 
@@ -90,25 +84,11 @@ def _rescaling(family):
     return keras.layers.Rescaling(scale, offset, name="preprocessing")
 
 
-def _classify(seen, dropout, classes, activation):
-    """[B, C] of each head -> probabilities [B, classes]."""
-    # Probabilities of 1000 classes need more than float16's 11 bits.
-    wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in HALF else None
-    logits = []
-    for x, name in zip(seen, HEADS, strict=False):
-        if dropout:
-            x = Dropout(dropout, name="classifier_dropout")(x)
-        x = keras.layers.Dense(classes, kernel_initializer=linear_initializer(), name=name, dtype=wide)(x)
-        logits.append(x)
-    x = keras.layers.Average(name="predictions_mean", dtype=wide)(logits) if len(logits) > 1 else logits[0]
-    return keras.layers.Activation(activation, name="probabilities", dtype=wide)(x)
-
-
 def _check(include_top, pooling, classes, weights, weights_skip):
-    if pooling not in (None, "avg", "max"):
+    if pooling not in (None, *POOLINGS):
         raise InputError(f"pooling expects None, 'avg' or 'max'. Received: pooling={pooling!r}.")
-    if include_top and (not isinstance(classes, int) or classes < 1):
-        raise InputError(f"classes expects an integer >= 1. Received: classes={classes!r}.")
+    if include_top:
+        check_classes(classes)
     if weights is None and weights_skip is not None:
         raise InputError(
             f"weights_skip expects weights to skip a part of. Received: {weights_skip!r} and weights=None."

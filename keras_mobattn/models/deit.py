@@ -12,6 +12,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention import SoftmaxAttention, attention_layer
 from keras_mobattn.errors import choose
+from keras_mobattn.families.deit import FAMILY
 from keras_mobattn.layers import (
     EmbedTokens,
     Gelu,
@@ -96,7 +97,7 @@ def DeiT(  # noqa: N802  the paper's spelling
         return patches, tokens
 
     name = f"deit_{variant}_distilled" if distilled else f"deit_{variant}"
-    return application(body, name, **options)
+    return application(body, FAMILY, name, **options)
 
 
 def block(x, dim, drop_path_rate, attend, *, name):

@@ -13,6 +13,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention import OWN, TalkingHeadAttention, attention_layer
 from keras_mobattn.errors import InputError, choose
+from keras_mobattn.families.efficientformerv2 import FAMILY
 from keras_mobattn.layers import (
     Gelu,
     HalvingConv,
@@ -24,6 +25,7 @@ from keras_mobattn.layers import (
 )
 from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
+from keras_mobattn.models.top import Top
 
 NATIVE_SIDE = 224  # the published weights'; position biases of a model for any size are made for it
 VALUE_RATIO = 4  # a head's values are so many times as wide as its queries and keys
@@ -137,7 +139,7 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
                 x = mark_level(x, stage + 1)
         return mark_level(keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm")(x), 5)
 
-    return application(body, f"efficientformerv2_{variant}", heads=2, **options)
+    return application(body, FAMILY, f"efficientformerv2_{variant}", Top(heads=2), **options)
 
 
 def mlp_unit(x, ratio, drop_path_rate, *, name):

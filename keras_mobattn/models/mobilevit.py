@@ -12,6 +12,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention import SoftmaxAttention, attention_layer
 from keras_mobattn.errors import choose
+from keras_mobattn.families.mobilevit import FAMILY
 from keras_mobattn.layers import (
     Resize,
     ResizeLike,
@@ -23,8 +24,9 @@ from keras_mobattn.layers import (
 )
 from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
+from keras_mobattn.models.top import Top
 
-PATCH_SIZE = 2
+PATCH_SIZE = FAMILY.attention_patch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +85,7 @@ def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, head_dim=Non
             x = mark_level(x, layer)
         return conv_norm_act(x, v.head, 1, name="head")
 
-    return application(body, f"mobilevit_{variant}", dropout=0.1, **options)
+    return application(body, FAMILY, f"mobilevit_{variant}", Top(dropout=0.1), **options)
 
 
 def mobilevit_block(x, dim, depth, attend, *, name, drop_paths=None):

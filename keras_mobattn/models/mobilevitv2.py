@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention import SeparableAttention, attention_layer
 from keras_mobattn.errors import choose, expect_range
+from keras_mobattn.families.mobilevitv2 import FAMILY
 from keras_mobattn.layers import (
     GroupNorm1,
     Resize,
@@ -24,7 +25,7 @@ from keras_mobattn.layers import (
 from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
 
-PATCH_SIZE = 2
+PATCH_SIZE = FAMILY.attention_patch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
         return x
 
     size = f"{100 * width:03.0f}" if variant == "standard" else variant
-    return application(body, f"mobilevitv2_{size}", **options)
+    return application(body, FAMILY, f"mobilevitv2_{size}", **options)
 
 
 def mobilevitv2_block(x, dim, depth, attend, *, name, drop_paths=None):

@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention import SpatialReductionAttention, attention_layer
 from keras_mobattn.errors import choose
+from keras_mobattn.families.pvtv2 import FAMILY
 from keras_mobattn.layers import Gelu, conv_initializer, drop_path, drop_path_rates, linear_initializer
 from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
@@ -85,7 +86,7 @@ def PVTv2(  # noqa: N802  the paper's spelling
             x = mark_level(layer_norm(1e-6, f"stage{stage}_norm")(x), stage + 1)
         return x
 
-    return application(body, f"pvt_v2_{variant}", **options)
+    return application(body, FAMILY, f"pvt_v2_{variant}", **options)
 
 
 def patch_embed(x, dim, kernel_size, strides, *, name):

@@ -4,13 +4,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-
-LEVELS = ("P1", "P2", "P3", "P4", "P5")
+from keras_mobattn.names import LEVELS
 
 
 def mark_level(x, level):
-    """Give the map x [B, H, W, C] the name of a pyramid level. An identity, which every exporter removes."""
-    return keras.layers.Activation("linear", name=f"P{level}")(x)
+    """Give the map x [B, H, W, C] the name of a pyramid level, 1 to 5. An identity, which every exporter removes."""
+    return keras.layers.Activation("linear", name=LEVELS[level - 1])(x)
 
 
 def feature_pyramid(model, levels=None):

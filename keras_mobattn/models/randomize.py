@@ -4,16 +4,15 @@ import numpy as np
 import tf_keras as keras
 
 from keras_mobattn.layers import Dropout
+from keras_mobattn.names import DEPTHWISE, DISTANCE, SCALE, SHIFT, role_of
 
-# Last part of a variable's name -> how to draw it, given the generator and the shape. Freshly initialised scales of
-# one, zero biases and zero means let converters fold whole branches away, and let a wrong operator go unnoticed.
+# What a variable is for -> how to draw it, given the generator and the shape. Freshly initialised scales of one, zero
+# biases and zero means let converters fold whole branches away, and let a wrong operator go unnoticed.
 DRAWS = {
-    "gamma": lambda rng, shape: rng.uniform(0.5, 1.5, shape),
-    "beta": lambda rng, shape: rng.normal(0, 0.1, shape),
-    "bias": lambda rng, shape: rng.normal(0, 0.1, shape),
-    "attention_biases": lambda rng, shape: rng.normal(0, 1, shape),  # beside scores of unit scale
-    "temperature": lambda rng, shape: rng.uniform(0.5, 1.5, shape),
-    "depthwise_kernel": lambda rng, shape: rng.normal(0, shape[0] ** -1.0, shape),  # fan-in kh * kw
+    SCALE: lambda rng, shape: rng.uniform(0.5, 1.5, shape),
+    SHIFT: lambda rng, shape: rng.normal(0, 0.1, shape),
+    DISTANCE: lambda rng, shape: rng.normal(0, 1, shape),  # beside scores of unit scale
+    DEPTHWISE: lambda rng, shape: rng.normal(0, shape[0] ** -1.0, shape),  # fan-in kh * kw
 }
 BATCH = 4  # images that batch norm's statistics are taken from
 ANY_SIDE = 64  # where the model takes any size
@@ -31,14 +30,10 @@ def randomize_weights(model, seed=0):
     """
     rng = np.random.default_rng(seed)
     for variable in model.weights:
-        variable.assign(DRAWS.get(_last_name(variable), _kernel)(rng, tuple(variable.shape)))
+        variable.assign(DRAWS.get(role_of(variable.name), _kernel)(rng, tuple(variable.shape)))
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
         _calibrate(model, rng)
     return model
-
-
-def _last_name(variable):
-    return variable.name.split("/")[-1].split(":")[0]
 
 
 def _calibrate(model, rng):

@@ -5,6 +5,8 @@ Named in keras_mobattn.catalog.CLIPS.
 
 import tensorflow as tf
 
+from keras_mobattn.names import DEPTHWISE, role_of
+
 SMALLEST_NORM = 1e-3  # of a unit's weights, so that one that starts at 0 can leave it
 SMALLEST_GRADIENT = 1e-6  # keeps a gradient of 0 from dividing by 0
 
@@ -42,4 +44,4 @@ def _within_unit(weight):
     axes = list(range(weight.shape.rank))
     if weight.shape.rank < 2:
         return axes
-    return axes[:2] if "depthwise_kernel" in weight.name else axes[:-1]
+    return axes[:2] if role_of(weight.name) == DEPTHWISE else axes[:-1]

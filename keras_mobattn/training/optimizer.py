@@ -5,6 +5,7 @@ import math
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.names import is_decayed
 from keras_mobattn.training.adamw import AdamW
 
 
@@ -56,12 +57,6 @@ def schedule(settings, steps_per_epoch):
     )
 
 
-def is_decayed(weight):
-    """Whether weight decay is for it: kernels. Not biases, norms and other 1-D weights, and not what stands for a
-    place, which DeiT's and EfficientFormerV2's code leave out by name: positions, position biases."""
-    return weight.shape.rank > 1 and weight.name.split(":")[0].endswith("kernel")
-
-
 def make_optimizer(settings, steps_per_epoch, weights):
     """The optimizer of the settings with its slots for `weights`, and the weights whose decay is part of the gradient.
 
@@ -69,7 +64,7 @@ def make_optimizer(settings, steps_per_epoch, weights):
     so that momentum carries it; Keras's own would be a tenth of that with momentum .9.
     """
     rate = schedule(settings, steps_per_epoch)
-    decayed = [weight for weight in weights if settings.decay_1d or is_decayed(weight)]
+    decayed = [weight for weight in weights if settings.decay_1d or is_decayed(weight.name, weight.shape.rank)]
     in_gradient = []
     if settings.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(rate, momentum=0.9)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.errors import InputError, choose
-from keras_mobattn.weights.rules import FAMILIES
+from keras_mobattn.families import FAMILIES
 
 CLASSES_FILE = Path(__file__).with_name("imagenet_classes.txt")  # made by tests/make_imagenet_classes.py
 
@@ -41,15 +41,15 @@ def decode_predictions(predictions, top=5):
 def preprocess_input(images, model="MobileViTv2"):
     """RGB 0..255 -> what a model built with include_preprocessing=False takes: float32, of the same shape.
 
-    `model` is the name of a model function: MobileViT and MobileViTv2 take RGB / 255 and nothing else, DeiT, PVTv2 and
-    EfficientFormerV2 have ImageNet's mean subtracted and are divided by its deviation, as their published weights were
-    trained. `images` is an array or a tensor, an image or a batch; it is left unchanged. A model with
+    `model` is the name of a model function, whose Family has the mean to subtract from RGB / 255 and the deviation to
+    divide by: none for MobileViT and MobileViTv2, ImageNet's for the others, as their published weights were trained.
+    `images` is an array or a tensor, an image or a batch; it is left unchanged. A model with
     include_preprocessing=True, the default, takes RGB 0..255 as it is and needs no call of this.
 
     Raises:
         InputError: an unknown model.
     """
-    family = choose({family.function: family for family in FAMILIES.values()}, model, "model")
+    family = choose(FAMILIES, model, "model")
     mean, std = (np.float32(255) * np.float32(each) for each in (family.mean, family.std))
     if isinstance(images, np.ndarray):
         return (images.astype(np.float32) - mean) / std

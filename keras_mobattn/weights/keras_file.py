@@ -10,16 +10,8 @@ import zipfile
 from typing import NamedTuple
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.weights.port import (
-    ATTENTION,
-    HEAD,
-    HEAD_BIAS,
-    assign,
-    attention_layers,
-    head_to_skip,
-    same_name,
-    variable_name,
-)
+from keras_mobattn.names import ATTENTION, HEAD, HEAD_BIAS, part_of, variable_name
+from keras_mobattn.weights.port import assign, attention_layers, head_to_skip, same_name
 
 SUFFIXES = (".keras", ".h5")
 # What Keras, h5py, zipfile and json raise for a damaged or a foreign file.
@@ -89,8 +81,8 @@ def _read_new(path):
 
 @contextlib.contextmanager
 def _keeping(model, skip):
-    """Let the layers whose names hold a part of `skip` ignore what is loaded: `load_own_variables` is Keras's hook."""
-    layers = [layer for layer in model.layers if any(part in f"{layer.name}/" for part in skip)]
+    """Let the layers of the parts `skip` ignore what is loaded: `load_own_variables` is Keras's hook."""
+    layers = [layer for layer in model.layers if part_of(layer.name) in skip]
     layers = [each for layer in layers for each in layer._flatten_layers()]
     for layer in layers:
         layer.load_own_variables = lambda store: None

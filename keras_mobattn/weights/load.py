@@ -4,23 +4,24 @@ import warnings
 from pathlib import Path
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.families import FAMILIES
+from keras_mobattn.names import ATTENTION, HEAD, HEAD_BIAS
 from keras_mobattn.weights.checkpoint import READERS, read_checkpoint
 from keras_mobattn.weights.hub import download
 from keras_mobattn.weights.keras_file import SUFFIXES, load_keras_file
-from keras_mobattn.weights.port import ATTENTION, HEAD, HEAD_BIAS, assign, head_to_skip, other_attention, recognise
-from keras_mobattn.weights.rules import FAMILIES, family_of
+from keras_mobattn.weights.port import assign, head_to_skip, other_attention, recognise
 from keras_mobattn.weights.tags import find_tag, imagenet_tag
 
 SKIPS = {None: (), "attention": (ATTENTION,)}  # weights_skip -> the parts of the model that it keeps as they are
 
 
-def load_weights(model, weights, architecture, skip=None):
+def load_weights(model, weights, family, architecture, skip=None):
     """Fill `model` with pretrained weights, all of it but its head where that has other classes, or none at all.
 
     `weights` is "imagenet" (the best published checkpoint of `architecture` at its default size), a tag of TAGS, or a
     file: .safetensors, .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, recognised by its keys, or
-    Keras's own .keras or .h5. `architecture` is the model's default name, such as "mobilevitv2_100". With
-    skip="attention" the attention layers keep the values that they were initialised with.
+    Keras's own .keras or .h5. `family` is the model's Family and `architecture` its default name, such as
+    "mobilevitv2_100". With skip="attention" the attention layers keep the values that they were initialised with.
 
     Warns, once, that the head was not loaded: the model has none, or has another number of classes.
 
@@ -34,7 +35,7 @@ def load_weights(model, weights, architecture, skip=None):
     if path.suffix in SUFFIXES:
         head = load_keras_file(model, path, name, SKIPS[skip])
     else:
-        head = _load_checkpoint(model, path, name, architecture, SKIPS[skip])
+        head = _load_checkpoint(model, path, name, family, architecture, SKIPS[skip])
     if head:
         # 4: to whoever called the model function, which called `application`, which called this.
         warnings.warn(f"{name} was loaded without its head: {head}.", UserWarning, stacklevel=4)
@@ -61,23 +62,23 @@ def _find(weights, architecture):
     return download(tag), tag.repository
 
 
-def _load_checkpoint(model, path, name, architecture, skip):
+def _load_checkpoint(model, path, name, family, architecture, skip):
     """Load what another package wrote. Returns why the head was left out, or None."""
     tensors = read_checkpoint(path)
-    source = recognise(tensors)
-    if source is None:
+    recognised = recognise(tensors)
+    if recognised is None:
+        known = (f"{each.name} ({', '.join(source.name for source in each.sources)})" for each in FAMILIES.values())
         raise InputError(
-            f"Expected a classification checkpoint of {', '.join(each.function for each in FAMILIES.values())} as timm "
-            f"writes it, of the first two as apple/ml-cvnets or transformers do too. Received: {name}, with keys such "
-            f"as {', '.join(list(tensors)[:3])}."
+            f"Expected a classification checkpoint of one of these, as the packages beside it write it: "
+            f"{', '.join(known)}. Received: {name}, with keys such as {', '.join(list(tensors)[:3])}. Get another file."
         )
-    trained = FAMILIES[source.family]
-    if trained is not family_of(architecture):
-        raise InputError(f"{name} is a checkpoint of {trained.function}. Received: {architecture} to load it into.")
-    attention = None if ATTENTION in skip else other_attention(model, source.family)
+    trained, source = recognised
+    if trained is not family:
+        raise InputError(f"{name} is a checkpoint of {trained.name}. Received: {architecture} to load it into.")
+    attention = None if ATTENTION in skip else other_attention(model, family)
     if attention:
         raise InputError(
-            f"{name} was trained with attention={trained.attention!r}. Received: a model with {attention}. "
+            f"{name} was trained with attention={family.attention!r}. Received: a model with {attention}. "
             f"weights_skip='attention' loads all but the attention layers, for fine-tuning."
         )
     sizes = {found[0]: len(tensors[key]) for key in tensors if (found := source.find(key)) and found[0]}

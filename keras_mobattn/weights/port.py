@@ -5,56 +5,51 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import replacing
-from keras_mobattn.weights.rules import FAMILIES, SOURCES
+from keras_mobattn.names import GRIDS, HEAD_BIAS, is_attention, layer_of, part_of, role_of, variable_name
 from keras_mobattn.weights.transforms import GRID, SAME
-
-HEAD, ATTENTION = "predictions", "_attention"  # what the names of these parts' variables hold
-GRIDS = ("/position", "/attention_biases")  # what the names of variables end in that are made for an image size
-HEAD_BIAS = "predictions/bias"  # [classes]
 
 
 def variables_of(model):
-    """Every variable of a model by its name in the rules: layer/weight or layer/sublayer/weight."""
+    """Every variable of a model by its name in the layouts: layer/weight or layer/sublayer/weight."""
     return {variable_name(layer.name, each.name): each for layer in model.layers for each in layer.weights}
-
-
-def variable_name(layer, variable):
-    """A variable's name, beginning with that of its layer."""
-    variable = variable.split(":")[0]
-    return variable if variable.startswith(f"{layer}/") else f"{layer}/{variable}"
 
 
 def attention_layers(model):
     """A model's attention layers, in order."""
-    return [layer for layer in model.layers if layer.name.endswith(ATTENTION)]
+    return [layer for layer in model.layers if is_attention(layer.name)]
 
 
 def recognise(tensors):
-    """The Source whose rules know most of these keys; None if none knows half of them."""
-    known = {source: sum(source.find(key) is not None for key in tensors) for source in SOURCES}
+    """(Family, Source) whose rules know most of these keys; None if none knows half of them."""
+    known = {each: sum(each[1].find(key) is not None for key in tensors) for each in _layouts()}
     best = max(known, key=known.get)
     return best if 2 * known[best] > len(tensors) else None
 
 
+def _layouts():
+    return [(family, source) for family in FAMILIES.values() for source in family.sources]
+
+
 def same_name(key):
     """The rule for tensors that have our own names."""
-    return (key,), GRID if key.endswith(GRIDS) else SAME
+    return (key,), GRID if role_of(key) in GRIDS else SAME
 
 
 def assign(model, tensors, find, skip=()):
     """Assign every tensor to the variables that `find` names, or none at all.
 
-    `find` is that of a Source, or `same_name`. Tensors and variables whose name here holds one of `skip` don't count.
+    `find` is that of a Source, or `same_name`. Tensors and variables of the parts `skip` don't count.
 
     Raises:
         InputError: tensors or variables left over, and shapes that differ; it lists all of them.
     """
-    variables = {name: each for name, each in variables_of(model).items() if not _holds(name, skip)}
+    variables = {name: each for name, each in variables_of(model).items() if not _is_in(name, skip)}
     places, filled, problems = [], set(), []
     for key, tensor in tensors.items():
         names, transform = find(key) or ((key,), None)
-        if any(_holds(name, skip) for name in names):
+        if any(_is_in(name, skip) for name in names):
             continue
         if transform is None or not all(name in variables and name not in filled for name in names):
             problems.append(f"{key} {tensor.shape}: the model has no place for it")
@@ -77,8 +72,8 @@ def assign(model, tensors, find, skip=()):
         _fill(*place)
 
 
-def _holds(name, parts):
-    return any(part in name for part in parts)
+def _is_in(variable, parts):
+    return part_of(layer_of(variable)) in parts
 
 
 def _fused_shape(variables, transform):
@@ -116,11 +111,10 @@ def other_attention(model, family):
 
     Names and shapes don't tell: Mobile-Attention's are softmax attention's, and those of 2 heads are those of 4.
     """
-    trained = FAMILIES[family]
     for layer in attention_layers(model):
         config = layer.get_config()
-        other = {name: config.get(name) for name, value in trained.attention_config if config.get(name) != value}
-        if type(layer).__name__ != trained.attention_class:
+        other = {name: config.get(name) for name, value in family.attention_config.items() if config.get(name) != value}
+        if type(layer).__name__ != family.attention_class:
             return type(layer).__name__
         if other:
             return f"{type(layer).__name__} with {', '.join(f'{name}={value!r}' for name, value in other.items())}"
@@ -154,14 +148,14 @@ def to_timm(model, path):
 
 def _timm_names(model, variables):
     """timm's (key, our names, transform) for all of a model's variables."""
-    named = {source: source.name_all(variables) for source in SOURCES if source.name == "timm"}
-    source = max(named, key=lambda each: len(named[each]))
-    left_over = set(variables) - {name for _, names, _ in named[source] for name in names}
-    attention = other_attention(model, source.family)
+    named = [(family, source.name_all(variables)) for family, source in _layouts() if source.name == "timm"]
+    family, rows = max(named, key=lambda each: len(each[1]))
+    left_over = set(variables) - {name for _, names, _ in rows for name in names}
+    attention = other_attention(model, family)
     if attention or left_over:
-        wanted = " or ".join(f"a {each.function} with {each.attention} attention" for each in FAMILIES.values())
+        wanted = " or ".join(f"a {each.name} with {each.attention} attention" for each in FAMILIES.values())
         raise InputError(
             f"to_timm expects {wanted}. Received: {model.name!r}, which has "
             f"{attention or ', '.join(sorted(left_over))}."
         )
-    return named[source]
+    return rows

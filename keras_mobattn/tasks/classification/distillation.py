@@ -14,7 +14,7 @@ from keras_mobattn.catalog import DISTILLATIONS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import at_least_float32, global_policy
 from keras_mobattn.models import load_model, model_file, pretrained_model
-from keras_mobattn.models.application import HEADS
+from keras_mobattn.names import HEADS
 from keras_mobattn.tasks.classification.objective import CrossEntropy
 from keras_mobattn.weights.tags import TAGS
 

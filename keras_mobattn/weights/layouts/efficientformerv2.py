@@ -1,44 +1,6 @@
-"""Where timm keeps the tensors of DeiT, PVTv2 and EfficientFormerV2: rows for the table in rules.py."""
+"""Where timm keeps the tensors of EfficientFormerV2."""
 
-DEIT = (
-    ("cls_token", "embedding", "class token"),
-    ("dist_token", "embedding", "distillation token"),
-    ("pos_embed", "embedding", "positions"),
-    ("patch_embed.proj", "patch_embed", "conv with bias"),
-    ("blocks.{block}.norm1", "block{block}_norm1", "norm"),
-    ("blocks.{block}.attn.qkv", "block{block}_attention", "fused linear"),
-    ("blocks.{block}.attn.proj", "block{block}_attention/out", "linear"),
-    ("blocks.{block}.norm2", "block{block}_norm2", "norm"),
-    ("blocks.{block}.mlp.fc1", "block{block}_fc1", "linear"),
-    ("blocks.{block}.mlp.fc2", "block{block}_fc2", "linear"),
-    ("norm", "norm", "norm"),
-    ("head", "predictions", "classifier"),
-    ("head_dist", "predictions_dist", "classifier"),
-)
-_PVT_BLOCK = (
-    ("norm1", "norm1", "norm"),
-    ("attn.q", "attention/query", "linear"),
-    ("attn.kv", "attention", "fused key and value"),
-    ("attn.proj", "attention/out", "linear"),
-    ("attn.sr", "attention/sr", "conv with bias"),
-    ("attn.norm", "attention/norm", "norm"),
-    ("norm2", "norm2", "norm"),
-    ("mlp.fc1", "fc1", "linear"),
-    ("mlp.dwconv", "depthwise", "depthwise conv with bias"),
-    ("mlp.fc2", "fc2", "linear"),
-)
-PVT = (
-    ("patch_embed.proj", "stem_embed", "conv with bias"),
-    ("patch_embed.norm", "stem_embed_norm", "norm"),
-    ("stages.{stage}.downsample.proj", "stage{stage}_embed", "conv with bias"),
-    ("stages.{stage}.downsample.norm", "stage{stage}_embed_norm", "norm"),
-    *(
-        (f"stages.{{stage}}.blocks.{{block}}.{theirs}", f"stage{{stage}}_block{{block}}_{ours}", kind)
-        for theirs, ours, kind in _PVT_BLOCK
-    ),
-    ("stages.{stage}.norm", "stage{stage}_norm", "norm"),
-    ("head", "predictions", "classifier"),
-)
+from keras_mobattn.weights.layouts.source import Source
 
 
 def _attention(theirs, ours, query):
@@ -58,7 +20,7 @@ _BLOCK, _OUR_BLOCK = "stages.{stage}.blocks.{block}", "stage{stage}_block{block}
 _EMBEDDING, _OUR_EMBEDDING = "stages.{stage}.downsample", "stage{stage}_embed"
 _MIXER = f"{_BLOCK}.token_mixer"
 
-EFFICIENTFORMERV2 = (
+TIMM = (
     ("stem.conv1", "stem1", "conv with bias, batch norm"),
     ("stem.conv2", "stem2", "conv with bias, batch norm"),
     (f"{_EMBEDDING}.conv", _OUR_EMBEDDING, "conv with bias, batch norm"),
@@ -77,3 +39,5 @@ EFFICIENTFORMERV2 = (
     ("head", "predictions", "classifier"),
     ("head_dist", "predictions_dist", "classifier"),
 )
+
+LAYOUTS = (Source("timm", TIMM),)

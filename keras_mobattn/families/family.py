@@ -1,0 +1,168 @@
+"""What is written down of a family once: a record that no TensorFlow is needed to read.
+
+Hence it lies apart from the model function, whose module imports TensorFlow: flags, help texts, completions and tables
+of names are there at once.
+"""
+
+import dataclasses
+import json
+import pkgutil
+from collections.abc import Callable, Mapping
+
+IMAGENET = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # fields of a Family
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A published model: the arguments of the model function, and what is trained of it with 1000 classes."""
+
+    arguments: dict[str, object]
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of timm's, with the preparation of images that its figures were measured with.
+
+    The short side is resized to input_size / crop pixels, the centre of input_size x input_size is cut out, and RGB
+    0..1 has `mean` subtracted and is divided by `std`. top1 and top5 are in percent on ImageNet-1k's validation images,
+    as timm's results-imagenet.csv gives them. `params` counts what is trained, with 1000 classes. `gmacs` at input_size
+    are timm's benchmark's, which count normalisations and products inside the attention too.
+    """
+
+    name: str
+    architecture: str  # the default name of our model, a key of its family's `variants`
+    top1: float
+    top5: float
+    gmacs: float
+    input_size: int
+    crop: float
+    origin: str  # who trained it; timm renamed the tensors, and put MobileViT's stem in RGB order
+    licence: str
+    interpolation: str = "bicubic"
+    params: int | None = None  # None: its variant's
+    family: "Family | None" = dataclasses.field(default=None, repr=False, compare=False)  # set by the Family itself
+
+    @property
+    def repository(self):
+        """Its name at the hub."""
+        return f"timm/{self.name}"
+
+    @property
+    def mean(self):
+        """Of RGB 0..1."""
+        return self.family.mean
+
+    @property
+    def std(self):
+        """Of RGB 0..1."""
+        return self.family.std
+
+    @property
+    def source(self):
+        """Who trained it, and the paper."""
+        return f"{self.origin}, {self.family.paper}"
+
+    @property
+    def function(self):
+        """The name of the model function that it fits."""
+        return self.family.name
+
+    @property
+    def arguments(self):
+        """That function's arguments for it."""
+        return dict(self.family.variants[self.architecture].arguments)
+
+    @property
+    def call(self):
+        """What to write for the model that it fits."""
+        return written_call(self.function, self.arguments)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+    """A family of models. `function` and `layouts` may be "module:attribute", which is imported when it is needed.
+
+    The checkpoints know their family, and those without a number of parameters have their variant's.
+    """
+
+    name: str  # the model function's
+    function: str | Callable
+    paper: str  # "arXiv:2012.12877"
+    attention: str  # its own, as the function's argument; "own" where that is none of ATTENTIONS
+    attention_class: str  # by which a checkpoint's attention is told from another
+    attention_config: Mapping[str, object] = dataclasses.field(default_factory=dict)  # what no tensor's shape tells
+    attention_patch: int = 1  # pixels a side of the patches that its maps are unfolded into for any attention
+    input_size: int = 256
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of RGB 0..1
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    pyramid: tuple[int, ...] = (1, 2, 3, 4, 5)  # the levels P1 .. P5 that it has
+    variants: Mapping[str, Variant] = dataclasses.field(default_factory=dict)  # published, by the model's default name
+    small: tuple[str, ...] = ("test",)  # variants of ours: "nano" for studies on two cores, "test" for tests
+    example: str | None = None  # the one of `variants` that tables show with each attention
+    checkpoints: tuple[Checkpoint, ...] = ()
+    layouts: str | tuple = ()  # of checkpoints: Sources of keras_mobattn.weights.layouts
+    # Sides of which it resizes no map, for a Core ML package of several sizes. None: positions, or a map that is
+    # resized at any size, leave it one size.
+    size_multiple: int | None = None
+    quick_styles: tuple[str, ...] = ("mobile",)  # attentions that are always tested, and not by the slow tests alone
+
+    def __post_init__(self):
+        known = (
+            dataclasses.replace(each, family=self, params=each.params or self.variants[each.architecture].parameters)
+            for each in self.checkpoints
+        )
+        object.__setattr__(self, "checkpoints", tuple(known))
+
+    @property
+    def build(self):
+        """The model function."""
+        return _resolved(self.function)
+
+    @property
+    def sources(self):
+        """The Sources of its checkpoints."""
+        return _resolved(self.layouts)
+
+    @property
+    def styles(self):
+        """The attention that is its own and no style of every family's: ("own",), or ()."""
+        return ("own",) if self.attention == "own" else ()
+
+    def title(self, variant):
+        """What a published variant is called: "MobileViTv2 0.5", "DeiT tiny distilled"."""
+        words = (name if value is True else str(value) for name, value in self.variants[variant].arguments.items())
+        return " ".join([self.name, *words])
+
+
+class View(Mapping):
+    """A read-only Mapping over a table that is made when it is asked for, since FAMILIES may grow.
+
+    `table()` gives the keys and what `value` makes the values of.
+    """
+
+    def __init__(self, table, value=lambda entry: entry):
+        self._table, self._value = table, value
+
+    def __getitem__(self, key):
+        return self._value(self._table()[key])
+
+    def __iter__(self):
+        return iter(self._table())
+
+    def __len__(self):
+        return len(self._table())
+
+    def __repr__(self):
+        return f"View({', '.join(map(repr, self))})"
+
+
+def written_call(function, arguments):
+    """A call as a user writes it: MobileViT(variant="s")."""
+    values = {name: json.dumps(value) if isinstance(value, str) else repr(value) for name, value in arguments.items()}
+    return f"{function}({', '.join(f'{name}={value}' for name, value in values.items())})"
+
+
+def _resolved(reference):
+    """What "module:attribute" names; anything else is itself."""
+    return pkgutil.resolve_name(reference) if isinstance(reference, str) else reference

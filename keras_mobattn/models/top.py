@@ -1,0 +1,41 @@
+"""What include_top=True puts on a backbone: a classifier of one head or two."""
+
+import dataclasses
+
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.layers import HALF, Dropout, linear_initializer
+from keras_mobattn.names import HEADS
+
+
+@dataclasses.dataclass(frozen=True)
+class Top:
+    """A classifier: dropout and a linear layer for each head.
+
+    With two heads, the second of which learns from a teacher, their logits are averaged (arXiv:2012.12877).
+    """
+
+    dropout: float = 0.0
+    heads: int = 1  # where the backbone doesn't say what each sees
+
+    def __call__(self, x, seen, classes, activation):
+        """The last map [B, h, w, C] -> probabilities [B, classes]. `seen` is a list with the vector [B, C] that each
+        head sees; None: the map's mean."""
+        seen = seen or [keras.layers.GlobalAveragePooling2D(name="pool")(x)] * self.heads
+        # Probabilities of 1000 classes need more than float16's 11 bits.
+        wide = "float32" if keras.mixed_precision.global_policy().compute_dtype in HALF else None
+        logits = []
+        for x, name in zip(seen, HEADS, strict=False):
+            if self.dropout:
+                x = Dropout(self.dropout, name="classifier_dropout")(x)
+            x = keras.layers.Dense(classes, kernel_initializer=linear_initializer(), name=name, dtype=wide)(x)
+            logits.append(x)
+        x = keras.layers.Average(name="predictions_mean", dtype=wide)(logits) if len(logits) > 1 else logits[0]
+        return keras.layers.Activation(activation, name="probabilities", dtype=wide)(x)
+
+
+def check_classes(classes):
+    """Raise InputError where there can't be so many."""
+    if not isinstance(classes, int) or classes < 1:
+        raise InputError(f"classes expects an integer >= 1. Received: classes={classes!r}.")
