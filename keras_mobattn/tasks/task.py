@@ -138,6 +138,26 @@ class Task:
         return None
 
 
+class OutputMetric(keras.metrics.Metric):
+    """A Keras metric of one output of several: of what was learned under `key` and the output of that name."""
+
+    def __init__(self, metric, key):
+        super().__init__(metric.name)
+        self._metric, self._key = metric, key
+
+    def update_state(self, learned, outputs, sample_weight=None):
+        """Count a batch in."""
+        self._metric.update_state(learned[self._key], outputs[self._key])
+
+    def result(self):
+        """The metric's own."""
+        return self._metric.result()
+
+    def reset_state(self):
+        """Begin anew."""
+        self._metric.reset_state()
+
+
 class MetricTally:
     """The tally of Keras metrics: {name: value, "num_images": count}."""
 

@@ -36,8 +36,8 @@ class Classification(Labels, Task):
 
     def expect_model(self, model, source):
         """Refuse a model of another number of classes than the source has."""
-        classes = len(source.class_names)
-        if model.output_shape[-1:] != (classes,) or len(model.output_shape) != 2:
+        classes, shape = len(source.class_names), model.output_shape
+        if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] != classes:
             raise InputError(
                 f"Expected a classifier of the {classes} classes of {source.name!r}. "
                 f"Received: {model.name} with output {model.output_shape}."
