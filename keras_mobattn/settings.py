@@ -32,7 +32,7 @@ class TrainSettings:
     """Where tfds keeps its sets; its own default when left out."""
     on_corrupt: Literal["error", "skip"] = "error"
     """What to do with images in a folder that can't be decoded."""
-    task: str = "classification"
+    task: Literal[tuple(TASKS)] = "classification"
     """What the model is for."""
     model: Literal[tuple(FAMILIES)] = "MobileViTv2"
     """The family of the backbone."""

@@ -8,8 +8,8 @@ from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.run_folder import RunFolder
 
-# The names of a run's files as they were before RunFolder had them.
-RUN_SETTINGS, RUN_MODEL, RUN_LABELS = "settings.json", "model.keras", "labels.txt"
+_RUN = RunFolder(".")
+RUN_SETTINGS, RUN_MODEL, RUN_LABELS = (file.name for file in (_RUN.settings_file, _RUN.model_file, _RUN.labels_file))
 
 
 def model_file(path):

@@ -2,9 +2,9 @@
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.catalog import TASKS
-from keras_mobattn.tasks.task import MetricTally, Objective, OutputMetric, Task, named
+from keras_mobattn.tasks.task import MetricTally, Objective, OutputMetric, Task
 
-__all__ = ["FEATURES", "TASKS", "MetricTally", "Objective", "OutputMetric", "Task", "named", "task_of"]
+__all__ = ["FEATURES", "TASKS", "MetricTally", "Objective", "OutputMetric", "Task", "task_of"]
 
 FEATURES = Task()  # of a model that none of TASKS recognises
 
