@@ -5,7 +5,7 @@ import numbers
 
 
 class InputError(ValueError):
-    """What the caller gave can't be used. The message says what was expected, what was received, and what to do.
+    """What the caller gave can't be used: "Expected WHAT. Received: VALUE. WHAT TO DO." (the last where there is any).
 
     A ValueError, so that library users can catch it as Keras's own errors are caught; scripts print it as one sentence.
     """
@@ -24,7 +24,7 @@ def expect_name(table, name, what):
     """
     if isinstance(name, str) and name in table:
         return name
-    raise InputError(f"Unknown {what}: expected one of {', '.join(map(repr, table))}. Received: {name!r}.")
+    raise InputError(f"Expected {what} to be one of {', '.join(map(repr, table))}. Received: {name!r}.")
 
 
 def expect_range(name, value, low=-math.inf, high=math.inf, *, above=False, below=False, whole=False, advice=""):

@@ -345,7 +345,7 @@ def test_bad_arguments(files, name):
 def test_bad_sets_of_configurations():
     with pytest.raises(InputError, match="at least one .tflite file"):
         benchmark.benchmark_files([])
-    with pytest.raises(InputError, match="rounds of 1 or more. Received: 0"):
+    with pytest.raises(InputError, match="rounds to be a whole number from 1 up. Received: 0"):
         benchmark.benchmark_files(["a.tflite"], rounds=0)
 
 

@@ -140,13 +140,17 @@ PROBLEMS = {  # what is wrong -> (how, options, the sentence's parts)
     "Developer Mode off": (
         lambda p: p.change(developer_mode_state="disabled"),
         SAME,
-        "Developer Mode is off.*switch it on",
+        "Expected an iPhone in Developer Mode. Received: .*Anna's iPhone.*switch it on",
     ),
-    "locked": (lambda p: p.answer("lockState", {"passcodeRequired": True}), SAME, "Anna's iPhone.? is locked. Unlock"),
+    "locked": (
+        lambda p: p.answer("lockState", {"passcodeRequired": True}),
+        SAME,
+        "Received: .Anna's iPhone., which is locked. Unlock",
+    ),
     "devicectl fails": (
         lambda p: setattr(p, "listing_fails", remote_device._DeviceCtlError(b"error: broken", 1)),
         SAME,
-        "devicectl could not list devices: error: broken.",
+        "Expected devicectl to list devices. Received: error: broken.",
     ),
 }
 
@@ -211,7 +215,9 @@ def test_xcodes_own_words_when_the_app_can_not_be_built(package, phone, monkeypa
             )
 
     phone.prepare = prepare
-    with pytest.raises(InputError, match="could not be put on the iPhone: .*No Accounts.* Add your Apple account"):
+    with pytest.raises(
+        InputError, match="runner app to be put on the iPhone. Received: .*No Accounts.* Add your Apple account"
+    ):
         _on_phone([package("good")], rounds=1)
 
 
@@ -226,7 +232,7 @@ def test_an_app_that_was_built_earlier_is_built_again_when_it_does_not_start(pac
 
     phone.prepare = prepare
     with pytest.raises(
-        InputError, match="put on the iPhone: ERROR: the profile has expired. See 'On a Mac, on an iPhone'"
+        InputError, match="put on the iPhone. Received: ERROR: the profile has expired. See 'On a Mac, on an iPhone'"
     ):
         _on_phone([package("good")], rounds=1)
     (row,) = _on_phone([package("good")], rounds=1)

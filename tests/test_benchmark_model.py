@@ -264,7 +264,9 @@ def test_no_network_no_server_no_such_phone_and_a_full_disk(server, tmp_path, mo
         with pytest.raises(InputError, match=re.escape(words)):
             benchmark_model_binary.benchmark_model_for(("arm64-v8a",))
     for abis in (("x86_64", "x86"), ()):
-        with pytest.raises(InputError, match="no prebuilt benchmark_model for this device's (x86_64, x86|unknown)"):
+        with pytest.raises(
+            InputError, match="is a prebuilt benchmark_model. Received: (x86_64, x86|one of an unknown)"
+        ):
             benchmark_model_binary.benchmark_model_for(abis)
     server("good")
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")

@@ -109,7 +109,7 @@ def test_a_peer_whose_environment_cannot_be_made_is_a_row(script, tmp_path, monk
 
 
 def test_bad_numbers(script, tmp_path):
-    with pytest.raises(script.InputError, match="Expected rounds, num_steps"):
+    with pytest.raises(script.InputError, match="Expected rounds to be a whole number from 1 up. Received: 0"):
         script.main(rounds=0, output_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -64,7 +64,7 @@ def test_unknown_names_import_nothing():
     table = Table({"none": "no_such_module"})
     assert expect_name(table, "none", "thing") == "none"
     for name in ("nope", None, []):
-        with pytest.raises(InputError, match="Unknown thing: expected one of 'none'. Received: "):
+        with pytest.raises(InputError, match="Expected thing to be one of 'none'. Received: "):
             expect_name(table, name, "thing")
 
 

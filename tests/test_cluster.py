@@ -26,9 +26,9 @@ SETTINGS = {"variant": "test", "attention": "separable", "augment": "none", "epo
 SETTINGS |= {"learning_rate": 1e-3, "warmup_epochs": 0.0}
 
 BAD_CLUSTERS = {
-    "neither": ({}, "expects the cluster in TF_CONFIG"),
+    "neither": ({}, "Expected the cluster in TF_CONFIG.*Received: neither"),
     "no json": ({"TF_CONFIG": "hosts"}, "Received: hosts"),
-    "no task": ({"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}}'}, "TF_CONFIG expects"),
+    "no task": ({"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}}'}, "Expected TF_CONFIG to be "),
     "index": (
         {"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'},
         "an index into the hosts",

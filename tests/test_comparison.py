@@ -251,7 +251,7 @@ BAD = {  # arguments -> part of the sentence
     "no epoch": ({"epochs": (1, 0)}, "Received: 1 0"),
     "nothing to do": ({"seeds": (), "sides": ()}, "a seed or a side"),
     "no style": ({"styles": ()}, "at least one host, one style"),
-    "too small": ({"sides": (16,)}, "from 32 pixels up. Received: 16"),
+    "too small": ({"sides": (16,)}, "each of sides to be a whole number from 32 up. Received: 16"),
 }
 
 

@@ -170,7 +170,7 @@ def test_sizes_of_our_models(path):
 
 WRONG = {
     "input_type": ("jpeg", "one of 'tensor', 'image'. Received: 'jpeg'"),
-    "input_scale": (0, "positive input_scale"),
+    "input_scale": (0, "input_scale to be a finite number above 0. Received: 0"),
     "input_bias": ((1, 2), "one number, or one for each of 3 channels"),
     "input_sizes": (((64,),), r"input_sizes as \(height, width\) pairs"),
     "compression": ("int2", "one of 'int8', 'int4'"),
@@ -269,7 +269,7 @@ def test_on_a_mac_core_ml_itself_is_asked(options, model, path, monkeypatch):
 
 def test_on_a_mac_a_device_that_differs_fails(model, path, monkeypatch):
     on_a_mac(monkeypatch, deviation=6e-3)
-    with pytest.raises(export.VerificationError, match="The fp16 CPU_ONLY Core ML model differs from Keras"):
+    with pytest.raises(export.VerificationError, match="Expected the fp16 CPU_ONLY Core ML model to agree with Keras"):
         export.to_coreml(model, path, check_images=PIXELS)
     assert not path.exists()
 

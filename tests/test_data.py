@@ -175,9 +175,9 @@ def test_resize_is_antialiased():
         ({"augment": "flip"}, "one of 'none', 'digits', 'imagenet'"),
         ({"image_size": (0, 8)}, "Received: \\(0, 8\\)"),
         ({"image_size": 8}, "\\(height, width\\)"),
-        ({"batch_size": 0}, "at least 1. Received: 0"),
-        ({"crop": 0}, "0 < crop <= 1. Received: 0"),
-        ({"crop": 1.1}, "0 < crop <= 1. Received: 1.1"),
+        ({"batch_size": 0}, "batch_size to be a number from 1 up. Received: 0"),
+        ({"crop": 0}, "crop, .*, to be a number above 0 to 1. Received: 0"),
+        ({"crop": 1.1}, "crop, .*, to be a number above 0 to 1. Received: 1.1"),
         ({"interpolation": "cubic"}, "one of 'bilinear', 'bicubic'. Received: 'cubic'"),
     ],
 )
@@ -189,7 +189,7 @@ def test_bad_arguments(change, message):
 
 @pytest.mark.parametrize("count", [0, 5])
 def test_take_too_many_or_none(count):
-    with pytest.raises(InputError, match=f"1 to 4 images .* Received: {count}"):
+    with pytest.raises(InputError, match=f"Expected count of 'test' images of .* from 1 to 4. Received: {count}"):
         take_images(numbered(4), "test", count, (8, 8))
 
 

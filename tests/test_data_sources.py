@@ -255,7 +255,7 @@ def test_a_set_without_train(tmp_path, monkeypatch):
             "'digit_crops', 'digit_scenes', a tfds name or a folder.*'imagnet2012'; did you mean .*'imagenet2012'",
         ),
         ("qqqqqqqq", "'qqqqqqqq'; tensorflow.org/datasets"),
-        ("mnist_corrupted/nosuch", "'mnist_corrupted/nosuch' could not be opened"),
+        ("mnist_corrupted/nosuch", "a tfds dataset that opens. Received: 'mnist_corrupted/nosuch': "),
         ("nowhere/at/all", "which is not there"),
     ],
 )

@@ -28,7 +28,7 @@ def test_rates_are_linear_over_all_units(rate, depths):
 
 @pytest.mark.parametrize("rate", [-0.1, 1, True, "0.1"])
 def test_a_rate_out_of_range(rate):
-    with pytest.raises(InputError, match="drop_path_rate expects 0 <= rate < 1. Received: drop_path_rate="):
+    with pytest.raises(InputError, match=f"drop_path_rate to be a number from 0 to below 1. Received: {rate!r}"):
         FAMILIES["MobileViT"](drop_path_rate=rate)
 
 

@@ -272,10 +272,10 @@ def test_head_dim(attention, head_dim):
 BAD = {
     "variant": ({"variant": "m"}, "'s0', 's1', 's2', 'l', 'test', 'nano'. Received: 'm'"),
     "attention": ({"attention": "nope"}, "'own', 'softmax'.*Received: 'nope'"),
-    "head_dim of own": ({"head_dim": 8}, "head_dim expects None with attention='own'.*head_dim=8"),
+    "head_dim of own": ({"head_dim": 8}, "head_dim to be None with attention='own'.*Received: 8"),
     "head_dim without heads": ({"attention": "separable", "head_dim": 8}, "head_dim=8 for attention='separable'"),
     "head_dim that does not divide": ({"attention": "mobile", "head_dim": 7}, "head_dim=7"),
-    "drop path": ({"drop_path_rate": 1}, "drop_path_rate=1"),
+    "drop path": ({"drop_path_rate": 1}, "drop_path_rate to be .*Received: 1"),
 }
 
 

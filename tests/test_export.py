@@ -150,7 +150,7 @@ def test_a_wrong_conversion_fails_and_keeps_the_earlier_file(suffix, tmp_path, m
         return predict(self, images)
 
     monkeypatch.setattr(type(source), "predict", after_a_change)
-    with pytest.raises(export.VerificationError, match="differs from Keras in 'probabilities' on 4 images") as caught:
+    with pytest.raises(export.VerificationError, match="to agree with Keras in 'probabilities' on 4 images") as caught:
         convert(suffix, precision, source, path)
     assert caught.value.report.max_abs_error > 1e-5 * caught.value.report.spread
     assert contents(path) == before

@@ -114,8 +114,8 @@ def test_the_check_reads_a_quantized_output(source, tmp_path):
 REFUSED = {  # what -> (options of to_tflite, what the message says)
     "unknown input": ({"input_dtype": "float16"}, "input_dtype.*'uint8', 'int8'. Received: 'float16'"),
     "unknown output": ({"output_dtype": None}, "output_dtype.*Received: None"),
-    "no scale": ({"input_scale": 0.0}, "positive input_scale. Received: 0.0"),
-    "scale NaN": ({"input_scale": np.nan}, "positive input_scale. Received: nan"),
+    "no scale": ({"input_scale": 0.0}, "input_scale to be a finite number above 0. Received: 0.0"),
+    "scale NaN": ({"input_scale": np.nan}, "input_scale to be a finite number above 0. Received: nan"),
     "images 0..1": ({"input_dtype": "uint8", "check_images": photos() / 255}, "whole numbers.* from .* to 1"),
     "other scale": ({"input_dtype": "int8", "input_scale": 0.5, "check_images": photos()}, "whole numbers.*to 255"),
     "scaled twice": ({"input_scale": 1 / 255}, "divides RGB 0..255 itself. Received: 0.0039"),

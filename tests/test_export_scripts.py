@@ -67,7 +67,7 @@ def test_a_missed_check_is_one_sentence_and_exit_code_1(tmp_path, run, monkeypat
     model = save_model(tmp_path / "net.keras")
     assert run("tflite", model, "--precision", "fp16", "fp32") == 1
     output = capsys.readouterr()
-    assert output.err.startswith("Error: The fp16 TFLite model differs from Keras")
+    assert output.err.startswith("Error: Expected the fp16 TFLite model to agree with Keras")
     assert output.err.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"net.keras", "net_fp32.tflite"}
 

@@ -52,7 +52,7 @@ def test_a_folder_is_put_back_when_the_new_one_is_missing(tmp_path):
 def test_choose_lists_the_choices():
     assert choose({"a": 1, "b": 2}, "b", "letter") == 2
     for wrong in ("c", None, ["a"]):
-        with pytest.raises(InputError, match="Unknown letter: expected one of 'a', 'b'. Received: "):
+        with pytest.raises(InputError, match="Expected letter to be one of 'a', 'b'. Received: "):
             choose({"a": 1, "b": 2}, wrong, "letter")
 
 

@@ -333,7 +333,7 @@ def test_a_damaged_program_fails_the_check(name, tmp_path):
     spec = ct.utils.load_spec(str(file))
     MUTATIONS[name](spec)
     ct.utils.save_spec(spec, str(file))
-    with pytest.raises(export.VerificationError, match="differs from Keras"):
+    with pytest.raises(export.VerificationError, match="to agree with Keras"):
         verify(damaged)
 
 
@@ -344,7 +344,7 @@ def test_damaged_weights_fail_the_check(tmp_path):
     data = bytearray(weights.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
     weights.write_bytes(data)
-    with pytest.raises(export.VerificationError, match="differs from Keras"):
+    with pytest.raises(export.VerificationError, match="to agree with Keras"):
         verify(damaged)
 
 

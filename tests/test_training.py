@@ -64,7 +64,7 @@ def test_bad_settings(name):
 
 @pytest.mark.parametrize(("name", "what"), [("model", "model"), ("augment", "augmentation")])
 def test_unknown_names(name, what):
-    with pytest.raises(InputError, match=f"Unknown {what}: expected one of .*Received: 'nope'"):
+    with pytest.raises(InputError, match=f"Expected {what} to be one of .*Received: 'nope'"):
         TrainSettings(**{name: "nope"})
 
 

@@ -23,7 +23,7 @@ from rich.table import Table
 import keras_mobattn
 from keras_mobattn import benchmark, cli, gpu
 from keras_mobattn.benchmark.measurement import operators_text
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.export import Tolerance, to_tflite
 from keras_mobattn.files import write_text
 from keras_mobattn.studies.resolution import up_to_date
@@ -69,10 +69,8 @@ def main(
         rounds: how often to go round the rows of a model.
         output_dir: folder for the results, the files (files/) and the virtual environments (environments/, some GB).
     """
-    if min(num_threads, num_runs, rounds) < 1:  # told now, not after half an hour of building
-        raise InputError(
-            f"Expected num_threads, num_runs and rounds of 1 or more. Received: {num_threads}, {num_runs}, {rounds}."
-        )
+    for name, value in {"num_threads": num_threads, "num_runs": num_runs, "rounds": rounds}.items():
+        expect_range(name, value, 1, whole=True)  # told now, not after half an hour of building
     output_dir.mkdir(parents=True, exist_ok=True)
     precisions = tuple(sorted(set(precisions)))  # fp32 first: what ratios are to
     measurements, texts = [], []

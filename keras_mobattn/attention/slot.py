@@ -43,7 +43,7 @@ def _patches(make, patch_size):
     """What an attention is told of patches: nothing where each pixel is one, since some styles see whole maps alone."""
     if patch_size > 1 and not getattr(make, "TAKES_PATCHES", True):
         raise InputError(
-            f"attention= expects a layer that takes patches of {patch_size}x{patch_size} pixels apart. Received: "
+            f"Expected attention to be a layer that takes patches of {patch_size}x{patch_size} pixels apart. Received: "
             f"{make.__name__}, which sees whole maps. Take another attention, or a model without patches."
         )
     return {"patch_size": patch_size} if patch_size > 1 else {}

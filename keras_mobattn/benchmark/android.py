@@ -15,7 +15,7 @@ from keras_mobattn.benchmark.benchmark_model_output import Delegation, parse, ph
 from keras_mobattn.benchmark.progress import progress
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
 from keras_mobattn.benchmark.table import in_brackets, threads_text
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_range
 
 LOAD_SECS = 300  # beyond the limits: the first start on a GPU compiles its programs for up to minutes
 RETURN_SECS = 10  # for a phone that is unplugged to come back, in all
@@ -76,8 +76,7 @@ def benchmark_android(
     configurations = _configurations([Path(path) for path in paths], delegates, num_threads)
     precision = choose(PRECISIONS, gpu_precision, "GPU precision")
     for name, seconds in {"cool_down": cool_down, "warmup_min_secs": warmup_min_secs}.items():
-        if seconds < 0:
-            raise InputError(f"Expected {name} of 0 s or more. Received: {seconds}.")
+        expect_range(name, seconds, 0)
     if benchmark_model is not None and not Path(benchmark_model).is_file():
         raise InputError(
             f"Expected the path of benchmark_model, built for the phone. Received: {str(benchmark_model)!r}."
@@ -111,8 +110,8 @@ def _configurations(paths, delegates, num_threads):
         raise InputError("Expected at least one .tflite file, one delegate and one number of threads. Received: none.")
     for delegate in delegates:
         choose(DELEGATES, delegate, "delegate")
-    if min(num_threads) < 1:
-        raise InputError(f"Expected num_threads of 1 or more. Received: {min(num_threads)}.")
+    for threads in num_threads:
+        expect_range("num_threads", threads, 1, whole=True)
     ways = [pair for pair in itertools.product(delegates, num_threads) if pair[0] != "gpu" or pair[1] == num_threads[0]]
     return [(*file, *way) for file in zip(paths, names_of(paths), strict=True) for way in ways]
 

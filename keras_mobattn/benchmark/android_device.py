@@ -50,17 +50,23 @@ def find_phone(serial=None):
         import adbutils
     except ImportError:
         raise InputError(
-            "Expected the package adbutils, which talks to phones. Install it: pip install 'keras_mobattn[android]'."
+            "Expected the package adbutils, which talks to phones. Received: none. Install it: "
+            "pip install 'keras_mobattn[android]'."
         ) from None
     try:
         adb = adbutils.AdbClient()  # at the address that adb's environment variables give
         states = {info.serial: info.state for info in adb.list()}
     except (adbutils.AdbError, OSError, ValueError, subprocess.SubprocessError) as error:
-        raise InputError(f"Could not start adb or talk to it ({error}). Try: adb kill-server; adb devices.") from error
+        raise InputError(
+            f"Expected an adb that starts and answers. Received: none ({error}). Try: adb kill-server; adb devices."
+        ) from error
     serial = _choose(serial or os.environ.get("ANDROID_SERIAL"), states)
     if states[serial] != "device":
         mending = MENDING.get(states[serial], "Restart it, or try another cable.")
-        raise InputError(f"Device {serial} is connected, but adb calls it {states[serial]!r}. {mending}")
+        raise InputError(
+            f"Expected a device that adb calls 'device'. Received: {serial}, which it calls {states[serial]!r}. "
+            f"{mending}"
+        )
     return Phone(adb.device(serial))
 
 
@@ -70,12 +76,12 @@ def _choose(serial, states):
         raise InputError(f"Expected the serial number of a connected device: {listed}. Received: {serial!r}.")
     if not states:
         raise InputError(
-            "No Android device is connected. Switch on USB debugging in its developer options, plug it in, and see "
-            "whether `adb devices` or `python -m adbutils -l` lists it."
+            "Expected a connected Android device. Received: none. Switch on USB debugging in its developer options, "
+            "plug it in, and see whether `adb devices` or `python -m adbutils -l` lists it."
         )
     usable = [name for name, state in states.items() if state == "device"] or list(states)
     if serial is None and len(usable) > 1:
-        raise InputError(f"Several Android devices are connected: {listed}. Choose one with --serial.")
+        raise InputError(f"Expected one Android device. Received: {listed}. Choose one with --serial.")
     return serial or usable[0]
 
 
@@ -143,8 +149,10 @@ class Phone:
             free = self._free_bytes(remote)  # raises DeviceLostError itself when the phone is gone
             self.shell(f"rm -f {shlex.quote(remote)}")
             if free is not None and free < size:
-                text = f"No space on the device: {local} has {size / 1e6:.1f} MB, {os.path.dirname(remote)} only "
-                raise InputError(f"{text}{free / 1e6:.1f} MB free. Remove something there.") from None
+                raise InputError(
+                    f"Expected {size / 1e6:.1f} MB free on the device, for {local}. Received: {free / 1e6:.1f} MB in "
+                    f"{os.path.dirname(remote)}. Remove something there."
+                ) from None
             raise
 
     def _free_bytes(self, remote):
@@ -163,7 +171,9 @@ class Phone:
         path = f"{parent.rstrip('/')}/keras_mobattn-{secrets.token_hex(4)}"
         answer, code = self.shell(f"mkdir {shlex.quote(path)}")
         if code:
-            raise InputError(f"Could not make a folder in {parent} on the device ({answer.strip()}).")
+            raise InputError(
+                f"Expected a folder on the device in which a folder can be made. Received: {parent} ({answer.strip()})."
+            )
         try:
             yield path
         finally:

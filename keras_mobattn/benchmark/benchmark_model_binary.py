@@ -33,8 +33,9 @@ def benchmark_model_for(abis):
     name = next((BINARIES[abi] for abi in abis if abi in BINARIES), None)
     if name is None:
         raise InputError(
-            f"There is no prebuilt benchmark_model for this device's {', '.join(abis) or 'unknown instruction set'}, "
-            f"only for {', '.join(BINARIES)}. Build one and pass it with --benchmark-model."
+            f"Expected a device with one of {', '.join(BINARIES)}, for which there is a prebuilt benchmark_model. "
+            f"Received: {', '.join(abis) or 'one of an unknown instruction set'}. Build one and pass it with "
+            "--benchmark-model."
         )
     path = cache_folder() / name
     if not path.is_file():

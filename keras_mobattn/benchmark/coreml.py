@@ -29,7 +29,7 @@ from keras_mobattn.benchmark.rows import (
     round_share,
 )
 from keras_mobattn.benchmark.worker import random_inputs
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.files import read_mlpackage, size_bytes
 
 COREML_UNITS = {  # the choices -> Measurement.backend, coremltools' ComputeUnit
@@ -81,9 +81,8 @@ def benchmark_coreml(
     """
     whole = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
     share = round_share(whole, rounds)
-    for name, value, least in (("load_runs", load_runs, 1), ("cool_down", cool_down, 0)):
-        if value < least:
-            raise InputError(f"Expected {name} of {least} or more. Received: {value}.")
+    expect_range("load_runs", load_runs, 1, whole=True)
+    expect_range("cool_down", cool_down, 0)
     if not paths or not units:
         raise InputError("Expected at least one .mlpackage and one choice of compute units. Received: none.")
     for unit in units:
@@ -265,7 +264,10 @@ def random_features(descriptions, seed):
     for feature in features:
         dtype, channels = IMAGES[feature.colour] if feature.kind == "image" else (feature.dtype, ())
         if dtype is None or not feature.shape:
-            raise InputError(f"Input {feature.name!r} ({feature.kind}) can't be made up; expected tensors and images.")
+            raise InputError(
+                "Expected inputs that can be made up: tensors of a known size, and images. "
+                f"Received: {feature.name!r} ({feature.kind})."
+            )
         details[feature.name] = {"shape": (*feature.shape, *channels), "dtype": dtype}
     arrays = random_inputs(details, np.random.default_rng(seed))
     return {f.name: Image.fromarray(arrays[f.name]) if f.kind == "image" else arrays[f.name] for f in features}

@@ -65,9 +65,15 @@ def find_iphone(identifier=None, development_team=None):
         )
     device = _choose(identifier, *_phones())
     if device.developer_mode_state == "disabled":
-        raise InputError(f"Developer Mode is off on {device.name!r}. {_mending('Developer Mode')}")
+        raise InputError(
+            f"Expected an iPhone in Developer Mode. Received: {device.name!r}, where it is off. "
+            f"{_mending('Developer Mode')}"
+        )
     if _devicectl("device", "info", "lockState", "--device", device.identifier).get("passcodeRequired"):
-        raise InputError(f"{device.name!r} is locked. Unlock it and keep its screen on until the end.")
+        raise InputError(
+            f"Expected an unlocked iPhone. Received: {device.name!r}, which is locked. Unlock it and keep its screen "
+            "on until the end."
+        )
     return Iphone(device, team)
 
 
@@ -158,7 +164,7 @@ def _build_folder(team):
 
 def _not_put(error):
     said = reason(error)
-    return InputError(f"The runner app could not be put on the iPhone: {said} {_mending(said)}")
+    return InputError(f"Expected the runner app to be put on the iPhone. Received: {said} {_mending(said)}")
 
 
 def expect_mac(what):
@@ -239,7 +245,7 @@ def _phones():
             _devicectl("device", "info", "details", "--device", device.identifier)
         connected = RemoteDevice.get_connected_devices(DeviceType.IPHONE) if known else []
     except Exception as error:  # _DeviceCtlError, ValueError, KeyError: whatever devicectl answers
-        raise InputError(f"devicectl could not list devices: {reason(error)} {XCODE}") from error
+        raise InputError(f"Expected devicectl to list devices. Received: {reason(error)} {XCODE}") from error
     there = {device.identifier for device in connected}
     return connected, [device for device in known if device.identifier not in there]
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from keras_mobattn.benchmark.measurement import Measurement, Statistics
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import expect_range
 from keras_mobattn.files import is_tflite
 
 POOLED = ("samples_ms", "load_samples_ms")
@@ -31,15 +31,11 @@ def protocol(warmup_runs, num_runs, min_secs, max_secs, **others):
     Raises:
         InputError: a count or a time limit is out of range.
     """
-    checks = {
-        "warmup_runs of 0 or more": (warmup_runs >= 0, warmup_runs),
-        "num_runs of 1 or more": (num_runs >= 1, num_runs),
-        "min_secs of 0 or more": (min_secs >= 0, min_secs),
-        "max_secs above 0 and not below min_secs": (max_secs > 0 and max_secs >= min_secs, max_secs),
-    }
-    for expected, (holds, received) in checks.items():
-        if not holds:
-            raise InputError(f"Expected {expected}. Received: {received}.")
+    expect_range("warmup_runs", warmup_runs, 0, whole=True)
+    expect_range("num_runs", num_runs, 1, whole=True)
+    expect_range("min_secs", min_secs, 0)
+    expect_range("max_secs", max_secs, 0, above=True)
+    expect_range("max_secs", max_secs, min_secs, advice="It must not be below min_secs.")
     return dict(warmup_runs=warmup_runs, num_runs=num_runs, min_secs=min_secs, max_secs=max_secs, **others)
 
 
@@ -65,8 +61,8 @@ def begin_row(path, name, num_threads, *, identify=identify_tflite, **fields):
     Raises:
         InputError: num_threads is below 1.
     """
-    if num_threads is not None and num_threads < 1:
-        raise InputError(f"Expected num_threads of 1 or more. Received: {num_threads}.")
+    if num_threads is not None:
+        expect_range("num_threads", num_threads, 1, whole=True)
     row = Measurement(
         name=name,
         file=str(path),
@@ -88,8 +84,7 @@ def round_share(whole, rounds):
     Raises:
         InputError: rounds is below 1.
     """
-    if rounds < 1:
-        raise InputError(f"Expected rounds of 1 or more. Received: {rounds}.")
+    expect_range("rounds", rounds, 1, whole=True)
     seconds = {name: whole[name] / rounds for name in ("min_secs", "max_secs")}
     return {**whole, "num_runs": math.ceil(whole["num_runs"] / rounds), **seconds}
 

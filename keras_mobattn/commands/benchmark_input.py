@@ -21,7 +21,7 @@ from rich.table import Table
 
 from keras_mobattn import benchmark, cli, report
 from keras_mobattn.data import AUGMENTATIONS, input_speed
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.files import replacing, write_json
 
 PARTS = input_speed.PARTS
@@ -56,11 +56,10 @@ def main(
     names = augment or tuple(name for name, each in AUGMENTATIONS.items() if each.crop_area)
     table = {name: choose(AUGMENTATIONS, name, "augmentation") for name in names}
     for name, value, least in (("image_size", image_size, 8), ("images", images, 1), ("rounds", rounds, 2)):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}. Received: {value}.")
+        expect_range(name, value, least, whole=True)
     speed = step_speed(step) if step else step_images_per_second
-    if speed is not None and not speed > 0:
-        raise InputError(f"step_images_per_second must be above 0. Received: {speed}.")
+    if speed is not None:
+        expect_range("step_images_per_second", speed, 0, above=True)
     with tempfile.TemporaryDirectory() as folder:
         paths, kilobytes = input_speed.make_photos(Path(folder), images)
         with cli.progress() as progress:

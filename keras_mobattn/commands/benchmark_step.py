@@ -33,7 +33,7 @@ from rich.table import Table
 
 from keras_mobattn import benchmark, cli
 from keras_mobattn.attention import ATTENTIONS
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.files import replacing, write_json
 
 ROOT = Path(__file__).parents[2]  # the checkout
@@ -119,11 +119,15 @@ def main(
     """
     if not STEPS.is_dir():
         raise InputError(f"Expected the package in its checkout (pip install -e .). Received: no folder {STEPS}.")
-    if min(rounds, num_steps, *image_sizes, *batch_sizes, num_threads or 1) < 1:
-        raise InputError(
-            "Expected rounds, num_steps, num_threads, sizes and batches of 1 or more. "
-            f"Received: {rounds}, {num_steps}, {num_threads}, {image_sizes}, {batch_sizes}."
-        )
+    for name, values in {
+        "rounds": (rounds,),
+        "num_steps": (num_steps,),
+        "num_threads": (num_threads or 1,),
+        "each of image_sizes": image_sizes,
+        "each of batch_sizes": batch_sizes,
+    }.items():
+        for value in values:
+            expect_range(name, value, 1, whole=True)
     host = benchmark.describe_host()
     rows = list_rows(models, attentions, image_sizes, batch_sizes, precisions, jit, peers)
     try:

@@ -17,7 +17,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.commands.opened import open_model
 from keras_mobattn.data import fit_image, read_image
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_range
 
 
 def main(
@@ -38,8 +38,7 @@ def main(
     """
     if not images:
         raise InputError("Expected one or more image files. Received: none.")
-    if top < 1:
-        raise InputError(f"--top expects an integer from 1 up. Received: {top}.")
+    expect_range("--top", top, 1, whole=True)
     opened = open_model(model, weights)
     code = 0
     for path in images:

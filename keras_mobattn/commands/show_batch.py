@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_mobattn import cli, report
 from keras_mobattn.data import StepPlan, open_source, photo_source, training_stream
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.files import replacing
 from keras_mobattn.training import RECIPES, recipe_settings
 
@@ -58,14 +58,13 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
         recipe: Take augmentation, its repeats and size from this recipe of training/train.py.
     """
     for name, least in (("step", 0), ("count", 1), ("image_size", 1), ("aug_repeats", 1)):
-        if getattr(sheet, name) < least:
-            raise InputError(f"{name} must be at least {least}. Received: {getattr(sheet, name)}.")
+        expect_range(name, getattr(sheet, name), least, whole=True)
     if recipe:
         settings = recipe_settings(recipe)
         given = ("augment", "image_size", "aug_repeats")
         sheet = dataclasses.replace(sheet, **{name: getattr(settings, name) for name in given})
     if output.suffix.lower() != ".png":
-        raise InputError(f"output expects a name that ends with .png. Received: {str(output)!r}.")
+        raise InputError(f"Expected output to be a name that ends with .png. Received: {str(output)!r}.")
     source = photo_source(sheet.count) if sheet.dataset == "photos" else open_source(sheet.dataset, sheet.data_dir)
     images, labels = draw_step(source, sheet)
     captions = [caption(label, source.class_names) for label in labels]

@@ -78,8 +78,8 @@ def command(default):
         """
         if resume is not None and (output_dir or auto_resume or recipe or settings != default):
             raise InputError(
-                "--resume goes on with the settings of its run. Received: other flags beside it. Leave them out; those "
-                "of execution are free."
+                "Expected --resume alone, which goes on with the settings of its run. Received: other flags beside it. "
+                "Leave them out; those of execution are free."
             )
         name = recipe or f"{Path(settings.dataset).name}-{settings.attention}"
         folder = resume or output_dir or Path("runs") / name

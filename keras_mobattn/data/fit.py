@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_range
 
 INTERPOLATIONS = {"bilinear": tf.image.ResizeMethod.BILINEAR, "bicubic": tf.image.ResizeMethod.BICUBIC}
 
@@ -26,8 +26,7 @@ def fit_image(image, image_size, crop=1.0, interpolation="bilinear"):
 def fitter(image_size, crop=1.0, interpolation="bilinear"):
     """`fit_image` as a function of the image alone, its arguments checked: inside tf.data they would be too late."""
     method = choose(INTERPOLATIONS, interpolation, "interpolation")
-    if not 0 < crop <= 1:
-        raise InputError(f"crop expects the share of the resized side that is kept, 0 < crop <= 1. Received: {crop!r}.")
+    expect_range("crop, the share of the resized side that is kept,", crop, 0, 1, above=True)
     return functools.partial(fit, image_size=checked_size(image_size), crop=crop, method=method)
 
 
@@ -90,5 +89,5 @@ def checked_size(image_size):
     except (TypeError, ValueError):
         height = width = 0
     if min(height, width) < 1:
-        raise InputError(f"image_size must be (height, width) in pixels, each at least 1. Received: {image_size!r}.")
+        raise InputError(f"Expected image_size to be (height, width) in pixels, from 1 up. Received: {image_size!r}.")
     return height, width

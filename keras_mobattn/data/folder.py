@@ -169,7 +169,8 @@ def _summary(folder, corrupt, total):
 def _refuse(folder, corrupt, total):
     summary = _summary(folder, corrupt, total)
     raise InputError(
-        f"In {folder}, {summary}. Repair or remove them, or skip them: on_corrupt='skip', --on-corrupt skip."
+        f"Expected images that can be decoded. Received: {folder}, where {summary}. Repair or remove them, or skip "
+        "them: on_corrupt='skip', --on-corrupt skip."
     )
 
 

@@ -7,7 +7,7 @@ from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.fit import checked_size, fitter
 from keras_mobattn.data.targets import LABELS, PADDING, expect_targets
 from keras_mobattn.data.views import batch_view, example_view
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import choose, expect_range
 
 CACHE_BYTES = 2**29  # sets that are smaller than this, resized and as uint8, are decoded once and kept in memory
 SHUFFLE_BYTES = 2**29  # the shuffle buffer: all of a cached set, 2,700 images of 256x256 of a larger one
@@ -41,8 +41,7 @@ def batches(
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     image_size = checked_size(image_size)
     fitter(image_size, crop, interpolation)  # checks them
-    if batch_size < 1:
-        raise InputError(f"Expected a batch_size of 1 or more. Received: {batch_size}.")
+    expect_range("batch_size", batch_size, 1)
     count = choose(source.num_examples, split, "split")
     expect_targets(task, source, augmentation)
     image_bytes = image_size[0] * image_size[1] * 3
@@ -88,8 +87,7 @@ def take_images(source, split, count, image_size, crop=1.0, interpolation="bilin
         InputError: an unknown split, or one with fewer images.
     """
     available = choose(source.num_examples, split, "split")
-    if not 1 <= count <= available:
-        raise InputError(f"Expected 1 to {available} images from {source.name!r}, split {split!r}. Received: {count}.")
+    expect_range(f"count of {split!r} images of {source.name!r}", count, 1, available)
     fit = fitter(image_size, crop, interpolation)
     dataset = source.open(split).take(count).map(lambda x: (fit(x["image"]), x.get("label", -1)), tf.data.AUTOTUNE)
     images, labels = zip(*dataset.as_numpy_iterator(), strict=True)

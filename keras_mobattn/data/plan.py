@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +44,17 @@ class StepPlan:
 
     def __post_init__(self):
         for name in ("num_examples", "batch_size", "epochs", "image_size", "granularity"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+            expect_range(name, getattr(self, name), 1)
         if self.sizes is not None:
             sizes = tuple(self.sizes)
             object.__setattr__(self, "sizes", sizes)
             if not sizes or min(sizes) < 1 or list(sizes) != sorted(set(sizes)):
-                raise InputError(f"sizes expects pixels in ascending order, as 160 192 256. Received: {sizes}.")
+                raise InputError(f"Expected sizes to be pixels in ascending order, as 160 192 256. Received: {sizes}.")
         if self.batch_size % self.granularity:
             raise InputError(
-                f"batch_size must be a multiple of {self.granularity}, the replicas times the accumulated parts. "
-                f"Received: {self.batch_size}. Take {max(1, self.batch_size // self.granularity) * self.granularity}."
+                f"Expected batch_size to be a multiple of {self.granularity}, the replicas times the accumulated "
+                f"parts. Received: {self.batch_size}. "
+                f"Take {max(1, self.batch_size // self.granularity) * self.granularity}."
             )
         if self.num_examples < self.granularity:
             raise InputError(
@@ -119,6 +119,4 @@ class StepPlan:
         return {pairs[index] for index in np.unique(self.drawn)}
 
     def _checked(self, step):
-        if not 0 <= step < self.total_steps:
-            raise InputError(f"Expected a step from 0 to {self.total_steps - 1}. Received: {step}.")
-        return step
+        return expect_range("step", step, 0, self.total_steps - 1)

@@ -233,7 +233,7 @@ def _find_builder(name, data_dir, seed):
             f"Expected {', '.join(map(repr, EMBEDDED))}, a tfds name or a folder of images. Received: {name!r}; {hint}"
         ) from error
     except Exception as error:  # a config that does not exist, a package that the set's code needs, damaged metadata
-        raise InputError(f"The tfds dataset {name!r} could not be opened: {_first_line(error)}.") from error
+        raise InputError(f"Expected a tfds dataset that opens. Received: {name!r}: {_first_line(error)}.") from error
 
 
 def _check_features(name, features, targets):

@@ -10,7 +10,7 @@ from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.pipeline import batched
 from keras_mobattn.data.targets import LABELS, expect_targets
 from keras_mobattn.data.views import batch_view, example_view
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_range
 
 NUMBER = "the image's number in the run"  # beside the targets, whose names are words
 
@@ -28,10 +28,9 @@ class Share:
     replicas: int = 1
 
     def __post_init__(self):
-        if min(self.pipelines, self.replicas) < 1 or not 0 <= self.pipeline < self.pipelines:
-            raise InputError(
-                f"Expected a pipeline from 0 to pipelines - 1, and at least one replica. Received: {self}."
-            )
+        expect_range("pipelines", self.pipelines, 1)
+        expect_range("replicas", self.replicas, 1)
+        expect_range("pipeline", self.pipeline, 0, self.pipelines - 1)
 
 
 def training_stream(
@@ -150,11 +149,9 @@ def _without_repeats(plan, parts, repeats):
     """The plan of the different images: smaller batches in as many steps, so that a pass over the set is longer."""
     if repeats == 1:
         return plan
-    if repeats < 1 or plan.sizes is not None:
-        raise InputError(
-            f"Expected repeats of 1 or more, and 1 where the image size varies. Received: {repeats} with sizes "
-            f"{plan.sizes}."
-        )
+    expect_range("repeats", repeats, 1)
+    if plan.sizes is not None:
+        raise InputError(f"Expected one image size for repeats. Received: {repeats} with sizes {plan.sizes}.")
     return dataclasses.replace(plan, batch_size=-(-plan.batch(0) // parts // repeats) * parts, granularity=parts)
 
 

@@ -142,8 +142,8 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
     expected_top1 = "" if top1 is None else f" and top-1 agreement from {tolerance.min_top1:.1%}"
     received_top1 = "" if top1 is None else f", {top1:.1%}"
     raise VerificationError(
-        f"The {report.precision} {report.format} model differs from Keras in {output!r} on {len(images)} images: "
-        f"expected a max abs error up to {limit:.2e} "
+        f"Expected the {report.precision} {report.format} model to agree with Keras in {output!r} on {len(images)} "
+        f"images: a max abs error up to {limit:.2e} "
         f"({_limit_text(tolerance, report, are_probabilities)}{step}){expected_top1}. "
         f"Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
         "No file was kept. Try a wider precision, check with images of the kind that the model was trained on, or give "

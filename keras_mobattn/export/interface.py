@@ -4,7 +4,7 @@ import numpy as np
 import tf_keras as keras
 
 from keras_mobattn.catalog import IO_DTYPES
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.export.flatbuffer import pack, unpack
 
 PROBABILITY = 1 / 256  # a step of the output, as in TensorFlow Lite's own quantized classifiers; 1.0 becomes 255/256
@@ -66,11 +66,8 @@ def expect_io(source, input_dtype="float32", output_dtype="float32", input_scale
     """Refuse an interface that doesn't exist or that the Exportable can't have."""
     choose(IO_DTYPES, input_dtype, "input_dtype")
     choose(IO_DTYPES, output_dtype, "output_dtype")
-    if not 0 < input_scale < np.inf:
-        raise InputError(
-            f"Expected a positive input_scale. Received: {input_scale}. Pass what RGB 0..255 is multiplied by: 1, or "
-            "1/255 for a model with include_preprocessing=False."
-        )
+    advice = "Pass what RGB 0..255 is multiplied by: 1, or 1/255 for a model with include_preprocessing=False."
+    expect_range("input_scale", input_scale, 0, above=True, below=True, advice=advice)
     if input_scale < 0.1 and any(_divides(layer) for layer in source.model.layers[:2]):
         raise InputError(
             f"Expected input_scale 1 for a model that divides RGB 0..255 itself. Received: {input_scale:g}, with which "

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import expect_range
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
@@ -58,8 +58,7 @@ def drop_path_rates(rate, depths):
     Raises:
         InputError: a rate that is not 0 <= rate < 1.
     """
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-        raise InputError(f"drop_path_rate expects 0 <= rate < 1. Received: drop_path_rate={rate!r}.")
+    expect_range("drop_path_rate", rate, 0, 1, below=True)
     rates = iter(np.linspace(0, rate, sum(depths)).tolist())
     return [[next(rates) for _ in range(depth)] for depth in depths]
 

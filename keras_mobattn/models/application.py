@@ -86,13 +86,11 @@ def _rescaling(family):
 
 def _check(include_top, pooling, classes, weights, weights_skip):
     if pooling not in (None, *POOLINGS):
-        raise InputError(f"pooling expects None, 'avg' or 'max'. Received: pooling={pooling!r}.")
+        raise InputError(f"Expected pooling to be None, 'avg' or 'max'. Received: {pooling!r}.")
     if include_top:
         check_classes(classes)
     if weights is None and weights_skip is not None:
-        raise InputError(
-            f"weights_skip expects weights to skip a part of. Received: {weights_skip!r} and weights=None."
-        )
+        raise InputError(f"Expected weights beside weights_skip. Received: {weights_skip!r} and weights=None.")
 
 
 def _input(input_tensor, input_shape, default_size):
@@ -110,6 +108,6 @@ def _check_shape(shape, what):
     fits = all(side is None or (isinstance(side, int) and side >= MIN_SIDE) for side in sides)
     if not sides or not fits or not isinstance(shape[2], int):
         raise InputError(
-            f"{what} expects (height, width, channels) with height and width from {MIN_SIDE} up, or None for any size. "
-            f"Received: {shape!r}."
+            f"Expected {what} to be (height, width, channels) with height and width from {MIN_SIDE} up, or None for "
+            f"any size. Received: {shape!r}."
         )

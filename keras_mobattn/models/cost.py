@@ -65,7 +65,7 @@ def count_macs(model, input_shape=None, norms=False):
     shape = tuple(input_shape if input_shape is not None else model.input_shape[1:])
     if any(side is None for side in shape):
         raise InputError(
-            f"count_macs expects a fixed input size. Received: {shape}. Pass input_shape=(height, width, channels)."
+            f"Expected a fixed input size for MACs. Received: {shape}. Pass input_shape=(height, width, channels)."
         )
     function = tf.function(lambda x: model(x, training=False)).get_concrete_function(
         tf.TensorSpec((1, *shape), tf.float32)
@@ -74,7 +74,7 @@ def count_macs(model, input_shape=None, norms=False):
     calls = [op.type for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
     if calls:
         raise InputError(
-            f"count_macs can't see what runs inside a function of the graph. Received: {len(calls)} {calls[0]}."
+            f"Expected a graph without functions, whose inside count_macs can't see. Received: {len(calls)} {calls[0]}."
         )
     macs = sum(MACS[op.type](op) for op in graph.get_operations() if op.type in MACS)
     return macs + (_count_norms(model, shape) if norms else 0)
@@ -83,7 +83,7 @@ def count_macs(model, input_shape=None, norms=False):
 def _count_norms(model, shape):
     if tuple(model.input_shape[1:]) != shape:
         raise InputError(
-            f"count_macs with norms expects the model's own fixed size {model.input_shape[1:]}. Received: {shape}."
+            f"Expected the model's own fixed size {model.input_shape[1:]} for count_macs with norms. Received: {shape}."
         )
     return sum(
         NORMS.get(type(layer), 0) * math.prod(layer.output_shape[1:]) for layer in model.layers if type(layer) in NORMS

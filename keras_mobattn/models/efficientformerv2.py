@@ -114,7 +114,7 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
     v = choose(VARIANTS, variant, "EfficientFormerV2 variant")
     if attention == OWN and head_dim is not None:
         raise InputError(
-            f"head_dim expects None with attention='own', which has heads of its own. Received: head_dim={head_dim!r}."
+            f"Expected head_dim to be None with attention='own', which has heads of its own. Received: {head_dim!r}."
         )
     rates = drop_path_rates(v.drop_path_rate if drop_path_rate is None else drop_path_rate, v.depths)
     # "own" among the names only: it is more than a layer.

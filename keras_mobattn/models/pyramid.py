@@ -27,6 +27,6 @@ def feature_pyramid(model, levels=None):
     missing = [level for level in levels if level not in present]
     if missing or not levels:
         raise InputError(
-            f"levels expects names among {', '.join(present) or '(the model has none)'}. Received: {levels!r}."
+            f"Expected levels to be names among {', '.join(present) or '(the model has none)'}. Received: {levels!r}."
         )
     return keras.Model(model.inputs, {level: present[level] for level in levels}, name=f"{model.name}_pyramid")

@@ -4,7 +4,7 @@ import dataclasses
 
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import expect_range
 from keras_mobattn.layers import HALF, Dropout, linear_initializer
 from keras_mobattn.names import HEADS
 
@@ -37,5 +37,4 @@ class Top:
 
 def check_classes(classes):
     """Raise InputError where there can't be so many."""
-    if not isinstance(classes, int) or classes < 1:
-        raise InputError(f"classes expects an integer >= 1. Received: classes={classes!r}.")
+    expect_range("classes", classes, 1, whole=True)

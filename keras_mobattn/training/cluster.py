@@ -33,13 +33,13 @@ def multi_worker():
         resolver = _slurm(resolvers)
     else:
         raise InputError(
-            "strategy='multi-worker' expects the cluster in TF_CONFIG, or to be started by srun. Received: neither. "
+            "Expected the cluster in TF_CONFIG, or a start by srun, for strategy='multi-worker'. Received: neither. "
             "README.md, Many machines, has the commands."
         )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise InputError(f"The cluster could not be joined: {str(error).splitlines()[0]}") from error
+        raise InputError(f"Expected a cluster that can be joined. Received: {str(error).splitlines()[0]}") from error
 
 
 def _slurm(resolvers):
@@ -63,8 +63,8 @@ def _check_tf_config(text):
         good = False
     if not good:
         raise InputError(
-            'TF_CONFIG expects {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, '
-            f"with an index into the hosts. Received: {text}"
+            'Expected TF_CONFIG to be {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": '
+            f"0}}}}, with an index into the hosts. Received: {text}."
         )
 
 
@@ -81,7 +81,7 @@ def tpu():
         return tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise InputError(
-            f"strategy='tpu' expects a TPU: this machine's, or TPU_NAME. Received: {str(error).splitlines()[0]}"
+            f"Expected a TPU for strategy='tpu': this machine's, or TPU_NAME. Received: {str(error).splitlines()[0]}"
         ) from error
 
 

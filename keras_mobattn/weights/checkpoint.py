@@ -73,8 +73,8 @@ def _read_pickled(path):
         import torch
     except ImportError as error:
         raise InputError(
-            f"Reading {str(path)!r} needs torch, which is not installed. Take the .safetensors file of the same "
-            "checkpoint, or run `pip install torch`."
+            f"Expected the package torch, to read {str(path)!r}. Received: none. Take the .safetensors file of the "
+            "same checkpoint, or run `pip install torch`."
         ) from error
     import pickle
 

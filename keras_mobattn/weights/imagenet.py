@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.families import FAMILIES
 
 CLASSES_FILE = Path(__file__).with_name("imagenet_classes.txt")  # made by tests/make_imagenet_classes.py
@@ -32,8 +32,7 @@ def decode_predictions(predictions, top=5):
             f"Expected predictions of ImageNet's {len(classes)} classes, of shape (n, {len(classes)}). "
             f"Received: {predictions.shape}. Other classes have names of their own."
         )
-    if not isinstance(top, int) or not 1 <= top <= len(classes):
-        raise InputError(f"top expects an integer from 1 to {len(classes)}. Received: {top!r}.")
+    expect_range("top", top, 1, len(classes), whole=True)
     ranked = np.argsort(-predictions, axis=1, kind="stable")[:, :top]
     return [[(*classes[i], row[i]) for i in best] for row, best in zip(predictions, ranked, strict=True)]
 

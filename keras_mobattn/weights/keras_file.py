@@ -40,8 +40,8 @@ def load_keras_file(model, path, name, skip):
         attention = None if ATTENTION in skip else _other_attention(model, saved.layers)
     if attention:
         raise InputError(
-            f"{name} was trained with {attention[0]}. Received: a model with {attention[1]}. weights_skip='attention' "
-            f"loads all but the attention layers, for fine-tuning."
+            f"Expected a model with {attention[0]}, as {name} was trained. Received: one with {attention[1]}. "
+            "weights_skip='attention' loads all but the attention layers, for fine-tuning."
         )
     head = head_to_skip(model, None if saved.bias is None else len(saved.bias))
     with _explaining(model, name):
@@ -55,9 +55,9 @@ def _explaining(model, name):
         yield
     except UNREADABLE as error:
         raise InputError(
-            f"The weights in {name} do not fit {model.name} with {model.count_params():,} parameters and output "
-            f"{model.output_shape}: expected a file saved from the same arguments (width, variant, attention). "
-            f"weights_skip='attention' loads all but the attention. Received: {error}"
+            f"Expected weights of {model.name} with {model.count_params():,} parameters and output "
+            f"{model.output_shape}, saved from the same arguments (width, variant, attention). Received: {name}, which "
+            f"does not fit: {str(error).rstrip('.')}. weights_skip='attention' loads all but the attention."
         ) from error
 
 

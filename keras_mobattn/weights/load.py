@@ -30,7 +30,7 @@ def load_weights(model, weights, family, architecture, skip=None):
             attention; tensors left over on either side, or of other shapes.
     """
     if skip not in SKIPS:
-        raise InputError(f"weights_skip expects None or 'attention'. Received: weights_skip={skip!r}.")
+        raise InputError(f"Expected weights_skip to be None or 'attention'. Received: {skip!r}.")
     path, name = _find(weights, architecture)
     if path.suffix in SUFFIXES:
         head = load_keras_file(model, path, name, SKIPS[skip])
@@ -45,19 +45,19 @@ def _find(weights, architecture):
     """The file to read, and what to call it."""
     suffixes = (*READERS, *SUFFIXES)
     if not isinstance(weights, str | Path):
-        raise InputError(f"weights expects None, 'imagenet', a tag or a path. Received: {weights!r}.")
+        raise InputError(f"Expected weights to be None, 'imagenet', a tag or a path. Received: {weights!r}.")
     path = Path(weights)
     if path.is_file() and path.suffix in suffixes:
         return path, str(path)
     if path.suffix in suffixes or path.is_file() or isinstance(weights, Path):
         problem = f"which is none of {', '.join(suffixes)}" if path.exists() else "which does not exist"
         raise InputError(
-            f"weights expects None, 'imagenet', a tag or the path of a file. Received: {str(path)!r}, {problem}."
+            f"Expected weights to be None, 'imagenet', a tag or the path of a file. Received: {str(path)!r}, {problem}."
         )
     tag = imagenet_tag(architecture) if weights == "imagenet" else find_tag(weights)
     if tag.architecture != architecture:
         raise InputError(
-            f"{tag.repository!r} fits keras_mobattn.{tag.call}. Received: weights={weights!r} for {architecture}."
+            f"Expected weights of {architecture}. Received: {weights!r}, which is for keras_mobattn.{tag.call}."
         )
     return download(tag), tag.repository
 
@@ -74,17 +74,17 @@ def _load_checkpoint(model, path, name, family, architecture, skip):
         )
     trained, source = recognised
     if trained is not family:
-        raise InputError(f"{name} is a checkpoint of {trained.name}. Received: {architecture} to load it into.")
+        raise InputError(f"Expected weights of {architecture}. Received: {name}, a checkpoint of {trained.name}.")
     attention = None if ATTENTION in skip else other_attention(model, family)
     if attention:
         raise InputError(
-            f"{name} was trained with attention={family.attention!r}. Received: a model with {attention}. "
-            f"weights_skip='attention' loads all but the attention layers, for fine-tuning."
+            f"Expected a model with attention={family.attention!r}, as {name} was trained. Received: one with "
+            f"{attention}. weights_skip='attention' loads all but the attention layers, for fine-tuning."
         )
     sizes = {found[0]: len(tensors[key]) for key in tensors if (found := source.find(key)) and found[0]}
     reason = head_to_skip(model, sizes.get((HEAD_BIAS,)))
     try:
         assign(model, tensors, source.find, (*skip, HEAD) if reason else skip)
     except InputError as error:
-        raise InputError(f"{name}, of {source.name}'s layout, is not for {architecture}: {error}") from None
+        raise InputError(f"{error}\nThat is in {name}, of {source.name}'s layout, for {architecture}.") from None
     return reason

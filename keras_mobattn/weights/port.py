@@ -67,7 +67,8 @@ def assign(model, tensors, find, skip=()):
         if name not in filled
     ]
     if problems:
-        raise InputError(f"{len(problems)} tensors do not fit:\n  " + "\n  ".join(problems))
+        lines = "\n  ".join(problems)
+        raise InputError(f"Expected tensors that fit {model.name}. Received: {len(problems)} that do not:\n  {lines}")
     for place in places:
         _fill(*place)
 
@@ -135,7 +136,7 @@ def to_timm(model, path):
     import safetensors.numpy
 
     if Path(path).suffix != ".safetensors":
-        raise InputError(f"to_timm expects the path of a .safetensors file. Received: {str(path)!r}.")
+        raise InputError(f"Expected the path of a .safetensors file for to_timm. Received: {str(path)!r}.")
     variables = variables_of(model)
     tensors = {
         # safetensors writes an array's memory as it lies there, whatever its strides.
@@ -155,7 +156,7 @@ def _timm_names(model, variables):
     if attention or left_over:
         wanted = " or ".join(f"a {each.name} with {each.attention} attention" for each in FAMILIES.values())
         raise InputError(
-            f"to_timm expects {wanted}. Received: {model.name!r}, which has "
+            f"Expected {wanted} for to_timm. Received: {model.name!r}, which has "
             f"{attention or ', '.join(sorted(left_over))}."
         )
     return rows

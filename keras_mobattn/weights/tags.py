@@ -41,7 +41,7 @@ def imagenet_tag(architecture):
     if not fitting:
         calls = dict.fromkeys(tag.call for tag in TAGS.values())
         raise InputError(
-            f"weights='imagenet' expects a model that a checkpoint was published for: {', '.join(calls)}. "
+            f"Expected a model that a checkpoint was published for, for weights='imagenet': {', '.join(calls)}. "
             f"Received: {architecture!r}."
         )
     return max(fitting, key=lambda tag: tag.top1)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from keras_mobattn.data import open_source
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.files import read_json, write_json
 from keras_mobattn.training import TrainSettings
 
@@ -48,8 +48,8 @@ class Plan:
             )
         if not hosts or not styles or not (seeds or sides):
             raise InputError("Expected at least one host, one style, and a seed or a side. Received: none.")
-        if min(sides, default=32) < 32:
-            raise InputError(f"Expected sides from 32 pixels up. Received: {' '.join(map(str, sides))}.")
+        for side in sides:
+            expect_range("each of sides", side, 32, whole=True)
 
     def stages(self, host, style, seed):
         """[(name, TrainSettings)] of one run; all but the first still lack the weights to start from."""

@@ -66,7 +66,7 @@ class Distillation(CrossEntropy):
         logits = [layer.output for name in HEADS for layer in network.layers if layer.name == name]
         if not logits:
             raise InputError(
-                f"Distillation expects a student with a layer {HEADS[0]!r} that gives its logits. "
+                f"Expected a student with a layer {HEADS[0]!r} that gives its logits. "
                 f"Received: {network.name}, which has none."
             )
         return keras.Model(
@@ -103,12 +103,12 @@ class Teacher:
         shapes = model.input_shape, model.output_shape
         if not all(isinstance(shape, tuple) for shape in shapes) or [len(shape) for shape in shapes] != [4, 2]:
             raise InputError(
-                "The teacher must take images [B, H, W, 3] and give the scores [B, classes]. "
+                "Expected a teacher that takes images [B, H, W, 3] and gives scores [B, classes]. "
                 f"Received: {model.name} with input {shapes[0]} and output {shapes[1]}."
             )
         if shapes[1][1] != classes:
             raise InputError(
-                f"The teacher must know the {classes} classes of the data. Received: {model.name}, which has "
+                f"Expected a teacher of the {classes} classes of the data. Received: {model.name}, which has "
                 f"{shapes[1][1]}. Train or take one on the same data."
             )
         self._model = model
@@ -119,12 +119,12 @@ class Teacher:
             scores = self._scores(noise)
         except (ValueError, tf.errors.OpError) as error:  # Keras's and TensorFlow's for shapes
             raise InputError(
-                f"The teacher must take RGB images of {image_size} pixels. Received: {model.name}, which takes "
+                f"Expected a teacher that takes RGB images of {image_size} pixels. Received: {model.name}, which takes "
                 f"{shapes[0]} and says: {str(error).strip().splitlines()[0]}"
             ) from error
         if not np.isfinite(scores).all():
             raise InputError(
-                f"The teacher must give finite scores. Received: {model.name}, which gives NaN or infinity."
+                f"Expected a teacher with finite scores. Received: {model.name}, which gives NaN or infinity."
             )
         # Scores of noise that are not negative and add up to 1 are probabilities: no model's logits do that. A thousand
         # of half precision add up to 1 within 1e-2 only.
