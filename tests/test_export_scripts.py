@@ -235,7 +235,7 @@ def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, run, capsys):
     cases = (
         ("tflite", model, ["--labels", tmp_path / "two.txt"], "each of the model's 10 classes. Received: 2"),
         ("tflite", model, ["--labels", tmp_path / "absent.txt"], "absent.txt' (No such file"),
-        ("tflite", model, ["--input-scale", "0"], "positive input_scale"),
+        ("tflite", model, ["--input-scale", "0"], "Expected input_scale to be a finite number above 0. Received: 0.0"),
         ("tflite", model, ["--input-scale", "0.00392157"], "divides RGB 0..255 itself"),
         ("tflite", logits, ["--output-dtype", "uint8"], "outputs other than probabilities"),
         ("coreml", model, ["--compression", "int4"], "minimum_deployment_target 'iOS18' or 'macOS15' or newer"),
