@@ -7,13 +7,13 @@ import signal
 import numpy as np
 import pytest
 import tf_keras as keras
-from conftest import load_script
 from safetensors.numpy import load_file, save_file
 
 import keras_mobattn
 from keras_mobattn import InputError, export
 from keras_mobattn.attention import SoftmaxAttention, attention_layer
 from keras_mobattn.benchmark import benchmark_tflite
+from keras_mobattn.commands import list_models
 from keras_mobattn.families import FAMILIES, Checkpoint, Family, Variant
 from keras_mobattn.layers import conv_norm_act
 from keras_mobattn.models import MODELS, PUBLISHED, load_model
@@ -82,7 +82,7 @@ def test_every_table_knows_it(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "tiny_s.in1k" in printed
     assert "9912.00001" in printed
-    assert 'Tiny(variant="s") with each attention' in load_script("training/list_models.py").tables()
+    assert 'Tiny(variant="s") with each attention' in list_models.tables()
     with pytest.raises(InputError, match="'Tiny'"):
         keras_mobattn.preprocess_input(np.zeros((1, 2, 2, 3)), "tiny")
 

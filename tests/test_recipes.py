@@ -170,7 +170,7 @@ BAD_FLAGS = {
     "nothing": (("--recipe",), "--recipe"),
     "teacher alone": (("--teacher", "x.keras"), "Expected distillation='hard' or 'soft' beside teacher"),
     "distillation": (("--distillation", "warm"), "invalid choice 'warm'"),
-    "accumulation": (("--recipe", "mobilevit_in1k", "--grad-accum-steps", "7"), "a divisor of batch_size=1024"),
+    "accumulation": (("--recipe", "mobilevit_in1k", "--grad-accum-steps", "7"), "batch_size=1024. Received: 7"),
 }
 
 

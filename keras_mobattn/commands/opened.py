@@ -56,14 +56,15 @@ def open_model(path=None, weights=None):
     run = None if path is None else RunFolder.of(path)
     model = pretrained_model(weights) if path is None else _load(model_file(path))
     title = tag.name if path is None else str(path)
-    task = run.task if run else TASKS["classification"]
-    if (run is None and not _scores_classes(model)) or None in model.input_shape[1:3]:
+    classification = TASKS["classification"]
+    task = run.task if run else classification
+    if (task is classification and not _scores_classes(model)) or None in model.input_shape[1:3]:
         raise InputError(
             "Expected a classifier with a fixed input size and one output [n, classes], or the folder of a run of "
             f"another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
         )
     names = _class_names(path, run, tag, model.output_shape)
-    if _scores_classes(model) and names and len(names) != model.output_shape[-1]:
+    if task is classification and len(names) != model.output_shape[-1]:
         raise InputError(
             f"Expected {model.output_shape[-1]} class names for {title}. Received: {len(names)}, "
             f"{', '.join(names[:3])} ..."
@@ -87,7 +88,7 @@ def _class_names(path, run, tag, output_shape):
         file = model_file(path)
         if file.suffix == ".tflite" and (names := embedded_labels(file)):
             return names
-        if run:
+        if run and run.labels:
             return run.labels
     imagenet = tuple(name.replace("_", " ") for _, name in imagenet_classes())
     count = output_shape[-1]
