@@ -308,7 +308,7 @@ HEADS = {  # what follows the pooled features [B, 8] -> names of the outputs
 def test_outputs_are_named(head, names):
     source = export.load(small_model(head))
     assert source.output_names == names
-    assert source.is_classifier == (names[0] in ("probabilities", "logits"))
+    assert source.scores_classes == (names[0] in ("probabilities", "logits"))
 
 
 @pytest.mark.parametrize("suffix", CONVERT)

@@ -40,11 +40,11 @@ ORDERS = {
     "import keras_mobattn; import tf_keras": False,
     "import tf_keras; import keras_mobattn": False,
     "import keras_mobattn.layers": True,
+}
+MORE_ORDERS = {
     "import keras_mobattn.attention": True,
     "from keras_mobattn.training import train": True,
     f"{LEGACY}; import keras_mobattn; import tensorflow; tensorflow.keras.Model": False,
-}
-MORE_ORDERS = {
     "import keras_mobattn": False,
     "import keras_mobattn.settings, tensorflow": False,
     f"{LEGACY}; import tensorflow; import keras_mobattn": False,
@@ -56,7 +56,7 @@ MORE_ORDERS = {
     "import keras_mobattn.data": True,
     "import keras_mobattn.export": True,
     "import keras_mobattn.weights": True,
-    "import keras_mobattn.resolution": True,
+    "import keras_mobattn.studies.resolution": True,
     "import keras_mobattn.demo": True,
     "from keras_mobattn import MobileViTv2": True,
     "from keras_mobattn import cli": True,
