@@ -149,6 +149,7 @@ class StopAt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_it_trains_resumes_is_evaluated_exported_and_benchmarked(tmp_path):
     settings = TrainSettings(
         data_dir=str(tmp_path / "data"), model="Tiny", variant="test", epochs=1, batch_size=256, warmup_epochs=0.0

@@ -34,7 +34,7 @@ def test_every_name_can_be_imported(package):
     assert not [name for name in PUBLIC[package] if not hasattr(module, name)]
 
 
-@pytest.mark.parametrize("name", ["model.keras", "model.h5", "saved_model"])
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", pytest.param("saved_model", marks=pytest.mark.slow)])
 def test_models_predict_the_same(unpacked, name):
     model = load_model(unpacked / "models" / name)
     np.testing.assert_allclose(model.predict(IMAGES, verbose=0), PREDICTIONS["model"], atol=1e-6)
@@ -42,6 +42,7 @@ def test_models_predict_the_same(unpacked, name):
     np.testing.assert_allclose(model.predict(IMAGES, verbose=0), PREDICTIONS["model"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_run_goes_on_and_ends_the_same(unpacked):
     settings = load_settings(unpacked / "run" / "settings.json")
     result = train(settings, unpacked / "run", resume=True, progress=False)

@@ -12,7 +12,7 @@ from keras_mobattn.commands.opened import open_model
 from keras_mobattn.data import batches, fit_image, take_images
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import write_text
-from keras_mobattn.models import load_model
+from keras_mobattn.models import load_model, randomize_weights
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 
@@ -20,58 +20,86 @@ VIEW = {"crop": 0.7, "interpolation": "bicubic"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("tfds"))
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
     """(RunFolder, result) of a run whose test images are cropped and resized in another way than by default."""
     folder = tmp_path_factory.mktemp("cropped")
     settings = TrainSettings(
-        data_dir=str(folder / "tfds"), variant="test", width=0.25, epochs=2, batch_size=64, learning_rate=1e-2,
+        data_dir=data_dir, variant="test", width=0.25, epochs=2, batch_size=64, learning_rate=1e-2,
         warmup_epochs=0.5, ema_decay=0.0, test_crop=VIEW["crop"], interpolation=VIEW["interpolation"],
     )  # fmt: skip
     return RunFolder(folder / "run"), train(settings, folder / "run", progress=False)
 
 
-def test_everything_of_a_run_by_one_class(run):
-    folder, result = run
-    assert folder.is_run
-    assert folder.has_trained
-    assert folder.settings.test_crop == 0.7
-    assert folder.task.title == "Image classifier"
-    assert folder.view == VIEW
-    assert folder.labels == tuple("0123456789")
-    assert folder.result == result
-    assert [path.name for path in folder.list_checkpoints()] == ["step-00000044", "step-00000022"]
-    assert len(read_history(folder.history_file)) == 2
-    assert folder.open_source().num_examples == {"train": 1438, "test": 359}
-    assert folder.curves_file.exists()
-    assert folder.board.is_dir()
-    for file in (folder.model_file, folder.best_file):
+@pytest.fixture(scope="module")
+def folder(data_dir, tmp_path_factory):
+    """A run of that view, as if it had been trained: a model that tells images apart, in seconds."""
+    run = RunFolder(tmp_path_factory.mktemp("made") / "run")
+    settings = TrainSettings(data_dir=data_dir, test_crop=VIEW["crop"], interpolation=VIEW["interpolation"])
+    run.write_start(settings, tuple("0123456789"))
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.AveragePooling2D(4)(keras.layers.Rescaling(1 / 128, -1)(image))
+    x = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(x))
+    model = randomize_weights(keras.Model(image, x), seed=1)
+    for file in (run.model_file, run.best_file):
+        model.save(file)
+    return run
+
+
+@pytest.mark.slow
+def test_everything_of_a_run_by_one_class(trained):
+    run, result = trained
+    assert run.is_run
+    assert run.has_trained
+    assert run.settings.test_crop == 0.7
+    assert run.task.title == "Image classifier"
+    assert run.view == VIEW
+    assert run.labels == tuple("0123456789")
+    assert run.result == result
+    assert [path.name for path in run.list_checkpoints()] == ["step-00000044", "step-00000022"]
+    assert len(read_history(run.history_file)) == 2
+    assert run.open_source().num_examples == {"train": 1438, "test": 359}
+    assert run.curves_file.exists()
+    assert run.board.is_dir()
+    for file in (run.model_file, run.best_file):
         assert load_model(file).output_shape == (None, 10)
-        assert RunFolder.of(file) == folder
-    assert RunFolder.of(str(folder.path)) == folder
+        assert RunFolder.of(file) == run
+
+
+@pytest.mark.slow
+def test_evaluation_is_what_the_run_said(trained, call_script, capsys):
+    run, result = trained
+    model, source = load_model(run.model_file), run.open_source()
+    assert evaluate(model, source, **run.view)["accuracy"] == pytest.approx(result["test_accuracy"], abs=1e-6)
+    assert evaluate(model, source)["accuracy"] != pytest.approx(result["test_accuracy"], abs=1e-3)  # the view matters
+    assert call_script("training/evaluate.py", run.path) == 0
+    assert f"Top-1 {100 * result['test_accuracy']:.2f} %" in capsys.readouterr().out
+
+
+def test_the_run_that_a_file_lies_in(folder):
+    assert RunFolder.of(str(folder.path)) == RunFolder.of(folder.best_file) == folder
     assert RunFolder.of(folder.path.parent) is None
 
 
-def test_evaluation_is_what_the_run_said(run):
-    folder, result = run
-    model, source = load_model(folder.model_file), folder.open_source()
-    assert evaluate(model, source, **folder.view)["accuracy"] == pytest.approx(result["test_accuracy"], abs=1e-6)
-    assert evaluate(model, source)["accuracy"] != pytest.approx(result["test_accuracy"], abs=1e-3)  # the view matters
-
-
 @pytest.mark.parametrize("file", ["", "model.keras", "model_fp32.tflite"])
-def test_evaluate_finds_the_runs_view(run, call_script, capsys, file):
-    folder, result = run
+def test_evaluate_finds_the_runs_view(folder, call_script, capsys, file):
     if file.endswith("tflite") and not (folder.path / file).exists():
         assert call_script("tflite/convert.py", folder.path) == 0
         capsys.readouterr()
+    model, source = load_model(folder.model_file), folder.open_source()
+    accuracy, otherwise = (100 * evaluate(model, source, **view)["accuracy"] for view in (VIEW, {}))
+    assert abs(accuracy - otherwise) > 0.5  # the view matters
     for flags in ((), ("--dataset", "digits", "--data-dir", folder.settings.data_dir)):
         assert call_script("training/evaluate.py", folder.path / file, *flags) == 0
         (top1,) = re.findall(r"Top-1 ([\d.]+) %", capsys.readouterr().out)
-        assert float(top1) == pytest.approx(100 * result["test_accuracy"], abs=0.01)
+        assert float(top1) == pytest.approx(accuracy, abs=0.01)
 
 
-def test_predict_finds_the_runs_view(run, tmp_path, monkeypatch):
-    folder, _ = run
+def test_predict_finds_the_runs_view(folder, tmp_path, monkeypatch):
     photo = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     keras.utils.save_img(tmp_path / "photo.png", photo, scale=False)
     opened, seen = open_model(folder.path), []
@@ -83,8 +111,7 @@ def test_predict_finds_the_runs_view(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("inside", ["", "best.keras"])
-def test_conversion_finds_the_runs_view(run, inside, tmp_path):
-    folder, _ = run
+def test_conversion_finds_the_runs_view(folder, inside, tmp_path):
     chosen = choose_images(folder.path / inside, None, (32, 32))
     assert "dataset 'digits'" in chosen.description
     expected, _ = take_images(folder.open_source(), "test", 32, (32, 32), **VIEW)
@@ -98,8 +125,7 @@ def test_conversion_finds_the_runs_view(run, inside, tmp_path):
         assert any((image == way).all() for way in ways)
 
 
-def test_conversion_has_the_runs_labels(run, tmp_path, capsys):
-    folder, _ = run
+def test_conversion_has_the_runs_labels(folder, tmp_path, capsys):
     assert convert_tflite.main(folder.best_file, output=tmp_path / "best.tflite") == 0
     assert "Labels in the file: 0, 1, 2, 3, 4, ... (10 classes)" in capsys.readouterr().out
     names = tmp_path / "names.txt"
@@ -108,9 +134,8 @@ def test_conversion_has_the_runs_labels(run, tmp_path, capsys):
     assert open_model(tmp_path / "named.tflite").class_names[3] == "digit 3"
 
 
-def test_the_runs_evaluation_is_that_of_its_view(run):
+def test_the_runs_evaluation_is_that_of_its_view(folder):
     """The accuracy after each epoch, too, is by the images that `view` says."""
-    folder, _ = run
     (first, *_) = batches(folder.open_source(), "test", image_size=(32, 32), batch_size=8, **folder.view)
     np.testing.assert_array_equal(first[0], take_images(folder.open_source(), "test", 8, (32, 32), **VIEW)[0])
 

@@ -17,6 +17,7 @@ from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import TASKS, Objective, OutputMetric, Task
 from keras_mobattn.training import Stopped, TrainSettings, evaluate, read_history, train
 
+pytestmark = pytest.mark.slow  # minutes; CI runs them
 QUADRANTS = 4  # top left, top right, bottom left, bottom right
 
 
