@@ -171,9 +171,7 @@ def test_reload_predicts_the_same(family, attention, tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("family", "attention"),
     [
-        pytest.param(
-            family, attention, marks=[] if (family, attention) == ("MobileViTv2", "mobile") else [pytest.mark.slow]
-        )
+        pytest.param(family, attention, marks=pytest.mark.slow)  # MobileViTv2's is among tests/first_files
         for family, attention in STYLES
     ],
 )
@@ -186,6 +184,7 @@ def test_saved_model_predicts_the_same(family, attention, tiny_model, tmp_path):
     assert set(feature_pyramid(again)(x)) == {f"P{level}" for level in RECORDS[family].pyramid}
 
 
+@pytest.mark.slow  # test_import has a quick one
 def test_reloads_in_a_new_process_without_custom_objects(tiny_model, tmp_path):
     tiny_model("MobileViT", "mobile").save(tmp_path / "m.keras")
     code = "import keras_mobattn, tf_keras; print(tf_keras.models.load_model('m.keras').name)"
@@ -193,7 +192,14 @@ def test_reloads_in_a_new_process_without_custom_objects(tiny_model, tmp_path):
     assert done.stdout == "mobilevit_test\n"
 
 
-@pytest.mark.parametrize(("first", "legacy"), [("", "1"), ("import tensorflow; ", "0"), ("import tensorflow; ", "")])
+@pytest.mark.parametrize(
+    ("first", "legacy"),
+    [
+        ("", "1"),
+        pytest.param("import tensorflow; ", "0", marks=pytest.mark.slow),
+        pytest.param("import tensorflow; ", "", marks=pytest.mark.slow),
+    ],
+)
 def test_import_prints_nothing(first, legacy, monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", legacy)
