@@ -3,6 +3,7 @@
 import functools
 import runpy
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,20 @@ STYLE_CASES = [  # slow tests are those that CI runs too
 
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser):
+    """`--share SEED/COUNT` runs one in COUNT of the tests, chosen by SEED: another commit, as the seed, has others."""
+    parser.addoption("--share", help="SEED/COUNT: one in COUNT of the tests, by the seed")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is not in the share; a test's place in it hangs on its name and the seed alone."""
+    if share := config.getoption("--share"):
+        seed, _, count = share.rpartition("/")
+        kept = [item for item in items if zlib.crc32(f"{seed} {item.nodeid}".encode()) % int(count) == 0]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
 
 
 @pytest.fixture
