@@ -46,10 +46,10 @@ def main(
             "Expected --dataset, a tfds name such as imagenet2012 or a folder of images, or a model in the folder of a "
             f"run, whose data are then taken. Received: {'no model' if model is None else model}."
         )
-    if weights is not None:
-        _expect_imagenet(_open_source(run, dataset, data_dir))  # before anything is downloaded
-    opened = open_model(model, weights)
     source = _open_source(run, dataset, data_dir)
+    if weights is not None:
+        _expect_imagenet(source)  # before anything is downloaded
+    opened = open_model(model, weights)
     result = evaluate(opened.model, source, split, batch_size, task=opened.task, **opened.view)
     names = opened.class_names if opened.tag else source.class_names
     title = f"{opened.title} on {source.name}, {split}: {result['num_images']} images"
