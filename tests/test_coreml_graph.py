@@ -16,8 +16,8 @@ from keras_mobattn.attention import attention_layer
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.models.mobilevitv2 import mobilevitv2_block
 
-# (model, attention) -> (operations, transposes, reshapes) in fp16, casts of input and output included. The one transpose
-# is that of the NHWC input.
+# (model, attention) -> (operations, transposes, reshapes) in fp16, casts of input and output included. The one
+# transpose is that of the NHWC input.
 OPERATIONS = {
     ("MobileViT", "softmax"): (173, 1, 12),
     ("MobileViT", "separable"): (179, 1, 0),
