@@ -1,8 +1,5 @@
 """Benchmarks of real .tflite files, of files that are none, and of workers that die."""
 
-import csv
-import dataclasses
-import io
 import json
 import os
 import signal
@@ -12,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rich.console
 import tensorflow as tf
 import tf_keras as keras
+from made_up_rows import fake_row
 
 from keras_mobattn import benchmark, gpu
-from keras_mobattn.benchmark import Measurement, Statistics, table, tflite, worker
+from keras_mobattn.benchmark import Statistics, tflite, worker
 from keras_mobattn.commands import benchmark_tflite
 from keras_mobattn.errors import InputError
 
@@ -216,13 +213,6 @@ def test_configurations_in_order_with_pooled_samples(files):
         assert row.statistics == Statistics.of(row.samples_ms)
 
 
-def _fake(name, samples=(), **fields):
-    device = benchmark.Device("chip", "Linux", 2)
-    given = dict(statistics=Statistics.of(samples), load_ms=samples[0], first_ms=samples[-1]) if samples else {}
-    given |= dict(samples_ms=tuple(samples), peak_memory_bytes=int(samples[0])) if samples else {}
-    return Measurement(name, f"{name}.tflite", device, "rt 1", **{"backend": "xnnpack", **given, **fields})
-
-
 def _stand_in(monkeypatch, measure):
     """Replace the timing; return the list in which the names of its calls appear."""
     calls = []
@@ -236,7 +226,7 @@ def _stand_in(monkeypatch, measure):
 
 
 def test_rounds_are_interleaved_and_pooled(monkeypatch):
-    calls = _stand_in(monkeypatch, lambda name, count: _fake(name, (float(count**2), 10.0 * count**2)))
+    calls = _stand_in(monkeypatch, lambda name, count: fake_row(name, (float(count**2), 10.0 * count**2)))
     a, b = benchmark.benchmark_files(["x/a.tflite", "b.tflite"], rounds=3)
     assert calls == ["a", "b"] * 3
     assert a.samples_ms == (1, 10, 9, 90, 25, 250)
@@ -245,7 +235,9 @@ def test_rounds_are_interleaved_and_pooled(monkeypatch):
 
 
 def test_a_failed_configuration_is_not_tried_again(monkeypatch):
-    calls = _stand_in(monkeypatch, lambda name, count: _fake(name, error="no") if name == "a" else _fake(name, (1.0,)))
+    calls = _stand_in(
+        monkeypatch, lambda name, count: fake_row(name, error="no") if name == "a" else fake_row(name, (1.0,))
+    )
     a, b = benchmark.benchmark_files(["a.tflite", "b.tflite"], rounds=3)
     assert calls == ["a", "b", "b", "b"]
     assert a.error == "no"
@@ -256,7 +248,7 @@ def test_ctrl_c_keeps_the_rows_so_far(monkeypatch):
     def measure(name, count):
         if count == 5:
             raise KeyboardInterrupt
-        return _fake(name, (float(count),))
+        return fake_row(name, (float(count),))
 
     _stand_in(monkeypatch, measure)
     with pytest.raises(benchmark.BenchmarkInterrupted) as stop:
@@ -269,7 +261,7 @@ def test_ctrl_c_keeps_the_rows_so_far(monkeypatch):
 
 
 def test_files_of_one_stem_are_told_apart(monkeypatch):
-    _stand_in(monkeypatch, lambda name, count: _fake(name, (1.0,)))
+    _stand_in(monkeypatch, lambda name, count: fake_row(name, (1.0,)))
     rows = benchmark.benchmark_files(["a/m.tflite", "b/m.tflite"], rounds=1)
     assert [row.name for row in rows] == [str(Path("a/m.tflite")), str(Path("b/m.tflite"))]
 
@@ -349,84 +341,6 @@ def test_bad_sets_of_configurations():
         benchmark.benchmark_files(["a.tflite"], rounds=0)
 
 
-def _examples():
-    measured = _fake(
-        "mobile", (2.0, 4.0), num_threads=1, inputs=("float32[1,8,8,3]",), undelegated={"CAST": 2, "POW": 1}
-    )
-    slower = _fake("soft[b]max", (6.0, 6.0), num_threads=2)
-    summary = _fake(
-        "phone", statistics=Statistics(50, min_ms=1.0, mean_ms=1.5)
-    )  # an old benchmark_model prints no median
-    return [_fake("lost", error="No such file."), measured, slower, summary]
-
-
-def test_json_round_trip(tmp_path):
-    examples = _examples()
-    benchmark.save_json(tmp_path / "new" / "rows.json", examples)
-    assert benchmark.load_measurements(tmp_path / "new" / "rows.json") == examples
-
-
-def test_files_of_the_first_version_are_read(tmp_path):
-    path = Path(__file__).parent / "benchmark_first_version.json"  # written by that version, before it had p95_ms
-    benchmark.save_json(tmp_path / "new.json", _examples()[:2])
-    old, new = (json.loads(file.read_text()) for file in (path, tmp_path / "new.json"))
-    assert set(old[1]) < set(new[1])  # it lacks fields
-    assert set(old[1]["statistics"]) < set(new[1]["statistics"])
-    lost, mobile = benchmark.load_measurements(path)
-    assert (lost.error, lost.statistics) == ("No such file.", None)
-    assert mobile.statistics == Statistics.of((2.0, 4.0))  # what it lacks comes from the samples
-    assert mobile == _examples()[1]
-
-
-@pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"name": "a"}]', '{"a": 1}'])
-def test_foreign_json_is_refused(tmp_path, text):
-    (tmp_path / "rows.json").write_text(text)
-    with pytest.raises(InputError, match="Expected the JSON file of a benchmark"):
-        benchmark.load_measurements(tmp_path / "rows.json")
-
-
-def test_csv_has_every_field_but_the_samples(tmp_path):
-    benchmark.save_csv(tmp_path / "rows.csv", _examples())
-    with (tmp_path / "rows.csv").open(newline="") as file:
-        lost, mobile, *_ = csv.DictReader(file)
-    apart = {"samples_ms", "load_samples_ms", "op_profile", "statistics", "device", "before", "after"}
-    expected = {field.name for field in dataclasses.fields(Measurement)} - apart
-    expected |= {field.name for field in dataclasses.fields(Statistics)}
-    expected |= {f"device_{field.name}" for field in dataclasses.fields(benchmark.Device)}
-    expected |= {"hottest_c_before", "hottest_c_after", "fastest_mhz_before", "fastest_mhz_after"}
-    assert set(mobile) == expected
-    assert (mobile["median_ms"], mobile["std_ms"], mobile["undelegated"]) == ("3.0", "1.0", "CAST x2, POW")
-    assert (lost["error"], lost["median_ms"]) == ("No such file.", "")
-
-
-def test_table_has_ratios_to_the_first_row_that_was_measured():
-    header, rows = benchmark.header_and_rows(_examples())
-    cells = [dict(zip(header, row, strict=True)) for row in rows]
-    assert [row["median ms"] for row in cells] == ["failed", "3.00", "6.00", "~1.50"]
-    assert [row["ratio"] for row in cells] == ["", "1.00", "2.00", ""]
-    assert cells[1]["p95"] == "3.90"
-    assert cells[1]["mean ± std"] == "3.00 ± 1.00"
-    assert benchmark.remarks(_examples() * 2) == [
-        "lost failed: No such file.",
-        "mobile: xnnpack left out CAST x2, POW.",
-        "phone: ~ is the mean; this build of the tool prints no median.",
-    ]
-
-
-@pytest.mark.parametrize("width", [60, 80, 100, 200])
-def test_printed_table_fits_the_terminal(width):
-    out = io.StringIO()
-    console = rich.console.Console(file=out, width=width, force_terminal=True, no_color=True, color_system=None)
-    table.print_table(_examples()[:3], console)
-    lines = out.getvalue().splitlines()[:4]
-    assert max(map(len, map(str.rstrip, lines))) <= width
-    assert "median ms" in lines[0]
-    assert "soft[b]max" in lines[3]
-    assert "2.00" in lines[3]
-    assert "failed" in lines[1]
-    assert ("runs" in lines[0]) == (width == 200)
-
-
 def test_script_writes_both_files_and_tells_failures(files, tmp_path, capfd):
     main = benchmark_tflite.main
     assert main((files["plain"],), rounds=1, output_dir=tmp_path, **QUICK) == 0
@@ -451,7 +365,7 @@ def test_script_writes_both_files_and_tells_failures(files, tmp_path, capfd):
 def test_script_interrupted_writes_what_it_has(monkeypatch, tmp_path):
     main = benchmark_tflite.main
     kept = tmp_path / "benchmark.json"
-    for rows in ([], [_fake("a", (1.0,))]):
+    for rows in ([], [fake_row("a", (1.0,))]):
 
         def stop(*args, rows=rows, **kwargs):
             raise benchmark.BenchmarkInterrupted(rows)
