@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(config, items):
     """Leave out what is not in the share; a test's place in it hangs on its name and the seed alone."""
     if share := config.getoption("--share"):
         seed, _, count = share.rpartition("/")
-        kept = [item for item in items if zlib.crc32(f"{seed} {item.nodeid}".encode()) % int(count) == 0]
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+        left_out = {item for item in items if zlib.crc32(f"{seed} {item.nodeid}".encode()) % int(count)}
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

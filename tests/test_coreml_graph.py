@@ -100,11 +100,11 @@ RANDOM_WEIGHTS = {
 }
 
 
-def side_of(attention):
-    """64 pixels, or 128 for xca: at 64 a MobileViT's last stage has one token, and xca divides each channel by its norm
-    over the tokens, so by itself. That leaves its sign, which Keras itself changes when weights are rounded to float16
-    (.095 of the spread for MobileViT; at 128 pixels .004)."""
-    return 128 if attention == "xca" else 64
+def size_of(attention):
+    """64 x 64 pixels; for xca 128 x 128. At 64 a MobileViT's last stage has one token, and xca divides each channel by
+    its norm over the tokens, so by itself. That leaves its sign, which Keras itself changes when weights are rounded to
+    float16 (.095 of the spread for MobileViT; at 128 pixels .004)."""
+    return (128, 128) if attention == "xca" else (64, 64)
 
 
 def build(family, attention, size):
@@ -119,7 +119,7 @@ def test_every_model_and_style_is_in_the_table():
 @pytest.mark.parametrize(("family", "attention"), CASES)
 def test_operations(family, attention, tmp_path):
     path, tolerance = tmp_path / "model.mlpackage", RANDOM_WEIGHTS.get((family, attention, "fp16"))
-    export.to_coreml(build(family, attention, (side_of(attention),) * 2), path, tolerance=tolerance)
+    export.to_coreml(build(family, attention, size_of(attention)), path, tolerance=tolerance)
     described = describe_coreml(path)
     counts = sum(described.operators.values()), described.transposes, described.reshapes
     assert counts == OPERATIONS[family, attention]
@@ -132,7 +132,7 @@ def test_operations(family, attention, tmp_path):
 @pytest.mark.parametrize(("family", "attention"), list(OPERATIONS))
 def test_an_image_package_has_no_transpose(family, attention, tmp_path):
     path, tolerance = tmp_path / "model.mlpackage", RANDOM_WEIGHTS.get((family, attention, "fp16"))
-    export.to_coreml(build(family, attention, (side_of(attention),) * 2), path, tolerance=tolerance, input_type="image")
+    export.to_coreml(build(family, attention, size_of(attention)), path, tolerance=tolerance, input_type="image")
     described = describe_coreml(path)
     assert described.transposes == 0
     assert sum(described.operators.values()) <= OPERATIONS[family, attention][0]

@@ -35,20 +35,32 @@ def models_fixture(tmp_path_factory):
 
 
 LEGACY = "import os; os.environ['TF_USE_LEGACY_KERAS'] = '1'"  # tensorflow.keras is tf_keras then
-# imports -> whether it is the package that imports TensorFlow
-ORDERS = {
-    "import keras_mobattn; import tf_keras": False,
-}
-MORE_ORDERS = {  # slow tests, which CI runs too
+QUICK = "import keras_mobattn; import tf_keras"  # the others are slow tests, which CI runs too
+ORDERS = {  # imports -> whether it is the package that imports TensorFlow
+    QUICK: False,
     "import tf_keras; import keras_mobattn": False,
     f"{LEGACY}; import keras_mobattn; import tensorflow; tensorflow.keras.Model": False,
     f"{LEGACY}; import tensorflow; import keras_mobattn": False,
+    "import keras_mobattn": False,
+    "import keras_mobattn.settings, tensorflow": False,
+    "import tensorflow; import keras_mobattn.layers": False,
     "import tensorflow; import keras_mobattn; keras_mobattn.layers": False,
     "import keras_mobattn.layers": True,
     "import keras_mobattn.layers.activation": True,
     "import keras_mobattn.attention": True,
     "from keras_mobattn.training import train": True,
+    "import keras_mobattn.attention.softmax": True,
+    "import keras_mobattn.models": True,
+    "import keras_mobattn.data": True,
+    "import keras_mobattn.export": True,
+    "import keras_mobattn.weights": True,
+    "import keras_mobattn.studies.resolution": True,
     "import keras_mobattn.commands.train": True,
+    "import keras_mobattn.demo": True,
+    "from keras_mobattn import MobileViTv2": True,
+    "from keras_mobattn import cli": True,
+    "from keras_mobattn import *": True,
+    "import keras_mobattn; keras_mobattn.training.train": True,
     "import keras_mobattn; keras_mobattn.ATTENTIONS['mobile']": True,
 }
 LOAD = """
@@ -61,12 +73,12 @@ for name in ("model.keras", "model.h5", "saved_model"):
 """
 
 
-@pytest.mark.parametrize("order", [*ORDERS, *(pytest.param(order, marks=pytest.mark.slow) for order in MORE_ORDERS)])
+@pytest.mark.parametrize("order", [pytest.param(each, marks=[pytest.mark.slow] * (each != QUICK)) for each in ORDERS])
 def test_models_load_after_any_order_of_imports(order, models):
     """Without custom_objects; by the package's own classes, which a SavedModel does without if it must."""
     printed, said = run(f"{order}\n{LOAD}".replace("FOLDER", repr(str(models))))
     assert printed.splitlines() == ["GroupNorm1 MobileAttention Resize Swish"] * 3
-    if {**ORDERS, **MORE_ORDERS}[order]:
+    if ORDERS[order]:
         assert said.split("imported\n")[0] == ""
 
 

@@ -168,13 +168,8 @@ def test_reload_predicts_the_same(family, attention, tiny_model, tmp_path):
         np.testing.assert_array_equal(p4, feature_pyramid(model, ["P4"])(x)["P4"])
 
 
-@pytest.mark.parametrize(
-    ("family", "attention"),
-    [
-        pytest.param(family, attention, marks=pytest.mark.slow)  # MobileViTv2's is among tests/first_files
-        for family, attention in STYLES
-    ],
-)
+@pytest.mark.slow  # test_import and test_export have quick ones
+@pytest.mark.parametrize(("family", "attention"), STYLES)
 def test_saved_model_predicts_the_same(family, attention, tiny_model, tmp_path):
     model = tiny_model(family, attention)
     x = two_images()
