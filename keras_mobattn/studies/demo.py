@@ -133,7 +133,7 @@ def compose(run, result, history, source, model, evaluation, conversions, whole,
             "Latency by attention style",
             f"One attention layer of MobileViTv2 1.0 (layer 3: {DIM} channels, 2x2 patches), alone, in fp32, with "
             f"random weights, for images of {RESOLUTIONS[-1]} x {RESOLUTIONS[-1]} pixels: {tokens} tokens at each of "
-            "the 4 patch positions. Median, whisker to the 90th percentile.",
+            "the 4 patch positions. Median, whisker to the 95th percentile.",
             figures=(report.Figure(report.latency_by_style(largest), "Median latency of each attention style"),),
             table=report.latency_table(largest.values()),
         ),
