@@ -1,7 +1,11 @@
 """What every command-line script shares: flags from a function or dataclass, and errors as one sentence."""
 
+import contextlib
+import functools
+import io
 import logging
 import re
+import shlex
 import sys
 import warnings
 
@@ -15,6 +19,8 @@ from keras_mobattn._tensorflow import tf
 from keras_mobattn.errors import InputError
 
 console = rich.console.Console()
+ARGUMENT = re.compile(r"\b([a-z][a-z_]*)=('[^']*'|[\w./]+)")  # as the library's errors name what can be given
+LISTED = re.compile(r"^[^\w-]*(?:-\w, )?(--[a-z][\w-]*)", re.MULTILINE)  # a flag at the head of a line of --help
 BAD_INPUT = 2  # as argparse and the shell use it
 INTERRUPTED = 130  # 128 + SIGINT, as the shell reports it
 
@@ -24,7 +30,10 @@ def run(main, **cli_options):
 
     An InputError or an OSError (no such file, disk full, no permission) becomes one sentence on stderr and exit code 2;
     Ctrl-C gives 130. Anything else is a bug of ours and keeps its traceback. A warning is a sentence on stderr too.
+    What an error of the library calls on_corrupt='skip' is --on-corrupt skip here, where the command has that flag.
     """
+    global _options  # noqa: PLW0603  one command a process; tests run one after the other
+    _options = functools.partial(_options_of, main)
     warnings.showwarning = lambda message, *_: _say("[bold yellow]Warning:[/]", message)
     logging.getLogger("huggingface_hub").propagate = False  # its own handler prints, and TensorFlow's would once more
     with quiet_stderr():
@@ -42,9 +51,31 @@ def run(main, **cli_options):
 
 
 def complain(sentence, code=BAD_INPUT):
-    """Print an error as one sentence on stderr; return the exit code to end with."""
-    _say("[bold red]Error:[/]", sentence)
+    """Print an error as one sentence on stderr, with the command's flags; return the exit code to end with."""
+    _say("[bold red]Error:[/]", with_flags(str(sentence), _options()))
     return code
+
+
+def with_flags(sentence, options):
+    """A sentence with its arguments as the flags that they are among `options`: on_corrupt='skip' as --on-corrupt
+    skip."""
+
+    def flag(match):
+        name = "--" + match[1].replace("_", "-")
+        return f"{name} {shlex.quote(match[2].strip(chr(39)))}" if name in options else match[0]
+
+    return ARGUMENT.sub(flag, sentence)
+
+
+def _options_of(main):
+    """All flags of a command, as its --help lists them."""
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
+        tyro.cli(main, prog="-", args=["--help"], config=(tyro.conf.OmitArgPrefixes,))
+    return set(LISTED.findall(written.getvalue()))
+
+
+_options = frozenset  # of the command that runs: none yet
 
 
 def _say(kind, sentence):

@@ -10,6 +10,16 @@ from pathlib import Path
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError
 
+CACHE = "KERAS_MOBATTN_CACHE"  # names the folder of what is downloaded and built
+
+
+def cache_folder(name):
+    """The folder `name` of what is downloaded or built once: in $KERAS_MOBATTN_CACHE, or in the user's cache folder, as
+    the XDG rules have it. It need not be there yet."""
+    named = os.environ.get(CACHE)
+    base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_mobattn"
+    return base.expanduser() / name
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -75,7 +85,7 @@ def read_labels(file):
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError(
-            f"Expected a text file with one class name a line. Received: {str(file)!r} ({reason}). Check --labels."
+            f"Expected a text file with one class name a line. Received: {str(file)!r} ({reason}). Check its path."
         ) from error
     labels = tuple(line.strip() for line in text.rstrip().split("\n"))
     if not all(labels):

@@ -317,7 +317,7 @@ def test_op_profile_comes_from_runs_of_its_own(phone, tmp_path):
 def test_several_devices(phone, tmp_path, monkeypatch):
     monkeypatch.delenv("ANDROID_SERIAL")
     adbutils.AdbClient().connect(adbd.TWIN)
-    with pytest.raises(InputError, match=rf"Expected one Android device. Received: .*{adbd.TWIN} .*--serial"):
+    with pytest.raises(InputError, match=rf"Expected one Android device. Received: .*{adbd.TWIN} .*serial='"):
         _benchmark([_replay(tmp_path, "xnnpack")], phone)
     with pytest.raises(InputError, match=r"serial number of a connected device: .* Received: 'nobody'"):
         _benchmark([_replay(tmp_path, "xnnpack")], phone, serial="nobody")
@@ -339,7 +339,7 @@ STATES = {  # what adb lists -> part of the sentence
     "unknown": ({"A1": "sideload"}, "Received: A1, which it calls 'sideload'. Restart it"),
     "several": (
         {"A1": "device", "B2": "device"},
-        r"Expected one Android device. Received: A1 \(device\), B2 \(device\). Choose .* --serial",
+        r"Expected one Android device. Received: A1 \(device\), B2 \(device\). Choose one: serial='A1'",
     ),
 }
 

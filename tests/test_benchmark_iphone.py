@@ -118,7 +118,7 @@ SAME = {}
 PROBLEMS = {  # what is wrong -> (how, options, the sentence's parts)
     "no Xcode": (lambda p: p.script("xcodebuild", "exit 1"), SAME, "Expected Xcode.*xcode-select"),
     "no devicectl": (lambda p: p.script("xcrun", "exit 72"), SAME, "Expected devicectl.*Xcode 15.*xcode-select"),
-    "no team": (lambda p: None, {"development_team": None}, "ID of a development team.*--development-team"),
+    "no team": (lambda p: None, {"development_team": None}, "ID of a development team.*development_team=.TEAM."),
     "a shell in the team": (lambda p: None, {"development_team": "ABCDE12345;ls"}, "Received: 'ABCDE12345;ls'"),
     "no phone": (lambda p: p.devices.clear(), SAME, "Expected an iPhone on USB. Received: none. Plug it in, unlock it"),
     "a Mac alone": (lambda p: p.change(type=remote_device.DeviceType.MAC), SAME, "Expected an iPhone on USB"),
@@ -130,7 +130,7 @@ PROBLEMS = {  # what is wrong -> (how, options, the sentence's parts)
     "two phones": (
         lambda p: p.devices.append(p.device("Bob's", "0002")),
         SAME,
-        r"Expected one iPhone. Received: Anna's iPhone \(ID-0001\), Bob's \(ID-0002\). Choose one with --identifier",
+        r"Expected one iPhone. Received: Anna's iPhone \(ID-0001\), Bob's \(ID-0002\). Choose one: id.*=.ID-0001.",
     ),
     "another phone": (
         lambda p: None,

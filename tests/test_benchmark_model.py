@@ -252,7 +252,7 @@ def test_a_download_that_fails_leaves_nothing(server, tmp_path, folder):
     server(folder)
     with pytest.raises(InputError, match=FAILURES[folder]) as failure:
         benchmark_model_binary.benchmark_model_for(("arm64-v8a",))
-    assert "--benchmark-model" in str(failure.value)
+    assert "benchmark_model=" in str(failure.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     server("good")
     assert benchmark_model_binary.benchmark_model_for(("arm64-v8a",)).read_bytes() == PROGRAM

@@ -29,7 +29,7 @@ DELEGATES = {
 PRECISIONS = {"fp16": "true", "fp32": "false"}  # -> gpu_precision_loss_allowed
 # What the tool prints when it gives up or does not start -> what that means. Its own words are appended.
 CAUSES = (
-    (r"Disallowed CPU fallback", "Not delegated as a whole, which --require-full-delegation asks for."),
+    (r"Disallowed CPU fallback", "Not delegated as a whole, as was asked for."),
     (r"Failed to apply \w+ delegate", "The delegate could not be applied."),
     (r"Failed to load model", "benchmark_model could not read the file."),
     (r"Didn't find op|nresolved custom op", "This build of benchmark_model lacks an operator."),

@@ -81,7 +81,7 @@ def _choose(serial, states):
         )
     usable = [name for name, state in states.items() if state == "device"] or list(states)
     if serial is None and len(usable) > 1:
-        raise InputError(f"Expected one Android device. Received: {listed}. Choose one with --serial.")
+        raise InputError(f"Expected one Android device. Received: {listed}. Choose one: serial='{usable[0]}'.")
     return serial or usable[0]
 
 

@@ -1,10 +1,7 @@
 """TensorFlow Lite's prebuilt benchmark_model for a phone: downloaded once, from its official address."""
 
-import os
-from pathlib import Path
-
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import replacing
+from keras_mobattn.files import cache_folder, replacing
 
 # Linked from TensorFlow Lite's page on performance measurement. A build of last night: the figures of two phones are
 # comparable only with the same SHA-256, which therefore stands in every row.
@@ -13,18 +10,14 @@ ADDRESS = "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorf
 BINARIES = {"arm64-v8a": "android_aarch64_benchmark_model", "armeabi-v7a": "android_arm_benchmark_model"}
 ELF = b"\x7fELF"
 SECONDS = 30  # without a byte from the server
-MENDING = "Try again, or get the file by other means and pass it with --benchmark-model."
-
-
-def cache_folder():
-    """Where downloads are kept: the user's cache folder, as the XDG rules have it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_mobattn" / "benchmark_model"
+MENDING = "Try again, or get the file by other means and name it: benchmark_model='FILE'."
 
 
 def benchmark_model_for(abis):
     """Return the path of a benchmark_model that runs on a phone with `abis`, Android's names, the best first.
 
-    It is downloaded at the first call and kept in `cache_folder()`; remove it there to get a newer build.
+    It is downloaded at the first call and kept in files.cache_folder("benchmark_model"); remove it there to get a newer
+    build.
 
     Raises:
         InputError: there is no build for these, or the download failed; the message says what to do.
@@ -34,10 +27,10 @@ def benchmark_model_for(abis):
     if name is None:
         raise InputError(
             f"Expected a device with one of {', '.join(BINARIES)}, for which there is a prebuilt benchmark_model. "
-            f"Received: {', '.join(abis) or 'one of an unknown instruction set'}. Build one and pass it with "
-            "--benchmark-model."
+            f"Received: {', '.join(abis) or 'one of an unknown instruction set'}. Build one and name it: "
+            "benchmark_model='FILE'."
         )
-    path = cache_folder() / name
+    path = cache_folder("benchmark_model") / name
     if not path.is_file():
         with replacing(path) as beside:
             _download(ADDRESS + name, beside)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from keras_mobattn.benchmark.measurement import Device
 from keras_mobattn.errors import InputError
+from keras_mobattn.files import cache_folder
 
 XCODE = "Install Xcode 15 or newer, open it once, then: sudo xcode-select -s /Applications/Xcode.app."
 PLUG_IN = (
@@ -61,7 +62,7 @@ def find_iphone(identifier=None, development_team=None):
             f"Expected the ID of a development team, ten capitals and digits. Received: {team!r}. It signs the app "
             "that runs the models; Xcode makes a free one from an Apple account (Settings, Accounts). "
             "`security find-certificate -c 'Apple Development' -p | openssl x509 -noout -subject` shows it as OU. "
-            "Pass --development-team, or set DEVELOPMENT_TEAM."
+            "Give it as development_team='TEAM', or set DEVELOPMENT_TEAM."
         )
     device = _choose(identifier, *_phones())
     if device.developer_mode_state == "disabled":
@@ -153,9 +154,8 @@ class Iphone:
 
 def _build_folder(team):
     """Where the app is built, and found again: in the user's cache unless coremltools' shell commands would break."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = f"{importlib.metadata.version('coremltools')}-{team}"
-    folder = base.resolve() / "keras_mobattn" / "modelrunner" / name
+    folder = cache_folder("modelrunner").resolve() / name
     if shlex.quote(str(folder)) != str(folder):  # it doesn't quote paths: a blank in them ends the path
         return Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
@@ -260,5 +260,7 @@ def _choose(identifier, connected, others):
     if not connected:
         raise InputError(f"Expected an iPhone on USB. Received: none.{away} {PLUG_IN}")
     if len(connected) > 1:
-        raise InputError(f"Expected one iPhone. Received: {listed}. Choose one with --identifier.")
+        raise InputError(
+            f"Expected one iPhone. Received: {listed}. Choose one: identifier='{connected[0].identifier}'."
+        )
     return connected[0]
