@@ -34,8 +34,10 @@ setup(
         "tensorboard>=2.19,<2.22",  # for Keras's callback; tensorflow 2.21 no longer brings it
         "tyro>=1.0,<2",  # flags from dataclasses
         "jinja2>=3.1,<4",  # the report's page
-        "Pillow>=10",  # images from files
+        "Pillow>=11.3,<14",  # images from files; AVIF came with 11.3
         "huggingface_hub>=1,<3",  # published checkpoints
+        "filelock>=3.30,<5",  # one run in a folder at a time
+        "pi-heif>=1,<2",  # HEIC, in which iPhones keep their photos; it decodes only
         "safetensors>=0.4,<1",
     ],
     extras_require={

@@ -205,7 +205,7 @@ class Stand(tfds.core.GeneratorBasedBuilder):
 
 
 SPLITS = {  # what the set has: what we use for the test, and how many images that is
-    "test": ({"train": (10, 0), "test": (4, 0), "validation": (3, 0)}, {"train": 10, "test": 4}),
+    "three": ({"train": (10, 0), "test": (4, 0), "validation": (3, 0)}, {"train": 10, "validation": 3, "test": 4}),
     "unlabelled test": ({"train": (10, 0), "test": (4, -1), "validation": (3, 0)}, {"train": 10, "test": 3}),
     "validation": ({"train": (10, 0), "validation": (3, 0)}, {"train": 10, "test": 3}),
     "train alone": ({"train": (10, 0)}, {"train": 8, "test": 2}),

@@ -149,7 +149,7 @@ BAD_FILES = {
     "missing": (lambda path: None, "No such file"),
     "text": (lambda path: path.write_text("hello"), "not an image"),
     "cut": (lambda path: (_noise().save(path), path.write_bytes(path.read_bytes()[:900])), "truncated"),
-    "deep": (lambda path: Image.fromarray(np.full((9, 9), 40000, np.uint16)).save(path), "more than 8 bits"),
+    "deep": (lambda path: Image.fromarray(np.full((9, 9), 4.0, np.float32)).save(path, "TIFF"), "32 bits, whose range"),
     "folder": (lambda path: path.mkdir(), "directory"),
 }
 

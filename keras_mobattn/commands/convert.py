@@ -15,11 +15,14 @@ from keras_mobattn.models import model_file
 from keras_mobattn.run_folder import RunFolder
 
 
-def convert_all(convert, suffix, model, output, precisions, *, expect, images, labels, input_scale, input_bias=0.0):
+def convert_all(
+    convert, suffix, model, output, precisions, *, expect, images, on_corrupt, labels, input_scale, input_bias=0.0
+):
     """Convert `model` to each of `precisions` by `convert(source, path, precision, **images)`.
 
     `expect(source)` refuses what the model can't have, before anything is converted. `model` is a model file or a run
     folder, `output` a file for one precision, else a folder (default: beside the model), `images` a folder or None,
+    `on_corrupt` what is done with images that can't be decoded,
     `labels` a file of class names, None for those of the run that the model lies in; RGB 0..255 times `input_scale`
     plus `input_bias` is what the model takes. Returns the exit code: 1 if a precision could not be had or failed its
     check.
@@ -28,7 +31,7 @@ def convert_all(convert, suffix, model, output, precisions, *, expect, images, l
     with console.status("Loading the model and images"):
         source = _load(model, labels)
         expect(source)
-        chosen = choose_images(model, images, source.input_shape[:2])
+        chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
     console.print(_about_labels(source), markup=False, highlight=False, soft_wrap=True)
     scale, bias = np.float32(input_scale), np.float32(input_bias)

@@ -40,6 +40,7 @@ def main(
     input_scale: float = 1.0,
     input_bias: tuple[float, ...] = (0.0,),
     images: Path | None = None,
+    on_corrupt: Literal["error", "skip"] = "error",
     labels: Path | None = None,
     about: About = About(),  # noqa: B008
 ):
@@ -60,6 +61,7 @@ def main(
             include_preprocessing=False. A package for pixels does it itself.
         input_bias: what is then added: one number, or one for each channel.
         images: any folder of images to check with.
+        on_corrupt: what to do with images that can't be decoded.
         labels: a text file of class names, one a line; default those of the run.
         about: what the package says of itself.
     """
@@ -82,7 +84,8 @@ def main(
         options = dict(check_images=check_images, compression=compression, about=about, **interface)
         return to_coreml(source, path, precision, **options)
 
-    options = dict(expect=expect, images=images, labels=labels, input_scale=input_scale, input_bias=input_bias)
+    options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
+    options |= dict(input_scale=input_scale, input_bias=input_bias)
     return convert_all(convert, ".mlpackage", model, output, tuple(variants), **options)
 
 

@@ -26,6 +26,7 @@ def main(
     input_dtype: Literal[tuple(IO_DTYPES)] = "float32",
     output_dtype: Literal[tuple(IO_DTYPES)] = "float32",
     images: Path | None = None,
+    on_corrupt: Literal["error", "skip"] = "error",
     input_scale: float = 1.0,
     labels: Path | None = None,
     about: About = About(),  # noqa: B008
@@ -40,6 +41,7 @@ def main(
             Task Library take float32 and uint8); with any precision.
         output_dtype: uint8 gives probabilities times 256, int8 the same minus 128.
         images: any folder of images, to check with and to calibrate int8 with.
+        on_corrupt: what to do with images that can't be decoded.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
             include_preprocessing=False. Float input of the file has to be multiplied by it, quantized input hasn't.
         labels: a text file of class names, one a line, to be packed into the file; default those of the run.
@@ -48,7 +50,7 @@ def main(
     interface = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
     convert = functools.partial(to_tflite, about=about, **interface)
     expect = functools.partial(expect_io, **interface)
-    options = dict(expect=expect, images=images, labels=labels, input_scale=input_scale)
+    options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels, input_scale=input_scale)
     return convert_all(convert, ".tflite", model, output, precision, **options)
 
 

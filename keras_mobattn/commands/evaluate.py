@@ -6,8 +6,9 @@ python training/evaluate.py model.keras --dataset photos/
 python training/evaluate.py --weights mobilevitv2_100.cvnets_in1k --dataset imagenet2012 --data-dir tfds/
 """
 
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -26,18 +27,24 @@ def main(
     dataset: str | None = None,
     data_dir: str | None = None,
     split: str = "test",
+    on_corrupt: Literal["error", "skip"] = "error",
     batch_size: int = 64,
 ) -> None:
     """Print how well a model does; for a classifier top-1 and top-5 accuracy, and the accuracy of each class.
+
+    Classes go by their names: those of the images may come in another order than the model's, and some may be missing.
 
     Args:
         model: The folder of a run, or a .keras, .h5 or .tflite file.
         weights: A published checkpoint, e.g. timm/mobilevitv2_100.cvnets_in1k, in place of the model; with both, the
             model is taken for one that was made from it. Images are resized and cropped as the checkpoint asks; without
             one as in the run that the model lies in.
-        dataset: A tfds name or a folder of images; default that of the run that the file lies in.
+        dataset: A tfds name or a folder of images; default that of the run that the file lies in. Of another folder
+            without train/ and test/ inside, all images are evaluated.
         data_dir: Where tfds keeps its sets.
-        split: "train" or "test"; the test of imagenet2012 is its validation split.
+        split: "train", "test", or "validation" where there is one beside the test; the test of imagenet2012 is its
+            validation split.
+        on_corrupt: What to do with images in a folder that can't be decoded.
         batch_size: Images per step.
     """
     run = None if model is None else RunFolder.of(model)
@@ -46,22 +53,36 @@ def main(
             "Expected --dataset, a tfds name such as imagenet2012 or a folder of images, or a model in the folder of a "
             f"run, whose data are then taken. Received: {'no model' if model is None else model}."
         )
-    source = _open_source(run, dataset, data_dir)
+    source = _open_source(run, dataset, data_dir, on_corrupt)
     if weights is not None:
         _expect_imagenet(source)  # before anything is downloaded
     opened = open_model(model, weights)
+    names = opened.class_names
+    if opened.named and not opened.tag:
+        source = source.with_classes(names)
+    elif not opened.named:
+        names = source.class_names
+        warnings.warn(
+            f"{opened.title} does not name its classes: they are taken to be those of {source.name}, in that order.",
+            stacklevel=1,
+        )
     result = evaluate(opened.model, source, split, batch_size, task=opened.task, **opened.view)
-    names = opened.class_names if opened.tag else source.class_names
     title = f"{opened.title} on {source.name}, {split}: {result['num_images']} images"
     published = opened.tag and {"accuracy": opened.tag.top1, "top5_accuracy": opened.tag.top5}
     for part in opened.task.report(title, result, names, published):
         cli.console.print(part)
 
 
-def _open_source(run, dataset, data_dir):
-    if dataset is None:
-        return run.open_source(data_dir)
-    return open_source(dataset, data_dir, targets=run.task.targets if run else ("label",))
+def _open_source(run, dataset, data_dir, on_corrupt):
+    if run and (dataset is None or _is_same(dataset, run.settings.dataset)):
+        return run.open_source(data_dir, on_corrupt)
+    targets = run.task.targets if run else ("label",)
+    return open_source(dataset, data_dir, on_corrupt, targets=targets, for_test=True)
+
+
+def _is_same(dataset, other):
+    """Whether both name one set, or one folder: photos, photos/ and ./photos. What a run has trained on is no test."""
+    return dataset == other or (Path(dataset).is_dir() and Path(dataset).resolve() == Path(other).resolve())
 
 
 def _expect_imagenet(source):

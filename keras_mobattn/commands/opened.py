@@ -22,6 +22,7 @@ class Opened:
         model: a Keras model, or a TFLiteModel.
         task: what it is for.
         class_names: in the order of its outputs; () where it has no classes.
+        named: whether these are the model's own, told by its file, its run or its checkpoint; else they are a guess.
         view: the arguments of `data.fit_image` that it is evaluated with: the published checkpoint's, else those of the
             run that it lies in, else none.
         tag: the published checkpoint that it is, or was made from; None for others.
@@ -33,6 +34,7 @@ class Opened:
     class_names: tuple[str, ...]
     view: dict
     tag: Tag | None = None
+    named: bool = True
 
     @property
     def image_size(self):
@@ -63,14 +65,15 @@ def open_model(path=None, weights=None):
             "Expected a classifier with a fixed input size and one output [n, classes], or the folder of a run of "
             f"another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
         )
-    names = _class_names(path, run, tag, model.output_shape)
+    own_names = _own_names(path, run, tag)
+    names = own_names or _usual_names(model.output_shape)
     if task is classification and len(names) != model.output_shape[-1]:
         raise InputError(
             f"Expected {model.output_shape[-1]} class names for {title}. Received: {len(names)}, "
             f"{', '.join(names[:3])} ..."
         )
     view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else {}
-    return Opened(title, model, task, names, view, tag)
+    return Opened(title, model, task, names, view, tag, bool(own_names))
 
 
 def _load(file):
@@ -82,14 +85,19 @@ def _scores_classes(model):
     return isinstance(model.output_shape, tuple) and len(model.output_shape) == 2
 
 
-def _class_names(path, run, tag, output_shape):
-    """A checkpoint's, the file's own, the run's that it lies in, ImageNet's for 1000 classes, or numbers."""
-    if tag is None:
-        file = model_file(path)
-        if file.suffix == ".tflite" and (names := embedded_labels(file)):
-            return names
-        if run and run.labels:
-            return run.labels
-    imagenet = tuple(name.replace("_", " ") for _, name in imagenet_classes())
+def _own_names(path, run, tag):
+    """A checkpoint's, the file's own, or those of the run that it lies in; () where none of them tells."""
+    if tag:
+        return _imagenet()
+    file = model_file(path)
+    return (embedded_labels(file) if file.suffix == ".tflite" else ()) or (run.labels if run else ())
+
+
+def _usual_names(output_shape):
+    """ImageNet's for 1000 classes, else numbers."""
     count = output_shape[-1]
-    return imagenet if tag or count == len(imagenet) else tuple(f"class {i}" for i in range(count))
+    return _imagenet() if count == len(_imagenet()) else tuple(f"class {i}" for i in range(count))
+
+
+def _imagenet():
+    return tuple(name.replace("_", " ") for _, name in imagenet_classes())

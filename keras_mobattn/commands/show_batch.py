@@ -37,8 +37,10 @@ class Sheet:
     two."""
     data_dir: str | None = None
     """Where tfds keeps its sets; its own default when left out."""
-    image_size: int = 128
-    """Height and width in pixels."""
+    on_corrupt: Literal["error", "skip"] = "error"
+    """What to do with images in a folder that can't be decoded."""
+    image_size: int | tuple[int, int] = 128
+    """Height and width in pixels; one number for both."""
     count: int = 24
     """Images on the sheet; they are one batch, so it is they that are mixed."""
     seed: int = 0
@@ -57,7 +59,7 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
         output: The PNG.
         recipe: Take augmentation, its repeats and size from this recipe of training/train.py.
     """
-    for name, least in (("step", 0), ("count", 1), ("image_size", 1), ("aug_repeats", 1)):
+    for name, least in (("step", 0), ("count", 1), ("aug_repeats", 1)):
         expect_range(name, getattr(sheet, name), least, whole=True)
     if recipe:
         settings = recipe_settings(recipe)
@@ -65,7 +67,7 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
         sheet = dataclasses.replace(sheet, **{name: getattr(settings, name) for name in given})
     if output.suffix.lower() != ".png":
         raise InputError(f"Expected output to be a name that ends with .png. Received: {str(output)!r}.")
-    source = photo_source(sheet.count) if sheet.dataset == "photos" else open_source(sheet.dataset, sheet.data_dir)
+    source = _open_source(sheet)
     images, labels = draw_step(source, sheet)
     captions = [caption(label, source.class_names) for label in labels]
     with replacing(output) as beside:
@@ -73,6 +75,12 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
     cli.console.print(
         f"{len(images)} images of step {sheet.step}, augmentation {sheet.augment!r}: {output}", soft_wrap=True
     )
+
+
+def _open_source(sheet):
+    if sheet.dataset == "photos":
+        return photo_source(sheet.count)
+    return open_source(sheet.dataset, sheet.data_dir, sheet.on_corrupt)
 
 
 def draw_step(source, sheet):

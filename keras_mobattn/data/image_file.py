@@ -1,32 +1,198 @@
-"""One image file as a person sees it."""
+"""One image file as a person sees it, and what has to be known of a file before TensorFlow may decode it instead.
+
+The one way from a file to pixels, for every command: Pillow's, turned as its EXIF data say, over white where it is
+transparent, the high byte of 16 bits. TensorFlow, which is faster and can decode a part of a JPEG, gives the same
+pixels of what `inspect_image` calls plain, and only these are left to it.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import threading
+from pathlib import Path
 
 import numpy as np
 
 from keras_mobattn.errors import InputError
 
-DEEP = ("I", "F")  # the beginning of Pillow's modes of 16 and 32 bits, which it would cut off at 255
+SUFFIXES_OF = {  # Pillow's word for a format -> how its files end
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),  # a JPEG with further pictures, of some phones; mostly under .jpg
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),
+    "JPEG2000": (".jp2",),
+    "PPM": (".ppm", ".pgm", ".pnm"),
+}
+SUFFIXES = tuple(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
+ORIENTATION = 0x0112  # EXIF's tag: 1 upright, 2 mirrored, 3 upside down, ... 8
+DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of one channel of 16 bits
+TENSORFLOW_BYTES = 2**29  # of pixels: TensorFlow decodes no larger JPEG
+MOST_PIXELS = 2**29  # more is damage, or an attack: the largest phone cameras have 200 million
+NEEDS = {  # what a file's bytes 4 to 11 begin with -> what it takes
+    b"ftyphei": "HEIC, which takes `pip install pi-heif`",
+    b"ftypavi": "AVIF, which takes Pillow 11.3 or newer",
+}
+_LIMIT = threading.Lock()
+
+
+class Unreadable(Exception):  # noqa: N818  no error of a program: a reason
+    """Why a file's pixels can't be had, in a few words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFacts:
+    """What has been seen of an image file: its EXIF `orientation` (1..8), whether it is `plain`, so that TensorFlow
+    decodes it to the same pixels but for the orientation, and a `digest` of its bytes."""
+
+    orientation: int
+    plain: bool
+    digest: bytes
 
 
 def read_image(path):
-    """Read any format that Pillow knows, turned as its EXIF data say: uint8 [h, w, 3] RGB, transparency dropped.
+    """Read an image file of SUFFIXES_OF's formats, turned as its EXIF data say: uint8 [h, w, 3] RGB.
+
+    What is transparent shows white, as in a viewer; of 16 bits the high byte is kept; of what moves, the first picture.
 
     Raises:
-        InputError: no such file, not an image, a damaged one, or one of more than 8 bits a channel.
+        InputError: no such file, not an image, a damaged one, or grey levels of 32 bits, whose range isn't told.
     """
-    from PIL import Image, ImageOps
+    try:
+        with opened(path) as image:
+            return _pixels(image)
+    except Unreadable as reason:
+        raise InputError(
+            f"Expected an image file. Received: {str(path)!r} ({reason}). Give a JPEG, PNG or another format that "
+            "Pillow reads."
+        ) from reason
+
+
+def inspect_image(path):
+    """Decode a file once, to see that it can be, and return its ImageFacts.
+
+    Raises:
+        Unreadable: it can't.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from error
+    with opened(io.BytesIO(content)) as image:
+        plain, orientation = _is_plain(image), _orientation(image)
+        if plain:
+            image.load()
+        else:
+            _pixels(image)
+        is_png = image.format == "PNG"
+    if plain and is_png:
+        _expect_tensorflow(content)
+    return ImageFacts(orientation, plain, hashlib.blake2b(content, digest_size=16).digest())
+
+
+def upright_bmp(path):
+    """The bytes of a BMP of what `read_image` reads at `path`, bytes too: for what TensorFlow doesn't decode as it
+    should."""
+    from PIL import Image
+
+    written = io.BytesIO()
+    Image.fromarray(read_image(path.decode(errors="surrogateescape"))).save(written, "BMP")
+    return written.getvalue()
+
+
+@contextlib.contextmanager
+def opened(file):
+    """Pillow's image of a path or a binary file; what goes wrong inside, also later, is Unreadable."""
+    from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            if not image.mode.startswith(DEEP):
-                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-            reason = "more than 8 bits a channel"
-    except Image.UnidentifiedImageError:
-        reason = "not an image"
+        with _without_limit():
+            image = Image.open(file, formats=_formats())
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                raise Unreadable(f"{image.width * image.height / 1e6:.0f} megapixels; up to {MOST_PIXELS / 1e6:.0f} go")
+            yield image
+    except (Unreadable, MemoryError):
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise Unreadable(_unknown(file)) from error
     except OSError as error:
-        reason = error.strerror or str(error)
+        raise Unreadable(error.strerror or str(error)) from error
     except Exception as error:  # damaged headers make the decoders raise SyntaxError, ValueError, ...
-        reason = f"damaged: {type(error).__name__}"
-    raise InputError(
-        f"Expected an image file with 8 bits a channel. Received: {str(path)!r} ({reason}). Give a JPEG, PNG or "
-        "another format that Pillow reads."
-    )
+        raise Unreadable(f"damaged: {type(error).__name__}") from error
+
+
+@contextlib.contextmanager
+def _without_limit():
+    """Pillow refuses what has over 179 million pixels, which a phone's photo may have. MOST_PIXELS is ours."""
+    from PIL import Image
+
+    with _LIMIT:
+        kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = kept
+
+
+@functools.cache
+def _formats():
+    """Those of SUFFIXES_OF that Pillow reads here. HEIC's decoder, pi-heif, turns a picture upright itself."""
+    from PIL import Image
+
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pi_heif
+
+        pi_heif.register_heif_opener()
+    return [name for name in SUFFIXES_OF if name in Image.OPEN]
+
+
+def _unknown(file):
+    """What to say of a file that no format fits."""
+    head = file.getvalue()[4:12] if isinstance(file, io.BytesIO) else Path(file).read_bytes()[4:12]
+    return next((text for brand, text in NEEDS.items() if head.startswith(brand)), "not an image")
+
+
+def _orientation(image):
+    value = image.getexif().get(ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _is_plain(image):
+    """Whether TensorFlow makes the same pixels of it, not yet turned upright."""
+    if image.mode not in ("L", "RGB") or image.has_transparency_data:
+        return False
+    large = image.width * image.height * 3 >= TENSORFLOW_BYTES
+    return image.format in ("JPEG", "MPO", "PNG") and not large
+
+
+def _expect_tensorflow(content):
+    """Pillow refused exactly the damaged JPEGs that TensorFlow refuses, of 600, but overlooks some damage in PNGs."""
+    import tensorflow as tf
+
+    try:
+        tf.io.decode_png(content, channels=3)
+    except tf.errors.OpError as error:
+        raise Unreadable("damaged") from error
+
+
+def _pixels(image):
+    """uint8 [h, w, 3] of an open image."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode in DEEP:
+        return np.repeat((np.array(image) >> 8).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
+    if image.mode in ("I", "F"):
+        raise Unreadable("grey levels of 32 bits, whose range the file does not tell")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))

@@ -1,6 +1,7 @@
 """How long the training data takes on one core, by parts."""
 
 import dataclasses
+import functools
 import io
 import time
 from pathlib import Path
@@ -10,8 +11,9 @@ import tensorflow as tf
 
 from keras_mobattn.data.augment import random_box
 from keras_mobattn.data.decode import decode, decode_crop
+from keras_mobattn.data.image_file import inspect_image
 from keras_mobattn.data.photos import IMAGENET_SIZE, sample_photos
-from keras_mobattn.data.sources import Source
+from keras_mobattn.data.sources import Source, files_source
 from keras_mobattn.data.targets import LABELS
 from keras_mobattn.data.views import batch_view, image_view
 
@@ -42,8 +44,9 @@ def time_all(table, paths, image_size, rounds, advance):
     `table`: {name: Augmentation}. The first of the `rounds` does not count. `advance` is called after each of
     rounds x names x parts measurements.
     """
+    reader = files_source("photos", {Path(path): inspect_image(path) for path in paths}).read("test")
     iterators = {
-        (name, part): _endless(paths, stage)
+        (name, part): _endless(reader, stage)
         for name, augmentation in table.items()
         for part, stage in _stages(augmentation, image_size).items()
     }
@@ -58,14 +61,13 @@ def time_all(table, paths, image_size, rounds, advance):
 
 
 def _stages(augmentation, image_size):
-    """{part: (dataset of (encoded image, number) -> dataset of batches)}, each with all parts before it."""
+    """{part: (dataset of (example, number) -> dataset of batches)}, each with all parts before it."""
     plain = dataclasses.replace(augmentation, flip=False, rand_augment=None, erasing=0.0, mixing=None, layers=None)
     unmixed = dataclasses.replace(augmentation, mixing=None, layers=None)
-    size = (image_size, image_size)
     views = {
         "decode": _decoder(augmentation),
-        "resize": lambda image, number: image_view(plain, 0)(image, size, number)[0],
-        "augment": lambda image, number: image_view(unmixed, 0)(image, size, number)[0],
+        "resize": _seen(image_view(plain, 0), image_size),
+        "augment": _seen(image_view(unmixed, 0), image_size),
     }
     source = Source("photos", tuple(map(str, range(CLASSES))), {}, {})
     finish = batch_view(augmentation, LABELS, source, 0)
@@ -74,7 +76,7 @@ def _stages(augmentation, image_size):
         return lambda dataset: dataset.map(lambda *x: tf.reduce_max(view(*x)[:1])).batch(BATCH)
 
     def whole(dataset):
-        dataset = dataset.map(lambda image, number: (views["augment"](image, number), number % CLASSES, number))
+        dataset = dataset.map(lambda example, number: (views["augment"](example, number), number % CLASSES, number))
         return dataset.batch(BATCH).map(
             lambda images, labels, numbers: finish({"image": images, "label": labels}, numbers[0])
         )
@@ -82,18 +84,28 @@ def _stages(augmentation, image_size):
     return {part: counted(view) for part, view in views.items()} | {"batch": whole}
 
 
+def _seen(view, image_size):
+    """A function (example, number) -> the pixels that a view makes."""
+    size = (image_size, image_size)
+    return lambda example, number: view(example["image"], size, number, example.get("orientation"))[0]
+
+
 def _decoder(augmentation):
-    """A function (encoded image, number) -> uint8 [h, w, 3], with no more decoded than the augmentation looks at."""
-    if not augmentation.crop_area:
-        return lambda image, number: decode(image)
+    """A function (example, number) -> uint8 [h, w, 3], with no more decoded than the augmentation looks at."""
     area = augmentation.crop_area
-    return lambda image, number: decode_crop(image, lambda shape: random_box(shape, [0, number], area, 1.0))[0]
+    if not area:
+        return lambda example, number: decode(example["image"], example.get("orientation"))
+
+    def crop(example, number):
+        choose = functools.partial(random_box, seed=[0, number], area=area, aspect=1.0)
+        return decode_crop(example["image"], choose, example.get("orientation"))[0]
+
+    return crop
 
 
-def _endless(paths, stage):
-    """An iterator over the stage's batches of the files, without end, in one thread, with nothing done ahead."""
-    files = tf.constant(paths)
-    dataset = tf.data.Dataset.range(2**62).map(lambda i: (tf.io.read_file(files[i % len(paths)]), i))
+def _endless(reader, stage):
+    """An iterator over the stage's batches of the images, without end, in one thread, with nothing done ahead."""
+    dataset = tf.data.Dataset.range(2**62).map(lambda i: (reader.example(i % reader.count), i))
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1

@@ -24,8 +24,9 @@ class StepPlan:
         num_examples: Images in the training set.
         batch_size: Images per step, over all replicas and accumulated parts, at `image_size`.
         epochs: How often the set is seen.
-        image_size: Height and width in pixels.
-        sizes: Heights and widths in pixels to draw from, ascending; None for `image_size` alone.
+        image_size: Height and width in pixels, one number or (height, width).
+        sizes: Heights and widths in pixels to draw from, ascending; None for `image_size` alone, which is one number
+            beside them.
         granularity: Every batch is a multiple of this: replicas times accumulated parts.
         seed: Draws the sizes.
 
@@ -37,15 +38,18 @@ class StepPlan:
     num_examples: int
     batch_size: int
     epochs: int
-    image_size: int
+    image_size: int | tuple[int, int]
     sizes: tuple[int, ...] | None = None
     granularity: int = 1
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("num_examples", "batch_size", "epochs", "image_size", "granularity"):
+        for name in ("num_examples", "batch_size", "epochs", "granularity"):
             expect_range(name, getattr(self, name), 1)
+        for side in self.shape:
+            expect_range("image_size", side, 1, whole=True)
         if self.sizes is not None:
+            expect_range("image_size, beside sizes,", self.image_size, 1)
             sizes = tuple(self.sizes)
             object.__setattr__(self, "sizes", sizes)
             if not sizes or min(sizes) < 1 or list(sizes) != sorted(set(sizes)):
@@ -61,6 +65,11 @@ class StepPlan:
                 f"Expected at least one image for each of {self.granularity} parts of a batch (replicas times "
                 f"accumulated parts). Received: {self.num_examples} images."
             )
+
+    @property
+    def shape(self):
+        """(height, width) of `image_size`."""
+        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)
 
     @functools.cached_property
     def batch_of(self):

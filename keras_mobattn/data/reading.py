@@ -34,11 +34,14 @@ def permuted(index, seed, count):
 class Indexed:
     """A set of which any image can be read: `example` makes {"image", "label"} of an index, int64.
 
-    "image" is a string, the bytes of a JPEG, PNG, BMP or GIF, or already uint8 [h, w, 3].
+    "image" is a string, the bytes of a JPEG, PNG, BMP or GIF, or already uint8 [h, w, 3]. With "orientation", EXIF's,
+    int32, it is not upright yet. `portable` says whether `example` also runs in another process, as Python code of ours
+    does not.
     """
 
     count: int
     example: Callable
+    portable: bool = True
 
     def open(self):
         """All of them, in order."""
@@ -72,6 +75,7 @@ class Sharded:
     take: tuple[int, ...]
     block: int
     example: Callable
+    portable = True
 
     def open(self):
         """All of them, in the order of the files."""

@@ -14,13 +14,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.data.decode import decode, decode_mask
-from keras_mobattn.data.folder import read_folder
+from keras_mobattn.data.folder import LabelledFile, read_folder
+from keras_mobattn.data.image_file import upright_bmp
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
+from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_role
 from keras_mobattn.errors import InputError, choose
+from keras_mobattn.files import CACHE, cache_folder
 
 EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
 DRAWN = ("digit_crops", "digit_scenes")  # those of EMBEDDED that a seed draws
-TEST_SPLITS = ("test", "validation")  # the first one with labels; imagenet2012's "test" has none
 TFDS_FEATURES = {  # what is read of an example -> where tfds's usual features have it
     "image": ("image",),
     "label": ("label",),
@@ -28,12 +30,21 @@ TFDS_FEATURES = {  # what is read of an example -> where tfds's usual features h
     "box_labels": ("objects", "label"),
     "mask": ("mask",),
 }
+ELSEWHERE = f"Name a folder that can be written, as data_dir='FOLDER', or by the environment's {CACHE}."
+PREPARE = (
+    "Prepare it where there is a network and room on the disk, and name its folder, as data_dir='FOLDER'; or use an "
+    f"embedded set: {', '.join(EMBEDDED)}."
+)
+SHOWN = 5  # how many classes a message names
 HELD_OUT_PERCENT = 20  # of "train", where a set has neither
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A set of images in two splits, "train" and "test", each with its `targets` (see data.targets): its label, say."""
+    """A set of images in the splits "train", "test" and, where it has both to hold out, "validation".
+
+    Each has its `targets` (see data.targets): its label, say.
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -41,18 +52,57 @@ class Source:
     openers: Mapping[str, Callable[[], Indexed | Sharded | tf.data.Dataset]] = dataclasses.field(repr=False)
     targets: tuple[str, ...] = ("label",)
 
+    @property
+    def selection(self):
+        """The split that the best epoch is picked on: "validation" where there is one, else "test"."""
+        return VALIDATION if VALIDATION in self.num_examples else TEST
+
+    def with_classes(self, names):
+        """The same images with the classes of `names`, in that order: labels go by the classes' names. Some may have no
+        images.
+
+        Raises:
+            InputError: a class of this source is not among them.
+        """
+        names = tuple(names)
+        if names == self.class_names:
+            return self
+        if other := [name for name in self.class_names if name not in names]:
+            raise InputError(
+                f"Expected classes of the model: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}. "
+                f"Received: {self.name!r} with {', '.join(other[:SHOWN])}{', ...' if len(other) > SHOWN else ''} "
+                f"({len(other)} of its {len(self.class_names)} classes), which the model does not have. Rename the "
+                "folders, or take images of the model's classes."
+            )
+        places = tf.constant([names.index(name) for name in self.class_names], tf.int64)
+
+        def relabelled(example):
+            labels = {name: example[name] for name in ("label", "box_labels") if name in example}
+            return {**example, **{name: _replaced(label, places) for name, label in labels.items()}}
+
+        def opener(split):
+            opened = self.openers[split]()
+            if isinstance(opened, tf.data.Dataset):
+                return opened.map(relabelled)
+            return dataclasses.replace(opened, example=lambda key: relabelled(opened.example(key)))
+
+        openers = {split: functools.partial(opener, split) for split in self.openers}
+        return dataclasses.replace(self, class_names=names, openers=openers)
+
     def open(self, split):
         """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64 or other targets}, in an order that never
         changes."""
 
         def decoded(example):
             masks = {"mask": decode_mask(example["mask"])} if "mask" in example else {}
-            return {**example, "image": decode(example["image"]), **masks}
+            orientation = example.pop("orientation", None)
+            return {**example, "image": decode(example["image"], orientation), **masks}
 
         return self.open_encoded(split).map(decoded, tf.data.AUTOTUNE)
 
     def open_encoded(self, split):
-        """As `open`, but "image" may still be the bytes of a JPEG, PNG, BMP or GIF: a string."""
+        """As `open`, but "image" may still be the bytes of a JPEG, PNG, BMP or GIF: a string, with its EXIF
+        "orientation" beside it, int32, where it may need turning."""
         opened = choose(self.openers, split, "split")()
         return opened if isinstance(opened, tf.data.Dataset) else opened.open()
 
@@ -71,7 +121,12 @@ class Source:
         return opened
 
 
-def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label",)):
+def _replaced(labels, places):
+    """Labels through a table; those below 0, which mean none, stay."""
+    return tf.where(labels < 0, labels, tf.gather(places, tf.maximum(labels, 0)))
+
+
+def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label",), for_test=False):
     """Open a tfds set by name (those of EMBEDDED need no download), or a folder with one sub-folder a class.
 
     `targets` are what is read of each example beside its image: "label", and of tfds sets also "boxes" and "box_labels"
@@ -84,7 +139,8 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
     tfds sets are prepared in `data_dir` (None: tfds's own default) when they are not there yet. `on_corrupt` says what
     to do about images in a folder that can't be decoded: "error", or "skip" to name, count and leave them out. `seed`
     draws the scenes of "digit_scenes" and "digit_crops", and what is held out for the test from a folder without a
-    split of its own; it is not a training seed, and runs that are to be compared share it.
+    split of its own; it is not a training seed, and runs that are to be compared share it. With `for_test` nothing is
+    held out from such a folder: all of it is the test, for a model that was trained on other images.
 
     Raises:
         InputError: no such set or folder, no image and label, fewer than two classes, corrupt images, or a set that
@@ -92,7 +148,7 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
     """
     name = os.fspath(name)
     if _is_folder(name):
-        return _folder_source(Path(name).expanduser(), on_corrupt, seed)
+        return _folder_source(Path(name).expanduser(), on_corrupt, seed, for_test)
     return _tfds_source(name, data_dir, seed, tuple(targets))
 
 
@@ -110,19 +166,47 @@ def _tfds_names():
     return [*EMBEDDED, *tfds.list_builders(with_community_datasets=False)]
 
 
-def _folder_source(folder, on_corrupt, seed):
-    class_names, splits = read_folder(folder, on_corrupt, seed)
+def _folder_source(folder, on_corrupt, seed, for_test):
+    class_names, splits = read_folder(folder, on_corrupt, seed, for_test)
     return Source(
         name=folder.name or str(folder.resolve()),
         class_names=class_names,
-        num_examples={split: len(paths) for split, (paths, _) in splits.items()},
-        openers={split: lambda files=files: _open_files(*files) for split, files in splits.items()},
+        num_examples={split: len(files) for split, files in splits.items()},
+        openers={split: functools.partial(_indexed_files, files) for split, files in splits.items()},
     )
 
 
-def _open_files(paths, labels):
-    paths, labels = tf.constant(paths), tf.constant(labels, tf.int64)
-    return Indexed(len(paths), lambda i: {"image": tf.io.read_file(paths[i]), "label": labels[i]})
+def files_source(name, files):
+    """A Source without targets of image files {path: ImageFacts}, in this order, all of them its "test"."""
+    files = [LabelledFile(path, 0, facts) for path, facts in files.items()]
+    return Source(name, (), {TEST: len(files)}, {TEST: functools.partial(_indexed_files, files)}, targets=())
+
+
+def _indexed_files(files):
+    """What reads LabelledFiles: those that are plain by TensorFlow, which decodes them, the others by Pillow."""
+    paths = tf.constant([os.fsencode(file.path) for file in files])
+    labels = tf.constant([file.label for file in files], tf.int64)
+    plain = [file.facts.plain for file in files]
+    turned = np.array([file.facts.orientation if file.facts.plain else 1 for file in files], np.int32)
+    orientations = None if (turned == 1).all() else tf.constant(turned)  # most sets need no turning, nor time for it
+
+    def read(index):
+        path = paths[index]
+        if all(plain):
+            return tf.io.read_file(path)
+        return tf.cond(tf.constant(plain)[index], lambda: tf.io.read_file(path), lambda: _as_bmp(path))
+
+    def example(index):
+        seen = {"image": read(index), "label": labels[index]}
+        return seen if orientations is None else seen | {"orientation": orientations[index]}
+
+    return Indexed(len(files), example, portable=all(plain))
+
+
+def _as_bmp(path):
+    content = tf.numpy_function(upright_bmp, [path], tf.string, stateful=False)
+    content.set_shape(())
+    return content
 
 
 def _tfds_source(name, data_dir, seed, targets):
@@ -208,8 +292,7 @@ def _prepared_builder(name, data_dir, seed, targets):
         if not builder.data_path.exists():
             raise InputError(
                 f"Dataset {name!r} is not in {builder.data_dir} and could not be prepared there: "
-                f"{_first_line(error)}. Prepare it where there is a network and room on the disk, and name its folder "
-                f"as data_dir, or use an embedded set: {', '.join(EMBEDDED)}."
+                f"{_first_line(error)}. {ELSEWHERE if name in EMBEDDED else PREPARE}"
             ) from error
         builder = _find_builder(name, data_dir, seed)  # another process has finished the same set in the meantime
     return builder
@@ -223,7 +306,7 @@ def _find_builder(name, data_dir, seed):
         module = importlib.import_module(EMBEDDED[name])  # registers the builder
         if name in DRAWN and seed != 0:
             config = {"config": module.DigitScenesConfig(name=f"seed{seed}", seed=seed)}
-    data_dir = Path(data_dir).expanduser() if data_dir else None
+    data_dir = Path(data_dir).expanduser() if data_dir else _usual_data_dir()
     try:
         return tfds.builder(name, data_dir=data_dir, **config)
     except tfds.core.DatasetNotFoundError as error:
@@ -234,6 +317,13 @@ def _find_builder(name, data_dir, seed):
         ) from error
     except Exception as error:  # a config that does not exist, a package that the set's code needs, damaged metadata
         raise InputError(f"Expected a tfds dataset that opens. Received: {name!r}: {_first_line(error)}.") from error
+
+
+def _usual_data_dir():
+    """A folder in $KERAS_MOBATTN_CACHE where that is set; else None: tfds's own, or $TFDS_DATA_DIR."""
+    if os.environ.get(CACHE) and not os.environ.get("TFDS_DATA_DIR"):
+        return cache_folder("tensorflow_datasets")
+    return None
 
 
 def _check_features(name, features, targets):
@@ -252,16 +342,22 @@ def _check_features(name, features, targets):
 
 
 def _choose_splits(builder, targets):
-    """Our "train" and "test" in tfds's split language."""
+    """{our split: its name in tfds's split language}, of those that have labels: imagenet2012's "test" has none."""
     theirs = builder.info.splits
-    if "train" not in theirs:
+    named = by_role(theirs)
+    if TRAIN not in named:
         raise InputError(f"Expected a 'train' split in {builder.name!r}. Received: {', '.join(map(repr, theirs))}.")
-    for split in TEST_SPLITS:
-        if split in theirs:
-            first = next(iter(_sharded(builder, theirs[split], targets).open()))
-            if "label" not in first or first["label"] >= 0:
-                return {"train": "train", "test": split}
-    return {"train": f"train[:-{HELD_OUT_PERCENT}%]", "test": f"train[-{HELD_OUT_PERCENT}%:]"}
+
+    def has_labels(name):
+        first = next(iter(_sharded(builder, theirs[name], targets).open()))
+        return "label" not in first or first["label"] >= 0
+
+    held_out = {split: named[split] for split in (VALIDATION, TEST) if split in named and has_labels(named[split])}
+    if len(held_out) == 1:
+        held_out = {TEST: next(iter(held_out.values()))}
+    if held_out:
+        return {TRAIN: named[TRAIN], **held_out}
+    return {TRAIN: f"{named[TRAIN]}[:-{HELD_OUT_PERCENT}%]", TEST: f"{named[TRAIN]}[-{HELD_OUT_PERCENT}%:]"}
 
 
 def _first_line(error):

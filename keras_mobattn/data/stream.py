@@ -67,7 +67,7 @@ def training_stream(
         task: What is learned beside the images, a `tasks.Task`; by default one-hot labels float32 [b, classes].
 
     Returns:
-        A tf.data.Dataset of (images float32 [b, S, S, 3] in 0..255, what the task learns from them);
+        A tf.data.Dataset of (images float32 [b, H, W, 3] in 0..255, what the task learns from them);
         `share.replicas` elements a step, each of b = batch / pipelines / replicas images. Without a service element k
         is a pure function of (source, plan, augment, seed, first_step + k, task), whatever the number of threads.
         MixUp and CutMix mix the images of one element.
@@ -91,11 +91,16 @@ def training_stream(
         )
     expect_targets(task, source, augmentation)
     reader = source.read("train")
+    if service is not None and not reader.portable:
+        raise InputError(
+            f"Expected images that TensorFlow itself decodes, for a tf.data service: RGB or grey JPEG and PNG without "
+            f"transparency. Received: {source.name!r} with others among them, such as WebP. Convert these."
+        )
     view = example_view(augmentation, seed, task.targets)
 
     def load(row):
-        size = plan.image_size if plan.sizes is None else row["size"]
-        seen = view(reader.example(row["key"]), (size, size), row["number"])
+        shape = plan.shape if plan.sizes is None else (row["size"],) * 2
+        seen = view(reader.example(row["key"]), shape, row["number"])
         return seen | {NUMBER: row["number"]}, row["size"]
 
     different = _without_repeats(plan, parts, repeats)
@@ -129,10 +134,10 @@ def _expect_service(address):
 
 
 def _rows(plan, first_step, last_step, share):
-    """For each image of this share its {"position": images before it in the run, "size": pixels}, both int64."""
+    """For each image of this share its {"position": images before it in the run, int64, "size": pixels, of several}."""
     if plan.sizes is None:
-        batch, size = plan.batch(0), plan.image_size
-        steps = tf.data.Dataset.range(first_step, last_step).map(lambda step: (step * batch, batch, size))
+        batch = plan.batch(0)
+        steps = tf.data.Dataset.range(first_step, last_step).map(lambda step: (step * batch, batch, 0))  # of one size
     else:
         sizes = np.array(plan.sizes, np.int32)[plan.drawn[first_step:last_step]]
         offsets = plan.offsets[first_step : last_step + 1]

@@ -20,40 +20,43 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
 
     The geometry is drawn once and applied to the image and to all `targets`; what changes colours is for the image
     alone. Without random crops the image is seen as `data.fit_image` sees it with `crop` and `interpolation` (default:
-    the augmentation's). The example's image may be encoded, as Indexed's.
+    the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation".
     """
     see = image_view(augmentation, seed, crop, interpolation)
 
     def view(example, image_size, number):
-        image, geometry = see(example["image"], image_size, number)
+        image, geometry = see(example["image"], image_size, number, example.get("orientation"))
         return {"image": image} | moved({name: example[name] for name in targets}, geometry)
 
     return view
 
 
 def image_view(augmentation, seed, crop=1.0, interpolation=None):
-    """A function (image, (height, width), number int64) -> (uint8 [height, width, 3], its Geometry)."""
+    """A function (image, (height, width), number int64, orientation=None) -> (uint8 [height, width, 3], its Geometry).
+
+    The geometry is that of the upright image, where EXIF's `orientation` is given.
+    """
     method = INTERPOLATIONS[interpolation or augmentation.interpolation]
 
     def seed_of(purpose, number):
         return tf.stack([seed_base(seed, purpose), number])
 
-    def whole(image, image_size, number):
-        pixels = decode(image)
+    def whole(image, image_size, number, orientation):
+        pixels = decode(image, orientation)
         shape = tf.shape(pixels)[:2]
         scaled, offset = covering(shape, image_size, crop)
         top, left = offset
         pixels = resize(pixels, scaled, method)[top : top + image_size[0], left : left + image_size[1]]
         return pixels, Geometry(shape, (0, 0), shape, scaled, offset, image_size)
 
-    def part(image, image_size, number):
+    def part(image, image_size, number, orientation):
         aspect = image_size[1] / image_size[0]
         area, crop_seed = augmentation.crop_area, seed_of("crop", number)
-        pixels, *box = decode_crop(image, lambda shape: random_box(shape, crop_seed, area, aspect))
+        pixels, *box = decode_crop(image, lambda shape: random_box(shape, crop_seed, area, aspect), orientation)
         return resize(pixels, image_size, method), Geometry(*box, image_size, (0, 0), image_size)
 
-    def view(image, image_size, number):
-        image, geometry = (part if augmentation.crop_area else whole)(image, image_size, number)
+    def view(image, image_size, number, orientation=None):
+        image, geometry = (part if augmentation.crop_area else whole)(image, image_size, number, orientation)
         image = with_size(image, image_size)
         if augmentation.flip:
             flipped = tf.random.stateless_uniform([], seed_of("flip", number)) < 0.5

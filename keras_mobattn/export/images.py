@@ -1,10 +1,11 @@
 """Which images a conversion script checks and calibrates with: a run's dataset, a folder, or sample photographs."""
 
+import collections
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.run_folder import RunFolder
@@ -22,32 +23,32 @@ class Images:
     description: str
 
 
-def choose_images(path, folder, image_size):
+def choose_images(path, folder, image_size, on_corrupt="error"):
     """Take images of `image_size` (H, W) from `folder` if given, else a run's dataset, else photographs.
 
-    A model in the folder of a run sees them as that run's evaluation does.
+    A model in the folder of a run sees them as that run's evaluation does. `on_corrupt` is open_source's.
 
     Raises:
         InputError: a folder without images, an image that can't be decoded, damaged settings, a dataset that is gone.
     """
     run = RunFolder.of(path)
     if folder is not None:
-        return _from_folder(Path(folder), image_size, run.view if run else {})
+        return _from_folder(Path(folder), image_size, run.view if run else {}, on_corrupt)
     if run:
-        return _from_run(run, image_size)
+        return _from_run(run, image_size, on_corrupt)
     from keras_mobattn.data import sample_photos
 
     return Images(
         sample_photos(NUM_CHECK, image_size),
         sample_photos(NUM_REPRESENTATIVE, image_size, seed=1),
-        "Images: crops of scikit-learn's two sample photographs. For figures on your own: --images FOLDER.",
+        "Images: crops of scikit-learn's two sample photographs. For figures on your own, give a folder of images.",
     )
 
 
-def _from_run(run, image_size):
+def _from_run(run, image_size, on_corrupt):
     from keras_mobattn.data import take_images
 
-    source = run.open_source()
+    source = run.open_source(on_corrupt=on_corrupt)
 
     def take(split, count):
         return take_images(source, split, min(count, source.num_examples[split]), image_size, **run.view)[0]
@@ -60,46 +61,36 @@ def _from_run(run, image_size):
     )
 
 
-def _from_folder(folder, image_size, view):
-    from keras_mobattn.data.folder import SUFFIXES
+def _from_folder(folder, image_size, view, on_corrupt):
+    from keras_mobattn.data.checking import whole_images
+    from keras_mobattn.data.image_file import SUFFIXES
+    from keras_mobattn.data.listing import describe_left_out, find_images
 
     if not folder.is_dir():
         raise InputError(
-            f"Expected a folder of images. Received: {str(folder)!r}, which isn't a folder. Check --images."
+            f"Expected a folder of images. Received: {str(folder)!r}, which isn't a folder. Check its path."
         )
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    left_out = collections.Counter()
+    files = find_images(folder, left_out)
     if not files:
-        raise InputError(f"Expected images ({', '.join(SUFFIXES)}). Received: none in {str(folder)!r}. Check --images.")
+        raise InputError(f"Expected images ({', '.join(SUFFIXES)}). Received: none in {str(folder)!r}. Check its path.")
+    if left_out:
+        warnings.warn(f"Left out of {folder}: {describe_left_out(left_out)}.", stacklevel=3)
     files = [files[i] for i in np.random.RandomState(0).permutation(len(files))]
+    seen = whole_images(folder, files[: NUM_CHECK + NUM_REPRESENTATIVE], on_corrupt)
+    files = list(seen.items())
     split = min(NUM_CHECK, -(-len(files) // 3))
     check, representative = files[:split], files[split : split + NUM_REPRESENTATIVE] or files
     return Images(
-        _decoded(check, image_size, view),
-        _decoded(representative, image_size, view),
+        _taken(check, image_size, view),
+        _taken(representative, image_size, view),
         f"Images: {len(check)} of {str(folder)!r} for the check, {len(representative)} others for int8.",
     )
 
 
-def _decoded(files, image_size, view):
-    """Decode files, resized and cropped as evaluation does it: uint8 [n, H, W, 3]."""
-    from keras_mobattn.data import Source, take_images
+def _taken(files, image_size, view):
+    """Image files [(path, ImageFacts)] as evaluation sees them: uint8 [n, H, W, 3]."""
+    from keras_mobattn.data import take_images
+    from keras_mobattn.data.sources import files_source
 
-    def rows():
-        for file in files:
-            try:
-                pixels = tf.io.decode_image(file.read_bytes(), channels=3, expand_animations=False)
-            except tf.errors.OpError as error:
-                raise InputError(
-                    f"Expected an image. Received: {str(file)!r}, which can't be decoded. Remove it."
-                ) from error
-            yield {"image": pixels.numpy(), "label": 0}
-
-    rows = list(rows())  # here and not inside tf.data, which would bury the error
-    kinds = {"image": tf.TensorSpec((None, None, 3), tf.uint8), "label": tf.TensorSpec((), tf.int64)}
-    source = Source(
-        name="images",
-        class_names=("image",),
-        num_examples={"test": len(rows)},
-        openers={"test": lambda: tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=kinds)},
-    )
-    return take_images(source, "test", len(rows), image_size, **view)[0]
+    return take_images(files_source("images", dict(files)), "test", len(files), image_size, **view)[0]

@@ -38,12 +38,13 @@ class AccuracyTally:
 
 
 def accuracy_table(title, class_names, result):
-    """Images and top-1 accuracy of each class, and of all."""
+    """Images and top-1 accuracy of each class, and of all. A class without images has no accuracy."""
     table = rich.table.Table(title=title)
     for column in ("class", "images", "top-1 %"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for name, row, right in zip(class_names, result["confusion"], result["confusion"].diagonal(), strict=True):
-        table.add_row(rich.markup.escape(name), str(row.sum()), f"{100 * right / max(1, row.sum()):.2f}")
+        share = f"{100 * right / row.sum():.2f}" if row.sum() else "-"
+        table.add_row(rich.markup.escape(name), str(row.sum()), share)
     table.add_section()
     table.add_row("all", str(result["num_images"]), f"{100 * result['accuracy']:.2f}")
     return table

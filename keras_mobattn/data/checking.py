@@ -1,0 +1,66 @@
+"""Whether images can be decoded, before anything is trained or judged on them, and what to do where they can't."""
+
+import concurrent.futures
+import itertools
+import warnings
+
+import rich.console
+import rich.progress
+
+from keras_mobattn.data.image_file import Unreadable, inspect_image
+from keras_mobattn.errors import InputError
+
+NAMED = 3  # how many corrupt files a message names; the count tells the rest
+
+
+def check_images(paths):
+    """{path: ImageFacts, or in words why it can't be decoded}. Each is decoded once, in threads, under a
+    progress bar."""
+    console = rich.console.Console(stderr=True)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        seen = pool.map(_inspected, paths)
+        seen = rich.progress.track(
+            seen, "Checking images", total=len(paths), console=console, transient=True, disable=not console.is_terminal
+        )
+        return dict(zip(paths, seen, strict=True))
+
+
+def _inspected(path):
+    try:
+        return inspect_image(path)
+    except Unreadable as reason:
+        return str(reason)
+
+
+def whole_images(folder, paths, on_corrupt):
+    """{path: ImageFacts} of those of `paths`, all in `folder`, that can be decoded; `on_corrupt` is one of ON_CORRUPT.
+
+    Raises:
+        InputError: some can't, and `on_corrupt` is "error".
+    """
+    seen = check_images(paths)
+    corrupt = {path: reason for path, reason in seen.items() if isinstance(reason, str)}
+    if corrupt:
+        ON_CORRUPT[on_corrupt](folder, corrupt, len(paths))
+    return {path: facts for path, facts in seen.items() if path not in corrupt}
+
+
+def _summary(folder, corrupt, total):
+    first = itertools.islice(corrupt.items(), NAMED)
+    named = ", ".join(f"{path.relative_to(folder)} ({reason})" for path, reason in first)
+    more = f" and {len(corrupt) - NAMED} more" if len(corrupt) > NAMED else ""
+    return f"{len(corrupt)} of {total} images can't be decoded: {named}{more}"
+
+
+def _refuse(folder, corrupt, total):
+    raise InputError(
+        f"Expected images that can be decoded. Received: {folder}, where {_summary(folder, corrupt, total)}. Repair or "
+        "remove them, or leave them out by on_corrupt='skip'."
+    )
+
+
+def _skip(folder, corrupt, total):
+    warnings.warn(f"Skipping: in {folder}, {_summary(folder, corrupt, total)}.", stacklevel=3)
+
+
+ON_CORRUPT = {"error": _refuse, "skip": _skip}

@@ -1,0 +1,82 @@
+"""Which images are for training, validation and test: by the names of folders, or of a tfds set's splits."""
+
+import dataclasses
+from pathlib import Path
+
+from keras_mobattn.data.listing import sub_folders
+from keras_mobattn.errors import InputError
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+WORDS = {  # a split -> what it is called, in any case
+    TRAIN: ("train", "training", "trn"),
+    VALIDATION: ("validation", "valid", "val", "dev"),
+    TEST: ("test", "testing", "tst"),
+}
+ROLES = {word: split for split, words in WORDS.items() for word in words}
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """{"train": .., ..} -> where its classes are, in `folders`; `aside` are folders of images without classes."""
+
+    folders: dict[str, Path]
+    aside: tuple[Path, ...] = ()
+
+
+def by_role(names):
+    """{split: name} of those names that mean one.
+
+    Raises:
+        InputError: two names mean the same.
+    """
+    found = {}
+    for name in names:
+        split = ROLES.get(name.casefold())
+        if split in found:
+            raise InputError(
+                f"Expected one name for the {split} images. Received: {found[split]!r} and {name!r}. Rename one, or "
+                "put them together."
+            )
+        if split:
+            found[split] = name
+    return found
+
+
+def find_splits(folder):
+    """The Splits of a folder: those of its sub-folders that are named so and hold classes, else itself as "train".
+
+    "validation" is there beside "test" alone: where one of the two is held out, it is "test" by whatever name. Without
+    "train" the one that is there is "test": enough to evaluate.
+
+    Raises:
+        InputError: two folders of one meaning, or folders of which some look like splits and others don't.
+    """
+    inside = {path.name: path for path in sub_folders(folder)}
+    named = {split: inside[name] for split, name in by_role(inside).items()}
+    nested = {split: path for split, path in named.items() if sub_folders(path)}
+    if not nested:
+        _expect_one_flat(folder, named)
+        return Splits({TRAIN: folder})
+    if other := [name for name, path in inside.items() if path not in named.values()]:
+        have = [path.name for path in nested.values()]
+        raise InputError(
+            f"Expected classes, or train/ and validation/ or test/ with classes inside, in {folder}. Received: "
+            f"{', '.join(f'{name}/' for name in have)} with sub-folders, like a split, beside "
+            f"{', '.join(f'{name}/' for name in other[:3])}{', ...' if len(other) > 3 else ''}, which is none. Name "
+            "the folder that holds the classes, or move the others away."
+        )
+    held_out = nested.get(VALIDATION) or nested.get(TEST)
+    if held_out and not {VALIDATION, TEST} <= set(nested):
+        nested = {split: path for split, path in nested.items() if split == TRAIN} | {TEST: held_out}
+    aside = tuple(path for path in named.values() if path not in nested.values())
+    return Splits(nested, aside)
+
+
+def _expect_one_flat(folder, named):
+    """One class may be called train, as a vehicle; but train/ and test/ full of images are no classes."""
+    if len(named) > 1:
+        names = " and ".join(f"{path.name}/" for path in named.values())
+        raise InputError(
+            f"Expected sub-folders of classes in the splits of {folder}. Received: {names} without any. Sort the "
+            "images into one folder a class."
+        )
