@@ -13,8 +13,9 @@ from keras_mobattn.settings import load_settings
 class RunFolder:
     """A folder that `training.train` writes and everything else reads, by these names; it need not be there yet.
 
-    Files: `settings_file`, `labels_file` (class names, one a line), `history_file`, `curves_file`, `result_file`,
-    `model_file` (the last epoch), `best_file` (the best one); folders: `checkpoints`, `board` (TensorBoard's).
+    Files: `settings_file`, `labels_file` (class names, one a line), `data_file` (class names and number of images, of
+    when it began), `history_file`, `curves_file`, `result_file`, `model_file` (the last epoch), `best_file` (the best
+    one); folders: `checkpoints`, `board` (TensorBoard's).
     """
 
     path: Path
@@ -24,6 +25,7 @@ class RunFolder:
 
     settings_file = property(lambda self: self.path / "settings.json")
     labels_file = property(lambda self: self.path / "labels.txt")
+    data_file = property(lambda self: self.path / "data.json")
     history_file = property(lambda self: self.path / "history.csv")
     curves_file = property(lambda self: self.path / "curves.png")
     result_file = property(lambda self: self.path / "result.json")
@@ -86,22 +88,50 @@ class RunFolder:
         """
         result = read_json(self.result_file, None)
         if result is None:
-            raise InputError(
-                f"Expected a run that has ended. Received: {self.path} without result.json. Go on with --resume."
-            )
+            raise InputError(f"Expected a run that has ended. Received: {self.path} without result.json. Resume it.")
         return result
 
-    def open_source(self, data_dir=None):
-        """The images of the run; `data_dir` in place of its own where tfds keeps its sets elsewhere by now."""
+    def open_source(self, data_dir=None, on_corrupt="error"):
+        """The images of the run; `data_dir` in place of its own where tfds keeps its sets elsewhere by now. With
+        `on_corrupt` "skip" what can't be decoded is left out though the run itself wouldn't."""
         settings = self.settings
-        return dataclasses.replace(settings, data_dir=data_dir or settings.data_dir).open_source()
+        on_corrupt = on_corrupt if on_corrupt == "skip" else settings.on_corrupt
+        return dataclasses.replace(
+            settings, data_dir=data_dir or settings.data_dir, on_corrupt=on_corrupt
+        ).open_source()
 
-    def write_start(self, settings, class_names):
-        """Write what is known before the first step: settings and class names."""
+    def write_start(self, settings, source):
+        """Write what is known before the first step: settings, class names and how many images there are."""
         write_json(self.settings_file, dataclasses.asdict(settings))
-        if class_names:
-            write_text(self.labels_file, "".join(f"{name}\n" for name in class_names))
+        write_json(self.data_file, _data_of(source))
+        if source.class_names:
+            write_text(self.labels_file, "".join(f"{name}\n" for name in source.class_names))
+
+    def expect_same_data(self, source):
+        """Raise InputError unless the source has the classes and the number of images that the run began with, where
+        it wrote these down: which image a step takes hangs on them."""
+        began, now = read_json(self.data_file, None), _data_of(source)
+        if began is None or began == now:
+            return
+        parts = [name for name in now if began.get(name) != now[name]]
+        told = "; ".join(f"{name.replace('_', ' ')} {now[name]}, was {began.get(name)}" for name in parts)
+        raise InputError(
+            f"Expected the images that the run in {self.path} began with. Received: {source.name!r} with {told}. Put "
+            f"them back, or start a new run from its weights: weights={str(self.model_file)!r}."
+        )
+
+    def keep_result(self):
+        """Rename what an ended run came to, so that the longer run that goes on from it replaces nothing: model.keras
+        and result.json become model_16_epochs.keras and result_16_epochs.json."""
+        epochs = self.settings.epochs
+        for file in (self.model_file, self.result_file):
+            if file.exists():
+                file.rename(file.with_name(f"{file.stem}_{epochs}_epochs{file.suffix}"))
 
     def write_result(self, result):
         """Write what the run came to."""
         write_json(self.result_file, result)
+
+
+def _data_of(source):
+    return {"class_names": list(source.class_names), "num_examples": dict(source.num_examples)}

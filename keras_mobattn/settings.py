@@ -47,8 +47,8 @@ class TrainSettings:
     """The attention style; "own" is the one that the model was published with."""
     head_dim: int | None = None
     """Width of a head, for styles with heads; the style's default when left out."""
-    image_size: int = 32
-    """Height and width of the input in pixels."""
+    image_size: int | tuple[int, int] = 32
+    """Height and width of the input in pixels; one number for both."""
     weights: str | None = None
     """What to start from: "imagenet", a name that keras_mobattn.list_weights() prints, or a file."""
     weights_skip: Literal["attention"] | None = None
@@ -130,7 +130,6 @@ class TrainSettings:
         expect_name(TASKS, self.task, "task")
         above_0 = {"low": 0, "above": True}
         limits = {
-            "image_size": {"low": 32},
             "epochs": {"low": 1},
             "batch_size": {"low": 1},
             "grad_accum_steps": {"low": 1, "high": self.batch_size},
@@ -152,11 +151,30 @@ class TrainSettings:
             "width": above_0,
         }
         _expect_ranges(self, limits)
+        self._check_sizes()
         self._check_distillation()
         if self.batch_size % self.grad_accum_steps:
             raise InputError(
                 f"Expected grad_accum_steps to be a divisor of batch_size={self.batch_size}. "
                 f"Received: {self.grad_accum_steps}."
+            )
+
+    @property
+    def image_shape(self):
+        """(height, width) of `image_size`."""
+        return self.image_size if isinstance(self.image_size, tuple) else (self.image_size,) * 2
+
+    def _check_sizes(self):
+        if isinstance(self.image_size, list):  # as JSON has it
+            object.__setattr__(self, "image_size", tuple(self.image_size))
+        if len(self.image_shape) != 2:
+            raise InputError(f"Expected image_size to be one number, or two. Received: {self.image_size!r}.")
+        for side in self.image_shape:
+            expect_range("image_size", side, 32, whole=True)
+        if self.sizes and isinstance(self.image_size, tuple):
+            raise InputError(
+                f"Expected one number for image_size beside sizes, which are squares'. Received: {self.image_size} "
+                f"with sizes {self.sizes}. Leave sizes out."
             )
         if self.sizes and self.aug_repeats > 1:
             raise InputError(

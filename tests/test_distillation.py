@@ -19,9 +19,11 @@ from keras_mobattn.training import Stopped, TrainSettings, run, train
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
 from keras_mobattn.training.run import copy_model
+from keras_mobattn.weights import imagenet_classes
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=0.1, warmup_epochs=0.0, ema_decay=0.5)
 CLASSES = 3
+NAMES = ("a", "b", "c")
 RNG = np.random.default_rng(0)
 IMAGES = (RNG.uniform(0, 205, (8, 1, 1, 3)) + RNG.uniform(0, 50, (8, 8, 8, 3))).astype("float32")  # each its colour
 LABELS = np.eye(CLASSES, dtype="float32")[[0, 1, 2, 2, 1, 0, 0, 1]]
@@ -47,7 +49,7 @@ def network(heads=2, norm=True, seed=0, size=None, classes=CLASSES, activation="
 
 
 def teacher_of(model=None):
-    return Teacher(model or network(1, seed=5), CLASSES, 8)
+    return Teacher(model or network(1, seed=5), CLASSES, (8, 8))
 
 
 def learner_of(loss, heads=2, norm=True, settings=SETTINGS, **options):
@@ -208,7 +210,7 @@ FORMATS = {"model.keras": {}, "model.h5": {}, "saved_model": {"save_format": "tf
 def test_a_file_of_each_kind_is_a_teacher(name, tmp_path):
     model = network(2, seed=5)
     model.save(tmp_path / name, **FORMATS[name])
-    taught = open_teacher(str(tmp_path / name), CLASSES, 8)(tf.constant(IMAGES))
+    taught = open_teacher(str(tmp_path / name), NAMES, (8, 8))(tf.constant(IMAGES))
     np.testing.assert_allclose(tf.exp(taught), model(IMAGES), atol=1e-6)
 
 
@@ -224,7 +226,10 @@ def test_a_published_checkpoint_is_a_teacher(monkeypatch):
     settings = dataclasses.replace(
         SETTINGS, teacher="timm/mobilevitv2_100.cvnets_in1k", distillation="hard", precision="mixed_bfloat16"
     )
-    assert isinstance(CLASSIFICATION.objective(settings, range(1000)), Distillation)
+    wnids = tuple(wnid for wnid, _ in imagenet_classes())
+    assert isinstance(CLASSIFICATION.objective(settings, wnids), Distillation)
+    with pytest.raises(InputError, match="a teacher of the data's classes.*does not know goldfish"):
+        CLASSIFICATION.objective(settings, ("goldfish", *wnids[1:]))
     assert asked == [("timm/mobilevitv2_100.cvnets_in1k", "mixed_bfloat16")]
 
 
@@ -268,8 +273,8 @@ BAD_TEACHERS = {  # what is written to the path, and what is said of it
     "not finite": (not_finite, "a teacher with finite scores"),
     "a map": (not_a_classifier, r"gives scores \[B, classes\]. Received: .*\(None, None, None, 4\)"),
     "two outputs": (two_outputs, r"gives scores \[B, classes\]"),
-    "grey": (grey, "RGB images of 8 pixels. Received: .*(None, None, None, 1)"),
-    "too large": (too_large, "RGB images of 8 pixels"),
+    "grey": (grey, "RGB images of 8 x 8 pixels. Received: .*(None, None, None, 1)"),
+    "too large": (too_large, "RGB images of 8 x 8 pixels"),
     "no model": (lambda path: path.write_bytes(b"no model"), "unreadable"),
 }
 
@@ -279,7 +284,7 @@ def test_bad_teachers(case, tmp_path):
     write, message = BAD_TEACHERS[case]
     write(tmp_path / "teacher.keras")
     with pytest.raises(InputError, match=message):
-        open_teacher(str(tmp_path / "teacher.keras"), CLASSES, 8)
+        open_teacher(str(tmp_path / "teacher.keras"), NAMES, (8, 8))
 
 
 def test_the_heads_of_a_model():

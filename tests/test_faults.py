@@ -37,6 +37,7 @@ SCRIPT = Path(__file__).parent.parent / "training" / "train.py"
 LEFT_BY_A_RUN = {
     "settings.json",
     "labels.txt",
+    "data.json",
     "history.csv",
     "curves.png",
     "tensorboard",
@@ -217,7 +218,7 @@ MORE_DAMAGES = {
 @pytest.mark.slow
 def test_a_value_that_is_not_finite_ends_or_is_skipped(tiny, tmp_path):
     settings = dataclasses.replace(tiny, learning_rate=1e30, warmup_epochs=0.0, clip_norm=None, epochs=1)
-    with pytest.raises(Diverged, match=r"step \d+ \(epoch 1\), at learning rate 1e\+30.*no checkpoint.*--on-nan skip"):
+    with pytest.raises(Diverged, match=r"step \d+ \(epoch 1\), at learning rate 1e\+30.*no checkpoint.*on_nan='skip'"):
         train(settings, tmp_path / "run", progress=False)
     result = train(settings, tmp_path / "run", True, Execution(on_nan="skip"), progress=False)
     assert result["steps"] == STEPS

@@ -40,7 +40,7 @@ def folder(data_dir, tmp_path_factory):
     """A run of that view, as if it had been trained: a model that tells images apart, in seconds."""
     run = RunFolder(tmp_path_factory.mktemp("made") / "run")
     settings = TrainSettings(data_dir=data_dir, test_crop=VIEW["crop"], interpolation=VIEW["interpolation"])
-    run.write_start(settings, tuple("0123456789"))
+    run.write_start(settings, settings.open_source())
     image = keras.Input((32, 32, 3))
     x = keras.layers.AveragePooling2D(4)(keras.layers.Rescaling(1 / 128, -1)(image))
     x = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(x))

@@ -139,7 +139,7 @@ BAD_FLAGS = {
         "/dev/null",
     ),
     "resume nothing": (["train.py", "--resume", "nowhere"], "nowhere"),
-    "resume and flags": (["train.py", "--resume", "nowhere", "--epochs", "3"], "other flags"),
+    "resume and flags": (["train.py", "--resume", "nowhere", "--recipe", "mobilevit_in1k"], "Leave it out"),
     "head_dim without heads": (["train.py", "--attention", "hydra", "--head-dim", "8"], "with heads"),
     "evaluate nothing": (["evaluate.py", "nowhere.keras", "--dataset", "digits"], "nowhere.keras"),
 }

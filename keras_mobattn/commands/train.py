@@ -5,6 +5,7 @@ python training/train.py --dataset photos/ --attention separable --image-size 12
 python training/train.py --recipe mobilevitv2_in1k --width 1.0 --data-dir tfds/ --strategy mirrored --auto-resume
 python training/train.py --teacher timm/mobilevitv2_200.cvnets_in1k --distillation hard --dataset imagenet2012
 python training/train.py --resume runs/digits
+python training/train.py --resume runs/digits --epochs 40
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
 three --resume goes on; before 130 and 143 a checkpoint was saved, so a machine that is taken back loses no step.
@@ -12,6 +13,8 @@ A multi-worker run of which another worker is lost starts itself again from the 
 """
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -40,15 +43,20 @@ DIVERGED = 3  # exit code
 
 
 def preset(arguments):
-    """What the flags start from: the settings of --recipe for --width and --variant, or the defaults."""
+    """What the flags start from: the settings of the run of --resume, of --recipe for --width and --variant, or the
+    defaults."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--recipe", choices=RECIPES)
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--variant")
+    parser.add_argument("--resume")
     try:
         known, _ = parser.parse_known_args(arguments)
     except argparse.ArgumentError:  # tyro says what is wrong with it
         return TrainSettings()
+    if known.resume and not known.recipe:
+        with contextlib.suppress(InputError):  # main says it again
+            return RunFolder(known.resume).settings
     known.width = known.width if known.width > 0 else 1.0  # the error for the width is TrainSettings'
     return recipe_settings(known.recipe, known.width, known.variant) if known.recipe else TrainSettings()
 
@@ -72,18 +80,21 @@ def command(default):
             execution: Where to compute and what to keep; may change when a run is resumed.
             recipe: A paper's settings by name; other flags override them one by one.
             output_dir: The folder of the run; default runs/RECIPE, or runs/DATASET-ATTENTION.
-            resume: The folder of an earlier run, to go on after its newest checkpoint with its settings.
+            resume: The folder of an earlier run, to go on after its newest checkpoint with its settings; --epochs may
+                be more than before. With other settings start a new run from its weights: --weights RUN/model.keras.
             auto_resume: Go on where the folder has this run already, start it where not: one command for both.
             print_settings: Print the settings and leave.
         """
-        if resume is not None and (output_dir or auto_resume or recipe or settings != default):
+        if resume is not None and (output_dir or auto_resume or recipe):
             raise InputError(
-                "Expected --resume alone, which goes on with the settings of its run. Received: other flags beside it. "
-                "Leave them out; those of execution are free."
+                "Expected --resume without --output-dir, --auto-resume and --recipe, since it goes on with its run. "
+                "Received: one of them beside it. Leave it out."
             )
         name = recipe or f"{Path(settings.dataset).name}-{settings.attention}"
         folder = resume or output_dir or Path("runs") / name
-        settings = RunFolder(folder).settings if resume else settings
+        if resume:
+            given = {name: value for name, value in vars(settings).items() if value != getattr(default, name)}
+            settings = dataclasses.replace(RunFolder(resume).settings, **given)
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
             return 0
@@ -107,13 +118,25 @@ def train_and_tell(settings, folder, resume, execution):
         if stopped.number == signal.SIGINT:
             raise KeyboardInterrupt from stopped
         return 128 + stopped.number  # as the shell reports it, and TensorFlow's preemption handler
-    taught = f", taught by {result['teacher']}" if result["teacher"] else ""
-    cli.console.print(
-        f"{TASKS[settings.task].last_words(result)} on {result['num_examples']['test']} images after "
-        f"{result['epochs']} epochs{taught}, {result['seconds']:.0f} s. Everything is in {folder}",
-        soft_wrap=True,
-    )
+    cli.console.print(ending(settings, result, folder), soft_wrap=True)
     return 0
+
+
+def ending(settings, result, folder):
+    """What the run came to, in a line."""
+    task, count = TASKS[settings.task], result["num_examples"]
+    best = task.last_words(result | {f"test_{task.best}": result[f"best_test_{task.best}"]})
+    best = best[:1].lower() + best[1:]
+    picked = (
+        f"The epoch that did best on these same images, which flatters it, is best.keras: {best}."
+        if result["best_picked_on"] == "test"
+        else f"The epoch that did best on {count['validation']} validation images is best.keras: {best} here."
+    )
+    taught = f", taught by {result['teacher']}" if result["teacher"] else ""
+    return (
+        f"{task.last_words(result)} on {count['test']} test images after {result['epochs']} epochs{taught}, "
+        f"{result['seconds']:.0f} s. {picked} Everything is in {folder}"
+    )
 
 
 def restart():

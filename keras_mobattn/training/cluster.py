@@ -1,5 +1,6 @@
 """The devices and machines that a run computes on, as tf.distribute strategies."""
 
+import contextlib
 import json
 import os
 
@@ -92,6 +93,19 @@ def auto():
     if "TPU_NAME" in os.environ:
         return tpu()
     return mirrored() if len(tf.config.list_physical_devices("GPU")) > 1 else one()
+
+
+def is_chief(strategy):
+    """Whether this process will write the run's folder, told before any device is asked: `strategy` is a name of
+    STRATEGIES, and what is wrong with the environment is said by the strategy itself."""
+    if strategy not in ("auto", "multi-worker"):
+        return True
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        if "TF_CONFIG" in os.environ:
+            return int(json.loads(os.environ["TF_CONFIG"])["task"]["index"]) == 0
+        if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+            return int(os.environ["SLURM_PROCID"]) == 0
+    return True
 
 
 class Cluster:

@@ -1,5 +1,6 @@
 """One training run, from settings to a folder with everything that came of it."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -11,16 +12,19 @@ import tf_keras as keras
 
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import Share, StepPlan, batches, training_stream
+from keras_mobattn.data.splits import TEST
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import global_policy
-from keras_mobattn.models import MODELS, rematerialize
+from keras_mobattn.models import MODELS, load_model, rematerialize
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import Execution
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
-from keras_mobattn.training.cluster import Cluster
+from keras_mobattn.training.cluster import Cluster, is_chief
+from keras_mobattn.training.heads import match_heads
 from keras_mobattn.training.history import History
 from keras_mobattn.training.learner import Learner
-from keras_mobattn.training.optimizer import make_optimizer
+from keras_mobattn.training.lock import RunLock
+from keras_mobattn.training.optimizer import make_optimizer, schedule
 from keras_mobattn.training.progress import Board, Meter, Progress
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
@@ -32,36 +36,51 @@ LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledE
 def train(settings, folder, resume=False, execution=None, progress=True, callbacks=()):
     """Train with Keras `fit` and return the result, which also is in `folder`/result.json.
 
-    The folder gets settings.json, labels.txt (the class names), history.csv, curves.png, tensorboard/, checkpoints/,
-    best.keras (the epoch that is best on the test images by the task's metric, for classifiers accuracy), model.keras
-    (the last epoch; both hold the averaged weights) and result.json. `run_folder.RunFolder` reads them.
+    The folder gets settings.json, labels.txt (the class names), data.json (and how many images), history.csv,
+    curves.png, tensorboard/, checkpoints/, best.keras (the best epoch by the task's metric, for classifiers accuracy,
+    on the validation images where there are some beside the test, else on the test images), model.keras (the last
+    epoch; both hold the averaged weights) and result.json. `run_folder.RunFolder` reads them. No other run can write
+    to the folder in the meantime.
 
     With `resume` the run in the folder goes on after the newest whole checkpoint, or from its start where there is
     none. Every image, augmentation and random number depends on the seed and the step alone, so that on one CPU it ends
-    with the weights, bit for bit, of a run that was never interrupted. `execution` may be another one than before.
+    with the weights, bit for bit, of a run that was never interrupted. `execution` may be another one than before. So
+    may be more epochs: the learning rate is then that of the longer schedule from here on, which is said, and what the
+    shorter run came to is kept under other names.
     `callbacks` are further Keras callbacks; the model that they see is a Learner.
 
     With several workers (Cluster) each calls this with the same arguments and a folder that all of them see.
 
     Raises:
-        InputError: settings, data, cluster or folder that can't be used.
+        InputError: settings, data, cluster or folder that can't be used, or another run in the folder.
         Stopped: SIGTERM or SIGINT came; a checkpoint is saved. One that comes after the last step is sent again when
             the result is written.
         Diverged: a loss or gradient was not finite.
         WorkerLost: another worker is gone.
         OSError, tf.errors.OpError: the folder can't be written.
     """
-    folder = RunFolder(folder)
-    execution = execution or Execution()
+    folder, execution = RunFolder(folder), execution or Execution()
+    with contextlib.ExitStack() as stack:
+        lock = None
+        if is_chief(execution.strategy):  # from the first moment: before images are looked at, or a cluster is joined
+            lock = stack.enter_context(RunLock(folder, _say, keep_on=(WorkerLost,)))
+        return _train(settings, folder, resume, execution, progress, callbacks, lock)
+
+
+def _train(settings, folder, resume, execution, progress, callbacks, lock):
     begun = bool(folder.list_checkpoints())
     if not resume and folder.has_trained:
         raise InputError(
-            f"Expected a folder without a run. Received: {folder.path}. Take another, or go on with --resume "
-            f"{folder.path}."
+            f"Expected a folder without a run. Received: {folder.path}. Take another, or go on with the run there: "
+            "resume."
         )
+    earlier = folder.settings if resume and folder.is_run else settings
+    _expect_resumable(folder.path, earlier, settings)
     cluster = Cluster(execution.strategy)  # before anything else that computes
     started = time.perf_counter()
     source = settings.open_source()
+    if resume:
+        folder.expect_same_data(source)
     plan = make_plan(settings, source, cluster.replicas)
     keras.utils.set_random_seed(settings.seed)
     # A checkpoint holds all weights: what the run once started from need not be there any more.
@@ -71,9 +90,13 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
     with cluster.strategy.scope():
         learner = make_learner(model, settings, names, plan.steps_per_epoch, execution, cluster)
     if cluster.chief:
-        folder.write_start(settings, names)
+        if settings.epochs > earlier.epochs:
+            folder.keep_result()
+        folder.write_start(settings, source)
 
-    run = Run(settings, folder, execution, cluster, source, plan, learner, progress, callbacks)
+    run = Run(settings, folder, execution, cluster, source, plan, learner, progress, callbacks, lock)
+    if settings.epochs > earlier.epochs and cluster.chief:
+        _say(_about_schedule(earlier, settings, plan.steps_per_epoch, run.meter.step))
     try:
         with run.watch.listening():
             run.go()
@@ -82,6 +105,35 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
         if cluster.workers == 1:
             raise
         raise WorkerLost(f"Another worker is gone: {str(error).splitlines()[0]}") from error
+
+
+def _say(sentence):
+    rich.console.Console(stderr=True, soft_wrap=True, markup=False).print(sentence, highlight=False)
+
+
+MAY_CHANGE = {"epochs", "data_dir", "on_corrupt"}  # of a run that goes on
+
+
+def _expect_resumable(path, earlier, settings):
+    """Refuse other settings than the run has, and fewer epochs."""
+    names = [name for name in vars(settings) if getattr(settings, name) != getattr(earlier, name)]
+    if (other := [name for name in names if name not in MAY_CHANGE]) or settings.epochs < earlier.epochs:
+        told = ", ".join(
+            f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in other or ["epochs"]
+        )
+        raise InputError(
+            f"Expected the settings of the run in {path}, or more epochs. Received: {told}. With other settings start "
+            f"a new run from its weights: weights={str(RunFolder(path).model_file)!r}."
+        )
+
+
+def _about_schedule(earlier, settings, steps_per_epoch, step):
+    """A sentence on what more epochs do to the learning rate."""
+    was, now = (float(schedule(each, steps_per_epoch)(step)) for each in (earlier, settings))
+    return (
+        f"{settings.epochs} epochs, was {earlier.epochs}: from epoch {step // steps_per_epoch + 1} on the learning "
+        f"rate is that of a schedule over {settings.epochs} epochs, here {now:.3g}, was {was:.3g}."
+    )
 
 
 def make_plan(settings, source, replicas):
@@ -100,28 +152,29 @@ def make_plan(settings, source, replicas):
 class Run:
     """What `train` does between a built learner and the result."""
 
-    def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress, callbacks):
+    def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress, callbacks, lock=None):
         self.settings, self.folder, self.execution, self.cluster = settings, folder, execution, cluster
         self.task = task = TASKS[settings.task]
         self.source, self.plan, self.learner = source, plan, learner
         self.watch = SignalWatch()
-        self.testing = batches(
+        self.testing = functools.partial(
+            batches,
             source,
-            "test",
-            image_size=(settings.image_size, settings.image_size),
+            image_size=settings.image_shape,
             batch_size=settings.batch_size,
             crop=settings.test_crop,
             interpolation=settings.interpolation,
             task=task,
         )
+        self.selecting = self.testing(source.selection)
         checkpoints = Checkpoints(folder, learner, execution.keep_checkpoints, cluster.chief)
-        position = checkpoints.restore(rich.console.Console(stderr=True, soft_wrap=True, markup=False).print)
+        position = checkpoints.restore(_say)
         expect_same(cluster, position.step)
         self.meter = Meter(plan, position.step)
         self.supervisor = Supervisor(
-            task, learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch, self.meter
+            task, learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch, self.meter, lock
         )
-        self.callbacks = [self.meter, Evaluation(learner, self.testing, self.supervisor), *callbacks]
+        self.callbacks = [self.meter, Evaluation(learner, self.selecting, self.supervisor), *callbacks]
         if cluster.chief:
             self.history = History(folder, position.epochs_done)
             self.callbacks.append(Board(folder.board, self.meter, execution.histograms))
@@ -185,7 +238,9 @@ class Run:
         save_model(self.learner.averaged, self.folder.model_file, self.cluster.chief)
         if self.cluster.chief:
             self.history.plot()
-        seen = self.learner.judge.evaluate(self.testing, verbose=0, return_dict=True)
+        test = self.source.selection == TEST
+        seen = self._evaluate(self.selecting if test else self.testing(TEST))
+        best = self.supervisor.position.best
         result = {
             "dataset": self.settings.dataset,
             "task": self.settings.task,
@@ -198,12 +253,22 @@ class Run:
             "steps": int(self.learner.state.step.numpy()),
             "skipped_steps": int(self.learner.state.skipped.numpy()),
             **{f"test_{name}": value for name, value in seen.items() if name != "loss" or self.task.best == "loss"},
-            f"best_test_{self.task.best}": self.supervisor.position.best,
+            "best_picked_on": self.source.selection,
+            f"best_{self.source.selection}_{self.task.best}": best,
+            **({} if test else {f"best_test_{self.task.best}": self._test_best()}),
             "seconds": time.perf_counter() - started,
         }
         if self.cluster.chief:
             self.folder.write_result(result)
         return result
+
+    def _evaluate(self, images):
+        return self.learner.judge.evaluate(images, verbose=0, return_dict=True)
+
+    def _test_best(self):
+        """The metric of best.keras on the test images, which had no say in picking it."""
+        self.learner.averaged.set_weights(load_model(self.folder.best_file).get_weights())
+        return self._evaluate(self.testing(TEST))[self.task.best]
 
 
 def expect_same(cluster, step):
@@ -286,11 +351,14 @@ def build_model(settings, class_names):
         function,
         attention=settings.attention,
         head_dim=settings.head_dim,
-        input_shape=(settings.image_size, settings.image_size, 3),
+        input_shape=(*settings.image_shape, 3),
         drop_path_rate=settings.drop_path_rate,
         weights=settings.weights,
         weights_skip=settings.weights_skip,
         **options,
     )
     with global_policy(settings.precision):
-        return TASKS[settings.task].build(make, class_names)
+        model = TASKS[settings.task].build(make, class_names)
+    if settings.weights:
+        match_heads(model, settings.weights, class_names)
+    return model

@@ -14,7 +14,7 @@ LOOK_EVERY = 10  # steps between two looks at whether a value was not finite; no
 
 
 class Evaluation(keras.callbacks.Callback):
-    """After each epoch: loss and metrics of the averaged weights on the test images, as val_ in the logs."""
+    """After each epoch: loss and metrics of the averaged weights on what picks the best, as val_ in the logs."""
 
     def __init__(self, learner, testing, supervisor):
         super().__init__()
@@ -34,8 +34,11 @@ class Supervisor(keras.callbacks.Callback):
     the step's sums, and all act on the same step.
     """
 
-    def __init__(self, task, learner, checkpoints, execution, cluster, watch, position, steps_per_epoch, meter):
+    def __init__(
+        self, task, learner, checkpoints, execution, cluster, watch, position, steps_per_epoch, meter, lock=None
+    ):
         super().__init__()
+        self._lock = lock
         self.position = position
         self._task = task
         self._learner, self._checkpoints, self._execution = learner, checkpoints, execution
@@ -58,6 +61,8 @@ class Supervisor(keras.callbacks.Callback):
         self._learner.requests = Requests(save, self._watch.number is not None)
 
     def on_train_batch_end(self, batch, logs=None):
+        if self._lock is not None:
+            self._lock.expect_held()
         save, stop = self._is_time(self._meter.step), self._watch.number is not None
         if not self._alone:
             save, stop = self._learner.agreed
@@ -107,7 +112,6 @@ class Supervisor(keras.callbacks.Callback):
         epoch = halted // self._steps_per_epoch + 1
         raise Diverged(
             f"The loss or a gradient was not finite in step {halted + 1} (epoch {epoch}), "
-            f"at learning rate {self._learner.learning_rate:.3g}. {last}. Go on with --resume and --on-nan skip, which "
-            "leaves such batches out, or train anew with a lower --learning-rate, a longer warm-up or a smaller "
-            "--clip-norm."
+            f"at learning rate {self._learner.learning_rate:.3g}. {last}. Resume with on_nan='skip', which leaves such "
+            "batches out, or train anew with a lower learning rate, a longer warm-up or a smaller clip_norm."
         )

@@ -15,7 +15,9 @@ from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import at_least_float32, global_policy
 from keras_mobattn.models import load_model, model_file, pretrained_model
 from keras_mobattn.names import HEADS
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks.classification.objective import CrossEntropy
+from keras_mobattn.weights import imagenet_classes
 from keras_mobattn.weights.tags import TAGS
 
 TINY = 1e-30  # added to a probability before its logarithm; a NaN stays one, as tf.maximum does not promise
@@ -93,13 +95,14 @@ class Teacher:
     Args:
         model: a keras.Model that takes RGB 0..255 and gives probabilities or logits [B, classes]. It is frozen.
         classes: as many as it must have.
-        image_size: what it is tried with where it takes any size.
+        image_size: (height, width) that it is tried with where it takes any size.
+        order: for each class of the data the teacher's index; None where theirs are the same.
 
     Raises:
         InputError: a model of other classes, inputs or outputs, or whose scores are not finite.
     """
 
-    def __init__(self, model, classes, image_size):
+    def __init__(self, model, classes, image_size, order=None):
         shapes = model.input_shape, model.output_shape
         if not all(isinstance(shape, tuple) for shape in shapes) or [len(shape) for shape in shapes] != [4, 2]:
             raise InputError(
@@ -113,14 +116,15 @@ class Teacher:
             )
         self._model = model
         self._model.trainable = False
+        self._order = order
         self._size = shapes[0][1:3]
-        noise = np.random.default_rng(0).uniform(0, 255, (2, image_size, image_size, 3))
+        noise = np.random.default_rng(0).uniform(0, 255, (2, *image_size, 3))
         try:
             scores = self._scores(noise)
         except (ValueError, tf.errors.OpError) as error:  # Keras's and TensorFlow's for shapes
             raise InputError(
-                f"Expected a teacher that takes RGB images of {image_size} pixels. Received: {model.name}, which takes "
-                f"{shapes[0]} and says: {str(error).strip().splitlines()[0]}"
+                f"Expected a teacher that takes RGB images of {image_size[0]} x {image_size[1]} pixels. "
+                f"Received: {model.name}, which takes {shapes[0]} and says: {str(error).strip().splitlines()[0]}"
             ) from error
         if not np.isfinite(scores).all():
             raise InputError(
@@ -138,22 +142,42 @@ class Teacher:
         images = tf.cast(images, tf.float32)
         if None not in self._size and self._size != tuple(images.shape[1:3]):
             images = tf.image.resize(images, self._size)
-        return tf.cast(self._model(images, training=False), tf.float32)
+        scores = tf.cast(self._model(images, training=False), tf.float32)
+        return scores if self._order is None else tf.gather(scores, self._order, axis=-1)
 
 
-def open_teacher(name, classes, image_size, precision="float32"):
+def open_teacher(name, class_names, image_size, precision="float32"):
     """The Teacher in a .keras or .h5 file, a SavedModel folder or the folder of a run; or the published checkpoint
     `name`, a tag of TAGS, computing as the policy `precision` says.
+
+    What a run or a checkpoint knows of its classes' names is compared with `class_names`: the scores of a teacher that
+    has them in another order are put into that of the data.
 
     Raises:
         InputError: there is no such thing, it can't be read or downloaded, or it is no teacher for the data.
     """
+    published = name.removeprefix("timm/") in TAGS and not Path(name).exists()
+    run = None if published else RunFolder.of(name)
+    theirs = tuple(wnid for wnid, _ in imagenet_classes()) if published else run.labels if run else ()
+    order = _order(name, theirs, tuple(class_names))
     with global_policy(precision):
+        if published:
+            return Teacher(pretrained_model(name), len(class_names), image_size, order)
         if Path(name).exists():
-            return Teacher(load_model(model_file(name)), classes, image_size)
-        if name.removeprefix("timm/") in TAGS:
-            return Teacher(pretrained_model(name), classes, image_size)
+            return Teacher(load_model(model_file(name)), len(class_names), image_size, order)
     raise InputError(
         "Expected as teacher a .keras or .h5 file, a SavedModel folder, the folder of a run, or a name that "
         f"keras_mobattn.list_weights() prints. Received: {name!r}, which is none of them."
     )
+
+
+def _order(name, theirs, ours):
+    """For each of our classes its index among the teacher's; None where these are the same, or not known."""
+    if not theirs or theirs == ours or len(theirs) != len(ours):  # Teacher says that the numbers differ
+        return None
+    if unknown := [each for each in ours if each not in theirs]:
+        raise InputError(
+            f"Expected a teacher of the data's classes. Received: {name}, which does not know {', '.join(unknown[:3])} "
+            f"({len(unknown)} of {len(ours)}). Train or take one on the same data."
+        )
+    return [theirs.index(each) for each in ours]

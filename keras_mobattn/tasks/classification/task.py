@@ -51,7 +51,7 @@ class Classification(Labels, Task):
         """
         if settings.teacher is None:
             return CrossEntropy(settings.label_smoothing)
-        teacher = open_teacher(settings.teacher, len(class_names), settings.image_size, settings.precision)
+        teacher = open_teacher(settings.teacher, class_names, settings.image_shape, settings.precision)
         return Distillation(
             teacher,
             settings.distillation,

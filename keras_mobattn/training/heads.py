@@ -1,0 +1,34 @@
+"""The heads of a model that starts from an earlier run, whose classes may come in another order."""
+
+import warnings
+from pathlib import Path
+
+from keras_mobattn.names import HEADS
+from keras_mobattn.run_folder import RunFolder
+
+
+def match_heads(model, weights, class_names):
+    """Put the heads, which were loaded from the file `weights`, into the order of `class_names`, by the class names of
+    the run that the file lies in.
+
+    Where these are others, the heads start anew, which a warning says, as loading does where there are more or fewer.
+    """
+    run = RunFolder.of(weights) if Path(weights).exists() else None
+    theirs, ours = run.labels if run else (), tuple(class_names)
+    if not theirs or theirs == ours or len(theirs) != len(ours):
+        return
+    heads = [layer for layer in model.layers if layer.name in HEADS]
+    if set(theirs) == set(ours):
+        order = [theirs.index(name) for name in ours]
+        for head in heads:
+            head.set_weights([values[..., order] for values in head.get_weights()])
+        return
+    for head in heads:
+        head.kernel.assign(head.kernel_initializer(head.kernel.shape))
+        head.bias.assign(head.bias_initializer(head.bias.shape))
+    other = [name for name in theirs if name not in ours]
+    warnings.warn(
+        f"{weights} was loaded without its head: that is of other classes, {', '.join(other[:3])} "
+        f"({len(other)} of {len(theirs)}), and the model's stays as it was initialised.",
+        stacklevel=3,
+    )
