@@ -107,18 +107,20 @@ class RunFolder:
         if source.class_names:
             write_text(self.labels_file, "".join(f"{name}\n" for name in source.class_names))
 
+    def changes_in(self, source):
+        """What is other in the source than when the run began, in words; "" where nothing is, or nothing is known."""
+        began, now = read_json(self.data_file, None), _data_of(source)
+        parts = [] if began is None else [name for name in now if began.get(name) != now[name]]
+        return "; ".join(f"{name.replace('_', ' ')} {now[name]}, was {began.get(name)}" for name in parts)
+
     def expect_same_data(self, source):
         """Raise InputError unless the source has the classes and the number of images that the run began with, where
         it wrote these down: which image a step takes hangs on them."""
-        began, now = read_json(self.data_file, None), _data_of(source)
-        if began is None or began == now:
-            return
-        parts = [name for name in now if began.get(name) != now[name]]
-        told = "; ".join(f"{name.replace('_', ' ')} {now[name]}, was {began.get(name)}" for name in parts)
-        raise InputError(
-            f"Expected the images that the run in {self.path} began with. Received: {source.name!r} with {told}. Put "
-            f"them back, or start a new run from its weights: weights={str(self.model_file)!r}."
-        )
+        if changes := self.changes_in(source):
+            raise InputError(
+                f"Expected the images that the run in {self.path} began with. Received: {source.name!r} with "
+                f"{changes}. Put them back, or start a new run from its weights: weights={str(self.model_file)!r}."
+            )
 
     def keep_result(self):
         """Rename what an ended run came to, so that the longer run that goes on from it replaces nothing: model.keras

@@ -252,9 +252,10 @@ def test_a_set_without_train(tmp_path, monkeypatch):
     [
         (
             "imagnet2012",
-            "'digit_crops', 'digit_scenes', a tfds name or a folder.*'imagnet2012'; did you mean .*'imagenet2012'",
+            "'digit_crops', 'digit_scenes', a tfds name or a folder.*'imagnet2012'.*; did you mean .*'imagenet2012'",
         ),
-        ("qqqqqqqq", "'qqqqqqqq'; tensorflow.org/datasets"),
+        ("qqqqqqqq", "'qqqqqqqq'.*; tensorflow.org/datasets"),
+        ("my photos", "a tfds name or a folder.*'my photos', which is no folder in /"),
         ("mnist_corrupted/nosuch", "a tfds dataset that opens. Received: 'mnist_corrupted/nosuch': "),
         ("nowhere/at/all", "which is not there"),
     ],

@@ -252,6 +252,9 @@ def test_what_a_run_was_trained_on_is_no_test(settings, tmp_path, monkeypatch):
         source = evaluate_command._open_source(run, dataset, None, "error")
         assert source.num_examples == {"train": 12, "test": 3}, dataset
     assert evaluate_command._open_source(run, str(other), None, "error").num_examples == {"test": 15}
+    (photos / "red" / "4.jpg").unlink()  # another fifth is held out from now on
+    with pytest.warns(UserWarning, match="'train': 11, 'test': 3}, was {'train': 12, 'test': 3}.*trained on"):
+        evaluate_command._open_source(run, None, None, "error")
 
 
 def test_a_teachers_scores_go_by_names(named):

@@ -75,7 +75,14 @@ def main(
 
 def _open_source(run, dataset, data_dir, on_corrupt):
     if run and (dataset is None or _is_same(dataset, run.settings.dataset)):
-        return run.open_source(data_dir, on_corrupt)
+        source = run.open_source(data_dir, on_corrupt)
+        if changes := run.changes_in(source):
+            warnings.warn(
+                f"{source.name} is not what it was when {run.path} began: {changes}. Where it has no test images of "
+                "its own, those that are held out now may be among those that the run was trained on.",
+                stacklevel=1,
+            )
+        return source
     targets = run.task.targets if run else ("label",)
     return open_source(dataset, data_dir, on_corrupt, targets=targets, for_test=True)
 

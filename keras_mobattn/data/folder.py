@@ -143,7 +143,7 @@ def _hold_out(folder, classes):
     counts = [max(round(TEST_SHARE * len(files)), int(len(files) > 1)) for files in classes]
     if not any(counts):
         raise InputError(
-            f"Expected two or more images in some class, to hold one out. Received: one in each of {folder}."
+            f"Expected two or more images in some class, to hold one out. Received: {folder} with one in each."
         )
     cut = list(zip(classes, counts, strict=True))
     return {TRAIN: [files[count:] for files, count in cut], TEST: [files[:count] for files, count in cut]}

@@ -309,14 +309,20 @@ def _find_builder(name, data_dir, seed):
     data_dir = Path(data_dir).expanduser() if data_dir else _usual_data_dir()
     try:
         return tfds.builder(name, data_dir=data_dir, **config)
-    except tfds.core.DatasetNotFoundError as error:
-        close = difflib.get_close_matches(name.split("/")[0], _tfds_names(), 3)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "tensorflow.org/datasets lists the names."
-        raise InputError(
-            f"Expected {', '.join(map(repr, EMBEDDED))}, a tfds name or a folder of images. Received: {name!r}; {hint}"
-        ) from error
     except Exception as error:  # a config that does not exist, a package that the set's code needs, damaged metadata
+        unknown = isinstance(error, tfds.core.DatasetNotFoundError) or str(error).startswith("Parsing builder name")
+        if unknown:
+            raise _no_such_set(name) from error
         raise InputError(f"Expected a tfds dataset that opens. Received: {name!r}: {_first_line(error)}.") from error
+
+
+def _no_such_set(name):
+    close = difflib.get_close_matches(name.split("/")[0], _tfds_names(), 3)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "tensorflow.org/datasets lists the names."
+    return InputError(
+        f"Expected {', '.join(map(repr, EMBEDDED))}, a tfds name or a folder of images. Received: {name!r}, which is "
+        f"no folder in {Path.cwd()}; {hint}"
+    )
 
 
 def _usual_data_dir():

@@ -71,8 +71,8 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock):
     begun = bool(folder.list_checkpoints())
     if not resume and folder.has_trained:
         raise InputError(
-            f"Expected a folder without a run. Received: {folder.path}. Take another, or go on with the run there: "
-            "resume."
+            f"Expected a folder without a run. Received: {folder.path}. Take another, or go on with its run: "
+            f"resume={str(folder.path)!r}."
         )
     earlier = folder.settings if resume and folder.is_run else settings
     _expect_resumable(folder.path, earlier, settings)
