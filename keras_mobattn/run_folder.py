@@ -13,9 +13,9 @@ from keras_mobattn.settings import load_settings
 class RunFolder:
     """A folder that `training.train` writes and everything else reads, by these names; it need not be there yet.
 
-    Files: `settings_file`, `labels_file` (class names, one a line), `data_file` (class names and number of images, of
-    when it began), `history_file`, `curves_file`, `result_file`, `model_file` (the last epoch), `best_file` (the best
-    one); folders: `checkpoints`, `board` (TensorBoard's).
+    Files: `settings_file`, `labels_file` (class names, one a line), `data_file` (class names, numbers of images and a
+    folder's fingerprint, of when it began), `history_file`, `curves_file`, `result_file`, `model_file` (the last
+    epoch), `best_file` (the best one); folders: `checkpoints`, `board` (TensorBoard's).
     """
 
     path: Path
@@ -101,7 +101,7 @@ class RunFolder:
         ).open_source()
 
     def write_start(self, settings, source):
-        """Write what is known before the first step: settings, class names and how many images there are."""
+        """Write what is known before the first step: settings, class names, how many images there are and which."""
         write_json(self.settings_file, dataclasses.asdict(settings))
         write_json(self.data_file, _data_of(source))
         if source.class_names:
@@ -110,12 +110,15 @@ class RunFolder:
     def changes_in(self, source):
         """What is other in the source than when the run began, in words; "" where nothing is, or nothing is known."""
         began, now = read_json(self.data_file, None), _data_of(source)
-        parts = [] if began is None else [name for name in now if began.get(name) != now[name]]
-        return "; ".join(f"{name.replace('_', ' ')} {now[name]}, was {began.get(name)}" for name in parts)
+        if began is None or began == now:
+            return ""
+        told = [name for name in ("class_names", "num_examples") if began.get(name) != now[name]]
+        changes = (f"{name.replace('_', ' ')} {now[name]}, was {began.get(name)}" for name in told)
+        return "; ".join(changes) or "other files"
 
     def expect_same_data(self, source):
-        """Raise InputError unless the source has the classes and the number of images that the run began with, where
-        it wrote these down: which image a step takes hangs on them."""
+        """Raise InputError unless the source has the classes and the files that the run began with, where it wrote
+        these down: which image a step takes hangs on them."""
         if changes := self.changes_in(source):
             raise InputError(
                 f"Expected the images that the run in {self.path} began with. Received: {source.name!r} with "
@@ -136,4 +139,5 @@ class RunFolder:
 
 
 def _data_of(source):
-    return {"class_names": list(source.class_names), "num_examples": dict(source.num_examples)}
+    numbers = dict(source.num_examples)
+    return {"class_names": list(source.class_names), "num_examples": numbers, "files": source.fingerprint}

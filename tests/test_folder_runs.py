@@ -252,6 +252,12 @@ def test_what_a_run_was_trained_on_is_no_test(settings, tmp_path, monkeypatch):
         source = evaluate_command._open_source(run, dataset, None, "error")
         assert source.num_examples == {"train": 12, "test": 3}, dataset
     assert evaluate_command._open_source(run, str(other), None, "error").num_examples == {"test": 15}
+    kept = (photos / "red" / "4.jpg").read_bytes()
+    (photos / "red" / "4.jpg").write_bytes((other / "red" / "4.jpg").read_bytes())
+    with pytest.warns(UserWarning, match="began: other files. Where"):
+        evaluate_command._open_source(run, None, None, "error")
+    (photos / "red" / "4.jpg").write_bytes(kept)
+    assert run.changes_in(settings.open_source()) == ""
     (photos / "red" / "4.jpg").unlink()  # another fifth is held out from now on
     with pytest.warns(UserWarning, match="'train': 11, 'test': 3}, was {'train': 12, 'test': 3}.*trained on"):
         evaluate_command._open_source(run, None, None, "error")

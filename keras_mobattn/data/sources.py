@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import functools
+import hashlib
 import importlib
 import io
 import os
@@ -43,7 +44,8 @@ HELD_OUT_PERCENT = 20  # of "train", where a set has neither
 class Source:
     """A set of images in the splits "train", "test" and, where it has both to hold out, "validation".
 
-    Each has its `targets` (see data.targets): its label, say.
+    Each has its `targets` (see data.targets): its label, say. The `fingerprint` of a folder's files, their labels and
+    their order tells one folder from another; "" for sets that have versions.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Source:
     num_examples: Mapping[str, int]
     openers: Mapping[str, Callable[[], Indexed | Sharded | tf.data.Dataset]] = dataclasses.field(repr=False)
     targets: tuple[str, ...] = ("label",)
+    fingerprint: str = ""
 
     @property
     def selection(self):
@@ -173,7 +176,16 @@ def _folder_source(folder, on_corrupt, seed, for_test):
         class_names=class_names,
         num_examples={split: len(files) for split, files in splits.items()},
         openers={split: functools.partial(_indexed_files, files) for split, files in splits.items()},
+        fingerprint=_fingerprint(splits),
     )
+
+
+def _fingerprint(splits):
+    digest = hashlib.blake2b(digest_size=16)
+    for split, files in splits.items():
+        for file in files:
+            digest.update(f"{split} {file.label} {file.facts.digest.hex()}\n".encode())
+    return digest.hexdigest()
 
 
 def files_source(name, files):
