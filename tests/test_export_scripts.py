@@ -253,3 +253,12 @@ def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, run, capsys):
         assert message in error
         assert error.count("\n") == 1
     assert not [*tmp_path.glob("*.tflite"), *tmp_path.glob("*.mlpackage")]
+
+
+def test_no_image_that_can_be_decoded(tmp_path):
+    (tmp_path / "a.jpg").write_text("no image")
+    with (
+        pytest.warns(UserWarning, match="1 of 1"),
+        pytest.raises(InputError, match="can be decoded. Received: none in"),
+    ):
+        images.choose_images(tmp_path / "net.keras", tmp_path, SIZE, "skip")

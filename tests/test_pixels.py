@@ -252,3 +252,26 @@ def test_images_without_the_tag_cost_no_turning(tmp_path):
                 Image.new("RGB", (8, 4), (k, 0, 0)).save(folder / label / f"{k}.jpg", **options)
         example = open_source(folder).read("train").example(0)
         assert ("orientation" in example) == (name == "tagged")
+
+
+def test_a_jpeg_without_its_end_is_read_as_pillow_reads_it(tmp_path):
+    """TensorFlow refuses some of them, which Pillow reads: training must not meet one that the check let through."""
+    rng = np.random.default_rng(5)  # of 60 seeds 4 give one that Pillow reads and TensorFlow does not
+    noise = rng.integers(0, 256, rng.integers(20, 60, 2).tolist() + [3], np.uint8)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for k in range(3):
+            path = tmp_path / name / f"{k}.jpg"
+            Image.fromarray(noise).save(path, quality=100, subsampling=0)
+            path.write_bytes(path.read_bytes()[:-2])
+    assert not inspect_image(tmp_path / "a" / "0.jpg").plain
+    source = open_source(tmp_path)
+    for split in source.num_examples:
+        for example in source.open(split):
+            np.testing.assert_array_equal(example["image"], read_image(tmp_path / "a" / "0.jpg"))
+
+
+def test_sixteen_bits_of_a_pgm(tmp_path):
+    levels = np.arange(0, 65536, 4096, dtype=">u2").reshape(4, 4)
+    (tmp_path / "deep.pgm").write_bytes(b"P5 4 4 65535\n" + levels.tobytes())
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.pgm")[..., 0], levels >> 8)

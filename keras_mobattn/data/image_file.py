@@ -91,8 +91,10 @@ def inspect_image(path):
         else:
             _pixels(image)
         is_png = image.format == "PNG"
-    if plain and is_png:
-        _expect_tensorflow(content)
+    if plain and not _tensorflow_decodes(content):
+        if is_png:  # of which Pillow overlooks some damage
+            raise Unreadable("damaged")
+        plain = False  # a JPEG without its end, which Pillow reads
     return ImageFacts(orientation, plain, hashlib.blake2b(content, digest_size=16).digest())
 
 
@@ -173,22 +175,23 @@ def _is_plain(image):
     return image.format in ("JPEG", "MPO", "PNG") and not large
 
 
-def _expect_tensorflow(content):
-    """Pillow refused exactly the damaged JPEGs that TensorFlow refuses, of 600, but overlooks some damage in PNGs."""
+def _tensorflow_decodes(content):
     import tensorflow as tf
 
     try:
-        tf.io.decode_png(content, channels=3)
-    except tf.errors.OpError as error:
-        raise Unreadable("damaged") from error
+        tf.io.decode_image(content, channels=3)
+    except tf.errors.OpError:
+        return False
+    return True
 
 
 def _pixels(image):
     """uint8 [h, w, 3] of an open image."""
     from PIL import Image, ImageOps
 
+    deep = image.mode in DEEP or (image.format == "PPM" and image.mode == "I")  # Pillow's mode of 16-bit .pgm
     image = ImageOps.exif_transpose(image)
-    if image.mode in DEEP:
+    if deep:
         return np.repeat((np.array(image) >> 8).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise Unreadable("grey levels of 32 bits, whose range the file does not tell")

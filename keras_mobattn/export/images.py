@@ -78,6 +78,8 @@ def _from_folder(folder, image_size, view, on_corrupt):
         warnings.warn(f"Left out of {folder}: {describe_left_out(left_out)}.", stacklevel=3)
     files = [files[i] for i in np.random.RandomState(0).permutation(len(files))]
     seen = whole_images(folder, files[: NUM_CHECK + NUM_REPRESENTATIVE], on_corrupt)
+    if not seen:
+        raise InputError(f"Expected an image that can be decoded. Received: none in {str(folder)!r}. Check its files.")
     files = list(seen.items())
     split = min(NUM_CHECK, -(-len(files) // 3))
     check, representative = files[:split], files[split : split + NUM_REPRESENTATIVE] or files
