@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_mobattn.data import open_source, take_images
+from keras_mobattn.data.folder import read_folder
 from keras_mobattn.data.listing import LEFTOVERS
 from keras_mobattn.data.splits import WORDS, by_role
 from keras_mobattn.errors import InputError
@@ -296,3 +297,12 @@ def test_the_same_photo_in_two_classes_is_named(tmp_path):
 def test_a_folder_for_a_test_alone_is_tested_whole(tree, count, tmp_path):
     source = open_source(fill(tmp_path, tree), for_test=True)
     assert source.num_examples["test"] == count
+
+
+def test_a_class_may_have_nothing_to_test(tmp_path):
+    fill(tmp_path, "cat:2 dog:0")
+    class_names, splits = read_folder(tmp_path, for_test=True)
+    assert class_names == ("cat",)
+    assert len(splits["test"]) == 2
+    with pytest.raises(InputError, match="in every class. Received: none in dog"):
+        read_folder(tmp_path)

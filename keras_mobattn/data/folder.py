@@ -84,6 +84,8 @@ def _list(folder, for_test):
     listed = {}
     for split, root in folders.items():
         classes = {path: find_images(path, left_out) for path in sub_folders(root)}
+        if for_test:  # a class may have no images to test
+            classes = {path: paths for path, paths in classes.items() if paths}
         listed[split] = {_class_name(path): paths for path, paths in classes.items()}
         if len(listed[split]) < len(classes):
             raise InputError(
