@@ -173,7 +173,7 @@ def run(seed, cases, say):
         root.mkdir()
         try:
             ends[try_case(case, root)] += 1
-        except BaseException:
+        except BaseException:  # whatever it is, Ctrl-C too: which case it was is worth knowing
             say(f"Case {case} failed: python tests/fuzz_folders.py --cases 1 --seed {case}; its folder is {root}")
             raise
         shutil.rmtree(root.parent)

@@ -209,6 +209,11 @@ SPLITS = {  # what the set has: what we use for the test, and how many images th
     "unlabelled test": ({"train": (10, 0), "test": (4, -1), "validation": (3, 0)}, {"train": 10, "test": 3}),
     "validation": ({"train": (10, 0), "validation": (3, 0)}, {"train": 10, "test": 3}),
     "train alone": ({"train": (10, 0)}, {"train": 8, "test": 2}),
+    "val": ({"train": (5, 0), "val": (3, 0)}, {"train": 5, "test": 3}),
+    "other case": ({"Train": (5, 0), "Valid": (3, 0), "Test": (2, 0)}, {"train": 5, "validation": 3, "test": 2}),
+    "other labels": ({"train": (5, 0), "validation": (3, 0), "test": (2, 1)}, {"train": 5, "validation": 3, "test": 2}),
+    "dev": ({"train": (5, 0), "dev": (3, 0), "test": (2, -1)}, {"train": 5, "test": 3}),
+    "neither": ({"train": (5, 0), "extra": (9, 0)}, {"train": 4, "test": 1}),
 }
 
 

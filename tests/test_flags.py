@@ -15,7 +15,6 @@ OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are c
     "benchmark/coreml_device.py": {"--device", "--json-output"},  # xcrun devicectl's
     "report/page.py": {"--muted", "--line"},  # CSS variables
 }
-SEVERAL = {"commands/opened.py", "commands/convert.py"}  # what several commands share
 
 
 def texts(path):

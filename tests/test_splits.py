@@ -6,7 +6,6 @@ import unicodedata
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_mobattn.data import open_source, take_images
@@ -112,42 +111,6 @@ def test_what_is_ambiguous_is_an_error(tree, tmp_path):
 def test_a_class_may_be_called_as_a_split(tree, tmp_path):
     names = sorted(word.partition(":")[0] for word in tree.split())
     assert open_source(fill(tmp_path, tree)).class_names == tuple(names)
-
-
-class Three(tfds.core.GeneratorBasedBuilder):
-    """A tfds set of which the splits are named by the test."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    splits = {}
-
-    def _info(self):
-        features = {"image": tfds.features.Image(shape=(8, 8, 3)), "label": tfds.features.ClassLabel(names=["a", "b"])}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _split_generators(self, dl_manager):
-        return {name: self._generate_examples(count, label) for name, (count, label) in self.splits.items()}
-
-    def _generate_examples(self, count, label):
-        for i in range(count):
-            yield i, {"image": np.full((8, 8, 3), i, np.uint8), "label": label}
-
-
-TFDS = {
-    "three": ({"train": (5, 0), "validation": (3, 0), "test": (2, 1)}, {"train": 5, "validation": 3, "test": 2}),
-    "val": ({"train": (5, 0), "val": (3, 0)}, {"train": 5, "test": 3}),
-    "other case": ({"Train": (5, 0), "Valid": (3, 0), "Test": (2, 0)}, {"train": 5, "validation": 3, "test": 2}),
-    "no labels": ({"train": (5, 0), "dev": (3, 0), "test": (2, -1)}, {"train": 5, "test": 3}),
-    "none": ({"train": (5, 0), "extra": (9, 0)}, {"train": 4, "test": 1}),
-}
-
-
-@pytest.mark.parametrize("name", TFDS)
-def test_splits_of_a_tfds_set(name, tmp_path, monkeypatch):
-    splits, expected = TFDS[name]
-    monkeypatch.setattr(Three, "splits", splits)
-    source = open_source("three", data_dir=tmp_path)
-    assert source.num_examples == expected
-    assert {split: len(list(source.open(split))) for split in expected} == expected
 
 
 def test_roles():

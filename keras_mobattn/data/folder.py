@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mobattn.data.checking import ON_CORRUPT, whole_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
-from keras_mobattn.data.listing import describe_left_out, find_images, sub_folders
+from keras_mobattn.data.listing import find_images, sub_folders, tell_left_out
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits
 from keras_mobattn.errors import InputError, choose
 
@@ -50,8 +50,7 @@ def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
         )
     listed, left_out = _list(folder, for_test)
     class_names = _common_classes(folder, listed, 1 if for_test else 2)
-    if left_out:
-        _warn(f"Left out of {folder}: {describe_left_out(left_out)}.")
+    tell_left_out(folder, left_out)
     paths = [path for classes in listed.values() for path in itertools.chain(*classes.values())]
     facts = whole_images(folder, paths, on_corrupt)
     rng = np.random.RandomState(seed)  # the legacy generator: numpy promises that its stream never changes
@@ -174,8 +173,5 @@ def _tell_same(folder, class_names, splits):
                 for group in found[:NAMED]
             )
             count = "1 image is" if len(found) == 1 else f"{len(found)} images are"
-            _warn(f"{count} in two {what} of {folder}: {named}{'; ...' if len(found) > NAMED else ''}.")
-
-
-def _warn(text):
-    warnings.warn(text, stacklevel=3)
+            more = "; ..." if len(found) > NAMED else ""
+            warnings.warn(f"{count} in two {what} of {folder}: {named}{more}.", stacklevel=3)

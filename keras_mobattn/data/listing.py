@@ -1,7 +1,7 @@
 """Which files of a folder are images, and which are left out, counted by why."""
 
-import collections
 import os
+import warnings
 from pathlib import Path
 
 from keras_mobattn.data.image_file import SUFFIXES
@@ -81,6 +81,8 @@ def _raise(error):
     raise error
 
 
-def describe_left_out(left_out):
-    """As "12 .txt, 3 in @eaDir/", the most frequent first."""
-    return ", ".join(f"{count} {reason}" for reason, count in collections.Counter(left_out).most_common())
+def tell_left_out(folder, left_out):
+    """Warn, once, of what was left out of a folder, as "12 .txt, 3 in @eaDir/", the most frequent first."""
+    if left_out:
+        told = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+        warnings.warn(f"Left out of {folder}: {told}.", stacklevel=3)

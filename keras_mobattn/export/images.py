@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +63,7 @@ def _from_run(run, image_size, on_corrupt):
 def _from_folder(folder, image_size, view, on_corrupt):
     from keras_mobattn.data.checking import whole_images
     from keras_mobattn.data.image_file import SUFFIXES
-    from keras_mobattn.data.listing import describe_left_out, find_images
+    from keras_mobattn.data.listing import find_images, tell_left_out
 
     if not folder.is_dir():
         raise InputError(
@@ -74,8 +73,7 @@ def _from_folder(folder, image_size, view, on_corrupt):
     files = find_images(folder, left_out)
     if not files:
         raise InputError(f"Expected images ({', '.join(SUFFIXES)}). Received: none in {str(folder)!r}. Check its path.")
-    if left_out:
-        warnings.warn(f"Left out of {folder}: {describe_left_out(left_out)}.", stacklevel=3)
+    tell_left_out(folder, left_out)
     files = [files[i] for i in np.random.RandomState(0).permutation(len(files))]
     seen = whole_images(folder, files[: NUM_CHECK + NUM_REPRESENTATIVE], on_corrupt)
     if not seen:

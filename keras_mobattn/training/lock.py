@@ -45,7 +45,7 @@ class RunLock:
             self._refuse()
         try:
             self._take_lease()
-        except BaseException:
+        except BaseException:  # a refusal, or Ctrl-C in the minute of watching: the lock is not ours to keep
             self._give_back()
             raise
         return self
