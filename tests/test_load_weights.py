@@ -173,7 +173,7 @@ def test_other_classes_keep_a_fresh_head_and_say_so_once(name, saved):
     head, body = by_layer(received, "predictions/")
     assert_same(body, by_layer(trained(), "predictions/")[1])
     assert head["predictions/kernel:0"].shape[1] == 3
-    assert head["predictions/kernel:0"].std() < 0.03  # as initialised, .02; trained it would be .18
+    assert head["predictions/kernel:0"].std() < 0.13  # as initialised, 1 / sqrt(3 * 32); trained it would be .18
     assert not head["predictions/bias:0"].any()
     with pytest.warns(UserWarning, match="the model has no head") as said:
         received = attempt(path, include_top=False)

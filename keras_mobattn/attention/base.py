@@ -40,7 +40,7 @@ class Attention(keras.layers.Layer):
         With `wide` it computes in float32 under a half precision policy: what attention has mixed can be quadratic in
         its input, 1e6 for 1e3 in separable attention, and float16 ends at 65,504.
         """
-        initializer = keras.initializers.RandomNormal(stddev=stddev) if stddev else linear_initializer()
+        initializer = keras.initializers.RandomNormal(stddev=stddev) if stddev else linear_initializer(self.dim)
         dtype = (
             "float32" if wide and self.compute_dtype in HALF else self.dtype_policy
         )  # Keras does not hand the policy down
@@ -92,12 +92,14 @@ class HeadwiseAttention(Attention):
     """
 
     DEFAULT_HEADS = {"num_heads": 4}  # MobileViT's (arXiv:2110.02178)
+    QUERY_KEY_GAIN = None  # of query and key: their initial deviation is gain / sqrt(dim); None: any linear layer's
 
     def __init__(self, dim, num_heads=None, head_dim=None, **kwargs):
         super().__init__(dim, **kwargs)
         self.num_heads, self.head_dim = self._heads(num_heads, head_dim)
-        self.query = self.projection(dim, "query")
-        self.key = self.projection(dim, "key")
+        stddev = self.QUERY_KEY_GAIN and self.QUERY_KEY_GAIN / dim**0.5
+        self.query = self.projection(dim, "query", stddev)
+        self.key = self.projection(dim, "key", stddev)
         self.value = self.projection(dim, "value")
         self.out = self.projection(dim, "out", wide=True)
 

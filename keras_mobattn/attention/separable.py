@@ -20,12 +20,10 @@ class SeparableAttention(Attention):
 
     def __init__(self, dim, **kwargs):
         super().__init__(dim, **kwargs)
-        # The fan-out of the reference's fused convolution, 1 + 2C, for each of its three parts.
-        stddev = (2 / (1 + 2 * dim)) ** 0.5
-        self.query = self.projection(1, "query", stddev)
-        self.key = self.projection(dim, "key", stddev)
-        self.value = self.projection(dim, "value", stddev)
-        self.out = self.projection(dim, "out", (2 / dim) ** 0.5, wide=True)
+        self.query = self.projection(1, "query")
+        self.key = self.projection(dim, "key")
+        self.value = self.projection(dim, "value")
+        self.out = self.projection(dim, "out", wide=True)
 
     def attend(self, x):
         p = self.patch_size

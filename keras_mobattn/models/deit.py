@@ -107,9 +107,9 @@ def block(x, dim, drop_path_rate, attend, *, name):
     y = drop_path(y, drop_path_rate, name=f"{name}_drop_path1")
     x = keras.layers.Add(name=f"{name}_add1")([x, y])
     y = layer_norm(f"{name}_norm2")(x)
-    y = keras.layers.Conv2D(MLP_RATIO * dim, 1, kernel_initializer=linear_initializer(), name=f"{name}_fc1")(y)
+    y = keras.layers.Conv2D(MLP_RATIO * dim, 1, kernel_initializer=linear_initializer(dim), name=f"{name}_fc1")(y)
     y = Gelu(name=f"{name}_act")(y)
-    y = keras.layers.Conv2D(dim, 1, kernel_initializer=linear_initializer(), name=f"{name}_fc2")(y)
+    y = keras.layers.Conv2D(dim, 1, kernel_initializer=linear_initializer(MLP_RATIO * dim), name=f"{name}_fc2")(y)
     y = drop_path(y, drop_path_rate, name=f"{name}_drop_path2")
     return keras.layers.Add(name=f"{name}_add2")([x, y])
 

@@ -116,9 +116,9 @@ def transformer_unit(x, dim, drop_path_rate, attend, *, name):
     x = keras.layers.Add(name=f"{name}_add1")([x, y])
     y = layer_norm(f"{name}_norm2")(x)
     y = keras.layers.Conv2D(
-        2 * dim, 1, activation="swish", kernel_initializer=linear_initializer(), name=f"{name}_fc1"
+        2 * dim, 1, activation="swish", kernel_initializer=linear_initializer(dim), name=f"{name}_fc1"
     )(y)
-    y = keras.layers.Conv2D(dim, 1, kernel_initializer=linear_initializer(), name=f"{name}_fc2")(y)
+    y = keras.layers.Conv2D(dim, 1, kernel_initializer=linear_initializer(2 * dim), name=f"{name}_fc2")(y)
     y = drop_path(y, drop_path_rate, name=f"{name}_drop_path2")
     return keras.layers.Add(name=f"{name}_add2")([x, y])
 

@@ -108,14 +108,14 @@ def block(x, dim, mlp_ratio, drop_path_rate, attend, relu, *, name):
         mlp_ratio * dim,
         1,
         activation="relu" if relu else None,
-        kernel_initializer=linear_initializer(),
+        kernel_initializer=linear_initializer(dim),
         name=f"{name}_fc1",
     )(y)
     y = keras.layers.DepthwiseConv2D(
         3, padding="same", depthwise_initializer=conv_initializer(), name=f"{name}_depthwise"
     )(y)
     y = Gelu(name=f"{name}_act")(y)
-    y = keras.layers.Conv2D(dim, 1, kernel_initializer=linear_initializer(), name=f"{name}_fc2")(y)
+    y = keras.layers.Conv2D(dim, 1, kernel_initializer=linear_initializer(mlp_ratio * dim), name=f"{name}_fc2")(y)
     y = drop_path(y, drop_path_rate, name=f"{name}_drop_path2")
     return keras.layers.Add(name=f"{name}_add2")([x, y])
 

@@ -29,7 +29,8 @@ class Top:
         for x, name in zip(seen, HEADS, strict=False):
             if self.dropout:
                 x = Dropout(self.dropout, name="classifier_dropout")(x)
-            x = keras.layers.Dense(classes, kernel_initializer=linear_initializer(), name=name, dtype=wide)(x)
+            start = linear_initializer(x.shape[-1])
+            x = keras.layers.Dense(classes, kernel_initializer=start, name=name, dtype=wide)(x)
             logits.append(x)
         x = keras.layers.Average(name="predictions_mean", dtype=wide)(logits) if len(logits) > 1 else logits[0]
         return keras.layers.Activation(activation, name="probabilities", dtype=wide)(x)
