@@ -34,6 +34,8 @@ ATTENTIONS = Table(
         "focused": "keras_mobattn.attention.focused:FocusedAttention",
     }
 )
+# Other forms of these, by name wherever a style is named; tables and tests of all styles go without them.
+ATTENTION_FORMS = Table({"mobile_published": "keras_mobattn.attention.information_flow:published_mobile_attention"})
 
 TASKS = Table({"classification": "keras_mobattn.tasks.classification:CLASSIFICATION"})
 
@@ -46,6 +48,7 @@ AUGMENTATIONS = Table(
         "mobilevitv2": "keras_mobattn.data.augment:MOBILEVITV2",
         "deit": "keras_mobattn.data.augment:DEIT",
         "flowformer": "keras_mobattn.data.augment:FLOWFORMER",
+        "zoom": "keras_mobattn.data.augment:ZOOM",
     }
 )
 

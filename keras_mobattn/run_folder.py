@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import read_json, read_labels, write_json, write_text
-from keras_mobattn.settings import load_settings
+from keras_mobattn.settings import load_settings, save_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ class RunFolder:
 
     def write_start(self, settings, source):
         """Write what is known before the first step: settings, class names, how many images there are and which."""
-        write_json(self.settings_file, dataclasses.asdict(settings))
+        save_settings(self.settings_file, settings)
         write_json(self.data_file, _data_of(source))
         if source.class_names:
             write_text(self.labels_file, "".join(f"{name}\n" for name in source.class_names))

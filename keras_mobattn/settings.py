@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from keras_mobattn.catalog import (
+    ATTENTION_FORMS,
     ATTENTIONS,
     AUGMENTATIONS,
     CLIPS,
@@ -20,6 +21,7 @@ from keras_mobattn.catalog import (
 )
 from keras_mobattn.errors import InputError, expect_name, expect_range
 from keras_mobattn.families import FAMILIES
+from keras_mobattn.files import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +45,9 @@ class TrainSettings:
     "nano" a small one of some, both ours; the family's default when left out."""
     distilled: bool = False
     """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
-    attention: Literal[(OWN, *ATTENTIONS)] = "mobile"
-    """The attention style; "own" is the one that the model was published with."""
+    attention: Literal[(OWN, *ATTENTIONS, *ATTENTION_FORMS)] = "mobile"
+    """The attention style; "own" is the one that the model was published with, "mobile_published" Mobile-Attention by
+    the formula of its paper's code."""
     head_dim: int | None = None
     """Width of a head, for styles with heads; the style's default when left out."""
     image_size: int | tuple[int, int] = 32
@@ -239,8 +242,16 @@ def _expect_ranges(settings, limits):
             expect_range(name, value, whole=kinds[0] is int, **limit)
 
 
+FORMAT = 2  # of settings.json. 1, which has no such line: "mobile" was Mobile-Attention as published
+
+
+def save_settings(path, settings):
+    """Write the settings.json of a run."""
+    write_json(path, {"format": FORMAT, **dataclasses.asdict(settings)})
+
+
 def load_settings(path):
-    """Read the settings.json of a run.
+    """Read the settings.json of a run, whose names mean what they meant when it was written.
 
     Raises:
         InputError: no such file, or one that was not written by this package.
@@ -248,6 +259,8 @@ def load_settings(path):
     path = Path(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if values.pop("format", 1) == 1 and values.setdefault("attention", "mobile") == "mobile":
+            values["attention"] = "mobile_published"
         return TrainSettings(**{**values, "sizes": tuple(values.get("sizes", ()))})
     except FileNotFoundError as error:
         raise InputError(

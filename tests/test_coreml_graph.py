@@ -32,7 +32,7 @@ OPERATIONS = {
     ("MobileViT", "focused"): (304, 1, 21),
     ("MobileViTv2", "softmax"): (164, 1, 12),
     ("MobileViTv2", "separable"): (170, 1, 0),
-    ("MobileViTv2", "mobile"): (292, 1, 24),
+    ("MobileViTv2", "mobile"): (287, 1, 24),
     ("MobileViTv2", "flow"): (292, 1, 24),
     ("MobileViTv2", "linear"): (200, 1, 21),
     ("MobileViTv2", "relu_linear"): (194, 1, 21),

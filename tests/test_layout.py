@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "benchmark": {"gpu"},
     "describe": {"benchmark", "gpu"},
     "report": {"benchmark"},
-    "training": {"layers", "models", "data", "tasks", "report"},
+    "training": {"layers", "models", "data", "tasks", "report", "weights"},
     "export": {"layers", "attention", "models", "data", "tasks"},
     "cli": set(),
     "commands": {*PARTS, "weights", "describe"},
@@ -67,7 +67,7 @@ HEAVY = (
     "transformers",
 )
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
-BUILDERS = {"data/digits.py", "data/digit_crops.py", "data/digit_scenes.py"}
+BUILDERS = {f"data/{name}.py" for name in ("digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter")}
 HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = sorted(

@@ -232,7 +232,7 @@ def test_fp16_results_are_rounded_to_fp16():
 @functools.cache
 def tiny():
     """A small MobileViTv2 as an Exportable, its saved fp32 package, and images."""
-    model = keras_mobattn.MobileViTv2(variant="test", attention="mobile", input_shape=(36, 64, 3), classes=10)
+    model = keras_mobattn.MobileViTv2(variant="test", attention="mobile_published", input_shape=(36, 64, 3), classes=10)
     keras_mobattn.randomize_weights(model, seed=1)
     images = np.random.default_rng(1).uniform(0, 255, (2, 36, 64, 3)).astype(np.float32)
     folder = tempfile.TemporaryDirectory()

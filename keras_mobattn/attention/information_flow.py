@@ -5,27 +5,47 @@ flows decide how much a token may take (allocation) and how much it may give (co
 competes: Mobile-Attention sums the flows over the HEADS of one token, Flow-Attention over the TOKENS of one head.
 """
 
+import functools
+import warnings
+
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
 from keras_mobattn.attention.products import multiply_heads
+from keras_mobattn.errors import InputError
 from keras_mobattn.layers import num_tokens
 
 EPSILON = 1e-6  # of thuml/MobileAttention and thuml/Flowformer
+CLIP = 1.0  # theirs too, for images; Flowformer has 5 for text and 10 for reinforcement learning
 HEADS, TOKENS = 1, 3  # axes of [G, h, d, N]
 
 
-def information_flow_attention(query, key, value, over):
+def information_flow_attention(query, key, value, over, shares, clip=None):
     """Q, K, V [G, h, d, N] -> [G, h, d, N]; the flows are summed over the axis `over`: HEADS or TOKENS. Cost N D d.
 
     With phi = sigmoid on Q and K, e = EPSILON and the sums over `over` written S():
-        I = 1 / sum_d (Q+e)(S(K)+e)         O = 1 / sum_d (K+e)(S(Q)+e)                   incoming, outgoing flow
-        I' = sum_d (Q+e)(S(K*O)+e)          O' = clip(sum_d (K+e)(S(Q*I)+e), -1, 1)       conserved flows
-        out = (Q*I) (K^T (V * softmax_N(O') * N)) * sigmoid(I')
-    Names in the official code: I `sink_incoming`, O `source_outgoing`, I' `conserved_sink`, O' `conserved_source`. Its
-    factor L/S on I' is 1 here, since queries and keys are the same tokens.
+        I = 1 / sum_d (Q+e)(S(K)+e)         O = 1 / sum_d (K+e)(S(Q)+e)           incoming, outgoing flow
+        I' = sum_d (Q+e)(S(K*O)+e)          O' = sum_d (K+e)(S(Q*I)+e)            conserved flows
+        out = (Q*I) (K^T (V * softmax_N(O') * shares)) * sigmoid(I')
+    `shares` is what the competition of a head's tokens sums to, and O' is cut off at +-`clip`, if it is given;
+    published are N and CLIP. Names in the official code: I `sink_incoming`, O `source_outgoing`, I' `conserved_sink`,
+    O' `conserved_source`. Its factor L/S on I' is 1 here, since queries and keys are the same tokens.
+
+    Over HEADS the O' of a token sum to h, but for e: sum_h O' = sum_d S(K) S(Q*I) = sum_h I sum_d Q S(K) = sum_h 1; so
+    do its I'. They are positive, hence at most h, and need no clip; their mean is 1, and a clip at 1 cuts about half of
+    all entries, which then have no gradient.
     """
+    query_in, key, sink, source = conserved_flows(query, key, over)
+    source = source if clip is None else tf.clip_by_value(source, -clip, clip)
+    competition = tf.nn.softmax(source) * shares  # over tokens, [G, h, 1, N]
+    return multiply_heads(value * competition, key, query_in) * tf.sigmoid(sink)
+
+
+def conserved_flows(query, key, over):
+    """Q, K [G, h, d, N] -> Q*I and phi(K), [G, h, d, N], and I' and O', [G, h, 1, N], of
+    `information_flow_attention`."""
     query, key = tf.sigmoid(query), tf.sigmoid(key)
 
     def flow(these, others):  # [G, h, d, N] twice -> [G, h, 1, N]
@@ -36,10 +56,7 @@ def information_flow_attention(query, key, value, over):
 
     query_in = query / flow(query, key)  # Q*I
     key_out = key / flow(key, query)  # K*O
-    allocation = tf.sigmoid(flow(query, key_out))  # [G, h, 1, N]
-    conserved_outgoing = tf.clip_by_value(flow(key, query_in), -1.0, 1.0)
-    competition = tf.nn.softmax(conserved_outgoing) * num_tokens(query)  # over tokens, [G, h, 1, N]
-    return multiply_heads(value * competition, key, query_in) * allocation
+    return query_in, key, flow(query, key_out), flow(key, query_in)
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
@@ -52,30 +69,86 @@ class MobileAttention(HeadwiseAttention):
     takes 1.14, 1.12 and 1.11 times separable attention's time with d = 2, 8 and 16: narrow heads are multiplied several
     at a time. Dropout 0.05 after the output projection is the official default.
 
-    The output grows with the tokens and shrinks with the heads, about as N / h: K^T V sums over N tokens, and no flow
-    over heads divides by N (Flow-Attention's do). Of normal Q, K and V + 1/2 in 16 channels its deviation is 1.0 at 64
-    tokens and 4.2 at 576 with 8 heads, 6.7 and 30 with one. Weights of one image size meet larger outputs at a larger
-    one, most with few heads: in the README's study PVTv2, whose first stage goes from 64 to 576 tokens, learns on with
-    8 heads there, and not with 2 or 1.
+    **Two forms.** `published=True` is the formula of the paper's code to the letter, as all files have it that were
+    saved before there was this argument: the competition of a head's N tokens sums to N, and is clipped. Its output
+    grows with the tokens and shrinks with the heads, as N / h, since K^T V sums over N tokens and no flow divides by
+    them: weights of one image size meet other magnitudes at another one. By default the competition sums to h: the
+    published output times h / N, which has V's magnitude at any size and with any number of heads, also in float16. At
+    one size that is the same class of functions, since the out projection takes up the factor. And nothing is clipped.
+
+    With one head nothing competes: the flows over heads are the tokens' own, I' = O' = 1, and all tokens weigh the
+    same. That is said in a warning, once.
+
+    Initialisation: query and key are normal with deviation QUERY_KEY_GAIN / sqrt(dim), so that the sigmoids differ
+    between tokens and heads from the first step. With .02 they are all near .5, and little is learnt in a short
+    training.
 
     Shapes: [B, N, C] -> [B, N, C], or a map, see `Attention`. The flows are computed in float32 or wider.
     """
 
     DEFAULT_HEADS = {"head_dim": 8}
+    QUERY_KEY_GAIN = 2.0
 
-    def __init__(self, dim, num_heads=None, head_dim=None, dropout=0.05, **kwargs):
+    def __init__(self, dim, num_heads=None, head_dim=None, dropout=0.05, published=False, **kwargs):
         super().__init__(dim, num_heads, head_dim, dropout=dropout, **kwargs)
+        self.published = published
+        if self.num_heads == 1:
+            _warn_of_one_head()
 
     def mix(self, query, key, value):
-        return information_flow_attention(query, key, value, over=HEADS)
+        shares, clip = (num_tokens(query), CLIP) if self.published else (self.num_heads, None)
+        return information_flow_attention(query, key, value, HEADS, shares, clip)
+
+    def save_own_variables(self, store):
+        """Keras's hook for .keras and .weights.h5 files: which form the weights are for."""
+        store["published"] = np.array(self.published)
+
+    def load_own_variables(self, store):
+        """Keras's hook. A file that doesn't tell is older than the argument, and has the published form.
+
+        Raises:
+            InputError: weights of the other form.
+        """
+        published = bool(store["published"][()]) if "published" in store else True
+        if published != self.published:
+            here, there = (FORMS[form] for form in (self.published, published))
+            raise InputError(
+                f"Expected weights of Mobile-Attention {here} for {self.name}. Received: weights of it {there}, whose "
+                "output has another magnitude. Build the model with attention="
+                f"{'mobile_published' if published else 'mobile'!r}."
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "published": self.published}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{"published": True, **config})  # files older than the argument
+
+
+FORMS = {False: "in its default form", True: "as published"}
+published_mobile_attention = functools.partial(MobileAttention, published=True)
+
+
+@functools.cache
+def _warn_of_one_head():
+    warnings.warn(
+        "MobileAttention with one head: nothing competes, and all tokens weigh the same. Give a head_dim of which dim "
+        "is twice or more.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class FlowAttention(HeadwiseAttention):
     """Flow-Attention of Flowformer (Wu et al., ICML 2022, arXiv:2202.06258; thuml/Flowformer), the non-causal form.
 
-    The flows are summed over the tokens of one head, see `information_flow_attention`.
+    The flows are summed over the tokens of one head, see `information_flow_attention`. Query and key start as those of
+    `MobileAttention`, for the same reason, but with twice the deviation.
     """
 
+    QUERY_KEY_GAIN = 4.0
+
     def mix(self, query, key, value):
-        return information_flow_attention(query, key, value, over=TOKENS)
+        return information_flow_attention(query, key, value, TOKENS, num_tokens(query), CLIP)

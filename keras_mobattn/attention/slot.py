@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import Attention, HeadwiseAttention
-from keras_mobattn.catalog import ATTENTIONS, OWN
+from keras_mobattn.catalog import ATTENTION_FORMS, ATTENTIONS, OWN
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers.patches import from_patches, map_size, to_patches
 
@@ -12,8 +12,8 @@ from keras_mobattn.layers.patches import from_patches, map_size, to_patches
 def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=None, head_dim=None):
     """Make the attention layer `name` of width `dim` for maps [B, H, W, dim] unfolded into patches of `patch_size`.
 
-    `attention` is a name of ATTENTIONS, "own", a layer class, or a callable `dim -> layer`, for example
-    `functools.partial(MobileAttention, head_dim=2)`. A layer that is no `Attention` of this package gets tokens
+    `attention` is a name of ATTENTIONS or ATTENTION_FORMS, "own", a layer class, or a callable `dim -> layer`, for
+    example `functools.partial(MobileAttention, head_dim=2)`. A layer that is no `Attention` of this package gets tokens
     [B * patch positions, N, dim] and must return the same shape. `own` is what "own" stands for. Styles with heads get
     `head_dim`, if it is given; else those that count heads, all but Mobile-Attention, get the model's `num_heads`.
 
@@ -21,7 +21,7 @@ def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=N
         InputError: an unknown name, a head_dim for a style without heads, or a callable that does not make a Keras
             layer with a config of its own.
     """
-    styles = {OWN: own, **ATTENTIONS} if own else ATTENTIONS
+    styles = {**({OWN: own} if own else {}), **ATTENTIONS, **ATTENTION_FORMS}
     named = not callable(attention)
     make = choose(styles, attention, "attention") if named else attention
     heads = _heads(make, attention, num_heads, head_dim)
@@ -50,7 +50,8 @@ def _patches(make, patch_size):
 
 
 def _heads(make, attention, num_heads, head_dim):
-    """What the layer class `make` is told of heads. Another callable knows them itself."""
+    """What the layer class `make`, or the form of one, is told of heads. Another callable knows them itself."""
+    make = make.func if make in ATTENTION_FORMS.values() else make
     headwise = isinstance(make, type) and issubclass(make, HeadwiseAttention)
     if head_dim is not None and not headwise:
         raise InputError(

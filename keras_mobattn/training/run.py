@@ -28,6 +28,7 @@ from keras_mobattn.training.optimizer import make_optimizer, schedule
 from keras_mobattn.training.progress import Board, Meter, Progress
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
+from keras_mobattn.weights import layers_with_forms
 
 # What a worker gets to see when another one dies, depending on what it was doing.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
@@ -87,6 +88,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock):
     start = dataclasses.replace(settings, weights=None, weights_skip=None) if begun else settings
     names = source.class_names
     model = build_model(start, names)  # outside of the scope, where it would start from other weights
+    settings = _as_built(settings, model)
     with cluster.strategy.scope():
         learner = make_learner(model, settings, names, plan.steps_per_epoch, execution, cluster)
     if cluster.chief:
@@ -105,6 +107,14 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock):
         if cluster.workers == 1:
             raise
         raise WorkerLost(f"Another worker is gone: {str(error).splitlines()[0]}") from error
+
+
+def _as_built(settings, model):
+    """The settings, with the form of Mobile-Attention that the model has taken over from its weights: a run that is
+    resumed is built without these."""
+    published = any(layer.published for layer in layers_with_forms(model))
+    changed = published and settings.attention == "mobile"
+    return dataclasses.replace(settings, attention="mobile_published") if changed else settings
 
 
 def _say(sentence):

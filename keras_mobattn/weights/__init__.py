@@ -2,6 +2,7 @@
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.weights.checkpoint import read_checkpoint
+from keras_mobattn.weights.forms import layers_with_forms
 from keras_mobattn.weights.hub import download
 from keras_mobattn.weights.imagenet import decode_predictions, imagenet_classes, preprocess_input
 from keras_mobattn.weights.load import load_weights
@@ -16,6 +17,7 @@ __all__ = [
     "find_tag",
     "imagenet_classes",
     "imagenet_tag",
+    "layers_with_forms",
     "list_weights",
     "load_weights",
     "preprocess_input",

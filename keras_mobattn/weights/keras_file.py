@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.names import ATTENTION, HEAD, HEAD_BIAS, part_of, variable_name
+from keras_mobattn.weights.forms import layers_with_forms, take_form
 from keras_mobattn.weights.port import assign, attention_layers, head_to_skip, same_name
 
 SUFFIXES = (".keras", ".h5")
+MOBILE_ATTENTION = "mobile_attention"  # what the newer format calls the first layer of this class; then .._1, .._2
+MARK = "vars/published"  # of MobileAttention.save_own_variables; older files have the published form
 # What Keras, h5py, zipfile and json raise for a damaged or a foreign file.
 UNREADABLE = (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile)
 
@@ -23,6 +26,7 @@ class Saved(NamedTuple):
 
     bias: object  # the head's, of one element per class; None: no head
     layers: list  # the configs of a whole model's layers; weights alone have none
+    marks: dict | None  # of the newer format: {path of a layer: whether it is Mobile-Attention as published}
     fill: callable  # (model, skip) -> None
 
 
@@ -30,7 +34,7 @@ def load_keras_file(model, path, name, skip):
     """Fill `model` from a Keras file, but for the parts `skip`. Returns why the head was left out, or None.
 
     Whole models tell the attention they have. Files of weights alone don't, and the .h5 of one style fits another whose
-    variables are the same.
+    variables are the same. A model of Mobile-Attention's default form takes over the published one, if the file has it.
 
     Raises:
         InputError: a file that is damaged, or not of the same arguments; it names what differs.
@@ -38,12 +42,14 @@ def load_keras_file(model, path, name, skip):
     with _explaining(model, name):
         saved = _read_new(path) if path.name.endswith((".keras", ".weights.h5")) else _read_old(path)
         attention = None if ATTENTION in skip else _other_attention(model, saved.layers)
+        forms = {} if ATTENTION in skip else _forms(model, saved)
     if attention:
         raise InputError(
             f"Expected a model with {attention[0]}, as {name} was trained. Received: one with {attention[1]}. "
             "weights_skip='attention' loads all but the attention layers, for fine-tuning."
         )
     head = head_to_skip(model, None if saved.bias is None else len(saved.bias))
+    take_form(model, forms, name)
     with _explaining(model, name):
         saved.fill(model, (*skip, HEAD) if head else skip)
     return head
@@ -71,12 +77,17 @@ def _read_new(path):
         weights = stack.enter_context(h5py.File(archive.open("model.weights.h5") if archive else path))
         bias = weights.get("layers/dense/vars/1")  # this format counts layers by class: the head is the one Dense
         bias = None if bias is None else bias[()]
+        marks = {
+            key: bool(group[MARK][()]) if MARK in group else True
+            for key, group in weights.get("layers", {}).items()
+            if key.startswith(MOBILE_ATTENTION)
+        }
 
     def fill(model, skip):
         with _keeping(model, skip):
             model.load_weights(path)
 
-    return Saved(bias, layers, fill)
+    return Saved(bias, layers, marks, fill)
 
 
 @contextlib.contextmanager
@@ -105,7 +116,20 @@ def _read_old(path):
             for layer in group.attrs["layer_names"]
             for variable in group[layer].attrs["weight_names"]
         }
-    return Saved(tensors.get(HEAD_BIAS), layers, lambda model, skip: assign(model, tensors, same_name, skip))
+    return Saved(tensors.get(HEAD_BIAS), layers, None, lambda model, skip: assign(model, tensors, same_name, skip))
+
+
+def _forms(model, saved):
+    """{name of an attention layer with two forms: whether the file's weights are of the published one}; None where it
+    doesn't tell. Files from before there were two are of the published one."""
+    names = [layer.name for layer in layers_with_forms(model)]
+    if saved.marks is not None:
+        paths = (MOBILE_ATTENTION + (f"_{index}" if index else "") for index in range(len(names)))
+        return {name: saved.marks[path] for name, path in zip(names, paths, strict=True) if path in saved.marks}
+    if saved.layers:
+        configs = {each["config"]["name"]: each["config"] for each in saved.layers}
+        return {name: configs[name].get("published", True) for name in names if name in configs}
+    return dict.fromkeys(names)
 
 
 def _other_attention(model, saved):

@@ -1,0 +1,56 @@
+"""Of which form of Mobile-Attention a file's weights are, and models that take over that form.
+
+Files from before there were two forms are of the published one.
+"""
+
+import warnings
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.weights.port import attention_layers
+
+
+def layers_with_forms(model):
+    """The attention layers of which there are two forms, in order."""
+    return [layer for layer in attention_layers(model) if hasattr(layer, "published")]
+
+
+def take_form(model, published, name):
+    """Give the model's layers the form that a file's weights are for: the published one in place of the default.
+
+    `published` is {layer's name: the file's form, None where it doesn't tell}, and `name` what to call the file. Warns
+    where it changes something, and where the file doesn't tell and is taken to be as the model is.
+
+    Raises:
+        InputError: weights of the default form for a model of the published one, or a file that doesn't tell for one
+            of the default form.
+    """
+    layers = layers_with_forms(model)
+    other = [layer for layer in layers if published.get(layer.name, layer.published) != layer.published]
+    if not other:
+        return
+    told, here = published[other[0].name] is not None, other[0].published
+    if not told and not here:
+        raise InputError(
+            f"Expected a file that tells of which form of Mobile-Attention its weights are. Received: {name}, weights "
+            "alone in the older .h5 format. Save the whole model (.keras), or weights alone as .weights.h5; a file "
+            "from before there were two forms fits attention='mobile_published'."
+        )
+    if told and here:
+        raise InputError(
+            f"Expected weights of Mobile-Attention as published, as the model has it. Received: {name}, with weights "
+            "of its default form. Take attention='mobile'."
+        )
+    if told:
+        for layer in other:
+            layer.published = True
+        text = (
+            f"{name} was trained with Mobile-Attention as published, and the model has that form now: "
+            "attention='mobile_published'. weights_skip='attention' loads all but the attention."
+        )
+    else:
+        text = (
+            f"{name}, weights alone in the older .h5 format, doesn't tell the form of its Mobile-Attention: it is "
+            "taken for the published one, as the model's is."
+        )
+    # 6: to whoever called the model function, which called `application`, load_weights, load_keras_file, and this.
+    warnings.warn(text, UserWarning, stacklevel=6)

@@ -1,0 +1,185 @@
+"""The two forms of Mobile-Attention on disk: weights of one never count for the other's, in any kind of file.
+
+The files in tests/first_files were written when there was one form, the published one: see make_first_files.py.
+"""
+
+import dataclasses
+import functools
+import json
+import tarfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import keras_mobattn
+from keras_mobattn import data, export
+from keras_mobattn.attention import MobileAttention, attention_layer
+from keras_mobattn.describe import describe_coreml, describe_tflite
+from keras_mobattn.errors import InputError
+from keras_mobattn.models import MODELS, randomize_weights
+from keras_mobattn.settings import TrainSettings, load_settings, save_settings
+from keras_mobattn.training import train
+
+FILES = Path(__file__).parent / "first_files"
+ANY = export.Tolerance(float("inf"))
+FORMS = {"mobile": False, "mobile_published": True}
+IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+PREDICTIONS = np.load(FILES / "predictions.npz")["model"]
+build = functools.partial(keras_mobattn.MobileViTv2, 0.25, variant="test", classes=10)
+
+
+@pytest.fixture(name="first", scope="module")
+def first_fixture(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("first")
+    with tarfile.open(FILES / "models.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def differ(model, expected, images=IMAGES):
+    return np.abs(model.predict(images, verbose=0) - expected).max()
+
+
+def forms_of(model):
+    return {layer.published for layer in model.layers if isinstance(layer, MobileAttention)}
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_a_form_has_a_name(family):
+    for name, published in FORMS.items():
+        model = MODELS[family](variant="test", attention=name, head_dim=2, classes=3)
+        assert forms_of(model) == {published}
+        assert forms_of(keras.Model.from_config(model.get_config())) == {published}
+    assert attention_layer("mobile_published", 16, name="a", num_heads=2).head_dim == 8  # as of the default form
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+@pytest.mark.parametrize("attention", FORMS)
+def test_a_model_takes_over_the_form_of_old_weights(first, name, attention):
+    with warnings.catch_warnings(record=True) as said:
+        model = build(attention=attention, input_shape=(32, 32, 3), weights=first / name)
+    told = [each for each in said if "was trained with Mobile-Attention as published" in str(each.message)]
+    assert [each.filename for each in told] == ([__file__] if attention == "mobile" else [])
+    assert forms_of(model) == {True}
+    assert differ(model, PREDICTIONS) < 1e-6
+    again = keras.Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    assert differ(again, PREDICTIONS) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5"])
+def test_a_model_of_the_published_form_takes_no_weights_of_the_other(name, tmp_path):
+    model = randomize_weights(build(attention="mobile", input_shape=(32, 32, 3)))
+    model.save(tmp_path / name)
+    same = build(attention="mobile", input_shape=(32, 32, 3), weights=tmp_path / name)
+    assert differ(same, model.predict(IMAGES, verbose=0)) < 1e-6
+    with pytest.raises(InputError, match="with weights of its default form. Take attention='mobile'"):
+        build(attention="mobile_published", input_shape=(32, 32, 3), weights=tmp_path / name)
+
+
+def test_weights_alone_tell_their_form(tmp_path):
+    for attention, published in FORMS.items():
+        model = randomize_weights(build(attention=attention, input_shape=(32, 32, 3)))
+        path = tmp_path / f"{attention}.weights.h5"
+        model.save_weights(path)
+        expected = model.predict(IMAGES, verbose=0)
+        same = build(attention=attention, input_shape=(32, 32, 3), weights=path)
+        assert differ(same, expected) == 0
+        same.load_weights(path)
+        (other,) = (name for name in FORMS if name != attention)
+        kind = "as published" if published else "in its default form"
+        with pytest.raises(InputError, match=f"weights of it {kind}.*Build the model with attention='{attention}'"):
+            build(attention=other, input_shape=(32, 32, 3)).load_weights(path)
+    with pytest.warns(UserWarning, match="the model has that form now"):
+        model = build(attention="mobile", input_shape=(32, 32, 3), weights=tmp_path / "mobile_published.weights.h5")
+    assert differ(model, expected) == 0
+    with pytest.raises(InputError, match="Take attention='mobile'"):
+        build(attention="mobile_published", input_shape=(32, 32, 3), weights=tmp_path / "mobile.weights.h5")
+
+
+def test_old_weights_alone_are_of_the_published_form(first, tmp_path):
+    """What today's package writes without the mark is what the package before wrote."""
+    model = keras.models.load_model(first / "model.keras")
+    for layer in model.layers:
+        if isinstance(layer, MobileAttention):
+            layer.save_own_variables = lambda store: None
+    model.save_weights(tmp_path / "old.weights.h5")
+    for attention in FORMS:
+        received = build(attention=attention, input_shape=(32, 32, 3), weights=tmp_path / "old.weights.h5")
+        assert differ(received, PREDICTIONS) < 1e-6
+    received.load_weights(tmp_path / "old.weights.h5")
+    with pytest.raises(InputError, match="weights of it as published"):
+        build(attention="mobile", input_shape=(32, 32, 3)).load_weights(tmp_path / "old.weights.h5")
+
+
+def test_weights_alone_in_the_older_format_tell_nothing(first, tmp_path):
+    keras.models.load_model(first / "model.keras").save_weights(tmp_path / "old.h5")
+    with pytest.raises(InputError, match="a file that tells of which form.*attention='mobile_published'"):
+        build(attention="mobile", input_shape=(32, 32, 3), weights=tmp_path / "old.h5")
+    with pytest.warns(UserWarning, match="doesn't tell the form.*taken for the published one"):
+        received = build(attention="mobile_published", input_shape=(32, 32, 3), weights=tmp_path / "old.h5")
+    assert differ(received, PREDICTIONS) < 1e-6
+    with pytest.warns(UserWarning, match="without its head"):  # and nothing of forms, since no attention is loaded
+        build(
+            attention="mobile",
+            input_shape=(32, 32, 3),
+            weights=tmp_path / "old.h5",
+            weights_skip="attention",
+            include_top=False,
+        )
+
+
+def test_settings_mean_what_they_meant(tmp_path):
+    path = tmp_path / "settings.json"
+    for attention in ("mobile", "mobile_published", "separable"):
+        settings = TrainSettings(attention=attention)
+        save_settings(path, settings)
+        assert load_settings(path) == settings
+        values = json.loads(path.read_text())
+        del values["format"]  # as the first version wrote it
+        path.write_text(json.dumps(values))
+        assert load_settings(path).attention == ("mobile_published" if attention == "mobile" else attention)
+    path.write_text("{}")
+    assert load_settings(path).attention == "mobile_published"  # the default was "mobile"
+
+
+def test_an_old_run_is_not_resumed_in_the_other_form(tmp_path):
+    with tarfile.open(FILES / "run.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    settings = load_settings(tmp_path / "settings.json")
+    assert settings.attention == "mobile_published"
+    with pytest.raises(InputError, match=r"attention='mobile' \(was 'mobile_published'\)"):
+        train(dataclasses.replace(settings, attention="mobile"), tmp_path, resume=True, progress=False)
+
+
+@pytest.mark.slow
+def test_a_run_from_old_weights_keeps_their_form(first, tmp_path):
+    """Its settings say so: what resumes it builds the model without these weights."""
+    settings = TrainSettings(
+        variant="test", width=0.25, epochs=1, batch_size=128, warmup_epochs=0.5, weights=str(first / "model.keras")
+    )
+    with pytest.warns(UserWarning, match="the model has that form now"):
+        train(settings, tmp_path / "run", progress=False)
+    assert load_settings(tmp_path / "run" / "settings.json").attention == "mobile_published"
+    assert forms_of(keras.models.load_model(tmp_path / "run" / "model.keras")) == {True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_default_form_costs_no_more_on_a_phone(precision, tmp_path):
+    """In operators and partitions, of TFLite and of Core ML: it has no clip."""
+    described = {}
+    for attention in FORMS:
+        model = randomize_weights(build(attention=attention, head_dim=4, input_shape=(128, 128, 3)))
+        path = tmp_path / f"{attention}.tflite"
+        photos = data.sample_photos(16, (128, 128))
+        export.to_tflite(model, path, precision, tolerance=ANY, check_images=photos, representative_images=photos)
+        export.to_coreml(model, path.with_suffix(".mlpackage"), "fp32", tolerance=ANY)
+        described[attention] = (describe_tflite(path), describe_coreml(path.with_suffix(".mlpackage")))
+    for default, published in zip(described["mobile"], described["mobile_published"], strict=True):
+        assert sum(default.operators.values()) < sum(published.operators.values())
+        assert all(count <= published.operators[kind] for kind, count in default.operators.items())
+    assert all(described[attention][0].xnnpack.partitions == 1 for attention in FORMS)
