@@ -1,6 +1,7 @@
 """Attention styles compared in the same hosts: one budget for all, runs that go on, failures as rows, the figures."""
 
 import dataclasses
+import gzip
 import json
 import signal
 import statistics
@@ -9,36 +10,55 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keras_mobattn import benchmark
+from keras_mobattn.attention import MobileAttention
 from keras_mobattn.benchmark import Statistics
+from keras_mobattn.catalog import ATTENTION_FORMS
+from keras_mobattn.data import fashion_mnist_quarter, open_source, take_images
 from keras_mobattn.data.digit_crops import DigitCrops
 from keras_mobattn.data.digit_scenes import DigitScenes
+from keras_mobattn.data.fashion_mnist_quarter import SPLITS, read_idx
 from keras_mobattn.errors import InputError
+from keras_mobattn.models import load_model
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies import compare_attention, comparison
-from keras_mobattn.studies.comparison import STAGES, STYLES, Cost, Plan, run
-from keras_mobattn.training import Stopped
+from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Cost, Plan, run, styles_of
+from keras_mobattn.training import Stopped, TrainSettings
 
 SCRIPT = Path(__file__).parents[1] / "training" / "compare_attention.py"
-PLAN = Plan("test", (2, 3))
+PLAN = Plan("test", ("crops", "scenes"), (2, 3))
 DEVICE = benchmark.Device("chip", "Linux")
 
 
 def test_every_run_has_the_same_budget():
     varied = {"model", "attention", "head_dim", "seed"}
     budgets, seen = set(), set()
-    for host in ("MobileViT", "MobileViTv2"):
+    for host in ("MobileViT", "DeiT"):
         for style in STYLES:
             for seed in (0, 1):
-                stages = PLAN.stages(host, style, seed)
-                assert [name for name, _ in stages] == list(STAGES)
-                assert [settings.epochs for _, settings in stages] == [2, 3]
-                fields = [dataclasses.asdict(settings) for _, settings in stages]
+                stages = PLAN.settings(host, style, seed)
+                assert list(stages) == ["crops", "scenes"]
+                assert [settings.epochs for settings in stages.values()] == [2, 3]
+                fields = [dataclasses.asdict(settings) for settings in stages.values()]
                 seen.add(tuple(fields[0][name] for name in sorted(varied)))
                 budgets.add(json.dumps([{k: v for k, v in each.items() if k not in varied} for each in fields]))
     assert len(budgets) == 1
     assert len(seen) == 2 * len(STYLES) * 2
+
+
+def test_hosts_are_small_and_styles_differ():
+    plan = Plan("nano", tuple(STAGES), comparison.EPOCHS)
+    for host in HOSTS:
+        settings = plan.settings(host, "own", 0)
+        assert set(settings) == ({"fashion"} if host == "MobileViTv2" else set(STAGES))
+        assert {each.variant for each in settings.values()} == {None if host == "MobileViTv2" else "nano"}
+        assert {each.width for each in settings.values()} == {0.5}
+    assert styles_of("DeiT", tuple(STYLES)) == tuple(STYLES)
+    assert styles_of("MobileViTv2", tuple(STYLES)) == tuple(style for style in STYLES if style != "own")
+    assert styles_of("MobileViTv2", ("own", "mobile d=8")) == ("own", "mobile d=8")  # where nothing else is the same
 
 
 def _stand_in(monkeypatch, stop_in=None):
@@ -60,23 +80,93 @@ def _stand_in(monkeypatch, stop_in=None):
 
 def test_stages_start_from_the_one_before_and_go_on_where_they_were(monkeypatch, tmp_path):
     calls = _stand_in(monkeypatch, stop_in="scenes")
-    stages = PLAN.stages("MobileViT", "own", 0)
     with pytest.raises(Stopped):
-        run.train_stages(stages, tmp_path)
+        run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
     assert (tmp_path / "scenes" / "checkpoints").exists()
     crops = str(tmp_path / "crops" / "model.keras")
     assert calls == [("crops", None, True), ("scenes", crops, True)]
     for _ in range(2):  # the second time nothing is left to do
-        assert run.train_stages(stages, tmp_path) == {"crops": 0.5, "scenes": 0.75}
+        found = run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
+        assert found == {"accuracies": {"crops": 0.5, "scenes": 0.75}, "sizes": {}, "competition": {}}
         assert calls[2:] == [("scenes", crops, True)]
     assert not list(tmp_path.rglob("checkpoints"))
+
+
+def test_a_gain_scales_query_and_key_at_the_start(tmp_path):
+    """Of the weights that the style itself starts from with this seed, and of nothing else."""
+    settings = Plan("test", ("fashion",), (1,)).settings("MobileViTv2", "mobile d=2", 5)["fashion"]
+    settings = dataclasses.replace(settings, dataset="digits")
+    usual, half = (
+        load_model(run._start(settings, f"mobile d=2, gain {gain:g}", tmp_path / f"{gain}.keras"))
+        for gain in (MobileAttention.QUERY_KEY_GAIN, 0.5)
+    )
+    for one, other in zip(usual.weights, half.weights, strict=True):
+        scaled = any(f"attention/{part}/kernel" in one.name for part in ("query", "key"))
+        factor = 0.5 / MobileAttention.QUERY_KEY_GAIN if scaled else 1
+        np.testing.assert_allclose(other.numpy(), factor * one.numpy(), rtol=1e-6)
+    assert run._start(settings, "mobile d=2", tmp_path / "none.keras") is None
+    assert not (tmp_path / "none.keras").exists()
+
+
+@pytest.mark.slow
+def test_a_trained_model_is_seen_at_other_sizes_and_without_competition(tmp_path):
+    """By its own weights: at its own size the accuracy is that of its run, and keys alike leave no competition."""
+    settings = TrainSettings(
+        variant="test", attention="mobile", head_dim=2, epochs=1, warmup_epochs=0, learning_rate=1e-2, image_size=64
+    )
+    result = run.train(settings, tmp_path / "run", progress=False)
+    folder = RunFolder(tmp_path / "run")
+    found = run.accuracies_at(folder, (48, 64))
+    assert set(found) == {"48", "64"}
+    assert found["64"] == pytest.approx(result["test_accuracy"], abs=0.003)  # 359 images; one may be on the border
+    usual, without = run.with_and_without_competition(folder)
+    assert usual == found["64"]
+    assert 0 <= without <= 1
+
+
+def test_variants_change_one_thing_of_the_default_form():
+    query, key, value = (np.random.default_rng(i).normal(size=(2, 3, 5, 7)).astype("float32") for i in range(3))
+    same = np.repeat(np.repeat(key[:, :1], 3, 1)[..., :1], 7, 3)  # keys alike: no token and no head gives more
+    layers = {
+        name: ATTENTION_FORMS[name](15, num_heads=3)
+        for name in ("mobile_published", "mobile_clipped", "mobile_without_competition")
+    }
+    default = MobileAttention(15, num_heads=3)
+    mixed = {name: layer.mix(query, key, value).numpy() for name, layer in layers.items()}
+    np.testing.assert_allclose(mixed["mobile_clipped"], mixed["mobile_published"] * 3 / 7, rtol=1e-5, atol=1e-6)
+    for name in ("mobile_clipped", "mobile_without_competition"):
+        assert np.abs(mixed[name] - default.mix(query, key, value)).max() > 1e-3
+        np.testing.assert_allclose(layers[name].mix(same, same, value), default.mix(same, same, value), rtol=1e-5)
+    plan = Plan("test", tuple(STAGES), comparison.EPOCHS)
+    for style, fields in VARIANTS.items():
+        for settings in plan.settings("DeiT", style, 0).values():
+            assert (settings.attention, settings.head_dim) == (fields["attention"], fields["head_dim"])
+
+
+def test_fashion_mnist_is_read_from_idx_files(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for split, (stem, count) in {"train": ("train", 30), "test": ("t10k", 20)}.items():
+        images, labels = rng.integers(0, 256, (count + 2, 28, 28), "uint8"), rng.integers(0, 10, count + 2, "uint8")
+        for name, header, array in (("images-idx3", 16, images), ("labels-idx1", 8, labels)):
+            with gzip.open(tmp_path / f"{stem}-{name}-ubyte.gz", "wb") as file:
+                file.write(bytes(header) + array.tobytes())
+        read = read_idx(*(tmp_path / f"{stem}-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1")), count)
+        np.testing.assert_array_equal(read[0][..., 0], images[:count])
+        np.testing.assert_array_equal(read[1], labels[:count])
+        monkeypatch.setitem(SPLITS, split, (stem, count))
+    monkeypatch.setattr(fashion_mnist_quarter, "DEBIAN", tmp_path)
+    source = open_source("fashion_mnist_quarter", tmp_path / "tfds")
+    assert source.num_examples == {"train": 30, "test": 20}
+    assert source.class_names[-1] == "Ankle boot"
+    images, found = take_images(source, "test", 20, (28, 28))
+    assert sorted(found) == sorted(labels[:20])
 
 
 def test_a_folder_keeps_to_its_plan(tmp_path):
     PLAN.claim(tmp_path)
     PLAN.claim(tmp_path)
-    for other in (Plan("test", (2, 4)), Plan("xs", (2, 3))):
-        with pytest.raises(InputError, match="Give the same --variant and --epochs, or another --output-dir"):
+    for other in (Plan("test", PLAN.stages, (2, 4)), Plan("xs", PLAN.stages, (2, 3)), Plan("test", ("crops",), (2,))):
+        with pytest.raises(InputError, match="the same --variant, --stages and --epochs, or another --output-dir"):
             other.claim(tmp_path)
     PLAN.claim(tmp_path)
     (tmp_path / "plan.json").write_text("no")
@@ -129,36 +219,40 @@ def _cost(host, style, side, ms, megabytes=10.0):
 
 
 def _row(host, style, seed, accuracy):
-    found = {"error": "no"} if accuracy is None else {"accuracies": {"crops": 0.9, "scenes": accuracy}, "seconds": 1}
+    reached = {"accuracies": {"crops": 0.9, "scenes": accuracy}, "sizes": {}, "seconds": 1}
+    found = {"error": "no"} if accuracy is None else reached
     return {"host": host, "style": style, "seed": seed, **found}
 
 
-REACHED = {("A", "own"): (0.5, 0.6, 0.7), ("A", "separable"): (0.4, None, 0.5), ("B", "own"): (0.3,)}
+REACHED = {("DeiT", "own"): (0.5, 0.6, 0.7), ("DeiT", "separable"): (0.4, None, 0.5), ("PVTv2", "own"): (0.3,)}
 ROWS = [_row(*key, seed, value) for key, values in REACHED.items() for seed, value in enumerate(values)]
 COSTS = [
-    _cost("A", "own", 192, 8.0), _cost("A", "own", 96, 2.0), _cost("A", "separable", 96, 1.0, 5.5),
-    _cost("A", "separable", 192, 6.0), _cost("B", "own", 96, 3.0), Cost("B", "own", 192, error="no operator"),
+    _cost("DeiT", "own", 192, 8.0), _cost("DeiT", "own", 96, 2.0), _cost("DeiT", "separable", 96, 1.0, 5.5),
+    _cost("DeiT", "separable", 192, 6.0), _cost("PVTv2", "own", 96, 3.0),
+    Cost("PVTv2", "own", 192, error="no operator"),
 ]  # fmt: skip
 
 
 def test_figures_and_their_texts():
-    table = comparison.figures(("A", "B"), ("own", "separable"), ROWS, COSTS)
-    assert [(row["host"], row["style"]) for row in table] == [(h, s) for h in "AB" for s in ("own", "separable")]
+    hosts, styles = ("DeiT", "PVTv2"), ("own", "separable")
+    table = comparison.figures(hosts, styles, ROWS, COSTS)
+    assert [(row["host"], row["style"]) for row in table] == [(h, s) for h in hosts for s in styles]
     first, second, third, fourth = table
     assert (first["scenes mean"], first["crops mean"]) == pytest.approx((60, 90))
-    assert first["scenes std"] == pytest.approx(10)
+    assert first["scenes se"] == pytest.approx(10 / 3**0.5)
+    assert "fashion mean" not in first  # of which no row tells anything
     assert (first["parameters"], first["macs"]) == (96_000, 96 * 10**6)  # of the smallest side
     assert (second["scenes runs"], second["failed"]) == (2, 1)
-    assert second["scenes std"] == pytest.approx(statistics.stdev((40, 50)))
+    assert second["scenes se"] == pytest.approx(statistics.stdev((40, 50)) / 2**0.5)
     assert [second[f"ratio at {side}"] for side in (96, 192)] == [0.5, 0.75]
     assert second["peak MB at 96"] == 5.5
-    assert (third["scenes std"], third["ms at 192"], third["ratio at 96"]) == (None, None, 1.0)
+    assert (third["scenes se"], third["ms at 192"], third["ratio at 96"]) == (None, None, 1.0)
     assert set(fourth) == set(first)
     header, cells = comparison.texts(table)
-    assert cells[0] == ["A", "own", "96,000", "96.0", "90.0 ± 0.0", "60.0 ± 10.0",
+    assert cells[0] == ["DeiT", "own", "96,000", "96.0", "90.0 ± 0.0", "60.0 ± 5.8",
                         "2.00 (1.00)", "8.00 (1.00)", "10.0", "10.0"]  # fmt: skip
-    assert cells[1][5] == "45.0 ± 7.1, 1 failed"
-    assert cells[3] == ["B", "separable", *[""] * 8]
+    assert cells[1][5] == "45.0 ± 5.0, 1 failed"
+    assert cells[3] == ["PVTv2", "separable", *[""] * 8]
     lines = comparison.markdown(header, cells).splitlines()
     assert lines[1] == "|" + " --- |" * len(header)
     assert len(lines) == 6
@@ -174,10 +268,9 @@ def faked_fixture(monkeypatch):
             for index, job in enumerate(wanted):
                 failing = job["seed"] == 1 and job not in jobs
                 jobs.append(job)
-                yield (
-                    index,
-                    {"error": "no luck"} if failing else {"accuracies": dict.fromkeys(STAGES, 0.5), "seconds": 1},
-                )
+                sizes = {"fashion": {str(side): 0.25 for side in STAGES["fashion"].sides}}
+                reached = {"accuracies": dict.fromkeys(STAGES, 0.5), "sizes": sizes, "seconds": 1}
+                yield index, {"error": "no luck"} if failing else reached
 
     monkeypatch.setattr(comparison, "Pool", Pool)
     monkeypatch.setattr(Plan, "prepare", lambda plan: None)
@@ -199,10 +292,13 @@ def test_runs_are_kept_and_failed_ones_tried_again(faked, tmp_path, capfd):
     with pytest.raises(InputError, match="another --output-dir"):
         compare_attention.main(**{**given, "variant": "xs"})
     assert {path.name for path in tmp_path.iterdir()} >= {"comparison.csv", "comparison.md", "runs.json", "cost.json"}
-    for name in ("accuracy_crops", "accuracy_scenes", "latency", "memory"):
+    for name in ("accuracy_crops", "accuracy_scenes", "accuracy_fashion", "fashion_by_size", "latency", "memory"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     assert (
-        (tmp_path / "comparison.csv").read_text().splitlines()[1].startswith("MobileViT,own,50.0,0.0,3,50.0,0.0,3,0,")
+        (tmp_path / "comparison.csv")
+        .read_text()
+        .splitlines()[1]
+        .startswith("MobileViT,own,50.0,0.0,3,50.0,0.0,3,50.0,0.0,3,25.0")
     )
     assert comparison.load_costs(tmp_path / "cost.json") == [_cost("MobileViT", s, 96, 1.0) for s in given["styles"]]
 
@@ -247,9 +343,11 @@ def test_a_host_is_converted_once_and_counted(tmp_path, monkeypatch):
 
 
 BAD = {  # arguments -> part of the sentence
-    "epochs of one stage": ({"epochs": (1,)}, "Expected epochs for crops, scenes: 2 numbers"),
-    "no epoch": ({"epochs": (1, 0)}, "Received: 1 0"),
-    "nothing to do": ({"seeds": (), "sides": ()}, "a seed or a side"),
+    "epochs of one stage": ({"epochs": (1,)}, "Expected epochs for crops, scenes, fashion: 3 numbers"),
+    "no epoch": ({"epochs": (1, 0, 1)}, "Received: 1 0 1"),
+    "nothing to do": ({"seeds": (), "sides": ()}, "a seed with a stage, or a side"),
+    "no stage": ({"stages": (), "sides": ()}, "a seed with a stage, or a side"),
+    "a stage without its start": ({"stages": ("scenes",)}, "Expected the stage crops before scenes"),
     "no style": ({"styles": ()}, "at least one host, one style"),
     "too small": ({"sides": (16,)}, "each of sides to be a whole number from 32 up. Received: 16"),
 }
@@ -271,9 +369,10 @@ def test_an_interrupted_comparison_ends_as_one_that_was_not(tmp_path, monkeypatc
         builder(data_dir=tmp_path / "tfds").download_and_prepare()
 
     def command(folder):
-        flags = "--hosts MobileViTv2 --variant test --seeds 0 --epochs 2 2 --sides 64 --num-runs 2 --min-secs 0"
+        flags = "--hosts PVTv2 --variant test --seeds 0 --stages crops scenes --epochs 2 2 --sides 64"
+        timing = ("--num-runs", "2", "--min-secs", "0")
         styles = ("--styles", "own", "mobile d=2", "--data-dir", tmp_path / "tfds", "--output-dir", tmp_path / folder)
-        return [sys.executable, SCRIPT, *flags.split(), *styles]
+        return [sys.executable, SCRIPT, *flags.split(), *timing, *styles]
 
     assert subprocess.run(command("whole"), check=False).returncode == 0
     process = subprocess.Popen(command("parts"))

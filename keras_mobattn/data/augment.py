@@ -102,6 +102,8 @@ IMAGENET_MEAN, IMAGENET_STD = (124, 116, 104), (58, 57, 57)  # of 0..255
 # Named in keras_mobattn.catalog.AUGMENTATIONS
 NONE = Augmentation()
 DIGITS = Augmentation(layers=_digit_layers)
+# Things up to twice as large, left and right: the least that teaches a model other sizes than those of its images
+ZOOM = Augmentation((0.25, 1.0), flip=True)
 # MobileViT v1 (arXiv:2110.02178; cvnets)
 IMAGENET = Augmentation(INCEPTION_AREA, flip=True)
 # MobileViTv2's fine-tuning at 384 pixels (cvnets, finetune_higher_res_in1k)

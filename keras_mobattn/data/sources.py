@@ -23,6 +23,10 @@ from keras_mobattn.errors import InputError, choose
 from keras_mobattn.files import CACHE, cache_folder
 
 EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
+OURS = {
+    **EMBEDDED,
+    "fashion_mnist_quarter": "keras_mobattn.data.fashion_mnist_quarter",
+}  # builders that tfds doesn't have
 DRAWN = ("digit_crops", "digit_scenes")  # those of EMBEDDED that a seed draws
 TFDS_FEATURES = {  # what is read of an example -> where tfds's usual features have it
     "image": ("image",),
@@ -166,7 +170,7 @@ def _is_folder(name):
 def _tfds_names():
     import tensorflow_datasets as tfds
 
-    return [*EMBEDDED, *tfds.list_builders(with_community_datasets=False)]
+    return [*OURS, *tfds.list_builders(with_community_datasets=False)]
 
 
 def _folder_source(folder, on_corrupt, seed, for_test):
@@ -314,8 +318,8 @@ def _find_builder(name, data_dir, seed):
     import tensorflow_datasets as tfds
 
     config = {}
-    if name in EMBEDDED:
-        module = importlib.import_module(EMBEDDED[name])  # registers the builder
+    if name in OURS:
+        module = importlib.import_module(OURS[name])  # registers the builder
         if name in DRAWN and seed != 0:
             config = {"config": module.DigitScenesConfig(name=f"seed{seed}", seed=seed)}
     data_dir = Path(data_dir).expanduser() if data_dir else _usual_data_dir()

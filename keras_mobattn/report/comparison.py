@@ -39,22 +39,22 @@ def accuracy_by_style(accuracies, chance=None):
 
 
 @plot
-def by_resolution(values, ylabel, ratios=False):
+def by_resolution(values, ylabel, linear=False):
     """A line per style against the image's side. `values`: {host: {style: [(side, value), ..]}}.
 
-    The values' axis is logarithmic; with `ratios` it is linear, and one for all panels.
+    The values' axis is logarithmic; with `linear` it is not, and one for all panels.
     """
     styles = list(dict.fromkeys(style for lines in values.values() for style in lines))
     marks = marks_of(styles)
     figure = figure_of(0.62 * WIDTH * len(values), 3.3)
-    panels = figure.subplots(1, len(values), sharey=ratios, squeeze=False)[0]
+    panels = figure.subplots(1, len(values), sharey=linear, squeeze=False)[0]
     for axes, (host, lines) in zip(panels, values.items(), strict=True):
         axes.set_title(host, loc="left", fontsize=11, fontweight="bold")
         for style, points in lines.items():
             colour, marker = marks[style]
             if points:
                 axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=5, linewidth=1.5)
-        _axes(axes, sorted({side for points in lines.values() for side, _ in points}), ratios)
+        _axes(axes, sorted({side for points in lines.values() for side, _ in points}), linear)
     panels[0].set_ylabel(ylabel)
     handles = [_line(*marks[style]) for style in styles]
     figure.legend(handles, styles, loc="outside lower center", ncols=len(styles), frameon=False, fontsize=9)
@@ -67,14 +67,14 @@ def _line(colour, marker):
     return Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.5)
 
 
-def _axes(axes, sides, ratios):
+def _axes(axes, sides, linear):
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     axes.set_xscale("log")
     axes.set_xticks(sides, list(map(str, sides)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("pixels a side")
-    if not ratios:
+    if not linear:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,11 +1,12 @@
 """Train vision transformers with their own attention and with others, under one budget: accuracy, latency, memory.
 
-    python training/compare_attention.py                       # DeiT, PVTv2, EfficientFormerV2, 5 styles, 3 seeds each
-    python training/compare_attention.py --hosts DeiT --styles own "mobile d=8" --seeds 0 --epochs 2 1
+    python training/compare_attention.py                       # four hosts, 5 styles, 3 seeds each: about three hours
+    python training/compare_attention.py --hosts DeiT --styles own "mobile d=8" --seeds 0 --stages fashion --sides
 
-Every run has the same two stages: the digits of scenes one by one, and whole scenes, whose label only comparing digits
-tells (`digit_crops`, `digit_scenes`: no download). It is not ImageNet. Stopped and started again, it goes on where it
-was, in the middle of a run too; a row is kept as soon as its run ends.
+Every run has the same stages: the digits of scenes one by one, whole scenes, whose label only comparing digits tells
+(`digit_crops`, `digit_scenes`: no download), and photographs (`fashion_mnist_quarter`), after which the model is also
+evaluated on smaller and larger images. It is not ImageNet. Stopped and started again, it goes on where it was, in the
+middle of a run too; a row is kept as soon as its run ends.
 
 Exit code 0: every run and every file has its figures; 1: some failed (the reason is told, and another call tries them
 again); 2: bad input; 130: Ctrl-C; 143: SIGTERM.
@@ -14,6 +15,7 @@ again); 2: bad input; 130: Ctrl-C; 143: SIGTERM.
 import csv
 import functools
 import signal
+import statistics
 import sys
 from pathlib import Path
 from typing import Literal
@@ -25,17 +27,18 @@ from keras_mobattn import benchmark, cli, report
 from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
 from keras_mobattn.studies import comparison
-from keras_mobattn.studies.comparison import EPOCHS, HOSTS, STAGES, STYLES, Plan
+from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Plan, styles_of
 
 CHANCE = 10.0  # percent
 
 
 def main(
     hosts: tuple[Literal[tuple(MODELS)], ...] = HOSTS,
-    styles: tuple[Literal[tuple(STYLES)], ...] = tuple(STYLES),
+    styles: tuple[Literal[(*STYLES, *VARIANTS)], ...] = tuple(STYLES),
     variant: str = "nano",
     seeds: tuple[int, ...] = (0, 1, 2),
-    epochs: tuple[int, ...] = EPOCHS,
+    stages: tuple[Literal[tuple(STAGES)], ...] = tuple(STAGES),
+    epochs: tuple[int, ...] | None = None,
     sides: tuple[int, ...] = (96, 192, 384),
     processes: int | None = None,
     num_threads: int = 1,
@@ -49,10 +52,12 @@ def main(
 
     Args:
         hosts: Which models.
-        styles: Which attentions; latencies are told as ratios to the first one's.
-        variant: The size of the hosts; "test" is a tiny one.
+        styles: Which attentions; latencies are told as ratios to the first one's. Variants of "mobile" are trained
+            alone, without costs; a "gain" is the initial deviation of query and key times the root of the width.
+        variant: The size of the hosts, of those that have such a one, else MobileViTv2 0.5; "test" is a tiny one.
         seeds: Of weights and order of the images. None of them: cost alone.
-        epochs: Of the two stages.
+        stages: Which trainings.
+        epochs: Of each stage; its own when left out.
         sides: Images' height and width in pixels for latency and memory, from 32 up. None of them: accuracy alone.
         processes: How many runs at a time; as many as there are cores when left out.
         num_threads: Of each run in training.
@@ -62,12 +67,14 @@ def main(
         output_dir: Folder for the tables, plots, runs and files.
         data_dir: Where tfds keeps its sets; its own default when left out.
     """
-    plan = Plan(variant, epochs, data_dir)
+    epochs = tuple(STAGES[stage].epochs for stage in stages) if epochs is None else epochs
+    plan = Plan(variant, stages, epochs, data_dir)
     plan.check(hosts, styles, seeds, sides)
     plan.claim(output_dir)
     rows = train_all(plan, hosts, styles, seeds, output_dir, processes or benchmark.describe_host().cores, num_threads)
     protocol = {"num_threads": (1,), "rounds": rounds, "num_runs": num_runs, "min_secs": min_secs}
-    costs = measure_all(hosts, styles, sides, variant, output_dir, protocol)
+    timed = tuple(style for style in styles if style in STYLES)
+    costs = measure_all(hosts, timed, sides, variant, output_dir, protocol)
     write_results(hosts, styles, rows, costs, output_dir)
     return int(any(row.get("error") for row in rows) or any(cost.error for cost in costs))
 
@@ -77,8 +84,12 @@ def train_all(plan, hosts, styles, seeds, folder, processes, num_threads):
     path = folder / "runs.json"
     done = {key(row): row for row in read_json(path, [])}
     wanted = [
-        {"host": host, "style": style, "seed": seed} for seed in seeds for host in hosts for style in styles
-    ]  # a seed after the other: what is stopped early has whole comparisons
+        {"host": host, "style": style, "seed": seed}
+        for seed in seeds  # one after the other: what is stopped early has whole comparisons
+        for host in hosts
+        if plan.stages_of(host)
+        for style in styles_of(host, styles)
+    ]
     missing = [run for run in wanted if key(run) not in done or done[key(run)].get("error")]
     if missing:
         with cli.console.status("Drawing the images"):
@@ -118,7 +129,7 @@ def measure_all(hosts, styles, sides, variant, folder, protocol):
         for side in sides:
             with cli.progress() as progress:
                 description = f"Converting {host} for {side} pixels"
-                tracked = progress.track(styles, description=description)
+                tracked = progress.track(styles_of(host, styles), description=description)
                 pairs = [comparison.convert(host, style, side, variant, folder / "files") for style in tracked]
             costs = comparison.measure(pairs, known.values(), **protocol)
             found += costs
@@ -155,8 +166,21 @@ def write_results(hosts, styles, rows, costs, folder):
 def plots(hosts, styles, rows, sides, table):
     """{file's stem: function that draws it} of what there are figures for."""
 
-    def reached(stage):
-        return {host: {style: comparison.accuracies(rows, host, style, stage) for style in styles} for host in hosts}
+    trained = {host: [row for row in rows if row["host"] == host and not row.get("error")] for host in hosts}
+
+    def by_style(stage, figure):
+        return {
+            host: {style: figure(rows, host, style, stage) for style in styles_of(host, styles)}
+            for host in hosts
+            if any(stage in row["accuracies"] for row in trained[host])
+        }
+
+    def by_side(stage):
+        return {
+            host: {style: [(side, statistics.mean(values)) for side, values in found.items() if values]
+                   for style, found in reached.items()}
+            for host, reached in by_style(stage, comparison.accuracies_by_side).items()
+        }  # fmt: skip
 
     def lines(name):
         return {
@@ -166,12 +190,15 @@ def plots(hosts, styles, rows, sides, table):
         }  # fmt: skip
 
     pictures = {}
-    if any(not row.get("error") for row in rows):
-        for stage in STAGES:
-            pictures[f"accuracy_{stage}"] = functools.partial(report.accuracy_by_style, reached(stage), CHANCE)
+    for stage in STAGES:
+        if reached := by_style(stage, comparison.accuracies):
+            pictures[f"accuracy_{stage}"] = functools.partial(report.accuracy_by_style, reached, CHANCE)
+            if STAGES[stage].sides:
+                values, label = by_side(stage), "test accuracy in %"
+                pictures[f"{stage}_by_size"] = functools.partial(report.by_resolution, values, label, linear=True)
     if any(row[f"ratio at {side}"] for row in table for side in sides):
         label = f"median latency, ratio to {styles[0]}"
-        pictures["latency"] = functools.partial(report.by_resolution, lines("ratio"), label, ratios=True)
+        pictures["latency"] = functools.partial(report.by_resolution, lines("ratio"), label, linear=True)
         pictures["memory"] = functools.partial(report.by_resolution, lines("peak MB"), "peak memory in MB")
     return pictures
 

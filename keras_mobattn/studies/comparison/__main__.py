@@ -3,7 +3,7 @@
     python -m keras_mobattn.studies.comparison '{"folder": ..., ...}'
 
 A program of its own, so that a run has its own threads and leaves no memory behind, and a crash is one failed row.
-Exit code 0: the line holds {stage: accuracy} or {"error": why there is none}; 143: SIGTERM, and a checkpoint is saved.
+Exit code 0: the line holds the accuracies or {"error": why there is none}; 143: SIGTERM, and a checkpoint is saved.
 """
 
 import json
@@ -24,10 +24,10 @@ def main(plan, host, style, seed, folder, num_threads):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     started = time.perf_counter()
     try:
-        accuracies = train_stages(Plan(**plan).stages(host, style, seed), folder)
+        found = train_stages(Plan(**plan), host, style, seed, folder)
     except (InputError, Diverged, OSError, tf.errors.OpError) as error:
         return {"error": str(error).splitlines()[0]}
-    return {"accuracies": accuracies, "seconds": round(time.perf_counter() - started, 1)}
+    return {**found, "seconds": round(time.perf_counter() - started, 1)}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export import to_tflite
 from keras_mobattn.files import read_json, write_json
 from keras_mobattn.models import count_macs, randomize_weights
-from keras_mobattn.studies.comparison.plan import STYLES
+from keras_mobattn.studies.comparison.plan import STYLES, host_fields
 from keras_mobattn.studies.resolution import up_to_date
 from keras_mobattn.training import TrainSettings
 from keras_mobattn.training.run import build_model
@@ -57,11 +57,11 @@ def convert(host, style, side, variant, folder):
     What is in `folder` already is used again, unless the package has changed since. A failure is a Cost too, with the
     path None.
     """
-    path = Path(folder) / f"{host}_{variant}_{style}_{side}.tflite".replace(" ", "_").replace("=", "")
+    path = Path(folder) / f"{host}_{variant}_{style}_{side}.tflite".replace(" ", "_").replace("=", "").replace(",", "")
     figures = path.with_suffix(".json")
     try:
         if not up_to_date(path):
-            fields = {"model": host, "variant": variant, "image_size": side, **STYLES[style]}
+            fields = {**host_fields(host, variant), "image_size": side, **STYLES[style]}
             model = randomize_weights(build_model(TrainSettings(**fields), CLASSES))
             write_json(figures, {"parameters": model.count_params(), "macs": count_macs(model)})
             images = np.random.default_rng(0).uniform(0, 255, (2, side, side, 3)).astype("float32")

@@ -4,69 +4,111 @@ import dataclasses
 import json
 from pathlib import Path
 
+from keras_mobattn.catalog import ATTENTIONS
 from keras_mobattn.data import open_source
 from keras_mobattn.errors import InputError, expect_range
+from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import read_json, write_json
 from keras_mobattn.training import TrainSettings
 
-HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2")  # the paper's; any of models.MODELS can be named
+HOSTS = ("DeiT", "PVTv2", "EfficientFormerV2", "MobileViTv2")  # the paper's three, and the family of the package
 STYLES = {  # name -> fields of TrainSettings
     "own": {"attention": "own"},
+    "separable": {"attention": "separable"},
     "mobile d=2": {"attention": "mobile", "head_dim": 2},
     "mobile d=8": {"attention": "mobile", "head_dim": 8},
-    "mobile d=16": {"attention": "mobile", "head_dim": 16},
-    "separable": {"attention": "separable"},
+    "mobile d=8, published": {"attention": "mobile_published", "head_dim": 8},
 }
-# Stage -> fields of TrainSettings. Each starts from the weights of the one before: the scenes alone teach little. The
-# learning rate matters: with 1e-3 DeiT was at 10 % on crops after 20 000 images. A start on `digits` is no help: with
-# 1e-3 it kept PVTv2 at chance for 60 000 images.
+VARIANTS = {  # to choose the default form by: what its parts do, and the initial deviation of query and key
+    f"mobile d={d}, {name}": {"attention": "mobile", "head_dim": d, **fields}
+    for d in (2, 8)
+    for name, fields in {
+        "clipped": {"attention": "mobile_clipped"},
+        "no competition": {"attention": "mobile_without_competition"},
+        **{f"gain {gain}": {"gain": gain} for gain in (0.5, 1, 2, 3, 4, 6, 8)},  # deviation gain / sqrt(dim)
+    }.items()
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A training: fields of TrainSettings, and the stage whose weights it starts from. The model is evaluated at other
+    `sides` too, on the first `SIDE_IMAGES` test images, without more training."""
+
+    fields: dict[str, object]
+    epochs: int
+    after: str | None = None
+    sides: tuple[int, ...] = ()
+
+
+# The scenes alone teach little, so they start from the weights of the crops. The learning rate matters: with 1e-3 DeiT
+# was at 10 % on crops after 20 000 images. A start on `digits` is no help: with 1e-3 it kept PVTv2 at chance for 60 000
+# images.
 STAGES = {
-    "crops": {"dataset": "digit_crops", "image_size": 32, "learning_rate": 5e-4},
-    "scenes": {"dataset": "digit_scenes", "image_size": 96, "learning_rate": 5e-4},
+    "crops": Stage({"dataset": "digit_crops", "image_size": 32, "augment": "none"}, epochs=2),
+    "scenes": Stage({"dataset": "digit_scenes", "image_size": 96, "augment": "none"}, epochs=1, after="crops"),
+    "fashion": Stage(
+        {"dataset": "fashion_mnist_quarter", "image_size": 64, "augment": "zoom"}, epochs=1, sides=(48, 64, 96, 128)
+    ),
 }
-EPOCHS = (2, 1)  # of the stages
+EPOCHS = tuple(stage.epochs for stage in STAGES.values())
+SIDE_IMAGES = 1000
+# Of MobileViTv2 a step takes so long that three stages of it would double the study's time; and of 32 pixels its last
+# two attention blocks have a single token.
+FEWER_STAGES = {"MobileViTv2": ("fashion",)}
 # Small batches: with 64, 32 and 16 images EfficientFormerV2 was at 22, 31 and 38 % on scenes, DeiT with "mobile"
 # at 30, 37 and 40 % on crops, and they took 1 to 1.3 times as long.
-COMMON = {"augment": "none", "batch_size": 16, "warmup_epochs": 0.5, "label_smoothing": 0.0, "clip_norm": 1.0}
+COMMON = {"learning_rate": 5e-4, "batch_size": 16, "warmup_epochs": 0.5, "label_smoothing": 0.0, "clip_norm": 1.0}
 PLAN = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What all runs in one folder share."""
+    """What all runs in one folder share. `epochs` are those of `stages`."""
 
     variant: str
+    stages: tuple[str, ...]
     epochs: tuple[int, ...]
     data_dir: str | None = None
 
     def check(self, hosts, styles, seeds, sides):
         """Raise InputError for what no run can use."""
-        if len(self.epochs) != len(STAGES) or min(self.epochs) < 1:
+        if len(self.epochs) != len(self.stages) or min(self.epochs, default=1) < 1:
             raise InputError(
-                f"Expected epochs for {', '.join(STAGES)}: {len(STAGES)} numbers of 1 or more. Received: "
+                f"Expected epochs for {', '.join(self.stages)}: {len(self.stages)} numbers of 1 or more. Received: "
                 f"{' '.join(map(str, self.epochs)) or 'none'}."
             )
-        if not hosts or not styles or not (seeds or sides):
-            raise InputError("Expected at least one host, one style, and a seed or a side. Received: none.")
+        if not hosts or not styles or not (self.stages and seeds or sides):
+            raise InputError(
+                "Expected at least one host, one style, and a seed with a stage, or a side. Received: none."
+            )
+        for stage in self.stages:
+            before = STAGES[stage].after
+            if before and before not in self.stages[: self.stages.index(stage)]:
+                raise InputError(
+                    f"Expected the stage {before} before {stage}, which starts from its weights. "
+                    f"Received: {' '.join(self.stages)}."
+                )
         for side in sides:
             expect_range("each of sides", side, 32, whole=True)
 
-    def stages(self, host, style, seed):
-        """[(name, TrainSettings)] of one run; all but the first still lack the weights to start from."""
-        return [
-            (
-                stage,
-                TrainSettings(
-                    model=host, variant=self.variant, seed=seed, epochs=epochs, data_dir=self.data_dir,
-                    **STYLES[style], **COMMON, **fields,
-                ),
-            )
-            for (stage, fields), epochs in zip(STAGES.items(), self.epochs, strict=True)
-        ]  # fmt: skip
+    def settings(self, host, style, seed):
+        """{stage: TrainSettings} of one run; those after another stage still lack the weights to start from."""
+        fields = {name: value for name, value in {**VARIANTS, **STYLES}[style].items() if name != "gain"}
+        fields |= {**host_fields(host, self.variant), **COMMON, "seed": seed, "data_dir": self.data_dir}
+        return {
+            stage: TrainSettings(**fields, **STAGES[stage].fields, epochs=epochs)
+            for stage, epochs in zip(self.stages, self.epochs, strict=True)
+            if stage in self.stages_of(host)
+        }
+
+    def stages_of(self, host):
+        """Those of `stages` that this host is trained in."""
+        return tuple(stage for stage in self.stages if stage in FEWER_STAGES.get(host, self.stages))
 
     def job(self, host, style, seed, folder, num_threads):
         """The arguments of `python -m keras_mobattn.studies.comparison` for one run, with a folder in `folder`."""
-        name = f"{host}-{style}-{seed}".replace(" ", "-").replace("=", "")
+        name = f"{host}-{style}-{seed}".replace(" ", "-").replace("=", "").replace(",", "")
         job = {"host": host, "style": style, "seed": seed, "folder": str(folder / name), "num_threads": num_threads}
         return {"plan": dataclasses.asdict(self), **job}
 
@@ -77,18 +119,32 @@ class Plan:
             InputError: the folder has runs of another plan.
         """
         path = Path(folder) / PLAN
-        plan = {"variant": self.variant, "common": COMMON, "stages": {}}
-        for (stage, fields), epochs in zip(STAGES.items(), self.epochs, strict=True):
-            plan["stages"][stage] = {**fields, "epochs": epochs}
+        stages = {
+            stage: {**dataclasses.asdict(STAGES[stage]), "epochs": epochs}
+            for stage, epochs in zip(self.stages, self.epochs, strict=True)
+        }
+        plan = json.loads(json.dumps({"variant": self.variant, "common": COMMON, "stages": stages}))
         there = read_json(path, plan)
         if there != plan:
             raise InputError(
                 f"Expected the plan of the runs in {folder}: {json.dumps(there)}. Received: {json.dumps(plan)}. Give "
-                "the same --variant and --epochs, or another --output-dir."
+                "the same --variant, --stages and --epochs, or another --output-dir."
             )
         write_json(path, plan)
 
     def prepare(self):
         """Draw the images of every stage, which two processes would else do at once."""
-        for fields in STAGES.values():
-            open_source(fields["dataset"], self.data_dir)
+        for stage in self.stages:
+            open_source(STAGES[stage].fields["dataset"], self.data_dir)
+
+
+def host_fields(host, variant):
+    """Fields of TrainSettings: the host in this size, or MobileViTv2 0.5 of a family that has no such variant."""
+    return {"model": host, "variant": variant if variant in FAMILIES[host].small or variant != "nano" else None}
+
+
+def styles_of(host, styles):
+    """Those of `styles` that differ in this host: "own" goes where it is another one of them."""
+    own = FAMILIES[host].attention
+    same = [style for style in styles if STYLES.get(style) == {"attention": own}]
+    return tuple(style for style in styles if style != "own" or own not in ATTENTIONS or not same)

@@ -1,28 +1,96 @@
 """One run of the comparison: a host with a style and a seed, trained through the stages of the plan."""
 
 import dataclasses
+import functools
 import shutil
 from pathlib import Path
 
+import numpy as np
+import tf_keras as keras
+
+from keras_mobattn.attention import MobileAttention
+from keras_mobattn.data import open_source, take_images
 from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.studies.comparison.plan import SIDE_IMAGES, STAGES, VARIANTS
+from keras_mobattn.studies.comparison.variants import MobileAttentionWithoutCompetition
 from keras_mobattn.training import train
+from keras_mobattn.training.run import build_model
 
 
-def train_stages(stages, folder):
-    """Train each of [(name, TrainSettings)] in folder/NAME, from the weights of the one before.
+def train_stages(plan, host, style, seed, folder):
+    """Train each stage in folder/STAGE, and evaluate it.
 
     Where an earlier call was interrupted, it goes on after the newest checkpoint; stages that ended are kept.
-    Returns {stage: accuracy on its test images after the last epoch, in 0..1}.
+    Returns {"accuracies": {stage: accuracy on its test images after the last epoch, in 0..1}, "sizes": {stage: {side:
+    the same for images of this side}}, "competition": {stage: (with it, without it)}}; the last two are measured on
+    the first SIDE_IMAGES test images.
 
     Raises:
         InputError, Stopped, Diverged, OSError, tf.errors.OpError: as `train`.
     """
-    weights, accuracies = None, {}
-    for name, settings in stages:
-        run = RunFolder(Path(folder) / name)
+    accuracies, sizes, competition = {}, {}, {}
+    for name, settings in plan.settings(host, style, seed).items():
+        run, stage = RunFolder(Path(folder) / name), STAGES[name]
         if not run.result_file.exists():
-            train(dataclasses.replace(settings, weights=weights), run.path, resume=True, progress=False)
+            if stage.after:
+                start = RunFolder(Path(folder) / stage.after).model_file
+            else:
+                start = _start(settings, style, Path(folder) / f"{name}_start.keras")
+            settings = dataclasses.replace(settings, weights=start and str(start))
+            train(settings, run.path, resume=True, progress=False)
         shutil.rmtree(run.checkpoints, ignore_errors=True)  # of all runs they would fill a GB
-        weights = str(run.model_file)
         accuracies[name] = run.result["test_accuracy"]
-    return accuracies
+        if stage.sides:
+            sizes[name] = accuracies_at(run, stage.sides)
+        if settings.attention == "mobile":
+            competition[name] = with_and_without_competition(run)
+    return {"accuracies": accuracies, "sizes": sizes, "competition": competition}
+
+
+def _start(settings, style, path):
+    """A file with the initial weights of a style with a gain; None for other styles, which start as their layers do."""
+    gain = VARIANTS.get(style, {}).get("gain")
+    if gain is None:
+        return None
+    if not path.exists():
+        keras.utils.set_random_seed(settings.seed)
+        model = build_model(settings, open_source(settings.dataset, settings.data_dir).class_names)
+        for layer in model.layers:
+            if isinstance(layer, MobileAttention):
+                for projection in (layer.query, layer.key):
+                    projection.kernel.assign(projection.kernel * (gain / layer.QUERY_KEY_GAIN))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(path)
+    return path
+
+
+def accuracies_at(run, sides):
+    """{side: accuracy in 0..1 of a run's model on its test images, resized to this side}, the weights as they are."""
+    source = run.open_source()
+    return {str(side): _accuracy(_model_at(run, (side, side), source), source) for side in sides}
+
+
+def with_and_without_competition(run):
+    """Accuracies in 0..1 of a run's model, as it is and with every competition replaced by its mean."""
+    source = run.open_source()
+    model = _model_at(run, run.settings.image_shape, source)
+    usual = _accuracy(model, source)
+    for layer in model.layers:
+        if isinstance(layer, MobileAttention):
+            layer.mix = functools.partial(MobileAttentionWithoutCompetition.mix, layer)
+    return usual, _accuracy(model, source)
+
+
+def _model_at(run, size, source):
+    settings = dataclasses.replace(run.settings, image_size=size, weights=str(run.model_file))
+    return build_model(settings, source.class_names)
+
+
+def _accuracy(model, source):
+    """In 0..1, on the first test images."""
+    count = min(SIDE_IMAGES, source.num_examples["test"])
+    images, labels = take_images(source, "test", count, model.input_shape[1:3])
+    batches = np.array_split(images.astype("float32"), -(-count // 100))
+    # Eagerly: predict would trace the model first, which takes longer than so few images.
+    guesses = np.concatenate([model(batch, training=False).numpy().argmax(-1) for batch in batches])
+    return float(np.mean(guesses == labels))
