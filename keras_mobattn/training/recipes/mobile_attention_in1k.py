@@ -3,7 +3,7 @@
 Paper: Yao et al., "Mobile-Attention: Towards Efficient Mobile Vision Transformers" (thuml/MobileAttention). Its own
 recipe is NOT published; these are the settings of the same group's Flowformer for vision (thuml/Flowformer,
 Flowformer_CV/main.py and scripts/flowformer.sh), at 256 pixels in place of 224. That script passes a drop path rate of
-.2 where its flag says .1.
+.2 where its flag says .1. The attention is the package's default form; --attention mobile_published is the paper's.
 
     python training/train.py --recipe mobile_attention_in1k --width 1.0 --data-dir tfds/ --strategy mirrored
 
