@@ -470,7 +470,7 @@ def test_query_and_key_learn_from_the_first_step(name, dim, heads, count):
     assert key > value / 20
 
 
-@pytest.mark.parametrize("name", HEADWISE)
+@pytest.mark.parametrize("name", [*HEADWISE, "mobile_published"])
 def test_kernels_start_with_the_deviation_of_their_style(name):
     for dim in (64, 192, 1024):
         layer = make(name, dim=dim, num_heads=4)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from keras_mobattn import benchmark
-from keras_mobattn.attention import MobileAttention
+from keras_mobattn.attention import MobileAttention, information_flow
 from keras_mobattn.benchmark import Statistics
 from keras_mobattn.catalog import ATTENTION_FORMS
 from keras_mobattn.data import fashion_mnist_quarter, open_source, take_images
@@ -98,11 +98,11 @@ def test_a_gain_scales_query_and_key_at_the_start(tmp_path):
     settings = dataclasses.replace(settings, dataset="digits")
     usual, half = (
         load_model(run._start(settings, f"mobile d=2, gain {gain:g}", tmp_path / f"{gain}.keras"))
-        for gain in (MobileAttention.QUERY_KEY_GAIN, 0.5)
+        for gain in (information_flow.MOBILE_GAIN, 0.5)
     )
     for one, other in zip(usual.weights, half.weights, strict=True):
         scaled = any(f"attention/{part}/kernel" in one.name for part in ("query", "key"))
-        factor = 0.5 / MobileAttention.QUERY_KEY_GAIN if scaled else 1
+        factor = 0.5 / information_flow.MOBILE_GAIN if scaled else 1
         np.testing.assert_allclose(other.numpy(), factor * one.numpy(), rtol=1e-6)
     assert run._start(settings, "mobile d=2", tmp_path / "none.keras") is None
     assert not (tmp_path / "none.keras").exists()

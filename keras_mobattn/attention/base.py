@@ -85,19 +85,19 @@ class HeadwiseAttention(Attention):
 
     Give `num_heads` h or `head_dim` d, with h * d == dim; the other follows. With neither, `DEFAULT_HEADS` of the class
     holds. A subclass defines `mix(query, key, value)` over [G, h, d, N] -> [G, h, d, N], in float32 or wider, where G
-    is batch * patch positions.
+    is batch * patch positions. It can give `gain`: query and key then start with deviation gain / sqrt(dim), and not as
+    other linear layers do.
 
     Raises:
         InputError: heads that do not divide `dim`, or `num_heads` and `head_dim` that disagree.
     """
 
     DEFAULT_HEADS = {"num_heads": 4}  # MobileViT's (arXiv:2110.02178)
-    QUERY_KEY_GAIN = None  # of query and key: their initial deviation is gain / sqrt(dim); None: any linear layer's
 
-    def __init__(self, dim, num_heads=None, head_dim=None, **kwargs):
+    def __init__(self, dim, num_heads=None, head_dim=None, *, gain=None, **kwargs):
         super().__init__(dim, **kwargs)
         self.num_heads, self.head_dim = self._heads(num_heads, head_dim)
-        stddev = self.QUERY_KEY_GAIN and self.QUERY_KEY_GAIN / dim**0.5
+        stddev = gain and gain / dim**0.5
         self.query = self.projection(dim, "query", stddev)
         self.key = self.projection(dim, "key", stddev)
         self.value = self.projection(dim, "value")

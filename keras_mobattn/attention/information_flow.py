@@ -20,6 +20,7 @@ from keras_mobattn.layers import num_tokens
 EPSILON = 1e-6  # of thuml/MobileAttention and thuml/Flowformer
 CLIP = 1.0  # theirs too, for images; Flowformer has 5 for text and 10 for reinforcement learning
 HEADS, TOKENS = 1, 3  # axes of [G, h, d, N]
+MOBILE_GAIN, FLOW_GAIN = 2.0, 4.0  # the initial deviation of query and key, times sqrt(dim)
 
 
 def information_flow_attention(query, key, value, over, shares, clip=None):
@@ -79,18 +80,18 @@ class MobileAttention(HeadwiseAttention):
     With one head nothing competes: the flows over heads are the tokens' own, I' = O' = 1, and all tokens weigh the
     same. That is said in a warning, once.
 
-    Initialisation: query and key are normal with deviation QUERY_KEY_GAIN / sqrt(dim), so that the sigmoids differ
-    between tokens and heads from the first step. With .02 they are all near .5, and little is learnt in a short
-    training.
+    Initialisation: query and key of the default form are normal with deviation 2 / sqrt(dim), so that the sigmoids
+    differ between tokens and heads from the first step. With .02 they are all near .5, and little is learnt in a short
+    training. Those of the published form start as its code has it, by torch's default, as all linear layers do here.
 
     Shapes: [B, N, C] -> [B, N, C], or a map, see `Attention`. The flows are computed in float32 or wider.
     """
 
     DEFAULT_HEADS = {"head_dim": 8}
-    QUERY_KEY_GAIN = 2.0
 
     def __init__(self, dim, num_heads=None, head_dim=None, dropout=0.05, published=False, **kwargs):
-        super().__init__(dim, num_heads, head_dim, dropout=dropout, **kwargs)
+        gain = None if published else MOBILE_GAIN
+        super().__init__(dim, num_heads, head_dim, dropout=dropout, gain=gain, **kwargs)
         self.published = published
         if self.num_heads == 1:
             _warn_of_one_head()
@@ -148,7 +149,8 @@ class FlowAttention(HeadwiseAttention):
     `MobileAttention`, for the same reason, but with twice the deviation.
     """
 
-    QUERY_KEY_GAIN = 4.0
+    def __init__(self, dim, num_heads=None, head_dim=None, **kwargs):
+        super().__init__(dim, num_heads, head_dim, gain=FLOW_GAIN, **kwargs)
 
     def mix(self, query, key, value):
         return information_flow_attention(query, key, value, TOKENS, num_tokens(query), CLIP)

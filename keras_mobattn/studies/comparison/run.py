@@ -9,6 +9,7 @@ import numpy as np
 import tf_keras as keras
 
 from keras_mobattn.attention import MobileAttention
+from keras_mobattn.attention.information_flow import MOBILE_GAIN
 from keras_mobattn.data import open_source, take_images
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies.comparison.plan import SIDE_IMAGES, STAGES, VARIANTS
@@ -58,7 +59,7 @@ def _start(settings, style, path):
         for layer in model.layers:
             if isinstance(layer, MobileAttention):
                 for projection in (layer.query, layer.key):
-                    projection.kernel.assign(projection.kernel * (gain / layer.QUERY_KEY_GAIN))
+                    projection.kernel.assign(projection.kernel * (gain / MOBILE_GAIN))
         path.parent.mkdir(parents=True, exist_ok=True)
         model.save(path)
     return path
