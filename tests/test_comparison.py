@@ -248,14 +248,34 @@ def test_figures_and_their_texts():
     assert second["peak MB at 96"] == 5.5
     assert (third["scenes se"], third["ms at 192"], third["ratio at 96"]) == (None, None, 1.0)
     assert set(fourth) == set(first)
-    header, cells = comparison.texts(table)
-    assert cells[0] == ["DeiT", "own", "96,000", "96.0", "90.0 ± 0.0", "60.0 ± 5.8",
-                        "2.00 (1.00)", "8.00 (1.00)", "10.0", "10.0"]  # fmt: skip
-    assert cells[1][5] == "45.0 ± 5.0, 1 failed"
-    assert cells[3] == ["PVTv2", "separable", *[""] * 8]
-    lines = comparison.markdown(header, cells).splitlines()
-    assert lines[1] == "|" + " --- |" * len(header)
-    assert len(lines) == 6
+    (header, cells), (cost_header, costs) = comparison.texts(table)
+    assert header == ["host", "attention", "crops %", "scenes %"]
+    assert cells == [
+        ["DeiT", "own", "90.0 ± 0.0", "60.0 ± 5.8"],
+        ["DeiT", "separable", "90.0 ± 0.0, 1 failed", "45.0 ± 5.0, 1 failed"],
+        ["PVTv2", "own", "90.0", "30.0"],
+        ["PVTv2", "separable", "", ""],
+    ]
+    assert costs[0] == ["DeiT", "own", "96,000", "96.0", "2.00 (1.00)", "8.00 (1.00)", "10.0", "10.0"]
+    assert [row[:2] for row in costs] == [["DeiT", "own"], ["DeiT", "separable"], ["PVTv2", "own"]]
+    lines = comparison.markdown(cost_header, costs).splitlines()
+    assert lines[1] == "|" + " --- |" * len(cost_header)
+    assert len(lines) == 5
+
+
+def test_sizes_and_competition_are_told():
+    rows = [
+        {
+            "host": "DeiT", "style": "mobile d=2", "seed": seed, "seconds": 1, "accuracies": {"fashion": 0.8},
+            "sizes": {"fashion": {str(side): side / 200 + seed / 100 for side in STAGES["fashion"].sides}},
+            "competition": {"fashion": (0.8, 0.78 - seed / 100)},
+        }
+        for seed in (0, 2)
+    ]  # fmt: skip
+    (header, cells), _ = comparison.texts(comparison.figures(("DeiT",), ("mobile d=2",), rows, []))
+    assert header == ["host", "attention", "fashion %", *(f"fashion at {side}" for side in (48, 64, 96, 128)),
+                      "fashion by competition"]  # fmt: skip
+    assert cells == [["DeiT", "mobile d=2", "80.0 ± 0.0", "25.0", "33.0", "49.0", "65.0", "3.0 ± 1.0"]]
 
 
 @pytest.fixture(name="faked")

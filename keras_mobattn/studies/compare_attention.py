@@ -141,17 +141,18 @@ def measure_all(hosts, styles, sides, variant, folder, protocol):
 def write_results(hosts, styles, rows, costs, folder):
     """comparison.csv, comparison.md, accuracy_STAGE.png, latency.png and memory.png, and the table on the screen."""
     table = comparison.figures(hosts, styles, rows, costs)
-    header, cells = comparison.texts(table)
+    tables = [each for each in comparison.texts(table) if len(each[0]) > 2 and each[1]]
     with replacing(folder / "comparison.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, table[0])
         writer.writeheader()
         writer.writerows(table)
-    write_text(folder / "comparison.md", comparison.markdown(header, cells))
+    write_text(folder / "comparison.md", "\n".join(comparison.markdown(*each) for each in tables))
     pictures = plots(hosts, styles, rows, sorted({cost.side for cost in costs}), table)
     for name, picture in pictures.items():
         with replacing(folder / f"{name}.png") as beside:
             beside.write_bytes(picture(format="png"))
-    show(header, cells)
+    for each in tables:
+        show(*each)
     measured = [cost.measurement for cost in costs if cost.measurement]
     if measured:
         cli.console.print(escape(benchmark.devices_text(measured)), style="dim", highlight=False, soft_wrap=True)

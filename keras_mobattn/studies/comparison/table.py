@@ -9,9 +9,9 @@ from keras_mobattn.studies.comparison.plan import STAGES, styles_of
 def figures(hosts, styles, rows, costs):
     """One dict per host and style, all with the same keys and None where nothing is known.
 
-    `rows` are those of runs, {"host", "style", "seed", "accuracies" and "sizes", or "error"}; `costs` are Costs.
-    Accuracies are in percent, for each stage; "se" is the mean's standard error over the seeds. Ratios are to the
-    host's first style.
+    `rows` are those of runs, {"host", "style", "seed", "accuracies", "sizes" and "competition", or "error"}; `costs`
+    are Costs. Accuracies are in percent, for each stage; "se" is the mean's standard error over the seeds.
+    "competition" is what trained models lose without it, in points. Ratios are to the host's first style.
     """
     sides = sorted({cost.side for cost in costs})
     by_key = {cost.key: cost for cost in costs}
@@ -22,6 +22,7 @@ def figures(hosts, styles, rows, costs):
             "style": style,
             **{k: v for stage in stages for k, v in _accuracy(stage, accuracies(rows, host, style, stage)).items()},
             **_by_side(rows, host, style, stages),
+            **{k: v for stage in stages for k, v in _competition(stage, rows, host, style).items()},
             "failed": _failures(rows, host, style),
             **_size(by_key.get((host, style, sides[0])) if sides else None),
             **_speed([by_key.get((host, style, side)) for side in sides],
@@ -53,6 +54,13 @@ def _by_side(rows, host, style, stages):
     }
 
 
+def _competition(stage, rows, host, style):
+    mine = [row for row in rows if (row["host"], row["style"]) == (host, style)]
+    pairs = [row["competition"][stage] for row in mine if stage in row.get("competition", {})]
+    worth = _accuracy("competition", [100 * (usual - without) for usual, without in pairs])
+    return {f"{stage} {name}": worth[name] for name in ("competition mean", "competition se")}
+
+
 def _failures(rows, host, style):
     return sum((row["host"], row["style"]) == (host, style) and bool(row.get("error")) for row in rows)
 
@@ -80,27 +88,57 @@ def _speed(costs, references, sides):
 
 
 def texts(table):
-    """Headings and one list of texts for each of `figures`."""
-    sides = [name.removeprefix("ms at ") for name in (table[0] if table else ()) if name.startswith("ms at ")]
-    stages = [stage for stage in STAGES if table and f"{stage} mean" in table[0]]
-    header = ["host", "attention", "parameters", "MMACs", *(f"{stage} %" for stage in stages)]
+    """Two tables of `figures`, of accuracies and of costs: each its headings and one list of texts a row."""
+    return _accuracy_texts(table), _cost_texts(table)
+
+
+def _accuracy_texts(table):
+    stages = [stage for stage in STAGES if f"{stage} mean" in table[0]]
+    sides = [f"{stage} at {side}" for stage in stages for side in STAGES[stage].sides]
+    compete = [stage for stage in stages if any(row[f"{stage} competition mean"] is not None for row in table)]
+    header = ["host", "attention", *(f"{stage} %" for stage in stages), *sides]
+    header += [f"{stage} by competition" for stage in compete]
+    return header, [
+        [
+            row["host"],
+            row["style"],
+            *(", ".join(filter(None, (_with_error(row, stage), _failed(row)))) for stage in stages),
+            *("" if row[f"{side} mean"] is None else f"{row[f'{side} mean']:.1f}" for side in sides),
+            *(_with_error(row, f"{stage} competition") for stage in compete),
+        ]
+        for row in table
+    ]
+
+
+def _cost_texts(table):
+    sides = [name.removeprefix("ms at ") for name in table[0] if name.startswith("ms at ")]
+    header = ["host", "attention", "parameters", "MMACs"]
     header += [f"ms at {side} (ratio)" for side in sides] + [f"peak MB at {side}" for side in sides]
-    return header, [_texts(row, stages, sides) for row in table]
+    return header, [
+        [
+            row["host"],
+            row["style"],
+            _thousands(row["parameters"]),
+            number_text(row["macs"] and row["macs"] / 1e6),
+            *(_with_ratio(row[f"ms at {side}"], row[f"ratio at {side}"]) for side in sides),
+            *(number_text(row[f"peak MB at {side}"]) for side in sides),
+        ]
+        for row in table
+        if row["parameters"]
+    ]
 
 
-def _texts(row, stages, sides):
-    cells = [row["host"], row["style"], _thousands(row["parameters"]), number_text(row["macs"] and row["macs"] / 1e6)]
-    cells += [_reached(row, stage) for stage in stages]
-    for side in sides:
-        ms, ratio = row[f"ms at {side}"], row[f"ratio at {side}"]
-        cells.append(number_text(ms) + ("" if ratio is None else f" ({ratio:.2f})"))
-    return cells + [number_text(row[f"peak MB at {side}"]) for side in sides]
+def _with_error(row, name):
+    mean, error = row[f"{name} mean"], row[f"{name} se"]
+    return "" if mean is None else f"{mean:.1f}" + ("" if error is None else f" ± {error:.1f}")
 
 
-def _reached(row, stage):
-    mean, spread = row[f"{stage} mean"], row[f"{stage} se"]
-    text = "" if mean is None else f"{mean:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
-    return ", ".join(filter(None, (text, f"{row['failed']} failed" if row["failed"] else "")))
+def _failed(row):
+    return f"{row['failed']} failed" if row["failed"] else ""
+
+
+def _with_ratio(ms, ratio):
+    return number_text(ms) + ("" if ratio is None else f" ({ratio:.2f})")
 
 
 def _thousands(count):
