@@ -90,6 +90,10 @@ class MobileAttention(HeadwiseAttention):
     DEFAULT_HEADS = {"head_dim": 8}
 
     def __init__(self, dim, num_heads=None, head_dim=None, dropout=0.05, published=False, **kwargs):
+        if not isinstance(published, bool):
+            raise InputError(
+                f"Expected published of {type(self).__name__} to be True or False. Received: {published!r}."
+            )
         gain = None if published else MOBILE_GAIN
         super().__init__(dim, num_heads, head_dim, dropout=dropout, gain=gain, **kwargs)
         self.published = published
@@ -102,6 +106,7 @@ class MobileAttention(HeadwiseAttention):
 
     def save_own_variables(self, store):
         """Keras's hook for .keras and .weights.h5 files: which form the weights are for."""
+        super().save_own_variables(store)
         store["published"] = np.array(self.published)
 
     def load_own_variables(self, store):
@@ -118,6 +123,7 @@ class MobileAttention(HeadwiseAttention):
                 "output has another magnitude. Build the model with attention="
                 f"{'mobile_published' if published else 'mobile'!r}."
             )
+        super().load_own_variables({name: store[name] for name in store if name != "published"})  # a subclass's
 
     def get_config(self):
         return {**super().get_config(), "published": self.published}

@@ -30,8 +30,8 @@ def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=N
     layer = make(dim, **heads)
     if not isinstance(layer, keras.layers.Layer):
         raise InputError(
-            f"Expected attention to be a name of {', '.join(ATTENTIONS)}, or a class or callable that takes dim and "
-            f"returns a tf_keras layer. Received: {attention!r}, which returned {layer!r}."
+            f"Expected attention to be a name of {', '.join([*ATTENTIONS, *ATTENTION_FORMS])}, or a class or callable "
+            f"that takes dim and returns a tf_keras layer. Received: {attention!r}, which returned {layer!r}."
         )
     if isinstance(layer, Attention):
         # Built once more: the callable takes a width, and neither a name nor patches.
@@ -51,7 +51,7 @@ def _patches(make, patch_size):
 
 def _heads(make, attention, num_heads, head_dim):
     """What the layer class `make`, or the form of one, is told of heads. Another callable knows them itself."""
-    make = make.func if make in ATTENTION_FORMS.values() else make
+    make = getattr(make, "func", make) if make in ATTENTION_FORMS.values() else make
     headwise = isinstance(make, type) and issubclass(make, HeadwiseAttention)
     if head_dim is not None and not headwise:
         raise InputError(

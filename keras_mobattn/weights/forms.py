@@ -25,9 +25,15 @@ def take_form(model, published, name):
             of the default form.
     """
     layers = layers_with_forms(model)
+    forms = [layer.published for layer in layers]
     other = [layer for layer in layers if published.get(layer.name, layer.published) != layer.published]
     if not other:
         return
+    if len({published[layer.name] for layer in layers if layer.name in published}) > 1 or len(set(forms)) > 1:
+        raise InputError(
+            f"Expected the forms of Mobile-Attention of {name}, layer by layer. Received: a model of others, where one "
+            "of both has several. Build it with the same callable as attention."
+        )
     told, here = published[other[0].name] is not None, other[0].published
     if not told and not here:
         raise InputError(
@@ -43,6 +49,7 @@ def take_form(model, published, name):
     if told:
         for layer in other:
             layer.published = True
+        model.train_function = model.test_function = model.predict_function = None  # traced in the other form
         text = (
             f"{name} was trained with Mobile-Attention as published, and the model has that form now: "
             "attention='mobile_published'. weights_skip='attention' loads all but the attention."
