@@ -259,7 +259,9 @@ def load_settings(path):
     path = Path(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("format", 1) == 1 and values.setdefault("attention", "mobile") == "mobile":
+        version = values.pop("format", 1)
+        expect_range("format", version, 1, FORMAT, whole=True, advice="A newer keras_mobattn reads others.")
+        if version == 1 and values.setdefault("attention", "mobile") == "mobile":
             values["attention"] = "mobile_published"
         return TrainSettings(**{**values, "sizes": tuple(values.get("sizes", ()))})
     except FileNotFoundError as error:

@@ -19,9 +19,11 @@ from keras_mobattn import data, export
 from keras_mobattn.attention import MobileAttention, attention_layer
 from keras_mobattn.describe import describe_coreml, describe_tflite
 from keras_mobattn.errors import InputError
+from keras_mobattn.families import FAMILIES
 from keras_mobattn.models import MODELS, randomize_weights
 from keras_mobattn.settings import TrainSettings, load_settings, save_settings
 from keras_mobattn.training import train
+from keras_mobattn.weights import load_weights
 
 FILES = Path(__file__).parent / "first_files"
 ANY = export.Tolerance(float("inf"))
@@ -144,6 +146,33 @@ def test_settings_mean_what_they_meant(tmp_path):
         assert load_settings(path).attention == ("mobile_published" if attention == "mobile" else attention)
     path.write_text("{}")
     assert load_settings(path).attention == "mobile_published"  # the default was "mobile"
+    path.write_text('{"format": 3}')
+    with pytest.raises(InputError, match="Expected format to be a whole number from 1 to 2. Received: 3. A newer"):
+        load_settings(path)
+
+
+def test_a_load_that_fails_changes_nothing(first):
+    """Not even the form; and what was traced in the other form is not used again."""
+    model = keras_mobattn.MobileViTv2(0.5, "mobile", "test", input_shape=(32, 32, 3), classes=10)
+    family = FAMILIES["MobileViTv2"]
+    with pytest.raises(InputError), pytest.warns(UserWarning, match="has that form now"):
+        load_weights(model, first / "model.keras", family, model.name)
+    assert forms_of(model) == {False}
+    model = build(attention="mobile", input_shape=(32, 32, 3))
+    model.predict(IMAGES, verbose=0)
+    with pytest.warns(UserWarning, match="has that form now"):
+        load_weights(model, first / "model.keras", family, model.name)
+    assert differ(model, PREDICTIONS) < 1e-6
+
+
+def test_models_of_both_forms_take_no_others_weights(tmp_path):
+    """Layer by layer they would have to be known."""
+    forms = iter([True, False, False])
+    mixed = build(attention=lambda dim: MobileAttention(dim, published=next(forms)), input_shape=(32, 32, 3))
+    mixed.save(tmp_path / "mixed.h5")
+    for attention in FORMS:
+        with pytest.raises(InputError, match="the forms of Mobile-Attention of .*layer by layer"):
+            build(attention=attention, input_shape=(32, 32, 3), weights=tmp_path / "mixed.h5")
 
 
 def test_an_old_run_is_not_resumed_in_the_other_form(tmp_path):

@@ -363,10 +363,23 @@ def test_a_host_is_converted_once_and_counted(tmp_path, monkeypatch):
 
 
 BAD = {  # arguments -> part of the sentence
-    "epochs of one stage": ({"epochs": (1,)}, "Expected epochs for crops, scenes, fashion: 3 numbers"),
+    "epochs of one stage": (
+        {"epochs": (1,)},
+        "Expected epochs for crops, scenes, fashion, each 1 or more. Received: 1",
+    ),
     "no epoch": ({"epochs": (1, 0, 1)}, "Received: 1 0 1"),
-    "nothing to do": ({"seeds": (), "sides": ()}, "a seed with a stage, or a side"),
-    "no stage": ({"stages": (), "sides": ()}, "a seed with a stage, or a side"),
+    "nothing to do": ({"seeds": (), "sides": ()}, "Expected something to do"),
+    "no stage": ({"stages": (), "sides": ()}, "Expected something to do"),
+    "a stage that the host is not trained in": (
+        {"hosts": ("MobileViTv2",), "stages": ("crops",), "sides": ()},
+        "a stage that the host is trained in",
+    ),
+    "nothing to time": ({"styles": ("mobile d=8, clipped",), "seeds": ()}, "a side with a style that is timed"),
+    "a seed twice": ({"seeds": (0, 0)}, "Expected each of seeds once. Received: 0 0"),
+    "a seed below 0": ({"seeds": (-1,)}, "each of seeds to be a whole number from 0 up. Received: -1"),
+    "no such variant": ({"variant": "huge"}, "Expected variant of DeiT to be one of .*Received: 'huge'"),
+    "no process": ({"processes": 0}, "Expected processes to be a whole number from 1 up. Received: 0"),
+    "no thread": ({"num_threads": 0}, "Expected num_threads to be a whole number from 1 up. Received: 0"),
     "a stage without its start": ({"stages": ("scenes",)}, "Expected the stage crops before scenes"),
     "no style": ({"styles": ()}, "at least one host, one style"),
     "too small": ({"sides": (16,)}, "each of sides to be a whole number from 32 up. Received: 16"),

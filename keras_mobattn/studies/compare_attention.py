@@ -24,6 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_mobattn import benchmark, cli, report
+from keras_mobattn.errors import expect_range
 from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
 from keras_mobattn.studies import comparison
@@ -70,6 +71,9 @@ def main(
     epochs = tuple(STAGES[stage].epochs for stage in stages) if epochs is None else epochs
     plan = Plan(variant, stages, epochs, data_dir)
     plan.check(hosts, styles, seeds, sides)
+    expect_range("num_threads", num_threads, 1, whole=True)
+    if processes is not None:
+        expect_range("processes", processes, 1, whole=True)
     plan.claim(output_dir)
     rows = train_all(plan, hosts, styles, seeds, output_dir, processes or benchmark.describe_host().cores, num_threads)
     protocol = {"num_threads": (1,), "rounds": rounds, "num_runs": num_runs, "min_secs": min_secs}

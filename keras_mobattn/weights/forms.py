@@ -17,8 +17,9 @@ def layers_with_forms(model):
 def take_form(model, published, name):
     """Give the model's layers the form that a file's weights are for: the published one in place of the default.
 
-    `published` is {layer's name: the file's form, None where it doesn't tell}, and `name` what to call the file. Warns
-    where it changes something, and where the file doesn't tell and is taken to be as the model is.
+    `published` is {layer's name: the file's form, None where it doesn't tell}, and `name` what to call the file.
+    Returns the layers that it changed. Warns where there are such, and where the file doesn't tell and is taken to be
+    as the model is.
 
     Raises:
         InputError: weights of the default form for a model of the published one, or a file that doesn't tell for one
@@ -28,7 +29,7 @@ def take_form(model, published, name):
     forms = [layer.published for layer in layers]
     other = [layer for layer in layers if published.get(layer.name, layer.published) != layer.published]
     if not other:
-        return
+        return []
     if len({published[layer.name] for layer in layers if layer.name in published}) > 1 or len(set(forms)) > 1:
         raise InputError(
             f"Expected the forms of Mobile-Attention of {name}, layer by layer. Received: a model of others, where one "
@@ -61,3 +62,4 @@ def take_form(model, published, name):
         )
     # 6: to whoever called the model function, which called `application`, load_weights, load_keras_file, and this.
     warnings.warn(text, UserWarning, stacklevel=6)
+    return other if told else []

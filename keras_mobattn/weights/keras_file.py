@@ -49,9 +49,14 @@ def load_keras_file(model, path, name, skip):
             "weights_skip='attention' loads all but the attention layers, for fine-tuning."
         )
     head = head_to_skip(model, None if saved.bias is None else len(saved.bias))
-    take_form(model, forms, name)
-    with _explaining(model, name):
-        saved.fill(model, (*skip, HEAD) if head else skip)
+    changed = take_form(model, forms, name)
+    try:
+        with _explaining(model, name):
+            saved.fill(model, (*skip, HEAD) if head else skip)
+    except InputError:
+        for layer in changed:
+            layer.published = False
+        raise
     return head
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_mobattn.catalog import ATTENTIONS
 from keras_mobattn.data import open_source
-from keras_mobattn.errors import InputError, expect_range
+from keras_mobattn.errors import InputError, expect_name, expect_range
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import read_json, write_json
 from keras_mobattn.training import TrainSettings
@@ -75,13 +75,23 @@ class Plan:
         """Raise InputError for what no run can use."""
         if len(self.epochs) != len(self.stages) or min(self.epochs, default=1) < 1:
             raise InputError(
-                f"Expected epochs for {', '.join(self.stages)}: {len(self.stages)} numbers of 1 or more. Received: "
+                f"Expected epochs for {', '.join(self.stages)}, each 1 or more. Received: "
                 f"{' '.join(map(str, self.epochs)) or 'none'}."
             )
-        if not hosts or not styles or not (self.stages and seeds or sides):
+        for name, values in {"hosts": hosts, "styles": styles, "seeds": seeds, "stages": self.stages}.items():
+            if len(set(values)) < len(values):
+                raise InputError(f"Expected each of {name} once. Received: {' '.join(map(str, values))}.")
+        for host in hosts:
+            self._check_variant(host)
+        trained = any(self.stages_of(host) for host in hosts) and seeds
+        timed = sides and set(styles) & set(STYLES)
+        if not hosts or not styles or not (trained or timed):
             raise InputError(
-                "Expected at least one host, one style, and a seed with a stage, or a side. Received: none."
+                "Expected something to do: at least one host, one style, and a seed with a stage that the host is "
+                "trained in, or a side with a style that is timed. Received: none."
             )
+        for seed in seeds:
+            expect_range("each of seeds", seed, 0, whole=True)
         for stage in self.stages:
             before = STAGES[stage].after
             if before and before not in self.stages[: self.stages.index(stage)]:
@@ -91,6 +101,12 @@ class Plan:
                 )
         for side in sides:
             expect_range("each of sides", side, 32, whole=True)
+
+    def _check_variant(self, host):
+        family = FAMILIES[host]
+        known = [*family.small, *(each.arguments.get("variant") for each in family.variants.values())]
+        if self.variant != "nano":
+            expect_name([each for each in dict.fromkeys(known) if each], self.variant, f"variant of {host}")
 
     def settings(self, host, style, seed):
         """{stage: TrainSettings} of one run; those after another stage still lack the weights to start from."""

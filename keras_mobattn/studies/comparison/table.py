@@ -3,7 +3,7 @@
 import statistics
 
 from keras_mobattn.benchmark.table import number_text
-from keras_mobattn.studies.comparison.plan import STAGES, styles_of
+from keras_mobattn.studies.comparison.plan import STAGES, STYLES, styles_of
 
 
 def figures(hosts, styles, rows, costs):
@@ -11,7 +11,7 @@ def figures(hosts, styles, rows, costs):
 
     `rows` are those of runs, {"host", "style", "seed", "accuracies", "sizes" and "competition", or "error"}; `costs`
     are Costs. Accuracies are in percent, for each stage; "se" is the mean's standard error over the seeds.
-    "competition" is what trained models lose without it, in points. Ratios are to the host's first style.
+    "competition" is what trained models lose without it, in points. Ratios are to the host's first style that is timed.
     """
     sides = sorted({cost.side for cost in costs})
     by_key = {cost.key: cost for cost in costs}
@@ -26,9 +26,10 @@ def figures(hosts, styles, rows, costs):
             "failed": _failures(rows, host, style),
             **_size(by_key.get((host, style, sides[0])) if sides else None),
             **_speed([by_key.get((host, style, side)) for side in sides],
-                     [by_key.get((host, styles_of(host, styles)[0], side)) for side in sides], sides),
+                     [by_key.get((host, timed[0], side)) if timed else None for side in sides], sides),
         }
         for host in hosts
+        for timed in [[style for style in styles_of(host, styles) if style in STYLES]]
         for style in styles_of(host, styles)
     ]  # fmt: skip
 
