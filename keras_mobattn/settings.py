@@ -242,6 +242,13 @@ def _expect_ranges(settings, limits):
             expect_range(name, value, whole=kinds[0] is int, **limit)
 
 
+def in_form_of(settings, earlier):
+    """The settings of a run that goes on: its "mobile" is the form of Mobile-Attention that the run has, since it was
+    begun before there were two, or took over the form of the weights that it started from."""
+    both = (settings.attention, earlier.attention)
+    return dataclasses.replace(settings, attention=both[1]) if both == ("mobile", "mobile_published") else settings
+
+
 FORMAT = 2  # of settings.json. 1, which has no such line: "mobile" was Mobile-Attention as published
 
 

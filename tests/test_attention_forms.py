@@ -17,6 +17,7 @@ import tf_keras as keras
 import keras_mobattn
 from keras_mobattn import data, export
 from keras_mobattn.attention import MobileAttention, attention_layer
+from keras_mobattn.commands.train import has_run
 from keras_mobattn.describe import describe_coreml, describe_tflite
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
@@ -175,13 +176,20 @@ def test_models_of_both_forms_take_no_others_weights(tmp_path):
             build(attention=attention, input_shape=(32, 32, 3), weights=tmp_path / "mixed.h5")
 
 
-def test_an_old_run_is_not_resumed_in_the_other_form(tmp_path):
+@pytest.mark.slow
+def test_an_old_run_goes_on_in_its_form(tmp_path):
+    """With its settings of then, too, whose "mobile" was the published form."""
     with tarfile.open(FILES / "run.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    settings = load_settings(tmp_path / "settings.json")
+        archive.extractall(tmp_path / "run", filter="data")
+    settings = load_settings(tmp_path / "run" / "settings.json")
     assert settings.attention == "mobile_published"
-    with pytest.raises(InputError, match=r"attention='mobile' \(was 'mobile_published'\)"):
-        train(dataclasses.replace(settings, attention="mobile"), tmp_path, resume=True, progress=False)
+    then = dataclasses.replace(settings, attention="mobile")
+    assert has_run(then, tmp_path / "run")
+    train(then, tmp_path / "run", resume=True, progress=False)
+    assert load_settings(tmp_path / "run" / "settings.json") == settings
+    assert forms_of(keras.models.load_model(tmp_path / "run" / "model.keras")) == {True}
+    with pytest.raises(InputError, match=r"attention='separable' \(was 'mobile_published'\)"):
+        has_run(dataclasses.replace(settings, attention="separable"), tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -192,8 +200,12 @@ def test_a_run_from_old_weights_keeps_their_form(first, tmp_path):
     )
     with pytest.warns(UserWarning, match="the model has that form now"):
         train(settings, tmp_path / "run", progress=False)
-    assert load_settings(tmp_path / "run" / "settings.json").attention == "mobile_published"
-    assert forms_of(keras.models.load_model(tmp_path / "run" / "model.keras")) == {True}
+    for epochs in (1, 2):  # and what resumes it with the same settings
+        assert load_settings(tmp_path / "run" / "settings.json").attention == "mobile_published"
+        assert forms_of(keras.models.load_model(tmp_path / "run" / "model.keras")) == {True}
+        settings = dataclasses.replace(settings, epochs=2)
+        if epochs == 1:
+            train(settings, tmp_path / "run", resume=True, progress=False)
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from keras_mobattn import cli
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
 from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.settings import in_form_of
 from keras_mobattn.training import (
     RECIPES,
     Diverged,
@@ -154,6 +155,7 @@ def has_run(settings, folder):
     if not RunFolder(folder).is_run:
         return False
     earlier = RunFolder(folder).settings
+    settings = in_form_of(settings, earlier)
     names = [name for name in vars(settings) if getattr(settings, name) != getattr(earlier, name)]
     if names:
         listed = ", ".join(f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in names)

@@ -17,7 +17,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.layers import global_policy
 from keras_mobattn.models import MODELS, load_model, rematerialize
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import Execution
+from keras_mobattn.settings import Execution, in_form_of
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
 from keras_mobattn.training.cluster import Cluster, is_chief
 from keras_mobattn.training.heads import match_heads
@@ -76,6 +76,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock):
             f"resume={str(folder.path)!r}."
         )
     earlier = folder.settings if resume and folder.is_run else settings
+    settings = in_form_of(settings, earlier)
     _expect_resumable(folder.path, earlier, settings)
     cluster = Cluster(execution.strategy)  # before anything else that computes
     started = time.perf_counter()
