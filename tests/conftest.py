@@ -3,6 +3,7 @@
 import functools
 import runpy
 import sys
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def pytest_collection_modifyitems(config, items):
         left_out = {item for item in items if zlib.crc32(f"{seed} {item.nodeid}".encode()) % int(count)}
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def first_models(tmp_path_factory):
+    """A folder with model.keras, model.h5 and saved_model, as the package once wrote them."""
+    folder = tmp_path_factory.mktemp("first_models")
+    with tarfile.open(ROOT / "tests" / "first_files" / "models.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
 
 
 @pytest.fixture

@@ -34,14 +34,6 @@ PREDICTIONS = np.load(FILES / "predictions.npz")["model"]
 build = functools.partial(keras_mobattn.MobileViTv2, 0.25, variant="test", classes=10)
 
 
-@pytest.fixture(name="first", scope="module")
-def first_fixture(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("first")
-    with tarfile.open(FILES / "models.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
 def differ(model, expected, images=IMAGES):
     return np.abs(model.predict(images, verbose=0) - expected).max()
 
@@ -61,9 +53,9 @@ def test_a_form_has_a_name(family):
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 @pytest.mark.parametrize("attention", FORMS)
-def test_a_model_takes_over_the_form_of_old_weights(first, name, attention):
+def test_a_model_takes_over_the_form_of_old_weights(first_models, name, attention):
     with warnings.catch_warnings(record=True) as said:
-        model = build(attention=attention, input_shape=(32, 32, 3), weights=first / name)
+        model = build(attention=attention, input_shape=(32, 32, 3), weights=first_models / name)
     told = [each for each in said if "was trained with Mobile-Attention as published" in str(each.message)]
     assert [each.filename for each in told] == ([__file__] if attention == "mobile" else [])
     assert forms_of(model) == {True}
@@ -103,9 +95,9 @@ def test_weights_alone_tell_their_form(tmp_path):
         build(attention="mobile_published", input_shape=(32, 32, 3), weights=tmp_path / "mobile.weights.h5")
 
 
-def test_old_weights_alone_are_of_the_published_form(first, tmp_path):
+def test_old_weights_alone_are_of_the_published_form(first_models, tmp_path):
     """What today's package writes without the mark is what the package before wrote."""
-    model = keras.models.load_model(first / "model.keras")
+    model = keras.models.load_model(first_models / "model.keras")
     for layer in model.layers:
         if isinstance(layer, MobileAttention):
             layer.save_own_variables = lambda store: None
@@ -118,8 +110,8 @@ def test_old_weights_alone_are_of_the_published_form(first, tmp_path):
         build(attention="mobile", input_shape=(32, 32, 3)).load_weights(tmp_path / "old.weights.h5")
 
 
-def test_weights_alone_in_the_older_format_tell_nothing(first, tmp_path):
-    keras.models.load_model(first / "model.keras").save_weights(tmp_path / "old.h5")
+def test_weights_alone_in_the_older_format_tell_nothing(first_models, tmp_path):
+    keras.models.load_model(first_models / "model.keras").save_weights(tmp_path / "old.h5")
     with pytest.raises(InputError, match="a file that tells of which form.*attention='mobile_published'"):
         build(attention="mobile", input_shape=(32, 32, 3), weights=tmp_path / "old.h5")
     with pytest.warns(UserWarning, match="doesn't tell the form.*taken for the published one"):
@@ -152,17 +144,17 @@ def test_settings_mean_what_they_meant(tmp_path):
         load_settings(path)
 
 
-def test_a_load_that_fails_changes_nothing(first):
+def test_a_load_that_fails_changes_nothing(first_models):
     """Not even the form; and what was traced in the other form is not used again."""
     model = keras_mobattn.MobileViTv2(0.5, "mobile", "test", input_shape=(32, 32, 3), classes=10)
     family = FAMILIES["MobileViTv2"]
     with pytest.raises(InputError), pytest.warns(UserWarning, match="has that form now"):
-        load_weights(model, first / "model.keras", family, model.name)
+        load_weights(model, first_models / "model.keras", family, model.name)
     assert forms_of(model) == {False}
     model = build(attention="mobile", input_shape=(32, 32, 3))
     model.predict(IMAGES, verbose=0)
     with pytest.warns(UserWarning, match="has that form now"):
-        load_weights(model, first / "model.keras", family, model.name)
+        load_weights(model, first_models / "model.keras", family, model.name)
     assert differ(model, PREDICTIONS) < 1e-6
 
 
@@ -193,10 +185,15 @@ def test_an_old_run_goes_on_in_its_form(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_from_old_weights_keeps_their_form(first, tmp_path):
+def test_a_run_from_old_weights_keeps_their_form(first_models, tmp_path):
     """Its settings say so: what resumes it builds the model without these weights."""
     settings = TrainSettings(
-        variant="test", width=0.25, epochs=1, batch_size=128, warmup_epochs=0.5, weights=str(first / "model.keras")
+        variant="test",
+        width=0.25,
+        epochs=1,
+        batch_size=128,
+        warmup_epochs=0.5,
+        weights=str(first_models / "model.keras"),
     )
     with pytest.warns(UserWarning, match="the model has that form now"):
         train(settings, tmp_path / "run", progress=False)
@@ -221,6 +218,7 @@ def test_the_default_form_costs_no_more_on_a_phone(precision, tmp_path):
         export.to_coreml(model, path.with_suffix(".mlpackage"), "fp32", tolerance=ANY)
         described[attention] = (describe_tflite(path), describe_coreml(path.with_suffix(".mlpackage")))
     for default, published in zip(described["mobile"], described["mobile_published"], strict=True):
-        assert sum(default.operators.values()) < sum(published.operators.values())
         assert all(count <= published.operators[kind] for kind, count in default.operators.items())
+    fewer, more = (sum(described[attention][1].operators.values()) for attention in FORMS)
+    assert fewer < more  # TFLite's converter puts a clip at 1 into the addition before it; Core ML's has it to itself
     assert all(described[attention][0].xnnpack.partitions == 1 for attention in FORMS)

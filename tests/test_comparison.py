@@ -27,6 +27,7 @@ from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies import compare_attention, comparison
 from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Cost, Plan, run, styles_of
 from keras_mobattn.training import Stopped, TrainSettings
+from keras_mobattn.training.run import build_model
 
 SCRIPT = Path(__file__).parents[1] / "training" / "compare_attention.py"
 PLAN = Plan("test", ("crops", "scenes"), (2, 3))
@@ -110,7 +111,8 @@ def test_a_gain_scales_query_and_key_at_the_start(tmp_path):
 
 @pytest.mark.slow
 def test_a_trained_model_is_seen_at_other_sizes_and_without_competition(tmp_path):
-    """By its own weights: at its own size the accuracy is that of its run, and keys alike leave no competition."""
+    """By its own weights: at its own size the accuracy is that of its run, and without competition that of the same
+    weights in the variant that has none."""
     settings = TrainSettings(
         variant="test", attention="mobile", head_dim=2, epochs=1, warmup_epochs=0, learning_rate=1e-2, image_size=64
     )
@@ -122,6 +124,10 @@ def test_a_trained_model_is_seen_at_other_sizes_and_without_competition(tmp_path
     usual, without = run.with_and_without_competition(folder)
     assert usual == found["64"]
     assert 0 <= without <= 1
+    source = folder.open_source()
+    variant = build_model(dataclasses.replace(settings, attention="mobile_without_competition"), source.class_names)
+    variant.set_weights(load_model(folder.model_file).get_weights())
+    assert without == run._accuracy(variant, *run._test_images(source, (64, 64)))
 
 
 def test_variants_change_one_thing_of_the_default_form():

@@ -4,14 +4,12 @@ import ast
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
 import keras_mobattn
 
-FILES = Path(__file__).parent / "first_files"
 PACKAGE = Path(keras_mobattn.__file__).parent
 KERAS = ("tensorflow", "tf_keras")
 
@@ -24,14 +22,6 @@ def run(code, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
-
-
-@pytest.fixture(name="models", scope="module")
-def models_fixture(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("first")
-    with tarfile.open(FILES / "models.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder
 
 
 LEGACY = "import os; os.environ['TF_USE_LEGACY_KERAS'] = '1'"  # tensorflow.keras is tf_keras then
@@ -74,9 +64,9 @@ for name in ("model.keras", "model.h5", "saved_model"):
 
 
 @pytest.mark.parametrize("order", [pytest.param(each, marks=[pytest.mark.slow] * (each != QUICK)) for each in ORDERS])
-def test_models_load_after_any_order_of_imports(order, models):
+def test_models_load_after_any_order_of_imports(order, first_models):
     """Without custom_objects; by the package's own classes, which a SavedModel does without if it must."""
-    printed, said = run(f"{order}\n{LOAD}".replace("FOLDER", repr(str(models))))
+    printed, said = run(f"{order}\n{LOAD}".replace("FOLDER", repr(str(first_models))))
     assert printed.splitlines() == ["GroupNorm1 MobileAttention Resize Swish"] * 3
     if ORDERS[order]:
         assert said.split("imported\n")[0] == ""

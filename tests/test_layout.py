@@ -67,7 +67,9 @@ HEAVY = (
     "transformers",
 )
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
-BUILDERS = {f"data/{name}.py" for name in ("digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter")}
+BUILDERS = {
+    f"data/{name}.py" for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter")
+}
 HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = sorted(

@@ -82,7 +82,8 @@ class MobileAttention(HeadwiseAttention):
 
     Initialisation: query and key of the default form are normal with deviation 2 / sqrt(dim), so that the sigmoids
     differ between tokens and heads from the first step. With .02 they are all near .5, and little is learnt in a short
-    training. Those of the published form start as its code has it, by torch's default, as all linear layers do here.
+    training. Those of the published form start as all linear layers do here, with the deviation that its code, by
+    torch's default, has too.
 
     Shapes: [B, N, C] -> [B, N, C], or a map, see `Attention`. The flows are computed in float32 or wider.
     """

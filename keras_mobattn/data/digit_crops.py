@@ -9,6 +9,7 @@ Importing this module registers the builder, so `tfds.builder("digit_crops")` fi
 import numpy as np
 import tensorflow_datasets as tfds
 
+from keras_mobattn.data.builders import labelled_images
 from keras_mobattn.data.digit_scenes import CANVAS, DigitScenesConfig, encode_png
 from keras_mobattn.data.digits import CLASS_NAMES, SPLITS
 
@@ -39,17 +40,7 @@ class DigitCrops(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [DigitScenesConfig(name="seed0")]
 
     def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=_DESCRIPTION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIDE, SIDE, 3), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=CLASS_NAMES),
-                }
-            ),
-            supervised_keys=("image", "label"),
-        )
+        return labelled_images(self, _DESCRIPTION, (SIDE, SIDE, 3), CLASS_NAMES)
 
     def _split_generators(self, dl_manager):
         return {split: self._generate_examples(split) for split in SPLITS}

@@ -6,6 +6,8 @@ Importing this module registers the builder, so `tfds.builder("digits")` finds i
 import numpy as np
 import tensorflow_datasets as tfds
 
+from keras_mobattn.data.builders import labelled_images
+
 CLASS_NAMES = tuple("0123456789")
 SPLITS = ("train", "test")
 TEST_SHARE = 0.2
@@ -42,18 +44,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.0.0": "First version."}
 
     def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(8, 8, 1), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=CLASS_NAMES),
-                }
-            ),
-            supervised_keys=("image", "label"),
-        )
+        return labelled_images(self, _DESCRIPTION, (8, 8, 1), CLASS_NAMES, _CITATION)
 
     def _split_generators(self, dl_manager):
         return {split: self._generate_examples(split) for split in SPLITS}

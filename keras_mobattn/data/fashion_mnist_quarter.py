@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
+from keras_mobattn.data.builders import labelled_images
+
 CLASS_NAMES = (
     "T-shirt or top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -44,18 +46,7 @@ class FashionMnistQuarter(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.0.0": "First version."}
 
     def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIDE, SIDE, 1), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=CLASS_NAMES),
-                }
-            ),
-            supervised_keys=("image", "label"),
-        )
+        return labelled_images(self, _DESCRIPTION, (SIDE, SIDE, 1), CLASS_NAMES, _CITATION)
 
     def _split_generators(self, dl_manager):
         names = {

@@ -23,10 +23,8 @@ from keras_mobattn.errors import InputError, choose
 from keras_mobattn.files import CACHE, cache_folder
 
 EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
-OURS = {
-    **EMBEDDED,
-    "fashion_mnist_quarter": "keras_mobattn.data.fashion_mnist_quarter",
-}  # builders that tfds doesn't have
+# All builders that tfds doesn't have
+OURS = {**EMBEDDED, "fashion_mnist_quarter": "keras_mobattn.data.fashion_mnist_quarter"}
 DRAWN = ("digit_crops", "digit_scenes")  # those of EMBEDDED that a seed draws
 TFDS_FEATURES = {  # what is read of an example -> where tfds's usual features have it
     "image": ("image",),

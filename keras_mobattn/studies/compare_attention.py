@@ -53,8 +53,9 @@ def main(
 
     Args:
         hosts: Which models.
-        styles: Which attentions; latencies are told as ratios to the first one's. Variants of "mobile" are trained
-            alone, without costs; a "gain" is the initial deviation of query and key times the root of the width.
+        styles: Which attentions; latencies are told as ratios to the first timed one's. Variants of "mobile" are
+            trained alone, without costs; a "gain" is the initial deviation of query and key times the root of the
+            width.
         variant: The size of the hosts, of those that have such a one, else MobileViTv2 0.5; "test" is a tiny one.
         seeds: Of weights and order of the images. None of them: cost alone.
         stages: Which trainings.
@@ -202,7 +203,7 @@ def plots(hosts, styles, rows, sides, table):
                 values, label = by_side(stage), "test accuracy in %"
                 pictures[f"{stage}_by_size"] = functools.partial(report.by_resolution, values, label, linear=True)
     if any(row[f"ratio at {side}"] for row in table for side in sides):
-        label = f"median latency, ratio to {styles[0]}"
+        label = "median latency, ratio to the host's first style"
         pictures["latency"] = functools.partial(report.by_resolution, lines("ratio"), label, linear=True)
         pictures["memory"] = functools.partial(report.by_resolution, lines("peak MB"), "peak memory in MB")
     return pictures

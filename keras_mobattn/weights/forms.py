@@ -26,11 +26,13 @@ def take_form(model, published, name):
             of the default form.
     """
     layers = layers_with_forms(model)
-    forms = [layer.published for layer in layers]
     other = [layer for layer in layers if published.get(layer.name, layer.published) != layer.published]
     if not other:
         return []
-    if len({published[layer.name] for layer in layers if layer.name in published}) > 1 or len(set(forms)) > 1:
+    if (
+        len({published[layer.name] for layer in layers if layer.name in published}) > 1
+        or len({layer.published for layer in layers}) > 1
+    ):
         raise InputError(
             f"Expected the forms of Mobile-Attention of {name}, layer by layer. Received: a model of others, where one "
             "of both has several. Build it with the same callable as attention."

@@ -8,10 +8,10 @@ from keras_mobattn.studies.comparison.table import accuracies, accuracies_by_sid
 
 __all__ = [
     "EPOCHS",
-    "VARIANTS",
     "HOSTS",
     "STAGES",
     "STYLES",
+    "VARIANTS",
     "Cost",
     "Plan",
     "Pool",

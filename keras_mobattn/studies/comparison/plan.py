@@ -4,7 +4,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-from keras_mobattn.catalog import ATTENTIONS
 from keras_mobattn.data import open_source
 from keras_mobattn.errors import InputError, expect_name, expect_range
 from keras_mobattn.families import FAMILIES
@@ -161,6 +160,6 @@ def host_fields(host, variant):
 
 def styles_of(host, styles):
     """Those of `styles` that differ in this host: "own" goes where it is another one of them."""
-    own = FAMILIES[host].attention
-    same = [style for style in styles if STYLES.get(style) == {"attention": own}]
-    return tuple(style for style in styles if style != "own" or own not in ATTENTIONS or not same)
+    own = {"attention": FAMILIES[host].attention}
+    twice = any(STYLES.get(style) == own for style in styles if style != "own")
+    return tuple(style for style in styles if style != "own" or not twice)

@@ -68,18 +68,22 @@ def _start(settings, style, path):
 def accuracies_at(run, sides):
     """{side: accuracy in 0..1 of a run's model on its test images, resized to this side}, the weights as they are."""
     source = run.open_source()
-    return {str(side): _accuracy(_model_at(run, (side, side), source), source) for side in sides}
+    return {
+        str(side): _accuracy(_model_at(run, size, source), *_test_images(source, size))
+        for side in sides
+        for size in [(side, side)]
+    }
 
 
 def with_and_without_competition(run):
     """Accuracies in 0..1 of a run's model, as it is and with every competition replaced by its mean."""
-    source = run.open_source()
-    model = _model_at(run, run.settings.image_shape, source)
-    usual = _accuracy(model, source)
+    source, size = run.open_source(), run.settings.image_shape
+    model, test = _model_at(run, size, source), _test_images(source, size)
+    usual = _accuracy(model, *test)
     for layer in model.layers:
         if isinstance(layer, MobileAttention):
             layer.mix = functools.partial(MobileAttentionWithoutCompetition.mix, layer)
-    return usual, _accuracy(model, source)
+    return usual, _accuracy(model, *test)
 
 
 def _model_at(run, size, source):
@@ -87,11 +91,14 @@ def _model_at(run, size, source):
     return build_model(settings, source.class_names)
 
 
-def _accuracy(model, source):
-    """In 0..1, on the first test images."""
-    count = min(SIDE_IMAGES, source.num_examples["test"])
-    images, labels = take_images(source, "test", count, model.input_shape[1:3])
-    batches = np.array_split(images.astype("float32"), -(-count // 100))
+def _test_images(source, size):
+    """The first test images, and their labels."""
+    return take_images(source, "test", min(SIDE_IMAGES, source.num_examples["test"]), size)
+
+
+def _accuracy(model, images, labels):
+    """In 0..1."""
+    batches = np.array_split(images.astype("float32"), -(-len(images) // 100))
     # Eagerly: predict would trace the model first, which takes longer than so few images.
     guesses = np.concatenate([model(batch, training=False).numpy().argmax(-1) for batch in batches])
     return float(np.mean(guesses == labels))
