@@ -1,4 +1,4 @@
-"""The two forms of Mobile-Attention on disk: weights of one never count for the other's, in any kind of file.
+"""The two forms of Mobile-Attention on disk: weights of one never count for the other's, in any file that can tell.
 
 The files in tests/first_files were written when there was one form, the published one: see make_first_files.py.
 """

@@ -77,6 +77,11 @@ class MobileAttention(HeadwiseAttention):
     published output times h / N, which has V's magnitude at any size and with any number of heads, also in float16. At
     one size that is the same class of functions, since the out projection takes up the factor. And nothing is clipped.
 
+    A config without `published`, a file's or one of your own, is of the published form. What holds nothing but tensors
+    can't tell, and what Keras itself reads from there is not checked: `model.load_weights` of a TensorFlow checkpoint
+    or of an older .h5, and whole .h5 files where the layer is inside a layer of yours that makes it. Give such a model
+    the form that its weights are for.
+
     With one head nothing competes: the flows over heads are the tokens' own, I' = O' = 1, and all tokens weigh the
     same. That is said in a warning, once.
 
