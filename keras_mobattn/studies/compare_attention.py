@@ -53,9 +53,9 @@ def main(
 
     Args:
         hosts: Which models.
-        styles: Which attentions; latencies are told as ratios to the first timed one's. Variants of "mobile" are
-            trained alone, without costs; a "gain" is the initial deviation of query and key times the root of the
-            width.
+        styles: Which attentions; latencies are told as ratios to the first timed one's. Variants of "mobile" and
+            "softmax" are trained alone, without costs; a "gain" is the initial deviation of query and key times the
+            root of the width.
         variant: The size of the hosts, of those that have such a one, else MobileViTv2 0.5; "test" is a tiny one.
         seeds: Of weights and order of the images. None of them: cost alone.
         stages: Which trainings.

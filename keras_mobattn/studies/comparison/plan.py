@@ -27,6 +27,8 @@ VARIANTS = {  # to choose the default form by: what its parts do, and the initia
         **{f"gain {gain}": {"gain": gain} for gain in (0.5, 1, 2, 3, 4, 6, 8)},  # deviation gain / sqrt(dim)
     }.items()
 }
+# What of a host's own attention is the attention, and what its surroundings: EfficientFormerV2's has both.
+VARIANTS["softmax"] = {"attention": "softmax"}
 
 
 @dataclasses.dataclass(frozen=True)
