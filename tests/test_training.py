@@ -11,7 +11,9 @@ from keras_mobattn import InputError
 from keras_mobattn.data import open_source
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.models import load_model
-from keras_mobattn.training import TrainSettings, evaluate, load_settings, train
+from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.training import TrainSettings, evaluate, load_settings, read_history, train
+from keras_mobattn.training.learner import Judge
 from keras_mobattn.training.run import build_model
 
 SEVEN, TEN = "abcdefg", "0123456789"  # names of classes
@@ -41,6 +43,21 @@ def test_multi_scale_sampler_traces_each_size_once(tiny, tmp_path):
     assert result["steps"] == 2 * (1438 * 3 // (256 + 64 + 28))
     model = load_model(tmp_path / "run" / "model.keras")
     assert model.input_shape == (None, 64, 64, 3)
+
+
+def test_the_last_epoch_is_judged_once(tiny, tmp_path, monkeypatch):
+    """Without images to pick the best on, its evaluation is the run's; a run that ended before is judged anew."""
+    judged, real = [], Judge.evaluate
+    monkeypatch.setattr(Judge, "evaluate", lambda *given, **how: judged.append(1) or real(*given, **how))
+    settings, run = dataclasses.replace(tiny, epochs=1, batch_size=256, warmup_epochs=0.0), RunFolder(tmp_path / "run")
+    result = train(settings, run.path, progress=False)
+    assert len(judged) == 1
+    assert result["test_accuracy"] == read_history(run.history_file)[-1]["val_accuracy"]
+    run.result_file.unlink()
+    run.model_file.unlink()
+    again = train(settings, run.path, resume=True, progress=False)
+    assert len(judged) == 2
+    assert {**again, "seconds": 0} == {**result, "seconds": 0}
 
 
 BAD_SETTINGS = {

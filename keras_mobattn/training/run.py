@@ -185,7 +185,8 @@ class Run:
         self.supervisor = Supervisor(
             task, learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch, self.meter, lock
         )
-        self.callbacks = [self.meter, Evaluation(learner, self.selecting, self.supervisor), *callbacks]
+        self.evaluation = Evaluation(learner, self.selecting, self.supervisor)
+        self.callbacks = [self.meter, self.evaluation, *callbacks]
         if cluster.chief:
             self.history = History(folder, position.epochs_done)
             self.callbacks.append(Board(folder.board, self.meter, execution.histograms))
@@ -250,7 +251,8 @@ class Run:
         if self.cluster.chief:
             self.history.plot()
         test = self.source.selection == TEST
-        seen = self._evaluate(self.selecting if test else self.testing(TEST))
+        seen = self.evaluation.seen if test else None  # of these weights, unless the run had ended before
+        seen = seen or self._evaluate(self.testing(TEST))
         best = self.supervisor.position.best
         result = {
             "dataset": self.settings.dataset,

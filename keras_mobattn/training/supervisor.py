@@ -14,17 +14,19 @@ LOOK_EVERY = 10  # steps between two looks at whether a value was not finite; no
 
 
 class Evaluation(keras.callbacks.Callback):
-    """After each epoch: loss and metrics of the averaged weights on what picks the best, as val_ in the logs."""
+    """After each epoch: loss and metrics of the averaged weights on what picks the best, as val_ in the logs. `seen`
+    has those of the last epoch, None before the first."""
 
     def __init__(self, learner, testing, supervisor):
         super().__init__()
         self._learner, self._testing = learner, testing
+        self.seen = None
         self._told = keras.callbacks.LambdaCallback(on_test_batch_end=supervisor.on_evaluated_batch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._learner.publish()
-        seen = self._learner.judge.evaluate(self._testing, verbose=0, return_dict=True, callbacks=[self._told])
-        logs.update({f"val_{name}": value for name, value in seen.items()})
+        self.seen = self._learner.judge.evaluate(self._testing, verbose=0, return_dict=True, callbacks=[self._told])
+        logs.update({f"val_{name}": value for name, value in self.seen.items()})
 
 
 class Supervisor(keras.callbacks.Callback):
