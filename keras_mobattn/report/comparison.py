@@ -13,13 +13,13 @@ def accuracy_by_style(accuracies, chance=None):
     """A dot for each seed and a line at the mean. `accuracies`: {host: {style: [percent, ..]}}; one panel per host."""
     styles = list(dict.fromkeys(style for values in accuracies.values() for style in values))
     marks = marks_of(styles)
-    figure = figure_of(WIDTH, 0.3 * len(styles) * len(accuracies) + 0.5 * len(accuracies) + 0.4)
-    panels = figure.subplots(len(accuracies), 1, sharex=True, squeeze=False)[:, 0]
+    lines = [max(1, len(values)) for values in accuracies.values()]
+    figure = figure_of(WIDTH, 0.3 * sum(lines) + 0.5 * len(lines) + 0.4)
+    panels = figure.subplots(len(lines), 1, sharex=True, squeeze=False, height_ratios=lines)[:, 0]
     for axes, (host, values) in zip(panels, accuracies.items(), strict=True):
         axes.set_title(host, loc="left", fontsize=11, fontweight="bold")
-        for place, style in enumerate(styles):
+        for place, (style, reached) in enumerate(values.items()):
             colour, _ = marks[style]
-            reached = values.get(style) or []
             axes.plot(reached, [place] * len(reached), "o", color=colour, alpha=0.55, markersize=6, markeredgewidth=0)
             if reached:
                 mean = statistics.mean(reached)
@@ -28,8 +28,8 @@ def accuracy_by_style(accuracies, chance=None):
                 axes.annotate(f"{mean:.1f}", (1, place), (34, 0), **where, ha="right", fontsize=9, color=INK)
         if chance is not None:
             axes.axvline(chance, color=MUTED, linewidth=1, linestyle=":")
-        axes.set_yticks(range(len(styles)), styles, color=INK)
-        axes.set_ylim(len(styles) - 0.5, -0.5)
+        axes.set_yticks(range(len(values)), values, color=INK)
+        axes.set_ylim(max(1, len(values)) - 0.5, -0.5)
         axes.tick_params(length=0)
         axes.grid(axis="y", visible=False)
     panels[-1].set_xlabel(
