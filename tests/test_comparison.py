@@ -60,6 +60,9 @@ def test_hosts_are_small_and_styles_differ():
     assert styles_of("DeiT", tuple(STYLES)) == tuple(STYLES)
     assert styles_of("MobileViTv2", tuple(STYLES)) == tuple(style for style in STYLES if style != "own")
     assert styles_of("MobileViTv2", ("own", "mobile d=8")) == ("own", "mobile d=8")  # where nothing else is the same
+    assert styles_of("PVTv2") == tuple(STYLES)
+    assert styles_of("EfficientFormerV2") == tuple(style for style in STYLES if style != "mobile d=2")
+    assert styles_of("MobileViTv2") == ("separable", "mobile d=8", "mobile d=8, published")
 
 
 def _stand_in(monkeypatch, stop_in=None):
