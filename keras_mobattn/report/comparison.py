@@ -13,7 +13,7 @@ def accuracy_by_style(accuracies, chance=None):
     """A dot for each seed and a line at the mean. `accuracies`: {host: {style: [percent, ..]}}; one panel per host."""
     styles = list(dict.fromkeys(style for values in accuracies.values() for style in values))
     marks = marks_of(styles)
-    lines = [max(1, len(values)) for values in accuracies.values()]
+    lines = [len(values) for values in accuracies.values()]
     figure = figure_of(WIDTH, 0.3 * sum(lines) + 0.5 * len(lines) + 0.4)
     panels = figure.subplots(len(lines), 1, sharex=True, squeeze=False, height_ratios=lines)[:, 0]
     for axes, (host, values) in zip(panels, accuracies.items(), strict=True):
@@ -29,7 +29,7 @@ def accuracy_by_style(accuracies, chance=None):
         if chance is not None:
             axes.axvline(chance, color=MUTED, linewidth=1, linestyle=":")
         axes.set_yticks(range(len(values)), values, color=INK)
-        axes.set_ylim(max(1, len(values)) - 0.5, -0.5)
+        axes.set_ylim(len(values) - 0.5, -0.5)
         axes.tick_params(length=0)
         axes.grid(axis="y", visible=False)
     panels[-1].set_xlabel(

@@ -28,7 +28,7 @@ from keras_mobattn.errors import expect_range
 from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
 from keras_mobattn.studies import comparison
-from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Plan, styles_of
+from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Plan, styles_of, timed_styles_of
 
 CHANCE = 10.0  # percent
 
@@ -53,10 +53,10 @@ def main(
 
     Args:
         hosts: Which models.
-        styles: Which attentions; when left out own, separable, "mobile d=2", "mobile d=8" and "mobile d=8, published",
-            of EfficientFormerV2 and MobileViTv2 without "mobile d=2", which takes half an hour more. Latencies are told
-            as ratios to the first timed one's. Variants of "mobile" and "softmax" are trained alone, without costs; a
-            "gain" is the initial deviation of query and key times the root of the width.
+        styles: Which attentions; when left out all but variants and "softmax", and of EfficientFormerV2 and MobileViTv2
+            without "mobile d=2", which takes half an hour more. Latencies are told as ratios to the first timed one's.
+            Variants of "mobile" and "softmax" are trained alone, without costs; a "gain" is the initial deviation of
+            query and key times the root of the width.
         variant: The size of the hosts, of those that have such a one, else MobileViTv2 0.5; "test" is a tiny one.
         seeds: Of weights and order of the images. None of them: cost alone.
         stages: Which trainings.
@@ -79,8 +79,7 @@ def main(
     plan.claim(output_dir)
     rows = train_all(plan, hosts, styles, seeds, output_dir, processes or benchmark.describe_host().cores, num_threads)
     protocol = {"num_threads": (1,), "rounds": rounds, "num_runs": num_runs, "min_secs": min_secs}
-    timed = None if styles is None else tuple(style for style in styles if style in STYLES)
-    costs = measure_all(hosts, timed, sides, variant, output_dir, protocol)
+    costs = measure_all(hosts, styles, sides, variant, output_dir, protocol)
     write_results(hosts, styles, rows, costs, output_dir)
     return int(any(row.get("error") for row in rows) or any(cost.error for cost in costs))
 
@@ -135,7 +134,7 @@ def measure_all(hosts, styles, sides, variant, folder, protocol):
         for side in sides:
             with cli.progress() as progress:
                 description = f"Converting {host} for {side} pixels"
-                tracked = progress.track(styles_of(host, styles), description=description)
+                tracked = progress.track(timed_styles_of(host, styles), description=description)
                 pairs = [comparison.convert(host, style, side, variant, folder / "files") for style in tracked]
             costs = comparison.measure(pairs, known.values(), **protocol)
             found += costs

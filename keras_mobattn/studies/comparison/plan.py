@@ -173,3 +173,8 @@ def styles_of(host, styles=None):
     own = {"attention": FAMILIES[host].attention}
     twice = any(STYLES.get(style) == own for style in styles if style != "own")
     return tuple(style for style in styles if style != "own" or not twice)
+
+
+def timed_styles_of(host, styles=None):
+    """Those of `styles_of` that are timed too: variants and softmax are trained alone."""
+    return tuple(style for style in styles_of(host, styles) if style in STYLES)

@@ -3,7 +3,7 @@
 import statistics
 
 from keras_mobattn.benchmark.table import number_text
-from keras_mobattn.studies.comparison.plan import STAGES, STYLES, styles_of
+from keras_mobattn.studies.comparison.plan import STAGES, styles_of, timed_styles_of
 
 
 def figures(hosts, styles, rows, costs):
@@ -29,7 +29,7 @@ def figures(hosts, styles, rows, costs):
                      [by_key.get((host, timed[0], side)) if timed else None for side in sides], sides),
         }
         for host in hosts
-        for timed in [[style for style in styles_of(host, styles) if style in STYLES]]
+        for timed in [timed_styles_of(host, styles)]
         for style in styles_of(host, styles)
     ]  # fmt: skip
 
