@@ -18,7 +18,7 @@ def cache_folder(name):
     the XDG rules have it. It need not be there yet."""
     named = os.environ.get(CACHE)
     base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_mobattn"
-    return base.expanduser() / name
+    return Path(os.path.expanduser(base)) / name
 
 
 @contextlib.contextmanager
@@ -123,7 +123,7 @@ def read_tflite(path):
     if not is_tflite(content):
         raise InputError(
             f"Expected a TFLite file, with TFL3 in bytes 4 to 7. Received: {str(path)!r}, {len(content)} bytes. "
-            "`python tflite/convert.py` makes one."
+            "`mobattn export` makes one."
         )
     return content
 
@@ -145,7 +145,7 @@ def read_mlpackage(path):
             what = f"it is damaged ({' '.join(str(error).split()) or type(error).__name__})"
     raise InputError(
         f"Expected an .mlpackage, which is a folder. Received: {str(path)!r}: {what}. "
-        "`python coreml/convert.py` makes one; copy the whole folder."
+        "`mobattn export` makes one; copy the whole folder."
     )
 
 

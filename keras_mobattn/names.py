@@ -63,6 +63,16 @@ def part_of(layer):
     return ATTENTION if is_attention(layer) or ATTENTION_PROJECTION.fullmatch(layer) else None
 
 
+BLOCK = re.compile(r"(layer\d+_\d+|stage\d+_(block\d+|embed)|block\d+)_")
+
+
+def block_of(layer):
+    """The block that a layer of this name begins or belongs to: "layer3_1", "stage2_block0", "stage2_embed"; None for a
+    layer that stands with those before it, as stems and norms between stages do."""
+    found = BLOCK.match(layer)
+    return found and found[1]
+
+
 def variable_name(layer, variable):
     """A variable's name, beginning with that of its layer."""
     variable = variable.split(":")[0]

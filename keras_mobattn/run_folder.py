@@ -33,6 +33,7 @@ class RunFolder:
     best_file = property(lambda self: self.path / "best.keras")
     checkpoints = property(lambda self: self.path / "checkpoints")
     board = property(lambda self: self.path / "tensorboard")
+    head = property(lambda self: RunFolder(self.path / "head"))  # the run before it, in which the head alone learns
 
     @classmethod
     def of(cls, path):
@@ -48,7 +49,7 @@ class RunFolder:
     @property
     def has_trained(self):
         """Whether there is anything that a new run would spoil: a checkpoint, or a model."""
-        return bool(self.list_checkpoints()) or self.model_file.exists()
+        return any(run.list_checkpoints() or run.model_file.exists() for run in (self, self.head))
 
     def list_checkpoints(self):
         """The checkpoint folders, newest first."""

@@ -41,7 +41,7 @@ class TrainSettings:
     width: float = 0.5
     """MobileViTv2's width multiplier, > 0."""
     variant: str | None = None
-    """The size, by the family's word for it: training/list_models.py prints them. "test" is a tiny one of every family,
+    """The size, by the family's word for it: mobattn models prints them. "test" is a tiny one of every family,
     "nano" a small one of some, both ours; the family's default when left out."""
     distilled: bool = False
     """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
@@ -56,6 +56,13 @@ class TrainSettings:
     """What to start from: "imagenet", a name that keras_mobattn.list_weights() prints, or a file."""
     weights_skip: Literal["attention"] | None = None
     """"attention": start all but the attention layers from `weights`, which another attention was trained with."""
+    trainable: Literal["all", "head"] = "all"
+    """What learns: everything, or the head alone, on features that stay as they are."""
+    head_epochs: int = 0
+    """Epochs before the others in which the head alone learns: fine-tuning then doesn't begin with the gradients of a
+    head that knows nothing. They are a run of their own, in the folder head/ of the run."""
+    head_learning_rate: float | None = None
+    """The peak of these epochs; ten times `learning_rate` when left out."""
     epochs: int = 16
     """How often the whole training set is seen."""
     batch_size: int = 32
@@ -73,10 +80,14 @@ class TrainSettings:
     base_batch_size: int | None = None
     """The batch that the learning rates are for; `batch_size` when left out. With another batch they are scaled, by
     the ratio's root for AdamW and by the ratio for SGD (timm's rule), and `warmup_steps` by its inverse."""
+    layer_decay: float = 1.0
+    """Each block learns with so many times the learning rate of the one above it, whose features are less general; 1
+    for the same rate throughout. AdamW's alone."""
     schedule: Literal[SCHEDULES] = "cosine"
     """From the peak down half a cosine, step by step; or the peak throughout."""
-    warmup_epochs: float = 2.0
-    """Linear warm-up from `warmup_learning_rate` to the peak, in epochs."""
+    warmup_epochs: float | None = None
+    """Linear warm-up from `warmup_learning_rate` to the peak, in epochs; an eighth of `epochs`, at most 2, when left
+    out."""
     warmup_steps: int | None = None
     """Warm-up in steps, in place of `warmup_epochs`."""
     warmup_learning_rate: float = 0.0
@@ -87,6 +98,9 @@ class TrainSettings:
     """Decay biases, norms and other 1-D weights too, and positions and position biases."""
     label_smoothing: float = 0.1
     """Share of the target that is spread over all classes."""
+    class_weights: bool = False
+    """Weigh the images of a class by all images / (classes x images of the class): rare classes count as much as
+    frequent ones."""
     teacher: str | None = None
     """A model to learn from beside the labels: a .keras or .h5 file, a SavedModel, the folder of a run, or a name that
     keras_mobattn.list_weights() prints. It takes RGB 0..255 and knows the same classes."""
@@ -134,6 +148,9 @@ class TrainSettings:
         above_0 = {"low": 0, "above": True}
         limits = {
             "epochs": {"low": 1},
+            "head_epochs": {"low": 0},
+            "head_learning_rate": above_0,
+            "layer_decay": {"low": 0, "high": 1, "above": True},
             "batch_size": {"low": 1},
             "grad_accum_steps": {"low": 1, "high": self.batch_size},
             "learning_rate": above_0,
@@ -156,11 +173,25 @@ class TrainSettings:
         _expect_ranges(self, limits)
         self._check_sizes()
         self._check_distillation()
+        if self.layer_decay < 1 and self.optimizer != "adamw":
+            raise InputError(
+                f"Expected optimizer='adamw' for layer_decay. Received: {self.optimizer!r} with {self.layer_decay}."
+            )
+        if self.head_epochs and self.trainable == "head":
+            raise InputError(
+                f"Expected head_epochs=0 with trainable='head', whose epochs are all the head's. Received: "
+                f"{self.head_epochs}."
+            )
         if self.batch_size % self.grad_accum_steps:
             raise InputError(
                 f"Expected grad_accum_steps to be a divisor of batch_size={self.batch_size}. "
                 f"Received: {self.grad_accum_steps}."
             )
+
+    @property
+    def warmup(self):
+        """`warmup_epochs`, or what they are when left out."""
+        return min(2.0, self.epochs / 8) if self.warmup_epochs is None else self.warmup_epochs
 
     @property
     def image_shape(self):
@@ -198,6 +229,22 @@ class TrainSettings:
         for name, (given, what) in needs.items():
             if getattr(self, name) != defaults[name] and not given:
                 raise InputError(f"Expected {what} beside {name}. Received: {getattr(self, name)!r} alone.")
+
+    def for_head(self):
+        """The settings of the `head_epochs` epochs in which the head alone learns, a run before this one."""
+        return dataclasses.replace(
+            self,
+            trainable="head",
+            epochs=self.head_epochs,
+            head_epochs=0,
+            learning_rate=self.head_learning_rate or 10 * self.learning_rate,
+            head_learning_rate=None,
+            min_learning_rate=None,
+            layer_decay=1.0,
+            warmup_epochs=0.0,
+            warmup_steps=None,
+            warmup_learning_rate=0.0,
+        )
 
     def open_source(self):
         """The images that these settings train and test on."""
@@ -244,7 +291,10 @@ def _expect_ranges(settings, limits):
 
 def in_form_of(settings, earlier):
     """The settings of a run that goes on: its "mobile" is the form of Mobile-Attention that the run has, since it was
-    begun before there were two, or took over the form of the weights that it started from."""
+    begun before there were two, or took over the form of the weights that it started from; and a warm-up that is left
+    out is the run's, which was begun when that meant two epochs."""
+    if settings.warmup_epochs is None:
+        settings = dataclasses.replace(settings, warmup_epochs=earlier.warmup_epochs)
     both = (settings.attention, earlier.attention)
     return dataclasses.replace(settings, attention=both[1]) if both == ("mobile", "mobile_published") else settings
 

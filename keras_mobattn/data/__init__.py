@@ -8,7 +8,7 @@ from keras_mobattn.data.photos import photo_source, sample_photos
 from keras_mobattn.data.pipeline import batches, take_images
 from keras_mobattn.data.plan import StepPlan
 from keras_mobattn.data.reading import Indexed, Sharded
-from keras_mobattn.data.sources import Source, open_source
+from keras_mobattn.data.sources import Source, is_folder, open_source
 from keras_mobattn.data.stream import Share, training_stream
 from keras_mobattn.data.targets import LABELS, MOVES, Labels
 
@@ -24,6 +24,7 @@ __all__ = [
     "StepPlan",
     "batches",
     "fit_image",
+    "is_folder",
     "open_source",
     "photo_source",
     "read_image",

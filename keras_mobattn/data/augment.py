@@ -104,6 +104,8 @@ NONE = Augmentation()
 DIGITS = Augmentation(layers=_digit_layers)
 # Things up to twice as large, left and right: the least that teaches a model other sizes than those of its images
 ZOOM = Augmentation((0.25, 1.0), flip=True)
+# Photographs, of which there are few: milder crops than ImageNet's, which may miss the thing, and RandAugment
+PHOTOS = Augmentation((0.35, 1.0), "bicubic", True, RandAugment(TORCHVISION, 9 / 30))
 # MobileViT v1 (arXiv:2110.02178; cvnets)
 IMAGENET = Augmentation(INCEPTION_AREA, flip=True)
 # MobileViTv2's fine-tuning at 384 pixels (cvnets, finetune_higher_res_in1k)

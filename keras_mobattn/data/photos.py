@@ -1,5 +1,7 @@
 """Photographs that need no download, for checks and for int8 calibration."""
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,6 +12,14 @@ IMAGENET_SIZE = (375, 500)  # height and width of its average image
 SMALLEST_CROP = 0.3  # of the shorter side: at 427 pixels still 128, so a crop shows an object, not a blur
 
 
+def whole_photos():
+    """{"china.jpg": .., "flower.jpg": ..}, the two photographs that come with scikit-learn: uint8 [427, 640, 3]."""
+    from sklearn.datasets import load_sample_images
+
+    photos = load_sample_images()
+    return {Path(name).name: pixels for name, pixels in zip(photos.filenames, photos.images, strict=True)}
+
+
 def sample_photos(count, image_size, seed=0):
     """Random crops of the two photographs that come with scikit-learn (a Chinese temple, a flower; 427 x 640 pixels).
 
@@ -17,9 +27,8 @@ def sample_photos(count, image_size, seed=0):
     Returns uint8 [count, height, width, 3], RGB.
     """
     from PIL import Image
-    from sklearn.datasets import load_sample_images
 
-    photos = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    photos = [Image.fromarray(pixels) for pixels in whole_photos().values()]
     rng = np.random.RandomState(seed)
     height, width = image_size
     crops = np.empty((count, height, width, 3), np.uint8)

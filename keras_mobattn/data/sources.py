@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_mobattn.catalog import EMBEDDED
 from keras_mobattn.data.decode import decode, decode_mask
 from keras_mobattn.data.folder import LabelledFile, read_folder
 from keras_mobattn.data.image_file import upright_bmp
@@ -22,7 +23,6 @@ from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_role
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.files import CACHE, cache_folder
 
-EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
 # All builders that tfds doesn't have
 OURS = {**EMBEDDED, "fashion_mnist_quarter": "keras_mobattn.data.fashion_mnist_quarter"}
 DRAWN = ("digit_crops", "digit_scenes")  # those of EMBEDDED that a seed draws
@@ -111,6 +111,11 @@ class Source:
         opened = choose(self.openers, split, "split")()
         return opened if isinstance(opened, tf.data.Dataset) else opened.open()
 
+    def first(self, split, count):
+        """The same source with the first `count` images of a split alone, to be read in order."""
+        openers = {split: lambda: self.open_encoded(split).take(count)}
+        return dataclasses.replace(self, num_examples={split: count}, openers=openers)
+
     def read(self, split):
         """What reads the split in random order: Indexed or Sharded.
 
@@ -152,15 +157,16 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
             can't be downloaded or written.
     """
     name = os.fspath(name)
-    if _is_folder(name):
-        return _folder_source(Path(name).expanduser(), on_corrupt, seed, for_test)
+    if is_folder(name):
+        return _folder_source(Path(os.path.expanduser(name)), on_corrupt, seed, for_test)
     return _tfds_source(name, data_dir, seed, tuple(targets))
 
 
-def _is_folder(name):
+def is_folder(name):
+    """Whether `open_source` takes the name of a set for a folder."""
     if name in EMBEDDED:
         return False
-    if name.startswith((".", "~")) or Path(name).expanduser().is_dir():
+    if name.startswith((".", "~")) or Path(os.path.expanduser(name)).is_dir():
         return True
     return os.sep in name and name.split(os.sep)[0] not in _tfds_names()
 
@@ -320,7 +326,7 @@ def _find_builder(name, data_dir, seed):
         module = importlib.import_module(OURS[name])  # registers the builder
         if name in DRAWN and seed != 0:
             config = {"config": module.DigitScenesConfig(name=f"seed{seed}", seed=seed)}
-    data_dir = Path(data_dir).expanduser() if data_dir else _usual_data_dir()
+    data_dir = Path(os.path.expanduser(data_dir)) if data_dir else _usual_data_dir()
     try:
         return tfds.builder(name, data_dir=data_dir, **config)
     except Exception as error:  # a config that does not exist, a package that the set's code needs, damaged metadata
@@ -331,7 +337,7 @@ def _find_builder(name, data_dir, seed):
 
 
 def _no_such_set(name):
-    close = difflib.get_close_matches(name.split("/")[0], _tfds_names(), 3)
+    close = difflib.get_close_matches(name.split("/")[0], _tfds_names(), 3, cutoff=0.7)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "tensorflow.org/datasets lists the names."
     return InputError(
         f"Expected {', '.join(map(repr, EMBEDDED))}, a tfds name or a folder of images. Received: {name!r}, which is "

@@ -17,7 +17,7 @@ from keras_mobattn.gpu import driver
 
 WORKER = Path(__file__).with_name("worker.py")
 MAX_SECS = 300  # compiling and running one file; SwiftShader needs 20 s for the largest model at 256 pixels
-NO_DRIVER = "there is no driver for it: `make gpu` gets one"
+NO_DRIVER = "there is no driver for it: `python -m keras_mobattn.gpu` gets one"
 # What the runtime writes to stderr -> what it means. In the order in which they are looked for.
 MEANINGS = {
     r"No adapters found|Couldn't load Vulkan": NO_DRIVER,
@@ -35,7 +35,7 @@ class GpuError(InputError):
         self.path, self.reasons = str(path), tuple(reasons)
         super().__init__(
             f"Expected a file that the GPU accelerator runs by itself. Received: {self.path!r}: "
-            f"{'; '.join(self.reasons)}. `python tflite/describe.py` names the tensors."
+            f"{'; '.join(self.reasons)}. `mobattn describe` names the tensors."
         )
 
 

@@ -1,4 +1,4 @@
-"""`python -m keras_mobattn.demo`: train, convert, verify, time and report, on real images, in a few minutes.
+"""The demo: train, convert, verify, time and report, on real images, in a few minutes.
 
 Trains MobileViTv2 0.5 with Mobile-Attention on scikit-learn's handwritten digits, converts it to TFLite and Core ML,
 proves each file against Keras on test images, times every attention style on this machine, and writes one HTML page.
@@ -21,18 +21,16 @@ from keras_mobattn.files import replacing, write_json
 from keras_mobattn.models import count_macs, load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies.resolution import DIM, time_layers
-from keras_mobattn.training import TrainSettings, evaluate, read_history, train
+from keras_mobattn.training import evaluate, read_history, train
 
 RESOLUTIONS = (64, 128, 256, 512)  # of the input image in pixels
 CHECK_IMAGES, REPRESENTATIVE_IMAGES = 64, 100
 
 
-def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings()) -> None:  # noqa: B008  frozen
-    """Train on real images, convert to TFLite and Core ML, verify, time every attention style, and write a report.
+def demo(output_dir, settings):
+    """Train, convert, verify, time every attention style, and write a report, into a new folder.
 
-    Args:
-        output_dir: A new folder; default the first free one of runs/demo, runs/demo-2, ...
-        settings: How to train.
+    `output_dir` None: the first free one of runs/demo, runs/demo-2, ...
     """
     run = RunFolder(output_dir or _free_folder(Path("runs/demo")))
     folder = run.path
@@ -169,8 +167,3 @@ def _predictions(source, evaluation, size, view):
         f"{len(wrong)} of {len(labels)} test images were taken for another class.",
         figures=(report.Figure(grid, "Test images with predictions"), report.Figure(confusion, "Confusion matrix")),
     )
-
-
-def run():
-    """Run it with the flags of the command line."""
-    cli.run(main)

@@ -14,7 +14,7 @@ from keras_mobattn.models import count_macs, randomize_weights
 from keras_mobattn.studies.comparison.plan import STYLES, host_fields
 from keras_mobattn.studies.resolution import up_to_date
 from keras_mobattn.training import TrainSettings
-from keras_mobattn.training.run import build_model
+from keras_mobattn.training.build import build_model
 
 CLASSES = range(10)  # digits
 

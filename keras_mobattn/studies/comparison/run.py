@@ -15,7 +15,7 @@ from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies.comparison.plan import SIDE_IMAGES, STAGES, VARIANTS
 from keras_mobattn.studies.comparison.variants import MobileAttentionWithoutCompetition
 from keras_mobattn.training import train
-from keras_mobattn.training.run import build_model
+from keras_mobattn.training.build import build_model
 
 
 def train_stages(plan, host, style, seed, folder):

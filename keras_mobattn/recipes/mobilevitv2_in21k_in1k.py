@@ -11,7 +11,7 @@ Published, by apple/ml-cvnets: top-1 % of width 1.5 81.46, 1.75 81.94, 2.0 82.36
 82.60, 82.93, 83.41. Not repeated here.
 """
 
-from keras_mobattn.training.recipes.mobilevitv2_in1k import VIEW
+from keras_mobattn.recipes.mobilevitv2_in1k import VIEW
 
 
 def settings(width, variant):

@@ -11,7 +11,7 @@ Hardware: 16 GPUs of 64 images each, for base.
 Published, by facebookresearch/deit: top-1 % of tiny 74.5, small 81.2, base 83.4. Not repeated here.
 """
 
-from keras_mobattn.training.recipes import deit_in1k
+from keras_mobattn.recipes import deit_in1k
 
 TEACHER = {"teacher": "runs/regnety_160.keras", "distillation": "hard"}
 

@@ -9,7 +9,7 @@ The set is a folder with train/ and val/, one sub-folder a class; tfds has none.
 Published: only after fine-tuning, see mobilevitv2_in21k_in1k.
 """
 
-from keras_mobattn.training.recipes.mobilevitv2_in1k import VIEW, checkpoint
+from keras_mobattn.recipes.mobilevitv2_in1k import VIEW, checkpoint
 
 
 def settings(width, variant):

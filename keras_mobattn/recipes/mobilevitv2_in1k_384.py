@@ -10,7 +10,7 @@ Published, by apple/ml-cvnets: top-1 % of width 0.5 72.14, 0.75 76.98, 1.0 79.68
 82.17. Not repeated here.
 """
 
-from keras_mobattn.training.recipes.mobilevitv2_in1k import checkpoint
+from keras_mobattn.recipes.mobilevitv2_in1k import checkpoint
 
 
 def settings(width, variant):

@@ -12,7 +12,7 @@ Published, by snap-research/EfficientFormer: top-1 % after 300 and 450 epochs of
 81.6 and 82.0, l 83.3 and 83.5. --epochs 450 is the longer one, whose weights are timm's. Not repeated here.
 """
 
-from keras_mobattn.training.recipes import deit_distilled_in1k, deit_in1k
+from keras_mobattn.recipes import deit_distilled_in1k, deit_in1k
 
 DROP_PATH_RATES = {"s2": 0.02, "l": 0.1}  # the others have none
 

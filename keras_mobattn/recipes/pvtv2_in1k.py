@@ -11,7 +11,7 @@ Published, by whai362/PVT: top-1 % of b0 70.5, b1 78.7, b2 82.0, b2_li 82.1, b3 
 here.
 """
 
-from keras_mobattn.training.recipes import deit_in1k
+from keras_mobattn.recipes import deit_in1k
 
 LARGE = {"drop_path_rate": 0.3, "clip_norm": 1.0}
 BY_VARIANT = dict.fromkeys(("b3", "b4", "b5"), LARGE)  # the others have deit_in1k's: drop path .1, no clipping
