@@ -27,7 +27,7 @@ from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies import compare_attention, comparison
 from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Cost, Plan, run, styles_of
 from keras_mobattn.training import Stopped, TrainSettings
-from keras_mobattn.training.run import build_model
+from keras_mobattn.training.build import build_model
 
 SCRIPT = Path(__file__).parents[1] / "training" / "compare_attention.py"
 PLAN = Plan("test", ("crops", "scenes"), (2, 3))

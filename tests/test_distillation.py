@@ -16,9 +16,9 @@ from keras_mobattn.models import DeiT, MobileViTv2, load_model
 from keras_mobattn.tasks.classification import CLASSIFICATION, distillation
 from keras_mobattn.tasks.classification.distillation import Distillation, Teacher, open_teacher
 from keras_mobattn.training import Stopped, TrainSettings, run, train
+from keras_mobattn.training.build import copy_model
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
-from keras_mobattn.training.run import copy_model
 from keras_mobattn.weights import imagenet_classes
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=0.1, warmup_epochs=0.0, ema_decay=0.5)

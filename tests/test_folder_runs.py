@@ -17,7 +17,7 @@ from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks.classification.distillation import open_teacher
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
-from keras_mobattn.training.run import build_model
+from keras_mobattn.training.build import build_model
 
 COLOURS = {"blue": (20, 30, 220), "green": (10, 200, 30), "red": (230, 20, 10)}
 

@@ -13,9 +13,9 @@ from keras_mobattn.layers import global_policy
 from keras_mobattn.tasks.classification import CLASSIFICATION
 from keras_mobattn.tasks.classification.objective import CrossEntropy
 from keras_mobattn.training import TrainSettings
+from keras_mobattn.training.build import copy_model, make_learner
 from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import WarmupCosine, make_optimizer, schedule
-from keras_mobattn.training.run import copy_model, make_learner
 
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=0.1, warmup_epochs=0.0, ema_decay=0.5)
 

@@ -105,7 +105,7 @@ def test_predict_finds_the_runs_view(folder, tmp_path, monkeypatch):
     opened, seen = open_model(folder.path), []
     assert opened.view == VIEW
     monkeypatch.setattr(opened.model, "predict_on_batch", lambda images: seen.append(images) or np.eye(1, 10))
-    monkeypatch.setattr(predict, "open_model", lambda *_: opened)
+    monkeypatch.setattr("keras_mobattn.commands.opened.open_model", lambda *_: opened)
     assert predict.main((tmp_path / "photo.png",), model=folder.path) == 0
     np.testing.assert_array_equal(seen[0][0], fit_image(photo, (32, 32), **VIEW))
 

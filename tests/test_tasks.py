@@ -80,7 +80,7 @@ def test_a_classifiers_results():
         console.print(part)
     text = console.export_text()
     assert "Top-1 75.00 %, published 78.10 %" in text
-    assert "Top-5 100.00 %, published 94.20 %" in text
+    assert "Top-5" not in text  # of three classes
     assert CLASSIFICATION.last_words({"test_accuracy": 0.98765}) == "Test accuracy 98.77 %"
     np.testing.assert_array_equal(CLASSIFICATION.answers({"logits": scores}), [0, 1, 0, 2])
 

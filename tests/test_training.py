@@ -13,8 +13,8 @@ from keras_mobattn.families import FAMILIES
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.training import TrainSettings, evaluate, load_settings, read_history, train
+from keras_mobattn.training.build import build_model
 from keras_mobattn.training.learner import Judge
-from keras_mobattn.training.run import build_model
 
 SEVEN, TEN = "abcdefg", "0123456789"  # names of classes
 SCRIPTS = Path(__file__).parent.parent / "training"

@@ -3,7 +3,7 @@
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.models.cost import count_macs
-from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model
+from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model, published_name
 from keras_mobattn.models.pyramid import feature_pyramid
 from keras_mobattn.models.randomize import randomize_weights
 from keras_mobattn.models.rematerialize import rematerialize
@@ -23,6 +23,7 @@ __all__ = [
     "load_model",
     "model_file",
     "pretrained_model",
+    "published_name",
     "randomize_weights",
     "rematerialize",
     *FAMILIES,

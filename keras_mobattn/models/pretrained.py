@@ -1,5 +1,7 @@
 """The model functions by name, and a published checkpoint as a model."""
 
+import inspect
+
 from keras_mobattn.families import FAMILIES, View
 from keras_mobattn.weights.tags import find_tag
 
@@ -8,6 +10,15 @@ PUBLISHED = View(  # the papers' models by name -> (function, its arguments)
     lambda: {family.title(name): (family, name) for family in FAMILIES.values() for name in family.variants},
     lambda entry: (entry[0].build, dict(entry[0].variants[entry[1]].arguments)),
 )
+
+
+def published_name(family, **options):
+    """The name of the published model that the family's function makes with these options, "mobilevitv2_100"; "" for
+    none. What is left out or None is the function's default."""
+    defaults = {name: each.default for name, each in inspect.signature(MODELS[family]).parameters.items()}
+    made = defaults | {name: value for name, value in options.items() if name in defaults and value is not None}
+    variants = FAMILIES[family].variants.items()
+    return next((name for name, variant in variants if defaults | dict(variant.arguments) == made), "")
 
 
 def pretrained_model(name, **options):

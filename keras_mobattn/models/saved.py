@@ -36,6 +36,11 @@ def load_model(file):
         raise InputError(
             f"Expected a .keras or .h5 file or a SavedModel folder. Received: {str(file)!r}. It doesn't exist."
         )
+    if Path(file).is_dir() and not (Path(file) / "saved_model.pb").exists():
+        raise InputError(
+            "Expected a .keras or .h5 file, a SavedModel folder or the folder of a run that has ended. Received: "
+            f"{str(file)!r}, a folder of something else."
+        )
     reason = "a SavedModel that wasn't saved by Keras"
     with quiet_stderr():
         try:

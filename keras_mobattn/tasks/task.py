@@ -111,6 +111,14 @@ class Task:
             table.add_row(name, np.array2string(np.squeeze(value), precision=4, threshold=2 * top))
         return table
 
+    def record(self, outputs, class_names, top):
+        """What a model says of one image, for JSON: {name: number, text, or lists of them}."""
+        return {name: np.squeeze(value).tolist() for name, value in named(outputs).items()}
+
+    def in_words(self, record, top=3):
+        """A record in a few words, of its `top` best where there are several."""
+        return ", ".join(f"{name} {np.array2string(np.asarray(value), threshold=4)}" for name, value in record.items())
+
     # Export
 
     def output_names(self, model):

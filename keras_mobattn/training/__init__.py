@@ -2,10 +2,10 @@
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.catalog import RECIPES
+from keras_mobattn.recipes import recipe_settings
 from keras_mobattn.settings import Execution, TrainSettings, load_settings
 from keras_mobattn.training.evaluate import evaluate
 from keras_mobattn.training.history import read_history
-from keras_mobattn.training.recipes import recipe_settings
 from keras_mobattn.training.run import train
 from keras_mobattn.training.stop import Diverged, Stopped, WorkerLost
 

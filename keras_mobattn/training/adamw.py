@@ -12,9 +12,26 @@ class AdamW(keras.optimizers.AdamW):
         m += (1 - b1) (g - m);  v += (1 - b2) (g^2 - v);  w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)
     tf_keras makes a dozen operators of it for each weight, each a pass over memory; TensorFlow's fused kernel is one:
     10 instead of 21 ms for the 4.9 million weights of MobileViTv2-1.0 on two cores, where a whole step takes 430.
+    `scale_rates` gives weights shares of the learning rate, decay included.
     """
 
+    _shares = {}  # by key of the weight
+
+    def scale_rates(self, shares):
+        """Multiply the learning rates of weights: `shares` is [(weight, factor)], 1 for those that aren't in it."""
+        self._shares = {self._var_key(weight): factor for weight, factor in shares}
+
+    def _rate(self, variable):
+        rate = tf.cast(self.learning_rate, variable.dtype)
+        share = self._shares.get(self._var_key(variable), 1.0)
+        return rate if share == 1 else share * rate
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: `update_step` does it, where each weight's rate is at hand."""
+
     def update_step(self, gradient, variable):
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            variable.assign_sub(variable * tf.cast(self.weight_decay, variable.dtype) * self._rate(variable))
         if self.amsgrad or isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable)
             return
@@ -24,6 +41,6 @@ class AdamW(keras.optimizers.AdamW):
         beta_1, beta_2, epsilon = (tf.constant(value, dtype) for value in (self.beta_1, self.beta_2, self.epsilon))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle, m=self._momentums[index].handle, v=self._velocities[index].handle,
-            beta1_power=tf.pow(beta_1, step), beta2_power=tf.pow(beta_2, step), lr=tf.cast(self.learning_rate, dtype),
+            beta1_power=tf.pow(beta_1, step), beta2_power=tf.pow(beta_2, step), lr=self._rate(variable),
             beta1=beta_1, beta2=beta_2, epsilon=epsilon, grad=gradient,
         )  # fmt: skip

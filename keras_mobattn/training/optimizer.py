@@ -45,7 +45,7 @@ def schedule(settings, steps_per_epoch):
     scale = ratio ** BATCH_POWER[settings.optimizer]
     peak = settings.learning_rate
     floor = peak / 10 if settings.min_learning_rate is None else settings.min_learning_rate
-    warmup = settings.warmup_epochs * steps_per_epoch
+    warmup = settings.warmup * steps_per_epoch
     if settings.warmup_steps is not None:
         warmup = settings.warmup_steps / ratio
     return WarmupCosine(
@@ -57,8 +57,10 @@ def schedule(settings, steps_per_epoch):
     )
 
 
-def make_optimizer(settings, steps_per_epoch, weights):
+def make_optimizer(settings, steps_per_epoch, weights, shares=()):
     """The optimizer of the settings with its slots for `weights`, and the weights whose decay is part of the gradient.
+
+    `shares` are those of the learning rate, [(weight, factor)], see `AdamW.scale_rates`.
 
     AdamW's decay is its own (Keras's and torch's are the same formula). SGD's is added to the gradient, as torch does,
     so that momentum carries it; Keras's own would be a tenth of that with momentum .9.
@@ -73,6 +75,7 @@ def make_optimizer(settings, steps_per_epoch, weights):
         optimizer = AdamW(rate, weight_decay=settings.weight_decay, epsilon=1e-8)
         names = {id(weight) for weight in decayed}
         optimizer.exclude_from_weight_decay([weight for weight in weights if id(weight) not in names])
+        optimizer.scale_rates(shares)
     if settings.precision == "mixed_float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     optimizer.build(weights)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import inspect
 import time
 
 import rich.console
@@ -14,17 +13,16 @@ from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.data.splits import TEST
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import global_policy
-from keras_mobattn.models import MODELS, load_model, rematerialize
+from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import Execution, in_form_of
+from keras_mobattn.training.build import build_model, make_learner
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
+from keras_mobattn.training.class_weights import balanced
 from keras_mobattn.training.cluster import Cluster, is_chief
-from keras_mobattn.training.heads import match_heads
 from keras_mobattn.training.history import History
-from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.lock import RunLock
-from keras_mobattn.training.optimizer import make_optimizer, schedule
+from keras_mobattn.training.optimizer import schedule
 from keras_mobattn.training.progress import Board, Meter, Progress
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
@@ -68,7 +66,7 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
         return _train(settings, folder, resume, execution, progress, callbacks, lock)
 
 
-def _train(settings, folder, resume, execution, progress, callbacks, lock):
+def _train(settings, folder, resume, execution, progress, callbacks, lock, cluster=None):
     begun = bool(folder.list_checkpoints())
     if not resume and folder.has_trained:
         raise InputError(
@@ -78,20 +76,27 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock):
     earlier = folder.settings if resume and folder.is_run else settings
     settings = in_form_of(settings, earlier)
     _expect_resumable(folder.path, earlier, settings)
-    cluster = Cluster(execution.strategy)  # before anything else that computes
+    cluster = cluster or Cluster(execution.strategy)  # before anything else that computes
     started = time.perf_counter()
     source = settings.open_source()
     if resume:
         folder.expect_same_data(source)
+    start = settings
+    if begun:  # a checkpoint holds all weights: what the run once started from need not be there any more
+        start = dataclasses.replace(settings, weights=None, weights_skip=None)
+    elif settings.head_epochs:
+        if cluster.chief:
+            folder.write_start(settings, source)  # already now: it may be stopped
+        head = _train_head(settings, folder, (execution, progress, callbacks, lock, cluster))
+        start = dataclasses.replace(settings, weights=str(head.model_file), weights_skip=None)
     plan = make_plan(settings, source, cluster.replicas)
     keras.utils.set_random_seed(settings.seed)
-    # A checkpoint holds all weights: what the run once started from need not be there any more.
-    start = dataclasses.replace(settings, weights=None, weights_skip=None) if begun else settings
     names = source.class_names
     model = build_model(start, names)  # outside of the scope, where it would start from other weights
     settings = _as_built(settings, model)
+    weights = balanced(source) if settings.class_weights else None
     with cluster.strategy.scope():
-        learner = make_learner(model, settings, names, plan.steps_per_epoch, execution, cluster)
+        learner = make_learner(model, settings, names, plan.steps_per_epoch, execution, cluster, weights)
     if cluster.chief:
         if settings.epochs > earlier.epochs:
             folder.keep_result()
@@ -108,6 +113,16 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock):
         if cluster.workers == 1:
             raise
         raise WorkerLost(f"Another worker is gone: {str(error).splitlines()[0]}") from error
+
+
+def _train_head(settings, folder, rest):
+    """Train the head alone, in a folder of its own, or go on with that; returns the RunFolder when it has ended."""
+    head = folder.head
+    if not head.result_file.exists():
+        _say(f"The head alone, {settings.head_epochs} epochs, in {head.path}; then all of the model.")
+        _train(settings.for_head(), head, bool(head.list_checkpoints()), *rest)
+        expect_same(rest[-1], 0)  # other workers wait here until the chief has written the model
+    return head
 
 
 def _as_built(settings, model):
@@ -303,75 +318,3 @@ def expect_same(cluster, step):
             f"Expected the run's folder on a file system that all workers share. Received: a checkpoint of step {step} "
             "here and another one elsewhere."
         )
-
-
-def make_learner(model, settings, class_names, steps_per_epoch, execution=None, cluster=None):
-    """A Learner that starts from `model` and trains as the settings say. Call it in the scope of the strategy."""
-    execution, cluster, task = execution or Execution(), cluster or Cluster(), TASKS[settings.task]
-    network = copy_model(model, cluster.replicas > 1, bool(settings.sizes))
-    averaged = copy_model(model) if tf.distribute.has_strategy() else model  # a strategy's variables are of its making
-    if settings.rematerialize:
-        rematerialize(network)
-    optimizer, decayed = make_optimizer(settings, steps_per_epoch, network.trainable_weights)
-    return Learner(
-        network,
-        averaged,
-        optimizer,
-        task=task,
-        loss=task.objective(settings, class_names),
-        coupled_decay=(settings.weight_decay, decayed),
-        grad_accum_steps=settings.grad_accum_steps,
-        clip_norm=settings.clip_norm,
-        clip_mode=settings.clip_mode,
-        ema_decay=settings.ema_decay,
-        on_nan=execution.on_nan,
-        jit_compile=settings.jit_compile,
-    )
-
-
-def copy_model(model, synchronized=False, any_size=False):
-    """A copy of `model` with weights of its own; batch norm over all replicas where `synchronized`; open sizes.
-
-    Synchronised batch norm is another graph, which must not get into files: only the network that learns has it.
-    """
-
-    def copy(layer):
-        config = layer.get_config()
-        if synchronized and isinstance(layer, keras.layers.BatchNormalization):
-            config["synchronized"] = True
-        return type(layer).from_config(config)
-
-    image = keras.Input((None, None, 3), name=model.input_names[0]) if any_size else None
-    twin = keras.models.clone_model(model, image, clone_function=copy)
-    twin.set_weights(model.get_weights())
-    return twin
-
-
-def build_model(settings, class_names):
-    """The model of the settings for these classes, with freshly initialised weights or those of `settings.weights`.
-
-    Raises:
-        InputError: what the family doesn't have.
-    """
-    function = MODELS[settings.model]
-    takes = inspect.signature(function).parameters
-    if settings.distilled and "distilled" not in takes:
-        have = [name for name in MODELS if "distilled" in inspect.signature(MODELS[name]).parameters]
-        raise InputError(f"Expected distilled with {' or '.join(have)} alone. Received: {settings.model!r} with it.")
-    options = {"width": settings.width, "variant": settings.variant, "distilled": settings.distilled}
-    options = {name: value for name, value in options.items() if name in takes and value is not None}
-    make = functools.partial(
-        function,
-        attention=settings.attention,
-        head_dim=settings.head_dim,
-        input_shape=(*settings.image_shape, 3),
-        drop_path_rate=settings.drop_path_rate,
-        weights=settings.weights,
-        weights_skip=settings.weights_skip,
-        **options,
-    )
-    with global_policy(settings.precision):
-        model = TASKS[settings.task].build(make, class_names)
-    if settings.weights:
-        match_heads(model, settings.weights, class_names)
-    return model

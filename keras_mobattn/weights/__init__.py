@@ -3,7 +3,7 @@
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.weights.checkpoint import read_checkpoint
 from keras_mobattn.weights.forms import layers_with_forms
-from keras_mobattn.weights.hub import download
+from keras_mobattn.weights.hub import download, hub_problem
 from keras_mobattn.weights.imagenet import decode_predictions, imagenet_classes, preprocess_input
 from keras_mobattn.weights.load import load_weights
 from keras_mobattn.weights.port import to_timm
@@ -15,6 +15,7 @@ __all__ = [
     "decode_predictions",
     "download",
     "find_tag",
+    "hub_problem",
     "imagenet_classes",
     "imagenet_tag",
     "layers_with_forms",

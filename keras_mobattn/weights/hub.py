@@ -3,11 +3,13 @@
 import errno
 import hashlib
 import re
+import threading
 from pathlib import Path
 
 from keras_mobattn.errors import InputError
 
 FILE = "model.safetensors"
+PATIENCE = 10  # seconds
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -26,6 +28,27 @@ def download(tag):
     if problem := _problem(path, tag):
         raise InputError(f"The downloaded {FILE} of {tag.repository!r} is broken: {problem}. {_remove(path)}")
     return path
+
+
+def hub_problem(tag, seconds=PATIENCE):
+    """Why a Tag's file can't be had, or "": it is in the cache, or the hub answers within so many seconds."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    answers = []
+
+    def ask():
+        try:
+            if not isinstance(huggingface_hub.try_to_load_from_cache(tag.repository, FILE), str):
+                huggingface_hub.get_hf_file_metadata(huggingface_hub.hf_hub_url(tag.repository, FILE), timeout=seconds)
+            answers.append("")
+        except Exception as error:  # whatever the hub or its HTTP library raise
+            answers.append(_reason(error))
+
+    asking = threading.Thread(target=ask, daemon=True)  # a name server may keep silent for longer than the timeout
+    asking.start()
+    asking.join(seconds)
+    return answers[0] if answers else f"{constants.ENDPOINT} does not answer within {seconds} seconds"
 
 
 def _fetch(tag):

@@ -12,7 +12,7 @@ def make_step(num_threads, **settings):
     device, memory = prepare(num_threads)
     from keras_mobattn.models import randomize_weights
     from keras_mobattn.training import TrainSettings
-    from keras_mobattn.training.run import build_model, make_learner
+    from keras_mobattn.training.build import build_model, make_learner
 
     settings = TrainSettings(**settings)
     names = range(CLASSES)

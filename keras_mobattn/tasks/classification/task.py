@@ -1,5 +1,6 @@
 """The task of one label an image."""
 
+import numpy as np
 import tf_keras as keras
 
 from keras_mobattn.data.targets import Labels
@@ -72,6 +73,8 @@ class Classification(Labels, Task):
         """A table by class, and top-1 and top-5, beside the published ones where there are any."""
         lines = []
         for top, key in ((1, "accuracy"), (5, "top5_accuracy")):
+            if len(class_names) <= top:
+                continue  # it would be 100 %
             beside = f", published {published[key]:.2f} %" if published else ""
             lines.append(f"Top-{top} {100 * result[key]:.2f} %{beside}")
         return [accuracy_table(title, class_names, result), *lines]
@@ -83,6 +86,16 @@ class Classification(Labels, Task):
     def answer(self, title, outputs, class_names, top):
         """The best classes and their scores."""
         return best_classes(title, outputs[0], class_names, top)
+
+    def record(self, outputs, class_names, top):
+        """{"classes": [{"class", "score"}, ..]}, the best first."""
+        scores = outputs[0]
+        best = np.argsort(-scores, kind="stable")[:top]
+        return {"classes": [{"class": class_names[i], "score": round(float(scores[i]), 6)} for i in best]}
+
+    def in_words(self, record, top=3):
+        """As "temple 0.93, pagoda 0.04"."""
+        return ", ".join(f"{each['class']} {each['score']:.2f}" for each in record["classes"][:top])
 
     def output_names(self, model):
         """The one output by what its layer makes: "probabilities" or "logits"."""
