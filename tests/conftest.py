@@ -12,6 +12,7 @@ import small_packages
 import torch_peers
 
 import keras_mobattn
+from keras_mobattn import __main__ as program
 from keras_mobattn import cli, families
 from keras_mobattn.attention import ATTENTIONS, OWN
 from keras_mobattn.gpu import gpu_problem
@@ -65,6 +66,20 @@ def call_script(monkeypatch):
         monkeypatch.setattr(cli.console, "width", 120)
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(ROOT / path, run_name="__main__")
+        return stop.value.code
+
+    return call
+
+
+@pytest.fixture
+def mobattn(monkeypatch):
+    """mobattn(command, *flags) runs the program in this process and returns its exit code."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["mobattn", *map(str, words)])
+        monkeypatch.setattr(cli.console, "width", 120)
+        with pytest.raises(SystemExit) as stop:
+            program.main()
         return stop.value.code
 
     return call

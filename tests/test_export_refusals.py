@@ -60,7 +60,7 @@ def unreadable_files(folder):
         "absent.keras": "doesn't exist",
         "corrupt.keras": "unreadable",
         "corrupt.h5": "unreadable",
-        "empty": "unreadable",
+        "empty": "a folder of something else",
         "only.weights.h5": "unreadable",
         "not_keras": "unreadable",
     }

@@ -190,7 +190,10 @@ def no_driver(monkeypatch):
 
 @pytest.mark.usefixtures("no_driver")
 def test_without_a_driver_the_problem_says_what_to_do(monkeypatch):
-    assert gpu.gpu_problem() == "The GPU accelerator can't run here: there is no driver for it: `make gpu` gets one."
+    assert (
+        gpu.gpu_problem()
+        == "The GPU accelerator can't run here: there is no driver for it: `python -m keras_mobattn.gpu` gets one."
+    )
     assert gpu.gpu_adapter() == ""
     monkeypatch.setattr(driver.shutil, "which", lambda name: None)
     with pytest.raises(InputError, match="Expected apt-get and dpkg-deb.* Install a Vulkan driver"):

@@ -150,8 +150,8 @@ def predicted(path, shape, monkeypatch):
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
     monkeypatch.setattr(model, "predict_on_batch", lambda batch: given.append(batch[0]) or np.zeros((1, 2)))
     opened = Opened("mine", model, TASKS["classification"], ("a", "b"), {})
-    monkeypatch.setattr(predict, "open_model", lambda *_: opened)
-    assert predict.main((path,)) == 0
+    monkeypatch.setattr("keras_mobattn.commands.opened.open_model", lambda *_: opened)
+    assert predict.main((path,), model=path) == 0
     return given[0]
 
 

@@ -1,7 +1,7 @@
 """Time exported files. Imports no models: a benchmark takes a file."""
 
 from keras_mobattn.benchmark.android import benchmark_android
-from keras_mobattn.benchmark.coreml import COREML_DEVICES, COREML_UNITS, benchmark_coreml
+from keras_mobattn.benchmark.coreml import benchmark_coreml
 from keras_mobattn.benchmark.host import describe_host
 from keras_mobattn.benchmark.macs import count_file_macs
 from keras_mobattn.benchmark.measurement import (
@@ -18,7 +18,8 @@ from keras_mobattn.benchmark.present import present
 from keras_mobattn.benchmark.roofline import roofline_files, with_roofline
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted
 from keras_mobattn.benchmark.table import devices_text, header_and_rows, labels_of, print_table, remarks
-from keras_mobattn.benchmark.tflite import BACKENDS, benchmark_files, benchmark_tflite
+from keras_mobattn.benchmark.tflite import benchmark_files, benchmark_tflite
+from keras_mobattn.catalog import BACKENDS, COREML_DEVICES, COREML_UNITS
 
 __all__ = [
     "BACKENDS",

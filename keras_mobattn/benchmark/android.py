@@ -9,12 +9,13 @@ import signal
 import time
 from pathlib import Path
 
-from keras_mobattn.benchmark.android_device import FOLDER, DeviceLostError, find_phone
+from keras_mobattn.benchmark.android_device import DeviceLostError, find_phone
 from keras_mobattn.benchmark.benchmark_model_binary import benchmark_model_for
 from keras_mobattn.benchmark.benchmark_model_output import Delegation, parse, phase_of
 from keras_mobattn.benchmark.progress import progress
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
 from keras_mobattn.benchmark.table import in_brackets, threads_text
+from keras_mobattn.catalog import ANDROID_FOLDER
 from keras_mobattn.errors import InputError, choose, expect_range
 
 LOAD_SECS = 300  # beyond the limits: the first start on a GPU compiles its programs for up to minutes
@@ -53,7 +54,7 @@ def benchmark_android(
     profile=False,
     cool_down=5.0,
     benchmark_model=None,
-    device_dir=FOLDER,
+    device_dir=ANDROID_FOLDER,
     warmup_runs=1,
     warmup_min_secs=0.5,
     num_runs=50,

@@ -10,9 +10,9 @@ import subprocess
 import time
 
 from keras_mobattn.benchmark.measurement import Conditions, Device
+from keras_mobattn.catalog import ANDROID_FOLDER
 from keras_mobattn.errors import InputError
 
-FOLDER = "/data/local/tmp"  # where adb's user may write and run programs
 # adb's state of a device that can't be used -> what to do.
 MENDING = {
     "unauthorized": "Unlock it and answer its question 'Allow USB debugging?' with yes.",
@@ -51,7 +51,7 @@ def find_phone(serial=None):
     except ImportError:
         raise InputError(
             "Expected the package adbutils, which talks to phones. Received: none. Install it: "
-            "pip install 'keras_mobattn[android]'."
+            "pip install adbutils requests."
         ) from None
     try:
         adb = adbutils.AdbClient()  # at the address that adb's environment variables give
@@ -162,7 +162,7 @@ class Phone:
         return row and int(row[1]) * 1024
 
     @contextlib.contextmanager
-    def folder(self, parent=FOLDER):
+    def folder(self, parent=ANDROID_FOLDER):
         """Make a folder of our own on the phone; in the end kill what runs from it, and remove it.
 
         Raises:

@@ -29,16 +29,10 @@ from keras_mobattn.benchmark.rows import (
     round_share,
 )
 from keras_mobattn.benchmark.worker import random_inputs
+from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
 from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.files import read_mlpackage, size_bytes
 
-COREML_UNITS = {  # the choices -> Measurement.backend, coremltools' ComputeUnit
-    "all": ("coreml all", "ALL"),
-    "cpu": ("coreml cpu", "CPU_ONLY"),
-    "cpu-gpu": ("coreml cpu-gpu", "CPU_AND_GPU"),
-    "cpu-ane": ("coreml cpu-ane", "CPU_AND_NE"),
-}
-COREML_DEVICES = ("mac", "iphone")
 IMAGES = {  # colour -> what an array must be for Pillow to make the image of it that `predict` takes
     "RGB": ("uint8", (3,)),
     "BGR": ("uint8", (3,)),  # swapped by Core ML

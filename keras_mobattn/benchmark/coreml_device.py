@@ -172,7 +172,7 @@ def expect_mac(what):
     if platform.system() != "Darwin":
         raise InputError(
             f"Expected macOS, which {what} needs. Received: {platform.system()}. Copy the packages to a Mac and run "
-            "the same command there; coreml/describe.py works here."
+            "the same command there; mobattn describe works here."
         )
 
 

@@ -14,16 +14,11 @@ from keras_mobattn import gpu
 from keras_mobattn.benchmark.host import describe_host
 from keras_mobattn.benchmark.measurement import Statistics
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, pool_rounds, protocol, round_share
+from keras_mobattn.catalog import BACKENDS
 from keras_mobattn.errors import InputError, choose
 
 WORKER = Path(__file__).with_name("worker.py")
 LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
-BACKENDS = {  # the choices -> Measurement.backend, as on a phone
-    "xnnpack": "xnnpack",
-    "builtin": "builtin",
-    "gpu": "gpu fp32",
-    "gpu-fp16": "gpu fp16",
-}
 
 
 def benchmark_tflite(

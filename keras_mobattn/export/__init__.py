@@ -1,6 +1,7 @@
 """Convert Keras models to TFLite and Core ML; every conversion is checked against Keras on real images."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
+from keras_mobattn.about import About
 from keras_mobattn.catalog import (
     COREML_COMPRESSIONS,
     COREML_PRECISIONS,
@@ -12,14 +13,18 @@ from keras_mobattn.catalog import (
 from keras_mobattn.export.check import CheckReport, Tolerance, VerificationError, report_table
 from keras_mobattn.export.coreml import expect_coreml, to_coreml
 from keras_mobattn.export.coreml_model import CoreMLModel
+from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.export.interface import expect_io
-from keras_mobattn.export.metadata import About, embedded_labels
-from keras_mobattn.export.signature import load
+from keras_mobattn.export.metadata import embedded_labels
+from keras_mobattn.export.signature import load, load_trained
 from keras_mobattn.export.tflite import to_tflite
 from keras_mobattn.export.tflite_model import TFLiteModel
 from keras_mobattn.files import read_labels
 
+FILE_MODELS = {".tflite": TFLiteModel, ".mlpackage": CoreMLModel}  # suffix of a file -> what runs it
+
 __all__ = [
+    "FILE_MODELS",
     "COREML_COMPRESSIONS",
     "COREML_PRECISIONS",
     "COREML_TARGETS",
@@ -29,6 +34,7 @@ __all__ = [
     "About",
     "CheckReport",
     "CoreMLModel",
+    "FileModel",
     "TFLiteModel",
     "Tolerance",
     "VerificationError",
@@ -36,6 +42,7 @@ __all__ = [
     "expect_coreml",
     "expect_io",
     "load",
+    "load_trained",
     "read_labels",
     "report_table",
     "to_coreml",

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from keras_mobattn._quiet import coremltools_messages, import_coremltools
+from keras_mobattn.about import About
 from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
@@ -16,7 +17,6 @@ from keras_mobattn.export.coreml_compress import compress
 from keras_mobattn.export.coreml_inputs import check_images_of, expect_input, input_of, resized
 from keras_mobattn.export.coreml_model import COMPUTE_UNITS, CoreMLModel, on_mac
 from keras_mobattn.export.flexible import at_any_size
-from keras_mobattn.export.metadata import About
 from keras_mobattn.export.signature import expect_suffix, load
 from keras_mobattn.files import replacing
 

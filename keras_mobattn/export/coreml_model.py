@@ -1,12 +1,16 @@
 """A .mlpackage that runs: by the evaluator on any system, or by Core ML itself on a Mac."""
 
+import functools
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import VerificationError
+from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.export.mil import Evaluator, load_program
 from keras_mobattn.export.signature import INPUT_NAME
 from keras_mobattn.files import read_mlprogram
@@ -19,7 +23,7 @@ def on_mac():
     return sys.platform == "darwin"
 
 
-class CoreMLModel:
+class CoreMLModel(FileModel):
     """A .mlpackage of this package, fed and read alike whatever its interface.
 
     `compute_units` None runs the evaluator of `export.mil`, a name of coremltools.ComputeUnit runs Core ML (macOS).
@@ -36,8 +40,10 @@ class CoreMLModel:
         if list(inputs) != [INPUT_NAME]:
             raise InputError(
                 f"Expected a package with one input, {INPUT_NAME!r}. Received: {str(path)!r} with {list(inputs)}. "
-                "Convert the model with coreml/convert.py."
+                "Convert the model with mobattn export."
             )
+        self.name = Path(path).name
+        self._input = inputs[INPUT_NAME]
         self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
         self.label = description.predictedFeatureName  # "" unless it is a classifier
         self._run = self._evaluated(path) if compute_units is None else self._predicted(path, compute_units)
@@ -47,6 +53,29 @@ class CoreMLModel:
         outputs = self._run(np.asarray(image, np.float32))
         outputs.pop(self.label, None)
         return {name: _scores(value) if isinstance(value, dict) else value for name, value in outputs.items()}
+
+    @property
+    def input_shape(self):
+        """(None, H, W, C)."""
+        if self.takes_pixels:
+            image = self._input.imageType
+            return (None, image.height, image.width, 1 if image.colorSpace == image.GRAYSCALE else 3)
+        return (None, *self._input.multiArrayType.shape[1:])
+
+    @functools.cached_property
+    def output_shape(self):
+        """What a run gives: a package need not say it."""
+        outputs = self.run(np.zeros((1, *self.input_shape[1:]), np.float32))
+        shapes = [(None, *value.shape[1:]) for value in outputs.values()]
+        return shapes[0] if len(shapes) == 1 else tuple(shapes)
+
+    @functools.cached_property
+    def labels(self):
+        """The class names in the package; () if there are none."""
+        if self.label:
+            outputs = self._run(np.zeros((1, *self.input_shape[1:]), np.float32))
+            return tuple(next(value for value in outputs.values() if isinstance(value, dict)))
+        return tuple(json.loads(self.spec.description.metadata.userDefined.get("labels", "[]")))
 
     def _evaluated(self, path):
         evaluate = Evaluator(load_program(path))

@@ -4,13 +4,13 @@ Own code, since no library fits: mediapipe 1.2.2's metadata writers fail on impo
 tflite-support, the last to have them, asks for protobuf below 4 and Python below 3.12.
 """
 
-import dataclasses
 import importlib.metadata
 import io
 import zipfile
 
 import numpy as np
 
+from keras_mobattn.about import About
 from keras_mobattn.export.flatbuffer import pack, unpack
 
 LABELS = "labels.txt"  # the name inside the file
@@ -38,25 +38,6 @@ _FEATURE, _IMAGE = np.uint8(1), np.uint8(2)  # ContentProperties
 _COLOR_SPACES = {1: np.uint8(2), 3: np.uint8(1)}  # channels -> GRAYSCALE, RGB
 _NORMALIZATION = np.uint8(1)  # ProcessUnitOptions
 _AXIS_LABELS = np.uint8(2)  # AssociatedFileType
-
-
-@dataclasses.dataclass(frozen=True)
-class About:
-    """What a converted file says of itself; what is empty is left out.
-
-    Attributes:
-        name: of the model; default its Keras name.
-        description: default one sentence on the task and the precision.
-        version: of the model.
-        author: of the model.
-        license: of the weights, e.g. Apache-2.0.
-    """
-
-    name: str = ""
-    description: str = ""
-    version: str = ""
-    author: str = ""
-    license: str = ""
 
 
 def default_description(source, how):

@@ -9,7 +9,8 @@ import tf_keras as keras
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import HALF, global_policy
-from keras_mobattn.models import load_model
+from keras_mobattn.models import load_model, model_file
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
 
 INPUT_NAME = "image"
@@ -90,6 +91,18 @@ def load(model_or_file, labels=(), task=None):
     model = _in_float32(model)
     task = task or task_of(model)
     return Exportable(model, shape, task.output_names(model), labels, task)
+
+
+def load_trained(path, labels=()):
+    """The Exportable of a model file or a run folder: with the task of the run that it lies in, and without `labels`
+    with its class names.
+
+    Raises:
+        InputError: as `load`.
+    """
+    run = RunFolder.of(path)
+    source = load(model_file(path), labels, run and run.task)
+    return load(source, run.labels) if run and source.scores_classes and not source.labels else source
 
 
 def expect_suffix(path, suffix):

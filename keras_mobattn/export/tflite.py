@@ -7,13 +7,14 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.about import About
 from keras_mobattn.catalog import TFLITE_PRECISIONS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.fuse import fuse
 from keras_mobattn.export.interface import PROBABILITY, expect_bytes, expect_io, with_io
-from keras_mobattn.export.metadata import About, with_metadata
+from keras_mobattn.export.metadata import with_metadata
 from keras_mobattn.export.quantize import quantize_dynamic, quantize_fp16, quantize_int8
 from keras_mobattn.export.signature import expect_suffix, load
 from keras_mobattn.export.tflite_model import TFLiteModel

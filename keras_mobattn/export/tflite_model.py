@@ -3,18 +3,18 @@
 import contextlib
 from pathlib import Path
 
-import numpy as np
-
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import VerificationError
+from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.export.interface import dequantize, quantize
+from keras_mobattn.export.metadata import embedded_labels
 from keras_mobattn.export.signature import INPUT_NAME
 from keras_mobattn.files import read_tflite
 
 
-class TFLiteModel:
-    """A .tflite file of this package behind the few names of a Keras model that `training.evaluate` uses.
+class TFLiteModel(FileModel):
+    """A .tflite file of this package, behind a Keras model's names.
 
     Images and outputs are float32, in the Keras model's range: quantized inputs and outputs are converted by their
     tensors' parameters. As in Keras, `input_shape` is (None, H, W, C), and `output_shape` a tuple of shapes for several
@@ -30,7 +30,7 @@ class TFLiteModel:
         from ai_edge_litert.interpreter import Interpreter
 
         read_tflite(path)
-        self.name = Path(path).name
+        self.name, self.labels = Path(path).name, embedded_labels(path)
         with quiet_stderr(), _refusal():  # quiet: "Created TensorFlow Lite XNNPACK delegate for CPU"
             interpreter = Interpreter(model_path=str(path))
             interpreter.allocate_tensors()  # here rather than in the first run, which would print that line
@@ -38,7 +38,7 @@ class TFLiteModel:
         if not any(signature["inputs"] == [INPUT_NAME] for signature in signatures.values()):
             raise InputError(
                 f"Expected a file with a signature of one input, {INPUT_NAME!r}. Received: {str(path)!r} with "
-                f"{signatures or 'none'}. Convert the model with tflite/convert.py."
+                f"{signatures or 'none'}. Convert the model with mobattn export."
             )
         self._signature = interpreter.get_signature_runner()
         self._taken, self._given = self._signature.get_input_details()[INPUT_NAME], self._signature.get_output_details()
@@ -51,13 +51,6 @@ class TFLiteModel:
         with _refusal():
             results = self._signature(**{INPUT_NAME: quantize(image, self._taken)})
         return {name: dequantize(value, self._given[name]) for name, value in results.items()}
-
-    def predict_on_batch(self, images):
-        """[n, H, W, C] -> the output, or {output name: array} of several, for all of them, one after the other: a file
-        has a batch of one."""
-        rows = [self.run(image[None]) for image in np.asarray(images, np.float32)]
-        outputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 @contextlib.contextmanager

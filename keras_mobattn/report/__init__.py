@@ -1,6 +1,7 @@
 """One self-contained HTML file that shows a run: `write_report(path, Report(...))`."""
 
 from keras_mobattn.report.comparison import accuracy_by_style, by_resolution
+from keras_mobattn.report.markdown import write_markdown
 from keras_mobattn.report.page import Figure, Report, Section, Table, write_report
 from keras_mobattn.report.plots import (
     confusion_matrix,
@@ -30,5 +31,6 @@ __all__ = [
     "loglog_slope",
     "op_profile_table",
     "operator_bars",
+    "write_markdown",
     "write_report",
 ]

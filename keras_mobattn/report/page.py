@@ -40,12 +40,15 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading, then whatever of these there is. Blank lines divide `text` into paragraphs; it is not markup."""
+    """A heading, then whatever of these there is. Blank lines divide `text` into paragraphs; it is not markup.
+    `code` is shown as it is, and is in `language`, as Markdown calls it."""
 
     title: str
     text: str = ""
     figures: tuple[Figure, ...] = ()
     table: Table | None = None
+    code: str = ""
+    language: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,30 +70,33 @@ def write_report(path, report):
     """
     import jinja2
 
-    for section in report.sections:
-        if section.table:
-            _check(section.table)
+    check_report(report)
     options = dict(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment = jinja2.Environment(**options)
-    environment.filters.update(picture=_picture, cell=_cell, classes=_column_classes)
+    environment.filters.update(picture=_picture, cell=cell_text, classes=_column_classes)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     write_text(path, page.render(report=report))
 
 
-def _check(table):
-    for row in table.rows:
-        if len(row) != len(table.header):
-            raise InputError(f"Expected {len(table.header)} cells, as in the header {table.header}. Received: {row}.")
+def check_report(report):
+    """Raise InputError for a table with a row that is not as long as its header."""
+    for table in (section.table for section in report.sections if section.table):
+        for row in table.rows:
+            if len(row) != len(table.header):
+                raise InputError(
+                    f"Expected {len(table.header)} cells, as in the header {table.header}. Received: {row}."
+                )
 
 
-def _cell(value):
+def cell_text(value):
+    """What a table shows of a text or number."""
     return "–" if value is None or value == "" else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _column_classes(table):
     """The CSS class of every column: "number" (aligned on the right) when all cells begin with a digit or are empty."""
-    texts = [[_cell(value) for value in column] for column in zip(*table.rows, strict=True)]
-    numeric = re.compile(r"[-−~]?[\d.]|–$|failed$")
+    texts = [[cell_text(value) for value in column] for column in zip(*table.rows, strict=True)]
+    numeric = re.compile(r"[-−~]?[\d.]|[-–]$|failed$")
     return ["number" if all(map(numeric.match, column)) else "text" for column in texts] or ["text"] * len(table.header)
 
 

@@ -1,0 +1,191 @@
+"""The model card: one page for whoever builds the app, written from facts in the files alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn import report
+from keras_mobattn.about import About
+from keras_mobattn.data import take_images
+from keras_mobattn.delivery.table import delivery_table
+from keras_mobattn.files import read_json
+from keras_mobattn.models import count_macs, published_name
+from keras_mobattn.weights import TAGS, imagenet_tag
+
+SNIPPETS = Path(__file__).with_name("snippets")
+EXAMPLES = 12  # images with predictions
+NAMED = 20  # classes
+NOT_STATED = "not stated"
+LANGUAGES = {  # template -> (heading, language in Markdown, suffix of the file that it loads, whether tests run it)
+    "python": ("Python", "python", ".tflite", True),
+    "javascript": ("JavaScript, in a browser", "javascript", ".tflite", True),
+    "kotlin": ("Kotlin, on Android", "kotlin", ".tflite", False),
+    "swift": ("Swift, on iOS and macOS", "swift", ".mlpackage", False),
+}
+BEST_FIRST = {".tflite": ("int8", "fp16", "fp32", "dynamic"), ".mlpackage": ("fp16", "fp32")}
+
+
+def write_card(path, delivery, source, images=None, run=None, file=None, about=About()):  # noqa: B008  frozen
+    """Write PATH.html, and the same as PATH.md with its pictures beside it.
+
+    `delivery` is the Delivery of the Exportable `source`, `images` the Source of test images that it was scored on,
+    `run` the RunFolder that the model's `file` lies in, `about` an About.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    path = Path(path)
+    page = report.Report(
+        title=about.name or source.model.name,
+        subtitle=f"{source.task.title}, exported {delivery.date}",
+        summary=_summary(delivery, source),
+        sections=tuple(_sections(delivery, source, images, run, file, about)),
+    )
+    report.write_report(path.with_name(f"{path.name}.html"), page)
+    report.write_markdown(path.with_name(f"{path.name}.md"), page)
+
+
+def _summary(delivery, source):
+    keras, files = delivery.rows[0], [row for row in delivery.rows[1:] if not row.error]
+    smallest = min(files, key=lambda row: row.size_bytes, default=None)
+    summary = []
+    if keras.score is not None:
+        shown = f"{100 * keras.score:.1f} %" if "accuracy" in delivery.metric else f"{keras.score:.4g}"
+        summary.append((f"{delivery.metric}, {delivery.num_images} test images", shown))
+    summary += [
+        ("parameters", f"{source.model.count_params():,}"),
+        ("MACs", f"{count_macs(source.model) / 1e6:,.0f} M"),
+    ]
+    if smallest:
+        summary.append((f"smallest file, {smallest.precision}", f"{smallest.size_bytes / 1e6:.2f} MB"))
+    return tuple(summary)
+
+
+def _sections(delivery, source, images, run, file, about):
+    view = run.view if run else {}
+    yield report.Section("What it is", _what(source, run))
+    if run:
+        yield report.Section("What it was trained on", _trained(run, file))
+    yield report.Section("How to feed it", _feeding(delivery, source, view))
+    yield report.Section(
+        "Files", "Each file that is there was proven against the Keras model.", table=delivery_table(delivery)
+    )
+    if images and source.scores_classes:
+        yield _examples(delivery, source, images, view)
+    yield from _snippets(delivery, source, view)
+    yield report.Section("Licence", _licence(run, about))
+
+
+def _what(source, run):
+    labels = source.labels
+    named = f" {', '.join(labels[:NAMED])}{', ...' if len(labels) > NAMED else ''}." if labels else ""
+    classes = f"{len(labels)} classes:{named}" if labels else ""
+    outputs = ", ".join(source.output_names)
+    attention = f" Attention: {run.settings.attention}." if run else ""
+    return f"{source.task.title}, {source.model.name}.{attention} Outputs: {outputs}.\n\n{classes}"
+
+
+def _trained(run, file):
+    settings, data = run.settings, read_json(run.data_file, {})
+    counts = ", ".join(f"{count:,} {split}" for split, count in data.get("num_examples", {}).items())
+    start = f"from the weights {settings.weights}" if settings.weights else "from random weights"
+    head = f"{settings.head_epochs} for the head alone and " if settings.head_epochs else ""
+    text = (
+        f"Images of {settings.dataset!r}{f' ({counts})' if counts else ''}, {start}, {head}{settings.epochs} epochs in "
+        f"batches of {settings.batch_size}, augmentation {settings.augment!r}, seed {settings.seed}."
+    )
+    result = read_json(run.result_file, None)
+    if result is None or file != run.model_file:  # what the run came to is said of its last epoch's model
+        return text
+    return f"{text}\n\n{run.task.last_words(result)} on all {result['num_examples']['test']} test images."
+
+
+def _feeding(delivery, source, view):
+    height, width, channels = source.input_shape
+    colours = {1: "grey", 3: "RGB, in this order"}.get(channels, f"{channels} channels")
+    scale = delivery.input_scale
+    values = "as they are" if scale == 1 else f"multiplied by {scale:g}"
+    array = f"float32 [1, {height}, {width}, {channels}], named 'image', values 0..255 {values}"
+    resized = ""
+    if view:
+        covered = " x ".join(str(int(side / view["crop"])) for side in (height, width))  # as data.fit rounds
+        resized = (
+            f" The model was tested on images that were resized ({view['interpolation']}, their aspect kept) until "
+            f"they covered {covered} pixels, and cut out around the centre."
+        )
+    package = "an image of that size, which it scales itself" if delivery.input_type == "image" else array
+    return (
+        f"{height} x {width} pixels (height x width), {colours}.{resized}\n\n.tflite files take {array}. .mlpackage "
+        f"folders take {package}."
+    )
+
+
+def _examples(delivery, source, images, view):
+    count = min(EXAMPLES, images.num_examples["test"])
+    pixels, labels = take_images(images, "test", count, source.input_shape[:2], **view)
+    (scores,) = source.predict(np.float32(delivery.input_scale) * pixels).values()
+    guesses, names = scores.argmax(-1), source.labels or images.class_names
+    captions = [
+        names[guess] if guess == label else f"{names[guess]},\nis {names[label]}"
+        for guess, label in zip(guesses, labels, strict=True)
+    ]
+    wrong = np.flatnonzero(guesses != labels)
+    grid = report.image_grid(pixels, captions, wrong, format="png")
+    text = f"The first {count} test images; the model is wrong in {len(wrong)} of them."
+    return report.Section("Examples", text, figures=(report.Figure(grid, "Test images with predictions"),))
+
+
+def row_of(language, delivery):
+    """The Row whose file the program in a language loads; None where it can't have one."""
+    suffix = LANGUAGES[language][2]
+    if suffix == ".mlpackage" and delivery.input_type != "image":  # Vision takes no other
+        return None
+    rows = {row.precision: row for row in delivery.rows if row.file.endswith(suffix) and not row.error}
+    return next((rows[precision] for precision in BEST_FIRST[suffix] if precision in rows), None)
+
+
+def snippet(language, row, source, view):
+    """The program in a language that loads the file of a Row."""
+    import jinja2
+
+    height, width, _ = source.input_shape
+    template = jinja2.Template((SNIPPETS / f"{language}.j2").read_text(encoding="utf-8"), keep_trailing_newline=True)
+    return template.render(
+        file=row.file,
+        stem=Path(row.file).stem,
+        height=height,
+        width=width,
+        crop=view.get("crop", 1.0),
+        interpolation=view.get("interpolation", "bilinear"),
+        input="image",
+        output=source.output_names[0],
+        labels_json=json.dumps(source.labels, ensure_ascii=False),
+        top=min(5, len(source.labels) or 5),
+    )
+
+
+def _snippets(delivery, source, view):
+    if not source.scores_classes or not source.labels or delivery.input_scale != 1:
+        return
+    for name, (heading, language, _, tested) in LANGUAGES.items():
+        if row := row_of(name, delivery):
+            how = "The package's tests run this." if tested else "This was written by the documentation, and not run."
+            code = snippet(name, row, source, view)
+            yield report.Section(f"{heading}: {row.file}", how, code=code, language=language)
+
+
+def _licence(run, about):
+    text = f"Licence of this model: {about.license or NOT_STATED}. Author: {about.author or NOT_STATED}."
+    weights = run and run.settings.weights
+    if not weights:
+        return text
+    tag = _imagenet(run.settings) if weights == "imagenet" else TAGS.get(str(weights).removeprefix("timm/"))
+    if tag is None:
+        return f"{text}\n\nIt was trained from {weights}, whose licence is {NOT_STATED}."
+    return f"{text}\n\nIt was trained from timm/{tag.name}: {tag.source}, licence {tag.licence}."
+
+
+def _imagenet(settings):
+    """The published checkpoint that weights="imagenet" means for a run."""
+    return imagenet_tag(published_name(settings.model, width=settings.width, variant=settings.variant))

@@ -1,0 +1,230 @@
+"""Make every format of a model, prove each, and find out what an app's engineer asks of them."""
+
+import dataclasses
+import datetime
+import functools
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn import benchmark, export
+from keras_mobattn.about import About
+from keras_mobattn.catalog import FORMATS
+from keras_mobattn.delivery.card import write_card
+from keras_mobattn.delivery.rows import Delivery, Row, save_delivery
+from keras_mobattn.describe import describe_coreml, describe_tflite
+from keras_mobattn.errors import InputError, expect_name, expect_range
+from keras_mobattn.export.images import choose_images
+from keras_mobattn.files import size_bytes
+from keras_mobattn.models import model_file
+from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.training import evaluate
+
+NO_RUN = "the model lies in no run, whose test images are needed. mobattn evaluate judges a file on a folder of images"
+CHANGED = "the run's images are not those that it began with: "
+KERAS_IS_NO_FILE = "it is the Keras model, which the files are compared with"
+TFLITE_ALONE, COREML_ALONE = "of .tflite files alone", "of .mlpackage folders alone"
+NO_MAC = "Core ML runs on Apple's systems alone: there mobattn benchmark times it, on an iPhone with tensor input"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """How the files of a delivery are made.
+
+    Attributes:
+        input_type: of Core ML packages: "image" or "tensor".
+        input_scale: what RGB 0..255 is multiplied by to be what the model takes.
+        num_threads: with which .tflite files are timed.
+        about: what the files say of themselves.
+    """
+
+    input_type: str = "image"
+    input_scale: float = 1.0
+    num_threads: int = 1
+    about: About = About()
+
+
+def deliver(
+    model, output_dir=None, formats=tuple(FORMATS), *, images=None, on_corrupt="error", num_test_images=500,
+    wishes=Wishes(), progress=lambda what, done, total: None,
+):  # fmt: skip
+    """Convert `model`, a run folder or a model file, to all `formats`, names of FORMATS; return a Delivery.
+
+    Files go into `output_dir`, by default beside the model, and are called after it. Each is checked against Keras, on
+    the run's test images or on those in the folder `images`, scored on the first `num_test_images` test images of the
+    run, described, and timed on this machine. `on_corrupt` is open_source's. `progress` is told of each part. What
+    can't be converted is a row with its error; the other rows are there all the same.
+
+    The figures lie beside the files in NAME_export.json, and so does the card, see `write_card`.
+
+    Raises:
+        InputError: no such model or format, nothing to convert, or wishes that can't be met.
+    """
+    _expect(formats, num_test_images, wishes)
+    file, folder = model_file(model), folder_of(model, output_dir)
+    source = export.load_trained(model)
+    chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
+    scorer = Scorer(RunFolder.of(model), source, num_test_images, wishes.input_scale)
+    total = 3 * len(formats) + 2
+    progress("Keras", 0, total)
+    rows = [_keras_row(source, file, scorer)]
+    for index, name in enumerate(formats):
+        tell = functools.partial(_tell, progress, name, 3 * index + 1, total)
+        rows.append(_row(name, source, folder / file.stem, chosen, scorer, wishes, tell))
+    progress("timing", total - 1, total)
+    rows, runtime = _timed(rows, folder, wishes.num_threads)
+    made = Delivery(
+        model=source.model.name,
+        metric=scorer.metric,
+        num_images=scorer.count,
+        num_checked=len(chosen.check),
+        device=benchmark.describe_host().name,
+        runtime=runtime,
+        num_threads=wishes.num_threads,
+        input_type=wishes.input_type,
+        input_scale=wishes.input_scale,
+        date=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        rows=tuple(rows),
+    )
+    progress("writing", total, total)
+    save_delivery(folder / f"{file.stem}_export.json", made)
+    write_card(folder / f"{file.stem}_card", made, source, scorer.images, RunFolder.of(model), file, wishes.about)
+    return made
+
+
+def folder_of(model, output_dir=None):
+    """Where the files of a model go: `output_dir`, or beside the model."""
+    return Path(output_dir or model_file(model).parent)
+
+
+def _expect(formats, num_test_images, wishes):
+    """Better now than after minutes of converting."""
+    for name in formats:
+        expect_name(FORMATS, name, "format")
+    if not formats:
+        raise InputError(f"Expected formats: {', '.join(FORMATS)}. Received: none.")
+    expect_range("num_test_images", num_test_images, 1, whole=True)
+    expect_range("num_threads", wishes.num_threads, 1, whole=True)
+    expect_range("input_scale", wishes.input_scale, 0, above=True, below=True)
+
+
+def _tell(progress, name, first, total, what, step):
+    progress(f"{name}: {what}", first + step, total)
+
+
+class Scorer:
+    """Scores models on the same test images of a run.
+
+    Attributes:
+        metric: what the score is; None without a run, or where its images are gone or others.
+        images: a Source of `count` test images; None without a metric.
+        missing: {"score": why there is none}.
+    """
+
+    def __init__(self, run, source, most, input_scale):
+        self.metric, self.images, self.count, self.missing = None, None, 0, {}
+        self._task, self._scale, self._view = source.task, np.float32(input_scale), run.view if run else {}
+        if why := NO_RUN if run is None else self._open(run, most):
+            self.missing = {"score": why}
+        else:
+            self.metric = source.task.best
+
+    def _open(self, run, most):
+        """Find the images; return why they can't be had, or ""."""
+        try:
+            found = run.open_source()
+        except InputError as error:
+            return str(error)
+        if changes := run.changes_in(found):
+            return f"{CHANGED}{changes}"
+        self.count = min(most, found.num_examples["test"])
+        self.images = found.first("test", self.count)
+        return ""
+
+    def score(self, model):
+        """The task's metric, or None."""
+        if self.metric is None:
+            return None
+        if self._scale != 1:
+            model = _Scaled(model, self._scale)
+        return float(evaluate(model, self.images, batch_size=8, task=self._task, **self._view)[self.metric])
+
+
+class _Scaled:
+    """A model that takes RGB 0..255 times a factor, behind the names that `evaluate` uses."""
+
+    def __init__(self, model, scale):
+        self.name, self.input_shape, self.output_shape = model.name, model.input_shape, model.output_shape
+        self._model, self._scale = model, scale
+
+    def predict_on_batch(self, images):
+        return self._model.predict_on_batch(self._scale * np.asarray(images))
+
+
+def _keras_row(source, file, scorer):
+    fields = ("latency_ms", "max_error", "snr_db", "top1_agreement", "partitions", "gpu", "neural_engine")
+    missing = dict.fromkeys(fields, KERAS_IS_NO_FILE) | scorer.missing
+    return Row("Keras", "float32", file.name, size_bytes(file), score=scorer.score(source.model), missing=missing)
+
+
+def _row(name, source, stem, chosen, scorer, wishes, tell):
+    kind, precision, suffix = FORMATS[name]
+    path = stem.with_name(f"{stem.name}_{precision}{suffix}")
+    row, scale = Row(kind, precision, path.name), np.float32(wishes.input_scale)
+    options = {"check_images": scale * chosen.check, "about": wishes.about, "input_scale": wishes.input_scale}
+    tell("converting", 0)
+    try:
+        if kind == "TFLite":
+            options["representative_images"] = scale * chosen.representative
+            report = export.to_tflite(source, path, precision, **options)
+        else:
+            report = export.to_coreml(source, path, precision, input_type=wishes.input_type, **options)
+    except InputError as error:
+        return dataclasses.replace(row, error=str(error))
+    tell("scoring", 1)
+    score = scorer.score(export.FILE_MODELS[suffix](path))
+    tell("describing", 2)
+    return dataclasses.replace(
+        row,
+        size_bytes=report.size_bytes,
+        score=score,
+        max_error=report.max_abs_error / report.spread,
+        snr_db=report.snr_db,
+        top1_agreement=report.top1_agreement,
+        **_verdicts(kind, path, scorer.missing),
+    )
+
+
+def _verdicts(kind, path, missing):
+    """Fields of a Row that `describe` knows."""
+    if kind == "TFLite":
+        described = describe_tflite(path)
+        partitions, problem = described.xnnpack.partitions, described.xnnpack.problem
+        missing = missing | {"neural_engine": COREML_ALONE} | ({"partitions": problem} if problem else {})
+        return {"partitions": None if problem else partitions, "gpu": described.gpu.passed, "missing": missing}
+    missing = missing | {"partitions": TFLITE_ALONE, "gpu": TFLITE_ALONE}
+    return {"neural_engine": describe_coreml(path).neural_engine.passed, "missing": missing}
+
+
+def _timed(rows, folder, num_threads):
+    """The rows with their latencies, those of one runtime in turns, and the runtimes' names."""
+    paths = {
+        kind: [folder / row.file for row in rows if row.format == kind and not row.error]
+        for kind in ("TFLite", "Core ML")
+    }
+    measured = []
+    if paths["TFLite"]:
+        measured += benchmark.benchmark_files(paths["TFLite"], num_threads=(num_threads,))
+    if paths["Core ML"] and sys.platform == "darwin":
+        measured += benchmark.benchmark_coreml(paths["Core ML"])
+    found, timed = {Path(each.file).name: each for each in measured}, []
+    for row in rows:
+        each = found.get(row.file)
+        if each is not None and each.statistics:
+            row = dataclasses.replace(row, latency_ms=each.statistics.typical_ms)
+        elif not row.error and row.format != "Keras":
+            reason = each.error if each is not None else NO_MAC
+            row = dataclasses.replace(row, missing=row.missing | {"latency_ms": reason})
+        timed.append(row)
+    return timed, ", ".join(dict.fromkeys(each.runtime for each in measured if each.statistics)) or None

@@ -1,0 +1,25 @@
+"""What a file that runs looks like to whoever knows Keras models: the few names that evaluation and prediction use."""
+
+import numpy as np
+
+
+class FileModel:
+    """An exported file behind a Keras model's names. A subclass defines `run`, `input_shape` and `output_shape`.
+
+    Attributes:
+        name: of the file.
+        labels: the class names in it; () if there are none.
+        input_shape: (None, H, W, C), as in Keras.
+        output_shape: (None, ..), or a tuple of such for several outputs.
+    """
+
+    def run(self, image):
+        """One image [1, H, W, C] -> {output name: array [1, ..]}."""
+        raise NotImplementedError(f"{type(self).__name__} must define run(image).")
+
+    def predict_on_batch(self, images):
+        """[n, H, W, C] -> the output, or {output name: array} of several, for all of them, one after the other: a file
+        has a batch of one."""
+        rows = [self.run(image[None]) for image in np.asarray(images, np.float32)]
+        outputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
