@@ -15,7 +15,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_mobattn", "keras_mobattn.*"]),
-    package_data={"keras_mobattn.report": ["*.j2"], "keras_mobattn.weights": ["*.txt"]},
+    package_data={
+        "keras_mobattn.delivery": ["snippets/*.j2"],
+        "keras_mobattn.report": ["*.j2"],
+        "keras_mobattn.weights": ["*.txt"],
+    },
+    entry_points={"console_scripts": ["mobattn=keras_mobattn.__main__:main"]},
     python_requires=">=3.10,<3.13",
     install_requires=[
         "tensorflow>=2.19,<2.22",
@@ -31,6 +36,7 @@ setup(
         "scikit-learn>=1.4,<2",
         "matplotlib>=3.8,<4",
         "rich>=13,<16",
+        "psutil>=5.9,<8",  # free memory
         "tensorboard>=2.19,<2.22",  # for Keras's callback; tensorflow 2.21 no longer brings it
         "tyro>=1.0,<2",  # flags from dataclasses
         "jinja2>=3.1,<4",  # the report's page

@@ -37,6 +37,7 @@ ATTENTIONS = Table(
 # Other forms of these, by name wherever a style is named; tables and tests of all styles go without them.
 ATTENTION_FORMS = Table({"mobile_published": "keras_mobattn.attention.information_flow:published_mobile_attention"})
 
+EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}  # sets of ours
 TASKS = Table({"classification": "keras_mobattn.tasks.classification:CLASSIFICATION"})
 
 AUGMENTATIONS = Table(
@@ -48,6 +49,7 @@ AUGMENTATIONS = Table(
         "mobilevitv2": "keras_mobattn.data.augment:MOBILEVITV2",
         "deit": "keras_mobattn.data.augment:DEIT",
         "flowformer": "keras_mobattn.data.augment:FLOWFORMER",
+        "photos": "keras_mobattn.data.augment:PHOTOS",
         "zoom": "keras_mobattn.data.augment:ZOOM",
     }
 )
@@ -67,10 +69,10 @@ POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")  # Keras's dtype polic
 CLIPS = Table({"norm": "keras_mobattn.training.clip:by_norm", "agc": "keras_mobattn.training.clip:by_unit"})  # timm's
 DISTILLATIONS = Table({kind: f"keras_mobattn.tasks.classification.distillation:{kind}" for kind in ("hard", "soft")})
 # A recipe is a file in this folder, by the file's name. Sorted by name, so that recipes of one model stand together.
-_RECIPES = Path(__file__).with_name("training") / "recipes"
+_RECIPES = Path(__file__).with_name("recipes")
 RECIPES = Table(
     {
-        module.name: f"keras_mobattn.training.recipes.{module.name}"
+        module.name: f"keras_mobattn.recipes.{module.name}"
         for module in sorted(pkgutil.iter_modules([str(_RECIPES)]))
         if not module.name.startswith("_")
     }
@@ -87,6 +89,10 @@ TFLITE_PRECISIONS = Table(
 IO_DTYPES = {"float32": None, "uint8": 0, "int8": -128}  # of a .tflite file -> the zero point: what stands for 0
 
 COREML_PRECISIONS = Table({"fp32": "keras_mobattn.export.coreml:FP32", "fp16": "keras_mobattn.export.coreml:FP16"})
+DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # what looks at images where no model is named
+# What `mobattn export` makes -> (kind of file, precision, suffix)
+FORMATS = {f"tflite-{name}": ("TFLite", name, ".tflite") for name in TFLITE_PRECISIONS}
+FORMATS |= {f"coreml-{name}": ("Core ML", name, ".mlpackage") for name in ("fp16", "fp32")}
 COREML_COMPRESSIONS = Table(
     {
         "int8": "keras_mobattn.export.coreml_compress:INT8",
@@ -102,3 +108,31 @@ COREML_TARGETS = {  # -> version of the Core ML specification
     "macOS12": 6, "macOS13": 7, "macOS14": 8, "macOS15": 9, "macOS26": 10,
 }  # fmt: skip
 INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}  # of an .mlpackage
+
+# What a benchmark may use -> what its rows call it (Measurement.backend).
+BACKENDS = {"xnnpack": "xnnpack", "builtin": "builtin", "gpu": "gpu fp32", "gpu-fp16": "gpu fp16"}  # of this machine
+COREML_UNITS = {  # and coremltools' ComputeUnit
+    "all": ("coreml all", "ALL"),
+    "cpu": ("coreml cpu", "CPU_ONLY"),
+    "cpu-gpu": ("coreml cpu-gpu", "CPU_AND_GPU"),
+    "cpu-ane": ("coreml cpu-ane", "CPU_AND_NE"),
+}
+COREML_DEVICES = ("mac", "iphone")
+ANDROID_FOLDER = "/data/local/tmp"  # where adb's user may write and run programs
+
+# `mobattn NAME` -> its module, whose docstring says in a line what it does. In the order of a project.
+COMMANDS = {
+    "demo": "keras_mobattn.commands.demo",
+    "predict": "keras_mobattn.commands.predict",
+    "train": "keras_mobattn.commands.train",
+    "evaluate": "keras_mobattn.commands.evaluate",
+    "export": "keras_mobattn.commands.export",
+    "describe": "keras_mobattn.commands.describe",
+    "benchmark": "keras_mobattn.commands.benchmark",
+    "report": "keras_mobattn.commands.benchmark_report",
+    "show-batch": "keras_mobattn.commands.show_batch",
+    "models": "keras_mobattn.commands.list_models",
+    "weights": "keras_mobattn.commands.list_weights",
+    "doctor": "keras_mobattn.commands.doctor",
+    "completion": "keras_mobattn.commands.completion",
+}

@@ -1,9 +1,12 @@
 """What every command-line script shares: flags from a function or dataclass, and errors as one sentence."""
 
 import contextlib
+import dataclasses
 import functools
+import inspect
 import io
 import logging
+import os
 import re
 import shlex
 import sys
@@ -13,16 +16,18 @@ import rich.console
 import rich.markup
 import rich.progress
 import tyro
+import wrapt
 
 from keras_mobattn._quiet import quiet_stderr
-from keras_mobattn._tensorflow import tf
 from keras_mobattn.errors import InputError
 
 console = rich.console.Console()
 ARGUMENT = re.compile(r"\b([a-z][a-z_]*)=('[^']*'|[\w./]+)")  # as the library's errors name what can be given
 LISTED = re.compile(r"^[^\w-]*(?:-\w, )?(--[a-z][\w-]*)", re.MULTILINE)  # a flag at the head of a line of --help
+CONFIG = (tyro.conf.OmitArgPrefixes,)  # of every parser
 BAD_INPUT = 2  # as argparse and the shell use it
 INTERRUPTED = 130  # 128 + SIGINT, as the shell reports it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
 def run(main, **cli_options):
@@ -36,24 +41,51 @@ def run(main, **cli_options):
     _options = functools.partial(_options_of, main)
     warnings.showwarning = lambda message, *_: _say("[bold yellow]Warning:[/]", message)
     logging.getLogger("huggingface_hub").propagate = False  # its own handler prints, and TensorFlow's would once more
-    with quiet_stderr():
-        tf.config.list_physical_devices()  # says on stderr that a driver is missing, the first time
+    wrapt.register_post_import_hook(_find_devices_quietly, "keras_mobattn._tensorflow")
     try:
-        sys.exit(tyro.cli(main, config=(tyro.conf.OmitArgPrefixes,), **cli_options) or 0)
+        sys.exit(tyro.cli(main, config=CONFIG, **{"description": _about(main), **cli_options}) or 0)
     except InputError as error:
         sys.exit(complain(error))
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes
+        sys.exit(BROKEN_PIPE)
     except OSError as error:
         sys.exit(complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."))
-    except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:  # TensorFlow's own file errors
-        sys.exit(complain(re.sub(r"{{.*?}}|\[Op:.*", "", error.message).strip().splitlines()[0] + "."))
     except KeyboardInterrupt:
         sys.exit(complain("Interrupted. What was already written is kept.", INTERRUPTED))
+    except Exception as error:
+        if not _is_about_files(error):
+            raise
+        sys.exit(complain(re.sub(r"{{.*?}}|\[Op:.*", "", error.message).strip().splitlines()[0] + "."))
+
+
+def _about(main):
+    """What --help begins with: the docstring of the command's module, which has examples."""
+    return inspect.getdoc(sys.modules.get(main.__module__)) if main.__module__ else inspect.getdoc(main)
+
+
+def _find_devices_quietly(module):
+    with quiet_stderr():
+        module.tf.config.list_physical_devices()  # says on stderr that a driver is missing, the first time
+
+
+def _is_about_files(error):
+    """Whether it is TensorFlow's own for a full disk or a missing permission. Without TensorFlow it is none."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return errors is not None and isinstance(error, errors.ResourceExhaustedError | errors.PermissionDeniedError)
 
 
 def complain(sentence, code=BAD_INPUT):
     """Print an error as one sentence on stderr, with the command's flags; return the exit code to end with."""
     _say("[bold red]Error:[/]", with_flags(str(sentence), _options()))
     return code
+
+
+def given_fields(kind):
+    """The names of those fields of the dataclass `kind` that the command line has flags for."""
+    flags = {word[2:].split("=")[0].replace("-", "_") for word in sys.argv[1:] if word.startswith("--")}
+    flags |= {flag.removeprefix("no_") for flag in flags}
+    return {field.name for field in dataclasses.fields(kind)} & flags
 
 
 def with_flags(sentence, options):
@@ -71,7 +103,7 @@ def _options_of(main):
     """All flags of a command, as its --help lists them."""
     written = io.StringIO()
     with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
-        tyro.cli(main, prog="-", args=["--help"], config=(tyro.conf.OmitArgPrefixes,))
+        tyro.cli(main, prog="-", args=["--help"], config=CONFIG)
     return set(LISTED.findall(written.getvalue()))
 
 
@@ -80,6 +112,11 @@ _options = frozenset  # of the command that runs: none yet
 
 def _say(kind, sentence):
     rich.console.Console(stderr=True).print(f"{kind} {rich.markup.escape(str(sentence))}", soft_wrap=True)
+
+
+def say(text):
+    """Print a text as it is: its brackets are no markup, and its lines are as long as they are."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def table_console():

@@ -21,7 +21,7 @@ def test_the_first_free_folder(tmp_path):
 def test_demo(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "RESOLUTIONS", (64, 128))
     settings = TrainSettings(data_dir=str(tmp_path / "tfds"), variant="test", epochs=3, learning_rate=1e-2)
-    demo.main(tmp_path / "run", settings)
+    demo.demo(tmp_path / "run", settings)
     rows = json.loads((tmp_path / "run" / "conversions.json").read_text())
     assert [row["precision"] for row in rows] == ["fp32", "fp16", "dynamic", "int8", "fp32", "fp16"]
     timed = load_measurements(tmp_path / "run" / "benchmark.json")

@@ -13,7 +13,7 @@ import rich.console
 from small_graphs import GRAPHS, write_graphs
 
 from keras_mobattn import describe, gpu
-from keras_mobattn.commands import describe_tflite
+from keras_mobattn.commands import describe as command
 from keras_mobattn.describe import screen
 from keras_mobattn.describe.rules import GPU_RULES
 from keras_mobattn.describe.tflite import max_error
@@ -188,14 +188,11 @@ EXITS = {  # files, --require -> exit code
 @pytest.mark.parametrize(("names", "require"), EXITS)
 @pytest.mark.parametrize("execute", [False, True])
 def test_exit_codes(graphs, names, require, execute, capsys):
-    assert (
-        describe_tflite.main(tuple(graphs[name] for name in names), require=require, gpu=execute)
-        == EXITS[names, require]
-    )
+    assert command.main(tuple(graphs[name] for name in names), require=require, gpu=execute) == EXITS[names, require]
 
 
 def test_script_writes_json(graphs, tmp_path, capsys):
-    assert describe_tflite.main((graphs["good"], graphs["rank_5"]), gpu=False, json=tmp_path / "new" / "all.json") == 0
+    assert command.main((graphs["good"], graphs["rank_5"]), gpu=False, json=tmp_path / "new" / "all.json") == 0
     good, rank_5 = json.loads((tmp_path / "new" / "all.json").read_text())
     assert good["xnnpack"] == {"partitions": 1, "left": [], "problem": None, "passed": True}
     assert good["gpu"]["passed"]
@@ -207,8 +204,8 @@ def test_script_writes_json(graphs, tmp_path, capsys):
 def test_script_with_bad_input_is_one_sentence(graphs, tmp_path):
     kept = tmp_path / "all.json"
     kept.write_text("earlier")
-    command = [sys.executable, str(SCRIPT), str(graphs["good"]), str(tmp_path / "gone.tflite"), "--json", str(kept)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = [sys.executable, str(SCRIPT), str(graphs["good"]), str(tmp_path / "gone.tflite"), "--json", str(kept)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "No such file or directory: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ import tensorflow as tf
 import keras_mobattn
 from keras_mobattn import describe, report
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
-from keras_mobattn.commands import describe_coreml
+from keras_mobattn.commands import describe as command
 from keras_mobattn.describe import coreml_plan
 from keras_mobattn.describe.coreml_rules import NEURAL_ENGINE_RULES
 from keras_mobattn.errors import InputError
@@ -384,7 +384,7 @@ EXITS = {  # packages, --require -> exit code
 
 @pytest.mark.parametrize(("names", "require"), EXITS)
 def test_exit_codes(package, names, require, capsys):
-    assert describe_coreml.main(tuple(map(package, names)), require=require) == EXITS[names, require]
+    assert command.main(tuple(map(package, names)), require=require) == EXITS[names, require]
 
 
 def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsys):
@@ -392,7 +392,7 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
     real = report.operator_bars
     monkeypatch.setattr(report, "operator_bars", lambda *args, **kw: drawn.append(args[0]) or real(*args, **kw))
     paths = package("good"), package("rank_5")
-    assert describe_coreml.main(paths, json=tmp_path / "new" / "all.json", plot=tmp_path / "new" / "all.png") == 0
+    assert command.main(paths, json=tmp_path / "new" / "all.json", plot=tmp_path / "new" / "all.png") == 0
     good, rank_5 = json.loads((tmp_path / "new" / "all.json").read_text())
     assert good["neural_engine"]["plan"]["cost_by_device"] == {"Neural Engine": 0.75, "GPU": 0.25, "CPU": 0.0}
     assert good["macs"] == {"float16": 19471}
@@ -403,7 +403,7 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
     }  # fmt: skip
     for name in ("all_good.png", "all_rank_5.png"):
         assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
-    assert describe_coreml.main((package("rank_5"),), plan=False, plot=tmp_path / "one.png") == 0
+    assert command.main((package("rank_5"),), plan=False, plot=tmp_path / "one.png") == 0
     assert drawn[-1] == {"cast": {"operators": 2}, "reshape": {"operators": 2}, "transpose": {"operators": 1}}
     assert (tmp_path / "one.png").exists()
 
@@ -411,22 +411,22 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
 def test_packages_of_one_name_have_a_plot_each(package, tmp_path):
     other = tmp_path / "other" / "good.mlpackage"
     shutil.copytree(package("good"), other)
-    describe_coreml.main((package("good"), other), plan=False, plot=tmp_path / "all.png")
+    command.main((package("good"), other), plan=False, plot=tmp_path / "all.png")
     assert {path.name for path in tmp_path.glob("*.png")} == {"all_good.png", "all_good-2.png"}
 
 
 def test_bad_arguments(package, tmp_path):
-    with pytest.raises(InputError, match="at least one .mlpackage"):
-        describe_coreml.main(())
+    with pytest.raises(InputError, match="or the folder of a run. Received: none"):
+        command.main(())
     with pytest.raises(InputError, match="Expected a .png file as --plot. Received: 'a.svg'"):
-        describe_coreml.main((package("good"),), plot=Path("a.svg"))
+        command.main((package("good"),), plot=Path("a.svg"))
 
 
 def test_script_with_bad_input_is_one_sentence(package, tmp_path):
     kept = tmp_path / "all.json"
     kept.write_text("earlier")
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "gone"), str(package("good")), "--json", str(kept)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = [sys.executable, str(SCRIPT), str(tmp_path / "gone.mlpackage"), str(package("good")), "--json", str(kept)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("Error: Expected an .mlpackage, which is a folder. Received: ")
     assert done.stderr.count("\n") == 1

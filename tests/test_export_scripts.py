@@ -12,7 +12,6 @@ from PIL import Image
 
 import keras_mobattn
 from keras_mobattn import cli, export
-from keras_mobattn.commands import convert_coreml, convert_tflite
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import images, tflite
 from keras_mobattn.files import read_mlprogram
@@ -153,7 +152,7 @@ def test_input_scale_reaches_check_and_calibration(tmp_path, run, monkeypatch):
         seen.update({name: stack.max() for name, stack in stacks.items()})
         raise InputError("Expected nothing. Received: images.")
 
-    monkeypatch.setattr(convert_tflite, "to_tflite", record)
+    monkeypatch.setattr("keras_mobattn.export.to_tflite", record)
     model = save_model(tmp_path / "net.keras", scale=1.0)
     run("tflite", model, "--precision", "int8", "--input-scale", "0.00392157")
     assert all(0.9 < value <= 1.001 for value in seen.values())
@@ -183,7 +182,7 @@ def test_what_core_ml_itself_said_is_shown(tmp_path, run, monkeypatch, capsys):
         str(tmp_path / "net.mlpackage"), "Core ML", "fp16", "probabilities", 8, 1e-3, 0.9, 60.0, 1.0, 1000, 2.0,
         device_errors={"CPU_ONLY": 1.2e-4, "ALL": 2e-3},
     )  # fmt: skip
-    monkeypatch.setattr(convert_coreml, "to_coreml", lambda *args, **options: report)
+    monkeypatch.setattr("keras_mobattn.export.to_coreml", lambda *args, **options: report)
     assert run("coreml", save_model(tmp_path / "net.keras")) == 0
     text = capsys.readouterr().out
     assert "fp16: Core ML on CPU_ONLY is within 1.2e-04 of the evaluator." in text

@@ -11,7 +11,11 @@ from test_layout import COMMANDS, PACKAGE, STUDIES
 from keras_mobattn import cli
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are called, no advice
+OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are called, or flags before tyro's, no advice
+    "__main__.py": {"--help", "--version", "--device"},
+    "commands/benchmark.py": {"--device", "--help"},
+    "commands/completion.py": {"--tyro-print-completion"},
+    "commands/doctor.py": {"--device"},  # of mobattn benchmark
     "benchmark/coreml_device.py": {"--device", "--json-output"},  # xcrun devicectl's
     "report/page.py": {"--muted", "--line"},  # CSS variables
 }

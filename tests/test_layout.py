@@ -12,17 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from keras_mobattn.catalog import COMMANDS as COMMAND_TABLE
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "keras_mobattn"
 # What everyone may import: errors and files, and what is read without TensorFlow.
-EVERYONE = {"errors", "files", "names", "families", "catalog", "settings", "run_folder", "_quiet", "_tensorflow"}
+EVERYONE = {
+    *("errors", "files", "names", "families", "catalog", "about", "recipes", "settings", "run_folder"),
+    *("_quiet", "_tensorflow"),
+}
 # What commands and studies put together.
-PARTS = {"attention", "models", "data", "tasks", "training", "export", "benchmark", "report", "cli"}
+PARTS = {"attention", "models", "data", "tasks", "training", "export", "benchmark", "report", "cli", "delivery"}
 # Part of the package -> the other parts that it may import.
 MAY_IMPORT = {
     "errors": set(),
     "families": set(),
     "files": set(),
+    "about": set(),
+    "recipes": set(),
     "catalog": set(),  # it names modules, and imports one when a thing is asked for
     "settings": {"data"},  # for open_source, when it is asked for
     "run_folder": set(),
@@ -42,13 +49,15 @@ MAY_IMPORT = {
     "report": {"benchmark"},
     "training": {"layers", "models", "data", "tasks", "report", "weights"},
     "export": {"layers", "attention", "models", "data", "tasks"},
+    "delivery": {"benchmark", "data", "describe", "export", "models", "report", "training", "weights"},
     "cli": set(),
-    "commands": {*PARTS, "weights", "describe"},
+    "commands": {*PARTS, "weights", "describe", "studies", "gpu"},
     "studies": {*PARTS, ""},
-    "demo": {"studies"},
+    "demo": {"commands"},
+    "__main__": {"", "cli"},
     "__init__": {"_registration"},
 }
-LIGHT = {"errors", "files", "names", "families", "catalog", "settings", "run_folder", "_quiet"}  # without TensorFlow
+LIGHT = {*EVERYONE - {"_tensorflow"}, "cli", "__main__"}  # without TensorFlow
 NAMES = {"errors", "families", "names"}  # these import nothing but each other and the standard library
 HEAVY = (
     "adbutils",
@@ -72,10 +81,9 @@ BUILDERS = {
 }
 HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-COMMANDS = sorted(
-    path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in ("__init__", "opened", "convert")
-)
-STUDIES = ("benchmark_resolution", "compare_attention", "demo")
+SHARED = ("__init__", "opened", "convert", "exported")  # by commands, and none themselves
+COMMANDS = sorted(path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in SHARED)
+STUDIES = ("benchmark_resolution", "compare_attention")
 SCRIPTS = sorted(path for folder in ("training", "tflite", "coreml") for path in (ROOT / folder).glob("*.py"))
 WRAPPERS = [path for path in SCRIPTS if path.name != "benchmark_peers.py"]  # it works with other packages' programs
 
@@ -159,6 +167,17 @@ def test_every_command_has_help_without_a_script(name, monkeypatch, capfd):
         command.run()
     assert ending.value.code == 0
     assert "usage: command" in capfd.readouterr().out
+
+
+def test_mobattn_parses_without_what_computes():
+    """Help, completion and bad flags answer at once: TensorFlow is imported when work begins."""
+    heavy = ["tensorflow", "tf_keras", "matplotlib", *HEAVY]
+    code = (
+        f"import importlib, sys\nfor module in {list(COMMAND_TABLE.values())}: importlib.import_module(module)\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -215,10 +215,10 @@ def test_what_is_no_classifier(tmp_path):
 
 
 BAD_FLAGS = {
-    "no model": (["predict.py", "a.png"], "or --weights NAME. Received: none of them"),
-    "no image": (["predict.py", "--weights", TAG.name], "one or more image files"),
-    "no such tag": (["predict.py", "a.png", "--weights", "mobilevitv2_10"], "Received: 'mobilevitv2_10'"),
-    "no such file": (["predict.py", "a.png", "--model", "nowhere.keras"], "nowhere.keras"),
+    "no such pattern": (["predict.py", "*.png", "--weights", TAG.name], "Expected files that '*.png' fits."),
+    "no images": (["predict.py", "empty", "--weights", TAG.name], "Received: a folder without. Name another one."),
+    "no such tag": (["predict.py", "image.jpeg", "--weights", "mobilevitv2_10"], "Received: 'mobilevitv2_10'"),
+    "no such file": (["predict.py", "image.jpeg", "--model", "nowhere.keras"], "nowhere.keras"),
     "top": (["predict.py", "a.png", "--weights", TAG.name, "--top", "0"], "from 1 up. Received: 0"),
     "no dataset": (["evaluate.py", "--weights", TAG.name], "Expected --dataset"),
     "neither": (["evaluate.py", "--dataset", "digits"], "or --weights NAME. Received: none of them"),
@@ -233,6 +233,8 @@ BAD_FLAGS = {
 def test_bad_flags(case, call_script, tmp_path, monkeypatch, capsys):
     (script, *flags), message = BAD_FLAGS[case]
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "image.jpeg").write_bytes(b"never looked at")
+    (tmp_path / "empty").mkdir()
     data = ["--data-dir", tmp_path / "tfds"] if script == "evaluate.py" else []
     assert call_script(SCRIPTS / script, *flags, *data) == 2
     assert message in " ".join(capsys.readouterr().err.split())

@@ -1,9 +1,9 @@
 """Time .tflite files on an Android phone over adb: table on the screen, benchmark.json and benchmark.csv in a folder.
 
-    python tflite/benchmark_android.py model.tflite other.tflite --delegates xnnpack gpu --num-threads 1 2 4
+    mobattn benchmark --device android model.tflite other.tflite --delegates xnnpack gpu --num-threads 1 2 4
 
-Runs TensorFlow Lite's own benchmark_model on the phone. The rows are those of tflite/benchmark.py: the JSON files of
-both can stand in one report. Lists may be given with blanks or commas.
+Runs TensorFlow Lite's own benchmark_model on the phone. The rows are those of other devices: `mobattn report` puts
+them together. Lists may be given with blanks or commas.
 
 Exit code 0: every row was measured; 1: some failed (the table says why, the others are kept); 2: bad input, no phone;
 130: Ctrl-C.
@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from keras_mobattn import benchmark, cli
-from keras_mobattn.benchmark.android_device import FOLDER
+from keras_mobattn import cli
+from keras_mobattn.catalog import ANDROID_FOLDER
+from keras_mobattn.commands.exported import exported_files
 from keras_mobattn.errors import InputError
 
 
@@ -34,13 +35,13 @@ def main(
     min_secs: float = 1.0,
     max_secs: float = 150.0,
     benchmark_model: Path | None = None,
-    device_dir: str = FOLDER,
+    device_dir: str = ANDROID_FOLDER,
     output_dir: Path = Path("runs/benchmark_android"),
 ):
     """Time .tflite files on an Android phone with TensorFlow Lite's benchmark_model.
 
     Args:
-        files: .tflite files.
+        files: .tflite files, or the folders of runs with such files.
         serial: of the phone, as `adb devices` lists it; needed when there are several.
         delegates: xnnpack, gpu, cpu (the runtime's own kernels, without a delegate), or several of them.
         num_threads: one or several, e.g. 1 2 4. The GPU is timed once, with the first.
@@ -57,6 +58,9 @@ def main(
         device_dir: folder on the phone in which a folder of ours is made, and removed in the end.
         output_dir: folder for benchmark.json and benchmark.csv.
     """
+    from keras_mobattn import benchmark
+
+    files = exported_files(files, (".tflite",))
     output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
     try:
         measurements = benchmark.benchmark_android(
@@ -96,6 +100,8 @@ def _integers(words):
 
 
 def _present(measurements, output_dir, profile):
+    from keras_mobattn import benchmark
+
     benchmark.present(measurements, output_dir, cli.console)
     if profile:
         benchmark.print_op_profiles(measurements, cli.console)

@@ -1,10 +1,10 @@
 """Time .mlpackage folders on this Mac or an iPhone on its USB port: table on the screen, JSON and CSV in a folder.
 
-    python coreml/benchmark.py model.mlpackage other.mlpackage --units all cpu cpu-gpu cpu-ane
-    python coreml/benchmark.py model.mlpackage --device iphone --development-team ABCDE12345
+    mobattn benchmark --device mac model.mlpackage other.mlpackage --units all cpu cpu-gpu cpu-ane
+    mobattn benchmark --device iphone model.mlpackage --development-team ABCDE12345
 
-By coremltools' MLModelBenchmarker. The rows are those of tflite/benchmark.py: the JSON files of both can stand in one
-report (tflite/benchmark_report.py). Outputs are not checked here: coreml/convert.py does that.
+By coremltools' MLModelBenchmarker. The rows are those of other devices: `mobattn report` puts them together. An iPhone
+takes packages with tensor input (`mobattn export --input-type tensor`). Outputs are not checked here: export does that.
 
 Exit code 0: every row was measured; 1: some failed (the table says why, the others are kept); 2: bad input, no Mac, no
 Xcode, no phone that can be used; 130: Ctrl-C.
@@ -15,13 +15,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-from keras_mobattn import benchmark, cli
+from keras_mobattn import cli
+from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
+from keras_mobattn.commands.exported import exported_files
 
 
 def main(
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")],
-    device: Literal[benchmark.COREML_DEVICES] = "mac",
-    units: tuple[Literal[tuple(benchmark.COREML_UNITS)], ...] = ("all",),
+    device: Literal[COREML_DEVICES] = "mac",
+    units: tuple[Literal[tuple(COREML_UNITS)], ...] = ("all",),
     development_team: str | None = None,
     identifier: str | None = None,
     num_runs: int = 50,
@@ -37,7 +39,8 @@ def main(
     """Time Core ML packages, going round them so that the ratios hold on a busy machine.
 
     Args:
-        files: .mlpackage folders. A phone takes those with tensor input and output alone.
+        files: .mlpackage folders, or the folders of runs with such. A phone takes those with tensor input and output
+            alone.
         device: mac (this one) or iphone (on its USB port).
         units: what Core ML may use: all, cpu, cpu-gpu, cpu-ane (CPU and Neural Engine), or several.
         development_team: ID that signs the app on the phone; default $DEVELOPMENT_TEAM.
@@ -52,6 +55,9 @@ def main(
         seed: of the random inputs.
         output_dir: folder for benchmark.json (with raw samples) and benchmark.csv.
     """
+    from keras_mobattn import benchmark
+
+    files = exported_files(files, (".mlpackage",))
     output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
     try:
         measurements = benchmark.benchmark_coreml(

@@ -1,7 +1,7 @@
-"""Put benchmarks of this machine and of phones, of .tflite files and Core ML packages, side by side in one HTML page.
+"""Put benchmarks side by side in one HTML page: of this machine and of phones, of .tflite and .mlpackage files.
 
-    python tflite/benchmark_report.py runs/benchmark/benchmark.json runs/benchmark_android/benchmark.json
-    python tflite/benchmark_report.py runs/benchmark*/benchmark.json
+    mobattn report runs/benchmark/benchmark.json runs/benchmark_android/benchmark.json
+    mobattn report runs/benchmark*/benchmark.json
 
 Ratios refer to the first row that was measured.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import tyro
 
-from keras_mobattn import benchmark, cli, report
+from keras_mobattn import cli
 from keras_mobattn.errors import InputError
 
 
@@ -22,9 +22,11 @@ def main(
     """Write a page with the rows of several benchmarks.
 
     Args:
-        files: benchmark.json of tflite/benchmark.py, tflite/benchmark_android.py or coreml/benchmark.py.
+        files: benchmark.json of any device.
         output: the page.
     """
+    from keras_mobattn import benchmark, report
+
     measurements = [row for path in files for row in benchmark.load_measurements(path)]
     if not measurements:
         raise InputError("Expected at least one row in the JSON files of benchmarks. Received: none.")
@@ -33,6 +35,8 @@ def main(
 
 
 def _report(measurements):
+    from keras_mobattn import benchmark, report
+
     rows = dict(zip(benchmark.labels_of(measurements), measurements, strict=True))
     bars = report.Figure(report.latency_by_style(rows), alt="Bars of the median latency of every row.")
     latency = report.Section("Latency", figures=(bars,), table=report.latency_table(measurements))

@@ -1,6 +1,6 @@
 """Time .tflite files on this machine: table on the screen, benchmark.json and benchmark.csv in the output folder.
 
-    python tflite/benchmark.py model.tflite other.tflite --num-threads 1 2 --backend xnnpack gpu
+    mobattn benchmark model.tflite other.tflite --num-threads 1 2 --backend xnnpack gpu
 
 Exit code 0: every row was measured; 1: some failed (the table says why, the others are kept); 130: Ctrl-C.
 """
@@ -10,13 +10,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-from keras_mobattn import benchmark, cli
+from keras_mobattn import cli
+from keras_mobattn.catalog import BACKENDS
+from keras_mobattn.commands.exported import exported_files
 
 
 def main(
     files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")],
     num_threads: tuple[int, ...] = (1,),
-    backend: tuple[Literal[tuple(benchmark.BACKENDS)], ...] = ("xnnpack",),
+    backend: tuple[Literal[tuple(BACKENDS)], ...] = ("xnnpack",),
     num_runs: int = 50,
     warmup_runs: int = 5,
     min_secs: float = 0.5,
@@ -29,7 +31,7 @@ def main(
     """Time .tflite files on this machine, going round them so that the ratios hold on a busy machine.
 
     Args:
-        files: .tflite files.
+        files: .tflite files, or the folders of runs with such files.
         num_threads: one or several, e.g. 1 2 4.
         backend: xnnpack, builtin (the runtime's own CPU kernels), gpu, gpu-fp16 (the GPU accelerator), or several.
         num_runs: fewest inferences of a row.
@@ -41,6 +43,9 @@ def main(
         roofline: time 1x1 convolutions alone as well, and show each file's share of what they reach.
         output_dir: folder for benchmark.json (with raw samples) and benchmark.csv.
     """
+    from keras_mobattn import benchmark
+
+    files = exported_files(files, (".tflite",))
     output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
     rooflines = benchmark.roofline_files(files, output_dir) if roofline else ()
     try:
@@ -64,6 +69,8 @@ def main(
 
 
 def _present(measurements, output_dir, roofline):
+    from keras_mobattn import benchmark
+
     benchmark.present(benchmark.with_roofline(measurements) if roofline else measurements, output_dir, cli.console)
 
 

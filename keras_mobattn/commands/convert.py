@@ -9,10 +9,9 @@ from keras_mobattn.cli import console
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
 from keras_mobattn.export.images import choose_images
-from keras_mobattn.export.signature import load
+from keras_mobattn.export.signature import load_trained
 from keras_mobattn.files import read_labels
 from keras_mobattn.models import model_file
-from keras_mobattn.run_folder import RunFolder
 
 
 def convert_all(
@@ -29,7 +28,7 @@ def convert_all(
     """
     paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
     with console.status("Loading the model and images"):
-        source = _load(model, labels)
+        source = load_trained(model, read_labels(labels) if labels else ())
         expect(source)
         chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
@@ -57,15 +56,6 @@ def convert_all(
             f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
         )
     return 1 if failures else 0
-
-
-def _load(model, labels):
-    """The Exportable of a model file or a run folder, as the task of its run has it."""
-    run = RunFolder.of(model)
-    source = load(model_file(model), read_labels(labels) if labels else (), run and run.task)
-    if run and source.scores_classes and not source.labels:
-        return load(source, run.labels)
-    return source
 
 
 def _about_labels(source):

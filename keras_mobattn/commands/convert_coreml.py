@@ -14,17 +14,9 @@ from typing import Annotated, Literal
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.commands.convert import convert_all
+from keras_mobattn.about import About
+from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS, INPUT_TYPES
 from keras_mobattn.errors import InputError
-from keras_mobattn.export import (
-    COREML_COMPRESSIONS,
-    COREML_PRECISIONS,
-    COREML_TARGETS,
-    INPUT_TYPES,
-    About,
-    expect_coreml,
-    to_coreml,
-)
 
 NONE = "none"
 
@@ -65,6 +57,9 @@ def main(
         labels: a text file of class names, one a line; default those of the run.
         about: what the package says of itself.
     """
+    from keras_mobattn.commands.convert import convert_all
+    from keras_mobattn.export import expect_coreml, to_coreml
+
     interface = dict(
         minimum_deployment_target=minimum_deployment_target,
         input_type=input_type,

@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.commands.convert import convert_all
-from keras_mobattn.export import IO_DTYPES, TFLITE_PRECISIONS, About, expect_io, to_tflite
+from keras_mobattn.about import About
+from keras_mobattn.catalog import IO_DTYPES, TFLITE_PRECISIONS
 
 
 def main(
@@ -47,6 +47,9 @@ def main(
         labels: a text file of class names, one a line, to be packed into the file; default those of the run.
         about: what the file says of itself.
     """
+    from keras_mobattn.commands.convert import convert_all
+    from keras_mobattn.export import expect_io, to_tflite
+
     interface = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
     convert = functools.partial(to_tflite, about=about, **interface)
     expect = functools.partial(expect_io, **interface)

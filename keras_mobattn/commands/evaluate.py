@@ -1,9 +1,9 @@
-"""Report the accuracy of a trained model, of a file converted from it, or of a published checkpoint.
+"""Report the accuracy of a model: a trained one, a file converted from it, or a published checkpoint.
 
-python training/evaluate.py runs/digits
-python training/evaluate.py runs/digits/model_int8.tflite
-python training/evaluate.py model.keras --dataset photos/
-python training/evaluate.py --weights mobilevitv2_100.cvnets_in1k --dataset imagenet2012 --data-dir tfds/
+mobattn evaluate runs/digits
+mobattn evaluate runs/digits/model_int8.tflite
+mobattn evaluate model.keras --dataset photos/
+mobattn evaluate --weights mobilevitv2_100.cvnets_in1k --dataset imagenet2012 --data-dir tfds/
 """
 
 import warnings
@@ -13,12 +13,8 @@ from typing import Annotated, Literal
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.commands.opened import open_model
-from keras_mobattn.data import open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.training import evaluate
-from keras_mobattn.weights import imagenet_classes
 
 
 def main(
@@ -35,7 +31,7 @@ def main(
     Classes go by their names: those of the images may come in another order than the model's, and some may be missing.
 
     Args:
-        model: The folder of a run, or a .keras, .h5 or .tflite file.
+        model: The folder of a run, or a .keras, .h5, .tflite or .mlpackage file.
         weights: A published checkpoint, e.g. timm/mobilevitv2_100.cvnets_in1k, in place of the model; with both, the
             model is taken for one that was made from it. Images are resized and cropped as the checkpoint asks; without
             one as in the run that the model lies in.
@@ -47,6 +43,9 @@ def main(
         on_corrupt: What to do with images in a folder that can't be decoded.
         batch_size: Images per step.
     """
+    from keras_mobattn.commands.opened import open_model
+    from keras_mobattn.training import evaluate
+
     run = None if model is None else RunFolder.of(model)
     if dataset is None and run is None:
         raise InputError(
@@ -83,6 +82,8 @@ def _open_source(run, dataset, data_dir, on_corrupt):
                 stacklevel=1,
             )
         return source
+    from keras_mobattn.data import open_source
+
     targets = run.task.targets if run else ("label",)
     return open_source(dataset, data_dir, on_corrupt, targets=targets, for_test=True)
 
@@ -93,6 +94,8 @@ def _is_same(dataset, other):
 
 
 def _expect_imagenet(source):
+    from keras_mobattn.weights import imagenet_classes
+
     if source.class_names != tuple(wnid for wnid, _ in imagenet_classes()):
         raise InputError(
             "Expected ImageNet's 1000 classes, named by WordNet ids, for --weights: imagenet2012, or a folder with "

@@ -1,9 +1,9 @@
-"""Print the models and the attention styles with their parameters and multiply-accumulates.
+"""Print models and attention styles with their parameters and multiply-accumulates.
 
-`keras_mobattn.list_weights()` prints the published checkpoints.
+    mobattn models
+    mobattn models --image-size 224 --classes 10
 
-python training/list_models.py
-python training/list_models.py --image-size 224 --classes 10
+`mobattn weights` prints the published checkpoints.
 """
 
 import rich.table
@@ -12,7 +12,6 @@ from keras_mobattn import cli
 from keras_mobattn.catalog import ATTENTIONS, OWN
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.families.family import written_call
-from keras_mobattn.models import count_macs
 
 
 def tables():
@@ -37,6 +36,8 @@ def main(image_size: int | None = None, classes: int = 1000) -> None:
         image_size: Height and width of the input in pixels, from 32 up; each model's default size when left out.
         classes: Number of classes.
     """
+    from keras_mobattn.models import count_macs
+
     shape = None if image_size is None else (image_size, image_size, 3)
     for title, rows in tables().items():
         table = rich.table.Table(title)

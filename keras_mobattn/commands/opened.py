@@ -5,7 +5,7 @@ import dataclasses
 from keras_mobattn._tensorflow import keras
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
-from keras_mobattn.export import TFLiteModel, embedded_labels
+from keras_mobattn.export import FILE_MODELS, FileModel
 from keras_mobattn.models import load_model, model_file, pretrained_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import Task
@@ -19,7 +19,7 @@ class Opened:
 
     Attributes:
         title: where it is from.
-        model: a Keras model, or a TFLiteModel.
+        model: a Keras model, a TFLiteModel or a CoreMLModel.
         task: what it is for.
         class_names: in the order of its outputs; () where it has no classes.
         named: whether these are the model's own, told by its file, its run or its checkpoint; else they are a guess.
@@ -29,7 +29,7 @@ class Opened:
     """
 
     title: str
-    model: keras.Model | TFLiteModel
+    model: keras.Model | FileModel
     task: Task
     class_names: tuple[str, ...]
     view: dict
@@ -43,7 +43,7 @@ class Opened:
 
 
 def open_model(path=None, weights=None):
-    """Open a model file (.keras, .h5, .tflite), a run folder, or the published checkpoint `weights`.
+    """Open a model file (.keras, .h5, .tflite, .mlpackage), a run folder, or the published checkpoint `weights`.
 
     With both, the file is taken for one that was made from that checkpoint, and gets the images that it asks for. A
     file in a run's folder has that run's task, class names and view.
@@ -65,7 +65,7 @@ def open_model(path=None, weights=None):
             "Expected a classifier with a fixed input size and one output [n, classes], or the folder of a run of "
             f"another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
         )
-    own_names = _own_names(path, run, tag)
+    own_names = _own_names(model, path, run, tag)
     names = own_names or _usual_names(model.output_shape)
     if task is classification and len(names) != model.output_shape[-1]:
         raise InputError(
@@ -77,7 +77,7 @@ def open_model(path=None, weights=None):
 
 
 def _load(file):
-    return TFLiteModel(file) if file.suffix == ".tflite" else load_model(file)
+    return FILE_MODELS.get(file.suffix, load_model)(file)
 
 
 def _scores_classes(model):
@@ -85,12 +85,12 @@ def _scores_classes(model):
     return isinstance(model.output_shape, tuple) and len(model.output_shape) == 2
 
 
-def _own_names(path, run, tag):
+def _own_names(model, path, run, tag):
     """A checkpoint's, the file's own, or those of the run that it lies in; () where none of them tells."""
     if tag:
         return _imagenet()
-    file = model_file(path)
-    return (embedded_labels(file) if file.suffix == ".tflite" else ()) or (run.labels if run else ())
+    embedded = model.labels if isinstance(model, FileModel) else ()
+    return embedded or (run.labels if run else ())
 
 
 def _usual_names(output_shape):

@@ -1,56 +1,163 @@
-"""Say what is in images: the best classes of a published checkpoint, or of a model of your own.
+"""Say what is in images: by a published checkpoint, a run of your own, or any file made from one.
 
-    python training/predict.py cat.jpg dog.jpg --weights mobilevitv2_100.cvnets_in1k
-    python training/predict.py cat.jpg --model runs/photos
-    python training/predict.py cat.jpg --model photos_int8.tflite
+    mobattn predict                                     # two photographs that are here, by a published checkpoint
+    mobattn predict cat.jpg holidays/ "more/*.heic" --weights mobilevitv2_100.cvnets_in1k
+    mobattn predict photos/ --model runs/photos --plot sheet.png
+    mobattn predict cat.jpg --model runs/photos/model_int8.tflite --json-lines
 
 Exit code 2: an image could not be read; the others are still predicted.
 """
 
+import collections
+import glob
+import json
+import os
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
+import rich.console
 import rich.markup
 import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.commands.opened import open_model
-from keras_mobattn.data import fit_image, read_image
+from keras_mobattn.catalog import DEFAULT_WEIGHTS
 from keras_mobattn.errors import InputError, expect_range
+
+MANY = 8  # images: more of them get a line each instead of a table each
+SHOWN = 60  # images on a contact sheet
 
 
 def main(
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="")],
+    images: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="")
+    ] = (),
     weights: str | None = None,
     model: Path | None = None,
     top: int = 5,
+    json_lines: bool = False,
+    plot: Path | None = None,
 ) -> int:
-    """Print the best classes of each image.
+    """Print what a model says of each image.
 
     Args:
-        images: Image files of any size and format that Pillow reads.
+        images: Image files of any size and format that Pillow reads, folders of them, or patterns such as "*.jpg";
+            none: the two photographs that come with scikit-learn.
         weights: A published checkpoint, e.g. timm/mobilevitv2_100.cvnets_in1k; it is downloaded once. Images are
-            resized and cropped as it asks.
-        model: A run folder, or a .keras, .h5 or .tflite file, in place of the checkpoint; with both, a file that was
-            made from it.
+            resized and cropped as it asks. Without --model too, it is that one.
+        model: A run folder, or a .keras, .h5, .tflite or .mlpackage file, in place of the checkpoint; with both, a file
+            that was made from it.
         top: How many classes to print.
+        json_lines: Print a line of JSON for each image, and nothing else.
+        plot: Write a contact sheet of the images and what they were taken for to this .png.
     """
-    if not images:
-        raise InputError("Expected one or more image files. Received: none.")
+    import numpy as np
+
+    from keras_mobattn.commands.opened import open_model
+
     expect_range("--top", top, 1, whole=True)
+    if plot and plot.suffix.lower() != ".png":
+        raise InputError(f"Expected a .png file as --plot. Received: {str(plot)!r}.")
+    found = list(pictures(images))
+    if model is None and weights is None:
+        weights = _default_weights()
+        _note(f"By the published checkpoint {DEFAULT_WEIGHTS}; --model RUN is for one of yours.")
     opened = open_model(model, weights)
-    code = 0
-    for path in images:
+    code, sheet = 0, []
+    for title, read in found:
         try:
-            image = read_image(path)
+            image = _as_seen(read(), opened)
         except InputError as error:  # the other images may do
             code = cli.complain(error)
             continue
-        image = fit_image(image, opened.image_size, **opened.view)
         outputs = opened.model.predict_on_batch(np.float32(image)[np.newaxis])
-        cli.console.print(opened.task.answer(rich.markup.escape(str(path)), outputs, opened.class_names, top))
+        record = opened.task.record(outputs, opened.class_names, top)
+        if json_lines:
+            print(json.dumps({"image": title, **record}, ensure_ascii=False))
+        elif len(found) > MANY:
+            cli.say(f"{title}: {opened.task.in_words(record, top)}")
+        else:
+            cli.console.print(opened.task.answer(rich.markup.escape(title), outputs, opened.class_names, top))
+        if plot and len(sheet) < SHOWN:
+            sheet.append((image, f"{opened.task.in_words(record, 1)}\n{Path(title).name[:18]}"))
+    if plot and sheet:
+        _write_sheet(plot, sheet, len(found))
     return code
+
+
+def _default_weights():
+    """The checkpoint for who names none, which may have no network: that is said at once, not after all retries."""
+    from keras_mobattn.weights import find_tag, hub_problem
+
+    if problem := hub_problem(find_tag(DEFAULT_WEIGHTS)):
+        raise InputError(
+            f"Expected a model. Received: none, and {DEFAULT_WEIGHTS} can't be had: {problem}. Name a run or a model "
+            "file with --model, or get to the network."
+        )
+    return DEFAULT_WEIGHTS
+
+
+def pictures(names):
+    """(what to call it, function that reads it) of each image that is meant.
+
+    Raises:
+        InputError: a pattern that no file fits, a folder without images, or nothing of that is there.
+    """
+    if not names:
+        from keras_mobattn.data.photos import whole_photos
+
+        return [(name, lambda pixels=pixels: pixels) for name, pixels in whole_photos().items()]
+    from keras_mobattn.data import read_image
+
+    paths = [path for name in names for path in _paths(name)]
+    if not any(path.exists() for path in paths):  # before a model is looked for
+        raise InputError(f"Expected image files. Received: {', '.join(names)}, not there. Look in {Path.cwd()}.")
+    return [(str(path), lambda path=path: read_image(path)) for path in dict.fromkeys(paths)]
+
+
+def _paths(name):
+    from keras_mobattn.data.image_file import SUFFIXES
+    from keras_mobattn.data.listing import find_images, tell_left_out
+
+    path = Path(os.path.expanduser(name))  # of "~nobody" it makes nothing, and no error either
+    if path.is_dir():
+        left_out = collections.Counter()
+        images = find_images(path, left_out)
+        tell_left_out(path, left_out)
+        if not images:
+            raise InputError(
+                f"Expected images ({', '.join(SUFFIXES)}) in {name}. Received: a folder without. Name another one."
+            )
+        return images
+    if path.exists() or not glob.has_magic(name):
+        return [path]
+    found = [Path(each) for each in sorted(glob.glob(str(path), recursive=True)) if Path(each).is_file()]
+    if not found:
+        raise InputError(f"Expected files that {name!r} fits. Received: none in {Path.cwd()}. Check the pattern.")
+    return found
+
+
+def _as_seen(image, opened):
+    from keras_mobattn.data import fit_image
+
+    return fit_image(image, opened.image_size, **opened.view).numpy()
+
+
+def _write_sheet(path, sheet, count):
+    import numpy as np
+
+    from keras_mobattn import report
+    from keras_mobattn.files import replacing
+
+    images, captions = zip(*sheet, strict=True)
+    with replacing(path) as beside:
+        beside.write_bytes(report.image_grid(np.stack(images), captions, format="png"))
+    more = f", the first of {count}" if count > len(sheet) == SHOWN else ""
+    _note(f"Written: {path}, {len(sheet)} images{more}.")
+
+
+def _note(sentence):
+    """On stderr: what is printed stays what was asked for."""
+    rich.console.Console(stderr=True).print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 
 def run():

@@ -1,8 +1,8 @@
 """Look at what training sees: a contact sheet of one step's images with their labels.
 
-    python training/show_batch.py --augment mobilevitv2 --dataset photos/ --image-size 256
-    python training/show_batch.py --augment digits --dataset digits --image-size 32 --step 7
-    python training/show_batch.py --recipe mobilevitv2_in1k
+    mobattn show-batch --augment mobilevitv2 --dataset photos/ --image-size 256
+    mobattn show-batch --augment digits --dataset digits --image-size 32 --step 7
+    mobattn show-batch --recipe mobilevitv2_in1k
 
 Labels of mixed images are told with their weights: "3 .71 / 8 .29". The same seed and step give the same sheet, and
 the images are those that a training run with these settings gets.
@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 
-from keras_mobattn import cli, report
-from keras_mobattn.data import StepPlan, open_source, photo_source, training_stream
+from keras_mobattn import cli
+from keras_mobattn.catalog import RECIPES
 from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.files import replacing
-from keras_mobattn.training import RECIPES, recipe_settings
+from keras_mobattn.recipes import recipe_settings
 
 SHOWN = 3  # labels of an image at most
 SHORT = 18  # letters that fit under an image
@@ -57,14 +57,16 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
     Args:
         sheet: What to show.
         output: The PNG.
-        recipe: Take augmentation, its repeats and size from this recipe of training/train.py.
+        recipe: Take augmentation, its repeats and size from this recipe, where no flag says otherwise.
     """
+    from keras_mobattn import report
+
     for name, least in (("step", 0), ("count", 1), ("aug_repeats", 1)):
         expect_range(name, getattr(sheet, name), least, whole=True)
     if recipe:
         settings = recipe_settings(recipe)
-        given = ("augment", "image_size", "aug_repeats")
-        sheet = dataclasses.replace(sheet, **{name: getattr(settings, name) for name in given})
+        taken = {"augment", "image_size", "aug_repeats"} - cli.given_fields(Sheet)
+        sheet = dataclasses.replace(sheet, **{name: getattr(settings, name) for name in taken})
     if output.suffix.lower() != ".png":
         raise InputError(f"Expected output to be a name that ends with .png. Received: {str(output)!r}.")
     source = _open_source(sheet)
@@ -78,6 +80,8 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
 
 
 def _open_source(sheet):
+    from keras_mobattn.data import open_source, photo_source
+
     if sheet.dataset == "photos":
         return photo_source(sheet.count)
     return open_source(sheet.dataset, sheet.data_dir, sheet.on_corrupt)
@@ -85,6 +89,8 @@ def _open_source(sheet):
 
 def draw_step(source, sheet):
     """The images uint8 [n, H, W, 3] and labels float32 [n, classes] of the step."""
+    from keras_mobattn.data import StepPlan, training_stream
+
     plan = StepPlan(source.num_examples["train"], sheet.count, 1, sheet.image_size)
     plan = dataclasses.replace(plan, epochs=sheet.step // plan.steps_per_epoch + 1)
     step = {"first_step": sheet.step, "num_steps": 1}

@@ -1,11 +1,15 @@
 """Train any model with any attention on any tfds set or folder of images.
 
-python training/train.py --output-dir runs/digits
-python training/train.py --dataset photos/ --attention separable --image-size 128 --output-dir runs/photos
-python training/train.py --recipe mobilevitv2_in1k --width 1.0 --data-dir tfds/ --strategy mirrored --auto-resume
-python training/train.py --teacher timm/mobilevitv2_200.cvnets_in1k --distillation hard --dataset imagenet2012
-python training/train.py --resume runs/digits
-python training/train.py --resume runs/digits --epochs 40
+    mobattn train photos/
+    mobattn train photos/ --attention mobile --class-weights --print-settings
+    mobattn train --output-dir runs/digits
+    mobattn train --recipe mobilevitv2_in1k --width 1.0 --data-dir tfds/ --strategy mirrored --auto-resume
+    mobattn train imagenet2012 --teacher timm/mobilevitv2_200.cvnets_in1k --distillation hard
+    mobattn train --resume runs/photos
+    mobattn train --resume runs/photos --epochs 40
+
+Photographs, in a folder or a tfds set, get settings from what is there, see docs/your_photos.md; the defaults below are
+those of the embedded digits. Each flag that is given holds.
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
 three --resume goes on; before 130 and 143 a checkpoint was saved, so a machine that is taken back loses no step.
@@ -19,26 +23,18 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import rich.table
 import rich.text
+import tyro
 
 from keras_mobattn import cli
-from keras_mobattn.catalog import TASKS
+from keras_mobattn.catalog import EMBEDDED, OWN, RECIPES, TASKS
 from keras_mobattn.errors import InputError
+from keras_mobattn.recipes import recipe_settings
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import in_form_of
-from keras_mobattn.training import (
-    RECIPES,
-    Diverged,
-    Execution,
-    Stopped,
-    TrainSettings,
-    WorkerLost,
-    recipe_settings,
-    train,
-)
+from keras_mobattn.settings import Execution, TrainSettings, in_form_of
 
 DIVERGED = 3  # exit code
 
@@ -66,6 +62,7 @@ def command(default):
     """The command whose settings are `default` but for the flags that are given."""
 
     def main(
+        data: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[DATA]")] = None,
         settings: TrainSettings = default,
         execution: Execution = Execution(),  # noqa: B008  frozen
         recipe: Literal[tuple(RECIPES)] | None = None,
@@ -77,10 +74,11 @@ def command(default):
         """Train a model with Keras `fit`; one folder holds everything that comes of it.
 
         Args:
+            data: A folder of images with a sub-folder a class, or another set: as --dataset.
             settings: How to train.
             execution: Where to compute and what to keep; may change when a run is resumed.
             recipe: A paper's settings by name; other flags override them one by one.
-            output_dir: The folder of the run; default runs/RECIPE, or runs/DATASET-ATTENTION.
+            output_dir: The folder of the run; default runs/RECIPE, runs/FOLDER, or runs/DATASET-ATTENTION.
             resume: The folder of an earlier run, to go on after its newest checkpoint with its settings; --epochs may
                 be more than before. With other settings start a new run from its weights: --weights RUN/model.keras.
             auto_resume: Go on where the folder has this run already, start it where not: one command for both.
@@ -91,11 +89,24 @@ def command(default):
                 "Expected --resume without --output-dir, --auto-resume and --recipe, since it goes on with its run. "
                 "Received: one of them beside it. Leave it out."
             )
-        name = recipe or f"{Path(settings.dataset).name}-{settings.attention}"
-        folder = resume or output_dir or Path("runs") / name
-        if resume:
-            given = {name: value for name, value in vars(settings).items() if value != getattr(default, name)}
-            settings = dataclasses.replace(RunFolder(resume).settings, **given)
+        given = cli.given_fields(TrainSettings)
+        if data is not None:
+            if "dataset" in given or resume:
+                raise InputError(
+                    f"Expected the images once. Received: {data!r} beside "
+                    f"{f'--resume {resume}' if resume else f'--dataset {settings.dataset}'}. Leave one out."
+                )
+            settings, given = dataclasses.replace(settings, dataset=data), {*given, "dataset"}
+        # Workers would choose each for itself, by its own memory and network.
+        chosen = not (resume or recipe or settings.dataset in EMBEDDED or is_one_of_several(execution))
+        folder = resume or output_dir or Path("runs") / name_of(settings, recipe, given if chosen else None)
+        if resume or (chosen and auto_resume and RunFolder(folder).is_run):
+            settings = dataclasses.replace(
+                RunFolder(folder).settings, **{name: getattr(settings, name) for name in given}
+            )
+        elif chosen:
+            _expect_outside(folder, settings.dataset)
+            settings = choose_and_tell(settings, given)
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
             return 0
@@ -105,8 +116,46 @@ def command(default):
     return main
 
 
+def _expect_outside(folder, dataset):
+    """Refuse a run among the images: it would be one of their classes the next time."""
+    images = Path(os.path.expanduser(dataset))
+    if images.is_dir() and images.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise InputError(
+            f"Expected --output-dir outside of the images' folder {dataset}. Received: {folder}. Name another one."
+        )
+
+
+def name_of(settings, recipe, given=None):
+    """What the folder of a run is called; `given` where all but these fields are yet to be chosen."""
+    data = Path(os.path.expanduser(settings.dataset)).resolve().name  # of ".", too
+    own = given is not None and ("attention" not in given or settings.attention == OWN)
+    return recipe or (data if own else f"{data}-{settings.attention}")
+
+
+def is_one_of_several(execution):
+    """Whether other machines may train the same run, as `training.cluster` will find out."""
+    several = "TF_CONFIG" in os.environ or os.environ.get("SLURM_NTASKS", "1") != "1"
+    return execution.strategy == "multi-worker" or (execution.strategy == "auto" and several)
+
+
+def choose_and_tell(settings, given):
+    """The settings for photographs; says what was chosen, and why."""
+    from keras_mobattn.training.choose import choose_settings
+
+    with cli.console.status("Looking at the images and for published weights"):
+        settings, told = choose_settings(settings, given)
+    table = rich.table.Table.grid(padding=(0, 2))
+    for what, how in told.items():
+        table.add_row(f"  {what}", rich.text.Text(how))
+    cli.console.print("Chosen, since no flag says otherwise (--print-settings shows everything):", highlight=False)
+    cli.console.print(table)
+    return settings
+
+
 def train_and_tell(settings, folder, resume, execution):
     """Train, and say how it ended. Returns the exit code."""
+    from keras_mobattn.training import Diverged, Stopped, WorkerLost, train
+
     try:
         result = train(settings, folder, resume, execution)
     except Diverged as error:

@@ -1,0 +1,29 @@
+"""Train, convert, verify, time and report on embedded images, in a few minutes.
+
+    mobattn demo
+
+Trains MobileViTv2 0.5 with Mobile-Attention on scikit-learn's handwritten digits, converts it to TFLite and Core ML,
+proves each file against Keras on test images, times every attention style on this machine, and writes one HTML page.
+"""
+
+from pathlib import Path
+
+from keras_mobattn import cli
+from keras_mobattn.settings import TrainSettings
+
+
+def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings()) -> None:  # noqa: B008  frozen
+    """Train on real images, convert to TFLite and Core ML, verify, time every attention style, and write a report.
+
+    Args:
+        output_dir: A new folder; default the first free one of runs/demo, runs/demo-2, ...
+        settings: How to train.
+    """
+    from keras_mobattn.studies.demo import demo
+
+    demo(output_dir, settings)
+
+
+def run():
+    """Run it with the flags of the command line."""
+    cli.run(main)

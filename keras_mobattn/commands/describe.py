@@ -1,0 +1,121 @@
+"""Say what exported files hold, and what keeps them off XNNPACK, GPU and Neural Engine.
+
+    mobattn describe runs/photos
+    mobattn describe runs/photos/*.tflite --require xnnpack gpu --json described.json
+    mobattn describe runs/photos/*.mlpackage --require ane --plot described.png
+
+Exit code 0: every file has all that `--require` names; 1: one has not; 2: bad input.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import rich.console
+import tyro
+
+from keras_mobattn import cli
+from keras_mobattn.commands.exported import exported_files
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import read_mlprogram, read_tflite, replacing, write_json
+
+TFLITE, COREML = ".tflite", ".mlpackage"
+REQUIREMENTS = {  # name -> of which files, and what of their description has to have passed
+    "xnnpack": (TFLITE, lambda description: description.xnnpack),
+    "gpu": (TFLITE, lambda description: description.gpu),
+    "ane": (COREML, lambda description: description.neural_engine),
+}
+
+
+def main(
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE...", help_behavior_hint="")],
+    require: tuple[Literal[tuple(REQUIREMENTS)], ...] | None = None,
+    gpu: bool = True,
+    plan: bool = True,
+    json: Path | None = None,
+    plot: Path | None = None,
+):
+    """Describe exported files, for people and for CI.
+
+    Args:
+        files: .tflite files, .mlpackage folders, or the folders of runs, of which all such files are described.
+        require: what makes the exit code 1 when a file lacks it. Of .tflite: xnnpack (one partition, nothing left
+            over), gpu (runs there alone with the CPU's numbers; by rules alone where the accelerator doesn't run). Of
+            .mlpackage: ane (the Neural Engine could run every operation, by Core ML's compute plan on a Mac, by rules
+            elsewhere). Left out: xnnpack of .tflite files.
+        gpu: run .tflite files on the GPU accelerator where there is one; SwiftShader counts, which `python -m
+            keras_mobattn.gpu` gets.
+        plan: on a Mac, ask Core ML where it would run each operation; it compiles the model for that.
+        json: write everything to this file as well.
+        plot: write bars of every package to this .png: of the estimated cost by operator and device, or without a plan
+            of the number of operators. With several packages, one each: NAME_STEM.png.
+    """
+    files = exported_files(files)
+    packages = [path for path in files if path.suffix == COREML]
+    if plot and plot.suffix != ".png":
+        raise InputError(f"Expected a .png file as --plot. Received: {str(plot)!r}.")
+    if plot and not packages:
+        raise InputError(f"Expected .mlpackage folders for --plot. Received: {', '.join(map(str, files))}.")
+    kinds = {path.suffix for path in files}
+    if unmet := [name for name in require or () if REQUIREMENTS[name][0] not in kinds]:
+        raise InputError(
+            f"Expected {REQUIREMENTS[unmet[0]][0]} files for --require {unmet[0]}. Received: "
+            f"{', '.join(map(str, files))}. Leave it out, or name such files."
+        )
+    for path in files:  # better to fail now than after half a minute
+        (read_mlprogram if path.suffix == COREML else read_tflite)(path)
+    descriptions = {path: _described(path, gpu, plan) for path in files}
+    if json:
+        write_json(json, [description.as_dict() for description in descriptions.values()])
+    if plot:
+        for picture, path in zip(_pictures(plot, packages), packages, strict=True):
+            _write_plot(picture, descriptions[path])
+    require = ("xnnpack",) if require is None else require
+    return int(not all(_passes(path, description, require) for path, description in descriptions.items()))
+
+
+def _described(path, gpu, plan):
+    from keras_mobattn.describe import describe_coreml, describe_tflite, print_coreml, print_tflite
+
+    with rich.console.Console(stderr=True).status(f"Looking at {path.name}"):  # a large file takes half a minute
+        if path.suffix == COREML:
+            description, show = describe_coreml(path, plan=plan), print_coreml
+        else:
+            description, show = describe_tflite(path, execute_on_gpu=gpu), print_tflite
+    show(description, cli.console)
+    return description
+
+
+def _passes(path, description, require):
+    asked = [part for kind, part in map(REQUIREMENTS.get, require) if kind == path.suffix]
+    return all(part(description).passed for part in asked)
+
+
+def _pictures(plot, files):
+    """A path for each package: `plot` itself for a single one; of the same stem the second is -2."""
+    if len(files) == 1:
+        return [plot]
+    stems = [path.stem for path in files]
+    numbers = [stems[: index + 1].count(stem) for index, stem in enumerate(stems)]
+    names = [stem if number == 1 else f"{stem}-{number}" for stem, number in zip(stems, numbers, strict=True)]
+    return [plot.with_stem(f"{plot.stem}_{name}") for name in names]
+
+
+def _write_plot(path, description):
+    from keras_mobattn import report
+    from keras_mobattn.describe import DEVICES
+
+    costs = description.neural_engine.plan.cost_by_operator
+    if costs:
+        percent = {kind: {device: 100 * cost for device, cost in costs[kind].items()} for kind in costs}
+        png = report.operator_bars(percent, "estimated cost in %, by Core ML's compute plan", DEVICES, format="png")
+    else:
+        counts = {kind: {"operators": count} for kind, count in description.operators.items()}
+        png = report.operator_bars(counts, "operators", format="png")
+    with replacing(path) as beside:
+        beside.write_bytes(png)
+    cli.console.print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def run():
+    """Run it with the flags of the command line."""
+    cli.run(main)
