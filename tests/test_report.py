@@ -236,8 +236,8 @@ def test_page_shows_every_row_and_escapes_every_text(tmp_path):
         assert f'<th scope="row">{style}</th>' in page
     assert page.count('<tr class="failed">') == 1
     assert f'<td class="number">{BY_STYLE["mobile"].statistics.median_ms:.2f}</td>' in page
-    assert '<td class="text">x</td>' in page
-    assert '<td class="text">0.001</td>' in page
+    assert '<td class="word">x</td>' in page
+    assert '<td class="word">0.001</td>' in page
 
 
 def test_drawings_take_the_colours_of_the_page(tmp_path):
@@ -271,7 +271,7 @@ def test_benchmarks_of_several_devices_in_one_page(tmp_path):
     assert "Operators of net, 1 thread, Phone #2</h2>" in page
     assert '<th scope="row">CONV_2D</th>' in page
     assert "6.000" in page
-    assert page.count('<td class="text">Phone</td>') == 2
+    assert page.count('<td class="word">Phone</td>') == 2
     assert "chip, 2 cores, Linux, rt 1; Phone, X1, Android 14, rt 1" in page
     benchmark.save_json(tmp_path / "none.json", [])
     with pytest.raises(InputError, match="at least one row"):

@@ -10,6 +10,8 @@ from keras_mobattn.files import write_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 PNG = b"\x89PNG"
+NUMERIC = re.compile(r"[-−~]?[\d.]|[-–]$|failed$")
+WORD = 14  # characters: what wraps is never narrower, see the style sheet
 # What matplotlib's SVG says that a page must not: XML prolog, document type, metadata, sizes, its own style sheet (it
 # would hold for the whole page) and name spaces (addresses that a reader could take for something to be fetched).
 SVG_EXTRAS = re.compile(
@@ -94,10 +96,16 @@ def cell_text(value):
 
 
 def _column_classes(table):
-    """The CSS class of every column: "number" (aligned on the right) when all cells begin with a digit or are empty."""
-    texts = [[cell_text(value) for value in column] for column in zip(*table.rows, strict=True)]
-    numeric = re.compile(r"[-−~]?[\d.]|[-–]$|failed$")
-    return ["number" if all(map(numeric.match, column)) else "text" for column in texts] or ["text"] * len(table.header)
+    """The CSS class of every column: "number" (aligned on the right) when all cells begin with a digit or are empty,
+    "word" (as wide as it is) when all are short, else "text"."""
+    columns = [[cell_text(value) for value in column] for column in zip(*table.rows, strict=True)]
+    return list(map(_class_of, columns)) or ["text"] * len(table.header)
+
+
+def _class_of(texts):
+    if all(map(NUMERIC.match, texts)):
+        return "number"
+    return "word" if max(map(len, texts)) <= WORD else "text"
 
 
 def _picture(figure):
