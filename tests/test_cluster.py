@@ -110,7 +110,7 @@ def test_slurm():
         )
         for task in range(2)
     ]
-    printed = [task.communicate(timeout=120) for task in tasks]
+    printed = [task.communicate(timeout=300) for task in tasks]
     assert [out.strip() for out, _ in printed] == ["2 2 True 2.0", "2 2 False 2.0"], printed
 
 

@@ -231,9 +231,11 @@ def start(settings, folder, *more, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def wait_for(what, process, seconds=120):
+def wait_for(what, process, seconds=300):
+    """Wait until `what` is true, or the process has ended."""
     deadline = time.monotonic() + seconds
-    while not what() and process.poll() is None and time.monotonic() < deadline:
+    while not what() and process.poll() is None:
+        assert time.monotonic() < deadline, f"nothing for {seconds} s"
         time.sleep(0.05)
 
 
