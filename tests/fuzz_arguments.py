@@ -95,7 +95,7 @@ def _try(case, files, work, say):
     line = f"Seed {case}: mobattn {' '.join(map(repr, words))}"
     try:
         code, printed = call(words)
-    except BaseException:
+    except BaseException:  # whatever it is, Ctrl-C too: which case it was is worth knowing
         say(line)
         raise
     if code not in CODES or "Traceback" in printed:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import rich.console
 
-from keras_mobattn.cli import console
+from keras_mobattn.cli import console, say
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
 from keras_mobattn.export.images import choose_images
@@ -31,8 +31,8 @@ def convert_all(
         source = load_trained(model, read_labels(labels) if labels else ())
         expect(source)
         chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
-    console.print(chosen.description, markup=False, highlight=False, soft_wrap=True)
-    console.print(_about_labels(source), markup=False, highlight=False, soft_wrap=True)
+    say(chosen.description)
+    say(_about_labels(source))
     scale, bias = np.float32(input_scale), np.float32(input_bias)
     check, representative = (scale * stack + bias for stack in (chosen.check, chosen.representative))
     reports, failures = [], []
@@ -49,8 +49,8 @@ def convert_all(
     for report in reports:
         for units, error in report.device_errors.items():
             line = f"{report.precision}: Core ML on {units} is within {error:.1e} of the evaluator."
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"Written: {report.path}", markup=False, highlight=False, soft_wrap=True)
+            say(line)
+        say(f"Written: {report.path}")
     for error in failures:
         rich.console.Console(stderr=True).print(
             f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True

@@ -113,7 +113,7 @@ def _write_plot(path, description):
         png = report.operator_bars(counts, "operators", format="png")
     with replacing(path) as beside:
         beside.write_bytes(png)
-    cli.console.print(f"Written: {path}", markup=False, highlight=False, soft_wrap=True)
+    cli.say(f"Written: {path}")
 
 
 def run():

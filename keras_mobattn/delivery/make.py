@@ -65,7 +65,8 @@ def deliver(
     file, folder = model_file(model), folder_of(model, output_dir)
     source = export.load_trained(model)
     chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
-    scorer = Scorer(RunFolder.of(model), source, num_test_images, wishes.input_scale)
+    run = RunFolder.of(model)
+    scorer = Scorer(run, source, num_test_images, wishes.input_scale)
     total = 3 * len(formats) + 2
     progress("Keras", 0, total)
     rows = [_keras_row(source, file, scorer)]
@@ -89,7 +90,7 @@ def deliver(
     )
     progress("writing", total, total)
     save_delivery(folder / f"{file.stem}_export.json", made)
-    write_card(folder / f"{file.stem}_card", made, source, scorer.images, RunFolder.of(model), file, wishes.about)
+    write_card(folder / f"{file.stem}_card", made, source, scorer.images, run, file, wishes.about)
     return made
 
 

@@ -50,9 +50,17 @@ class CoreMLModel(FileModel):
 
     def run(self, image):
         """[1, H, W, C], pixels 0..255 for an image input -> {output name: array}, a classifier's scores as [1, K]."""
-        outputs = self._run(np.asarray(image, np.float32))
-        outputs.pop(self.label, None)
-        return {name: _scores(value) if isinstance(value, dict) else value for name, value in outputs.items()}
+        return self._arrays(self._run(np.asarray(image, np.float32)))
+
+    def _arrays(self, outputs):
+        """Outputs without a classifier's most likely label, its scores by name as [1, K]."""
+        arrays = {name: value for name, value in outputs.items() if name != self.label}
+        return {name: _scores(value) if isinstance(value, dict) else value for name, value in arrays.items()}
+
+    @functools.cached_property
+    def _sample(self):
+        """What a run on black gives, for what a package need not say."""
+        return self._run(np.zeros((1, *self.input_shape[1:]), np.float32))
 
     @property
     def input_shape(self):
@@ -64,17 +72,15 @@ class CoreMLModel(FileModel):
 
     @functools.cached_property
     def output_shape(self):
-        """What a run gives: a package need not say it."""
-        outputs = self.run(np.zeros((1, *self.input_shape[1:]), np.float32))
-        shapes = [(None, *value.shape[1:]) for value in outputs.values()]
+        """As in Keras: a tuple of shapes for several outputs."""
+        shapes = [(None, *value.shape[1:]) for value in self._arrays(self._sample).values()]
         return shapes[0] if len(shapes) == 1 else tuple(shapes)
 
     @functools.cached_property
     def labels(self):
         """The class names in the package; () if there are none."""
         if self.label:
-            outputs = self._run(np.zeros((1, *self.input_shape[1:]), np.float32))
-            return tuple(next(value for value in outputs.values() if isinstance(value, dict)))
+            return tuple(next(value for value in self._sample.values() if isinstance(value, dict)))
         return tuple(json.loads(self.spec.description.metadata.userDefined.get("labels", "[]")))
 
     def _evaluated(self, path):
