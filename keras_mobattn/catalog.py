@@ -80,27 +80,29 @@ RECIPES = Table(
 
 TFLITE_PRECISIONS = Table(
     {
-        "fp32": "keras_mobattn.export.tflite:FP32",
-        "fp16": "keras_mobattn.export.tflite:FP16",
-        "dynamic": "keras_mobattn.export.tflite:DYNAMIC",
-        "int8": "keras_mobattn.export.tflite:INT8",
+        "fp32": "keras_mobattn.export.tflite.convert:FP32",
+        "fp16": "keras_mobattn.export.tflite.convert:FP16",
+        "dynamic": "keras_mobattn.export.tflite.convert:DYNAMIC",
+        "int8": "keras_mobattn.export.tflite.convert:INT8",
     }
 )
 IO_DTYPES = {"float32": None, "uint8": 0, "int8": -128}  # of a .tflite file -> the zero point: what stands for 0
 
-COREML_PRECISIONS = Table({"fp32": "keras_mobattn.export.coreml:FP32", "fp16": "keras_mobattn.export.coreml:FP16"})
+COREML_PRECISIONS = Table(
+    {"fp32": "keras_mobattn.export.coreml.convert:FP32", "fp16": "keras_mobattn.export.coreml.convert:FP16"}
+)
 DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # what looks at images where no model is named
 # What `mobattn export` makes -> (kind of file, precision, suffix)
 FORMATS = {f"tflite-{name}": ("TFLite", name, ".tflite") for name in TFLITE_PRECISIONS}
 FORMATS |= {f"coreml-{name}": ("Core ML", name, ".mlpackage") for name in ("fp16", "fp32")}
 COREML_COMPRESSIONS = Table(
     {
-        "int8": "keras_mobattn.export.coreml_compress:INT8",
-        "int4": "keras_mobattn.export.coreml_compress:INT4",
-        "palettized8": "keras_mobattn.export.coreml_compress:PALETTIZED8",
-        "palettized6": "keras_mobattn.export.coreml_compress:PALETTIZED6",
-        "palettized4": "keras_mobattn.export.coreml_compress:PALETTIZED4",
-        "pruned50": "keras_mobattn.export.coreml_compress:PRUNED50",
+        "int8": "keras_mobattn.export.coreml.compress:INT8",
+        "int4": "keras_mobattn.export.coreml.compress:INT4",
+        "palettized8": "keras_mobattn.export.coreml.compress:PALETTIZED8",
+        "palettized6": "keras_mobattn.export.coreml.compress:PALETTIZED6",
+        "palettized4": "keras_mobattn.export.coreml.compress:PALETTIZED4",
+        "pruned50": "keras_mobattn.export.coreml.compress:PRUNED50",
     }
 )
 COREML_TARGETS = {  # -> version of the Core ML specification

@@ -13,7 +13,7 @@ import sys
 from unittest import mock
 
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.benchmark import host
+from keras_mobattn.benchmark.this_machine import host
 
 import_coremltools()
 from coremltools.models.ml_program.experimental import async_wrapper, remote_device  # noqa: E402 (quietly)

@@ -13,7 +13,9 @@ import adbutils
 import pytest
 
 from keras_mobattn import benchmark
-from keras_mobattn.benchmark import Conditions, Device, android, android_device
+from keras_mobattn.benchmark import Conditions, Device
+from keras_mobattn.benchmark.android import benchmark as android
+from keras_mobattn.benchmark.android import phone as android_device
 from keras_mobattn.commands import benchmark_android
 from keras_mobattn.errors import InputError
 

@@ -14,7 +14,9 @@ import tf_keras as keras
 from made_up_rows import fake_row
 
 from keras_mobattn import benchmark, gpu
-from keras_mobattn.benchmark import Statistics, tflite, worker
+from keras_mobattn.benchmark import Statistics
+from keras_mobattn.benchmark.this_machine import benchmark as tflite
+from keras_mobattn.benchmark.this_machine import worker
 from keras_mobattn.commands import benchmark_tflite
 from keras_mobattn.errors import InputError
 

@@ -19,8 +19,9 @@ import rich.console
 
 from keras_mobattn import benchmark, cli, report
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.benchmark import coreml, host
+from keras_mobattn.benchmark.apple import benchmark as coreml
 from keras_mobattn.benchmark.measurement import Device, Statistics
+from keras_mobattn.benchmark.this_machine import host
 from keras_mobattn.commands import benchmark_coreml, benchmark_report
 from keras_mobattn.errors import InputError
 

@@ -11,7 +11,7 @@ import pytest
 from apple import remote_device
 
 from keras_mobattn import benchmark
-from keras_mobattn.benchmark import coreml_device
+from keras_mobattn.benchmark.apple import iphone as coreml_device
 from keras_mobattn.benchmark.measurement import Device
 from keras_mobattn.errors import InputError
 

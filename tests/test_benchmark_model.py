@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_mobattn.benchmark import Statistics, benchmark_model_binary
-from keras_mobattn.benchmark.benchmark_model_output import Delegation, parse, phase_of
+from keras_mobattn.benchmark import Statistics
+from keras_mobattn.benchmark.android import benchmark_model_binary
+from keras_mobattn.benchmark.android.benchmark_model_output import Delegation, parse, phase_of
 from keras_mobattn.errors import InputError
 
 OUTPUTS = Path(__file__).parent / "benchmark_model_outputs"

@@ -16,7 +16,8 @@ from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.errors import InputError
-from keras_mobattn.export import coreml, mil
+from keras_mobattn.export.coreml import convert as coreml
+from keras_mobattn.export.coreml import evaluator as mil
 from keras_mobattn.files import read_mlprogram
 
 SIZE = (64, 128)  # not square, so that a swap shows

@@ -80,7 +80,7 @@ OPERATIONS = {
 QUICK = [("MobileViTv2", "mobile")]  # the others with make slow, in CI too
 CASES = [pytest.param(*key, marks=() if key in QUICK else pytest.mark.slow) for key in OPERATIONS]
 
-# Random weights are harder than trained ones (figures in export/tflite.py): what the shipped tolerances may refuse here
+# Random weights are harder than trained ones (figures in export/tflite): what the shipped tolerances may refuse here
 # is held to these instead. All other cases pass as they are.
 FP16 = export.COREML_PRECISIONS["fp16"].tolerance
 RANDOM_WEIGHTS = {

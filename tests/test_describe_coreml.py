@@ -20,8 +20,8 @@ import keras_mobattn
 from keras_mobattn import describe, report
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
 from keras_mobattn.commands import describe as command
-from keras_mobattn.describe import coreml_plan
-from keras_mobattn.describe.coreml_rules import NEURAL_ENGINE_RULES
+from keras_mobattn.describe.coreml import compute_plan as coreml_plan
+from keras_mobattn.describe.coreml.rules import NEURAL_ENGINE_RULES
 from keras_mobattn.errors import InputError
 
 SCRIPT = Path(__file__).parents[1] / "coreml" / "describe.py"
@@ -344,7 +344,7 @@ def test_names_of_devices_and_versions_are_those_of_coremltools():
     from coremltools.models import compute_device
 
     assert all(hasattr(compute_device, name) for name in describe.DEVICES.values())
-    for version, (ios, macos) in describe.coreml.SYSTEMS.items():
+    for version, (ios, macos) in describe.coreml.describe.SYSTEMS.items():
         for system in (ios, macos):
             assert ct.target[system.replace(" ", "")].value == version, system
 

@@ -22,9 +22,9 @@ from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
-from keras_mobattn.export import mil
-from keras_mobattn.export.fuse import CONVOLUTIONS
-from keras_mobattn.export.quantize import FOLLOWERS
+from keras_mobattn.export.coreml import evaluator as mil
+from keras_mobattn.export.tflite.fuse import CONVOLUTIONS
+from keras_mobattn.export.tflite.quantize import FOLLOWERS
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = [(suffix, precision) for suffix, table in CONVERT.items() for precision in table]
@@ -344,7 +344,7 @@ def test_our_models_convert(family, tmp_path):
     assert in_int8 <= {"QUANTIZE", *CONVOLUTIONS, *FOLLOWERS}
 
 
-# Random weights are harder than trained ones (figures in export/tflite.py): what the shipped tolerances may refuse here
+# Random weights are harder than trained ones (figures in export/tflite): what the shipped tolerances may refuse here
 # is held to these instead. All other cases pass as they are.
 RANDOM_WEIGHTS = {
     # 8e-5 and 2.04e-5: Keras's own float32 is 4e-5 and 7e-5 from float64 with such weights, that of separable, mobile

@@ -14,8 +14,10 @@ from keras_mobattn import export
 from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
-from keras_mobattn.export import check, interface, metadata
-from keras_mobattn.export.flatbuffer import pack, unpack
+from keras_mobattn.export import check
+from keras_mobattn.export import pixels as interface
+from keras_mobattn.export.tflite import metadata
+from keras_mobattn.formats.tflite.flatbuffer import pack, unpack
 
 SIZE = (24, 40)  # not square, so that a swap shows
 NAMES = ("ant", "bee", "crane", "crane", "été", "tit mouse", "ox")  # twice the same, as in ImageNet; not ASCII; a blank

@@ -13,7 +13,8 @@ from PIL import Image
 import keras_mobattn
 from keras_mobattn import cli, export
 from keras_mobattn.errors import InputError
-from keras_mobattn.export import images, tflite
+from keras_mobattn.export import images
+from keras_mobattn.export.tflite import convert as tflite
 from keras_mobattn.files import read_mlprogram
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -37,9 +37,10 @@ def test_every_name_can_be_imported(package):
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", pytest.param("saved_model", marks=pytest.mark.slow)])
 def test_models_predict_the_same(unpacked, name):
     model = load_model(unpacked / "models" / name)
-    np.testing.assert_allclose(model.predict(IMAGES, verbose=0), PREDICTIONS["model"], atol=1e-6)
+    # Another processor than the one that wrote them adds up in another order: 1.2e-6 was seen.
+    np.testing.assert_allclose(model.predict(IMAGES, verbose=0), PREDICTIONS["model"], atol=5e-6)
     model = keras.models.load_model(unpacked / "models" / name)  # as a user does it, without custom_objects
-    np.testing.assert_allclose(model.predict(IMAGES, verbose=0), PREDICTIONS["model"], atol=1e-6)
+    np.testing.assert_allclose(model.predict(IMAGES, verbose=0), PREDICTIONS["model"], atol=5e-6)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are c
     "commands/benchmark.py": {"--device", "--help"},
     "commands/completion.py": {"--tyro-print-completion"},
     "commands/doctor.py": {"--device"},  # of mobattn benchmark
-    "benchmark/coreml_device.py": {"--device", "--json-output"},  # xcrun devicectl's
+    "benchmark/apple/iphone.py": {"--device", "--json-output"},  # xcrun devicectl's
     "report/page.py": {"--muted", "--line"},  # CSS variables
 }
 

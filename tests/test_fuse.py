@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_mobattn.export.fuse import fuse
-from keras_mobattn.export.graph import Graph
-from keras_mobattn.export.quantize import int8_operators
+from keras_mobattn.export.tflite.fuse import fuse
+from keras_mobattn.export.tflite.quantize import int8_operators
+from keras_mobattn.formats.tflite.graph import Graph
 
 RNG = np.random.default_rng(0)
 SHAPE = (1, 6, 10, 8)

@@ -19,7 +19,7 @@ from keras_mobattn import export, gpu
 from keras_mobattn.attention import OWN
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import GPU_MAX_ERROR
-from keras_mobattn.describe.tflite import max_error
+from keras_mobattn.describe.tflite.describe import max_error
 from keras_mobattn.errors import InputError
 from keras_mobattn.gpu import __main__ as gpu_script
 from keras_mobattn.gpu import driver, probe
@@ -111,7 +111,7 @@ def test_wrong_numbers_are_found(graphs, tmp_path):
     images = [image(seed)[0] for seed in range(2)]
     found = failures({name: graphs[name] for name in ("good", "added_halves")}, images)
     assert set(found) == {("added_halves", "fp32"), ("added_halves", "fp16")}
-    assert min(found.values()) > 0.1  # once it is right, describe/rules.py can drop its rule
+    assert min(found.values()) > 0.1  # once it is right, describe/tflite/rules.py can drop its rule
 
 
 REFUSED = {  # graph -> part of the reason

@@ -44,11 +44,12 @@ MAY_IMPORT = {
     "data": set(),
     "tasks": {"layers", "models", "data", "weights"},
     "gpu": {"cli"},
-    "benchmark": {"gpu"},
-    "describe": {"benchmark", "gpu"},
+    "formats": set(),
+    "benchmark": {"formats", "gpu"},
+    "describe": {"formats", "benchmark", "gpu"},
     "report": {"benchmark"},
     "training": {"layers", "models", "data", "tasks", "report", "weights"},
-    "export": {"layers", "attention", "models", "data", "tasks"},
+    "export": {"formats", "layers", "attention", "models", "data", "tasks"},
     "delivery": {"benchmark", "data", "describe", "export", "models", "report", "training", "weights"},
     "cli": set(),
     "commands": {*PARTS, "weights", "describe", "studies", "gpu"},
@@ -79,7 +80,7 @@ HEAVY = (
 BUILDERS = {
     f"data/{name}.py" for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter")
 }
-HEAVY_AT_TOP = {*BUILDERS, "benchmark/worker.py", "export/mil_fuse.py"}
+HEAVY_AT_TOP = {*BUILDERS, "benchmark/this_machine/worker.py", "export/coreml/fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SHARED = ("__init__", "opened", "convert", "exported")  # by commands, and none themselves
 COMMANDS = sorted(path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in SHARED)

@@ -14,8 +14,10 @@ import keras_mobattn
 from keras_mobattn import export
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
 from keras_mobattn.errors import InputError
-from keras_mobattn.export import check, mil, mil_ops
-from keras_mobattn.export.signature import INPUT_NAME
+from keras_mobattn.export import check
+from keras_mobattn.export.coreml import evaluator as mil
+from keras_mobattn.export.coreml import mil_ops
+from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.layers import from_heads, to_heads
 
 SHAPE = (1, 6, 10, 8)  # a different size on every axis

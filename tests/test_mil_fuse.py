@@ -10,11 +10,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
-from keras_mobattn.export import mil
+from keras_mobattn.export.coreml import evaluator as mil
 from keras_mobattn.layers import GroupNorm1
 
 import_coremltools()  # quietly, before mil_fuse imports it
-from keras_mobattn.export import mil_fuse  # noqa: E402
+from keras_mobattn.export.coreml import fuse as mil_fuse  # noqa: E402
 
 SHAPE = (1, 6, 10, 8)  # a different size on every axis
 rng = np.random.default_rng(0)

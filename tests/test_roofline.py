@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from keras_mobattn import benchmark
-from keras_mobattn.benchmark import Device, Measurement, Statistics, roofline
+from keras_mobattn.benchmark import Device, Measurement, Statistics
+from keras_mobattn.benchmark.this_machine import roofline
 from keras_mobattn.commands import benchmark_tflite
 from keras_mobattn.errors import InputError
 

@@ -8,8 +8,8 @@ import rich.console
 from keras_mobattn.cli import console, say
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
+from keras_mobattn.export.exportable import load_trained
 from keras_mobattn.export.images import choose_images
-from keras_mobattn.export.signature import load_trained
 from keras_mobattn.files import read_labels
 from keras_mobattn.models import model_file
 

@@ -61,7 +61,7 @@ def litert_gpu():
 
 def android():
     """The phone that adb has."""
-    from keras_mobattn.benchmark.android_device import DeviceLostError, find_phone
+    from keras_mobattn.benchmark.android.phone import DeviceLostError, find_phone
 
     try:
         with quiet_stderr():  # adb tells that it starts
@@ -73,7 +73,7 @@ def android():
 
 def mac():
     """Core ML, and the compute plan."""
-    from keras_mobattn.benchmark.coreml_device import expect_mac
+    from keras_mobattn.benchmark.apple.iphone import expect_mac
 
     expect_mac("Core ML")
     return f"macOS {platform.mac_ver()[0]}, {platform.machine()}"
@@ -81,7 +81,7 @@ def mac():
 
 def iphone():
     """The iPhone on the USB port, and Xcode."""
-    from keras_mobattn.benchmark.coreml_device import expect_mac, find_iphone
+    from keras_mobattn.benchmark.apple.iphone import expect_mac, find_iphone
 
     expect_mac("a benchmark on an iPhone")
     return find_iphone().describe().name

@@ -11,14 +11,14 @@ from keras_mobattn.catalog import (
     TFLITE_PRECISIONS,
 )
 from keras_mobattn.export.check import CheckReport, Tolerance, VerificationError, report_table
-from keras_mobattn.export.coreml import expect_coreml, to_coreml
-from keras_mobattn.export.coreml_model import CoreMLModel
+from keras_mobattn.export.coreml.convert import expect_coreml, to_coreml
+from keras_mobattn.export.coreml.model import CoreMLModel
+from keras_mobattn.export.exportable import load, load_trained
 from keras_mobattn.export.file_model import FileModel
-from keras_mobattn.export.interface import expect_io
-from keras_mobattn.export.metadata import embedded_labels
-from keras_mobattn.export.signature import load, load_trained
-from keras_mobattn.export.tflite import to_tflite
-from keras_mobattn.export.tflite_model import TFLiteModel
+from keras_mobattn.export.pixels import expect_io
+from keras_mobattn.export.tflite.convert import to_tflite
+from keras_mobattn.export.tflite.metadata import embedded_labels
+from keras_mobattn.export.tflite.model import TFLiteModel
 from keras_mobattn.files import read_labels
 
 FILE_MODELS = {".tflite": TFLiteModel, ".mlpackage": CoreMLModel}  # suffix of a file -> what runs it

@@ -1,0 +1,252 @@
+"""Time .tflite files on an Android phone: TensorFlow Lite's own benchmark_model, pushed and run over adb."""
+
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import re
+import signal
+import time
+from pathlib import Path
+
+from keras_mobattn.benchmark.android.benchmark_model_binary import benchmark_model_for
+from keras_mobattn.benchmark.android.benchmark_model_output import Delegation, parse, phase_of
+from keras_mobattn.benchmark.android.phone import DeviceLostError, find_phone
+from keras_mobattn.benchmark.progress import progress
+from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
+from keras_mobattn.benchmark.table import in_brackets, threads_text
+from keras_mobattn.catalog import ANDROID_FOLDER
+from keras_mobattn.errors import InputError, choose, expect_range
+
+LOAD_SECS = 300  # beyond the limits: the first start on a GPU compiles its programs for up to minutes
+RETURN_SECS = 10  # for a phone that is unplugged to come back, in all
+PROFILE_RUNS = 20
+# Name -> Measurement.backend, the tool's flags. XNNPACK has to be asked for: only then does the tool tell what it took.
+DELEGATES = {
+    "xnnpack": ("xnnpack", {"use_xnnpack": "true"}),
+    "gpu": ("gpu", {"use_gpu": "true"}),
+    "cpu": ("builtin", {"use_xnnpack": "false"}),
+}
+PRECISIONS = {"fp16": "true", "fp32": "false"}  # -> gpu_precision_loss_allowed
+# What the tool prints when it gives up or does not start -> what that means. Its own words are appended.
+CAUSES = (
+    (r"Disallowed CPU fallback", "Not delegated as a whole, as was asked for."),
+    (r"Failed to apply \w+ delegate", "The delegate could not be applied."),
+    (r"Failed to load model", "benchmark_model could not read the file."),
+    (r"Didn't find op|nresolved custom op", "This build of benchmark_model lacks an operator."),
+    (
+        r"not executable|Exec format|CANNOT LINK|[Pp]ermission denied|not found|No such file|[Ss]yntax error",
+        "This build does not run on the device.",
+    ),
+)
+# The shell's own last word on a program that died.
+OBITUARY = re.compile(r"(Killed|Aborted|Segmentation fault|Bus error|Illegal instruction)( \(core dumped\))?\s*$")
+
+
+def benchmark_android(
+    paths,
+    *,
+    serial=None,
+    delegates=("xnnpack",),
+    num_threads=(1,),
+    gpu_precision="fp16",
+    require_full_delegation=False,
+    profile=False,
+    cool_down=5.0,
+    benchmark_model=None,
+    device_dir=ANDROID_FOLDER,
+    warmup_runs=1,
+    warmup_min_secs=0.5,
+    num_runs=50,
+    min_secs=1.0,
+    max_secs=150.0,
+):
+    """Time every file with every delegate and number of threads on a phone; return the Measurements in that order.
+
+    The limits are benchmark_model's flags of the same names, in its meaning. `delegates` are names in DELEGATES; the
+    GPU is timed once a file, with the first of `num_threads`. `cool_down` are seconds without work between two rows.
+    `profile` adds runs of their own for the op profile, since a profiled run is slower. Whatever goes wrong with a row
+    (file, delegate, crash, hang, out of memory, no space, phone unplugged) is told in its `error`, and so is a delegate
+    that took nothing, since what then ran was something else.
+
+    Raises:
+        InputError: no files, a limit out of range, no phone that can be used, no benchmark_model for it.
+        BenchmarkInterrupted: on Ctrl-C, with the rows so far. The phone is cleaned up.
+    """
+    limits = protocol(warmup_runs, num_runs, min_secs, max_secs, warmup_min_secs=warmup_min_secs)
+    configurations = _configurations([Path(path) for path in paths], delegates, num_threads)
+    precision = choose(PRECISIONS, gpu_precision, "GPU precision")
+    for name, seconds in {"cool_down": cool_down, "warmup_min_secs": warmup_min_secs}.items():
+        expect_range(name, seconds, 0)
+    if benchmark_model is not None and not Path(benchmark_model).is_file():
+        raise InputError(
+            f"Expected the path of benchmark_model, built for the phone. Received: {str(benchmark_model)!r}."
+        )
+    options = dict(precision=precision, require_full_delegation=require_full_delegation, profile=profile)
+    rows = []
+    try:
+        phone = find_phone(serial)
+        tool = Path(benchmark_model or benchmark_model_for(phone.abis))
+        sha256, device = hashlib.sha256(tool.read_bytes()).hexdigest(), phone.describe()
+        with phone.folder(device_dir) as folder, progress(len(configurations)) as show:
+            show("Pushing benchmark_model", note=f"On {device.name}, {device.os}: {tool}, SHA-256 {sha256}")
+            phone.push(tool, f"{folder}/benchmark_model", mode=0o755)
+            bench = _Bench(phone, folder, cool_down, options, show)
+            same = dict(device=device, runtime=f"benchmark_model {sha256[:16]}", **limits)
+            for path, name, delegate, threads in configurations:
+                backend = f"gpu {gpu_precision}" if delegate == "gpu" else DELEGATES[delegate][0]
+                row = begin_row(path, name, threads, backend=backend, **same)
+                rows.append(row if row.error else bench.measure(row, delegate))
+                show(done=len(rows))
+    except DeviceLostError as error:  # before the first row: `measure` tells it in the row
+        raise InputError(f"{error} Plug it in again and start again.") from error
+    except KeyboardInterrupt:
+        raise BenchmarkInterrupted(rows) from None
+    return [_with_folder_left(row, phone.left_behind) for row in rows]
+
+
+def _configurations(paths, delegates, num_threads):
+    """[(path, name in tables, delegate, number of threads)], all of one file together."""
+    if not paths or not delegates or not num_threads:
+        raise InputError("Expected at least one .tflite file, one delegate and one number of threads. Received: none.")
+    for delegate in delegates:
+        choose(DELEGATES, delegate, "delegate")
+    for threads in num_threads:
+        expect_range("num_threads", threads, 1, whole=True)
+    ways = [pair for pair in itertools.product(delegates, num_threads) if pair[0] != "gpu" or pair[1] == num_threads[0]]
+    return [(*file, *way) for file in zip(paths, names_of(paths), strict=True) for way in ways]
+
+
+class _Bench:
+    """Runs one row after the other on a phone that has benchmark_model in `folder`."""
+
+    def __init__(self, phone, folder, cool_down, options, show):
+        self.phone, self.folder, self.cool_down, self.options, self.show = phone, folder, cool_down, options, show
+        self.pushed = None  # the file that is on the phone
+        self.warm = False  # has worked since the last pause
+        self.lost, self.patience = False, RETURN_SECS
+
+    def measure(self, row, delegate):
+        """Return the row with its figures, or with the reason why there are none."""
+        title = f"{row.name}, {row.backend}, {threads_text(row.num_threads)}"
+        self._await_phone()
+        try:
+            self._push(row.file)
+            self._cool_down(title)
+            before = self.phone.conditions()
+            flags = flags_of(row, delegate, self.options["precision"], self.options["require_full_delegation"])
+            fields = fields_of(*self._tool(row, flags, title), delegate, self.options["require_full_delegation"])
+        except (InputError, DeviceLostError) as error:
+            self.lost = isinstance(error, DeviceLostError)
+            return dataclasses.replace(row, error=str(error))
+        row = dataclasses.replace(row, **fields, before=before)
+        with contextlib.suppress(DeviceLostError):  # the figures are there; the next row tells that the phone is gone
+            row = dataclasses.replace(row, after=self.phone.conditions())
+            if self.options["profile"] and not row.error:
+                flags |= {"enable_op_profiling": "true", "num_runs": PROFILE_RUNS, "min_secs": 0}
+                text, _ = self._tool(row, flags, f"{title}, op profile")
+                row = dataclasses.replace(row, op_profile=parse(text).op_profile)
+        return row
+
+    def _await_phone(self):
+        while self.lost and self.patience > 0:
+            self.show("Waiting for the phone to come back")
+            time.sleep(0.5)
+            self.patience -= 0.5
+            self.lost = not self.phone.is_there()
+
+    def _push(self, path):
+        if path != self.pushed:
+            self.show(f"Pushing {path}")
+            self.pushed = None
+            self.phone.push(Path(path), f"{self.folder}/model.tflite", mode=0o644)
+            self.pushed = path
+
+    def _cool_down(self, title):
+        end = time.monotonic() + self.cool_down * self.warm
+        while (left := end - time.monotonic()) > 0:
+            self.show(f"Cooling down, {left:.0f} s; next: {title}")
+            time.sleep(min(left, 0.5))
+        self.warm = False
+
+    def _tool(self, row, flags, title):
+        """Run benchmark_model, showing what it is at. Returns (its output, its exit code)."""
+        self.warm = True
+        arguments = ["./benchmark_model", *(f"--{name}={value}" for name, value in flags.items())]
+        timeout = 2 * row.max_secs + LOAD_SECS  # warm-up and measuring each have max_secs
+        return self.phone.run(self.folder, arguments, timeout, lambda line: self._show_phase(title, phase_of(line)))
+
+    def _show_phase(self, title, phase):
+        if phase:
+            self.show(f"{title}: {phase}")
+
+
+def flags_of(row, delegate, precision, require_full_delegation):
+    """benchmark_model's flags for a row, in the order in which they are given."""
+    flags = {"graph": "model.tflite", "num_threads": row.num_threads, **DELEGATES[delegate][1]}
+    if delegate == "gpu":
+        flags["gpu_precision_loss_allowed"] = precision
+    if require_full_delegation and delegate != "cpu":
+        flags["require_full_delegation"] = "true"
+    limits = ("warmup_runs", "warmup_min_secs", "num_runs", "min_secs", "max_secs")
+    return {**flags, **{name: getattr(row, name) for name in limits}}
+
+
+def fields_of(text, code, delegate, require_full_delegation=False):
+    """The fields of a Measurement that a run of benchmark_model tells, by its output and exit code (None: it hung)."""
+    output = parse(text)
+    took = output.delegations.get(delegate, Delegation())
+    error = _death(text, output, code)
+    if not error and delegate != "cpu":
+        error = _shortfall(text, output, took, delegate, require_full_delegation)
+    return {
+        **output.figures,
+        "statistics": None if error else output.statistics,
+        "operators": took.operators,
+        "delegated": took.delegated,
+        "partitions": took.partitions,
+        "refusals": output.refusals if delegate == "gpu" else (),
+        "error": error,
+    }
+
+
+def _death(text, output, code):
+    """Why there are no figures, or None."""
+    said = [line.strip() for line in text.splitlines() if line.strip() and not OBITUARY.search(line)]
+    last = said[-1] if said else "none."
+    words = output.errors[0] if output.errors else last
+    if code is None:
+        return f"benchmark_model hung and was ended. Its last words: {last}"
+    if code == 128 + signal.SIGKILL:
+        return f"benchmark_model was killed, as Android does when memory runs out. Its last words: {last}"
+    if code > 128:
+        names = {number.value: number.name for number in signal.Signals}
+        return f"benchmark_model crashed (signal {names.get(code - 128, code - 128)}). Its last words: {last}"
+    if code:
+        cause = next((cause for pattern, cause in CAUSES if re.search(pattern, text)), f"Exit code {code}.")
+        return f"benchmark_model failed. {cause} It says: {words}{in_brackets(output.refusals)}"
+    return None if output.statistics else f"benchmark_model ended without figures. Its last words: {last}"
+
+
+def _shortfall(text, output, took, delegate, require_full_delegation):
+    """Why figures are not those of the delegate that was asked for, or None."""
+    refused = in_brackets(output.refusals)
+    if took.delegated == 0 or took.partitions == 0:
+        return f"The {delegate} delegate took none of the operators{refused}: what ran was the CPU."
+    others = [name for name in output.delegations if name != delegate]
+    if others and delegate not in output.delegations:
+        return f"benchmark_model tells of no {delegate} delegate: what ran was {others[0]}."
+    if "GPU acceleration is unsupported on this platform" in text:
+        return "This benchmark_model was built without the GPU delegate: what ran was the CPU."
+    if require_full_delegation and not took.complete:
+        if took.complete is None:
+            return "This benchmark_model does not tell whether the delegate took all operators."
+        return f"The {delegate} delegate took only {took.delegated} of {took.operators} operators{refused}."
+    return None
+
+
+def _with_folder_left(row, folder):
+    """The row; when the phone went away for good, with what is still on it."""
+    if not folder or not row.error:
+        return row
+    return dataclasses.replace(row, error=f"{row.error} Left on it: {folder}; remove it with adb shell rm -rf {folder}")

@@ -1,0 +1,1 @@
+"""Time .mlpackage folders on a Mac or an iPhone."""

@@ -1,0 +1,1 @@
+"""Time .tflite files on this machine."""

@@ -1,0 +1,160 @@
+"""Time .tflite files on this machine's CPU or GPU, each in a fresh process, going round the configurations."""
+
+import dataclasses
+import importlib.metadata
+import itertools
+import json
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from keras_mobattn import gpu
+from keras_mobattn.benchmark.measurement import Statistics
+from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, pool_rounds, protocol, round_share
+from keras_mobattn.benchmark.this_machine.host import describe_host
+from keras_mobattn.catalog import BACKENDS
+from keras_mobattn.errors import InputError, choose
+
+WORKER = Path(__file__).with_name("worker.py")
+LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
+
+
+def benchmark_tflite(
+    path, *, num_threads=1, backend="xnnpack", warmup_runs=5, num_runs=50, min_secs=0.5, max_secs=30.0, seed=0
+):
+    """Time one file in one configuration, in a process of its own, and return a Measurement.
+
+    `backend` is "xnnpack", "builtin" (the runtime's own CPU kernels), "gpu" or "gpu-fp16" (the GPU accelerator alone,
+    until the outputs are read; a file that it refuses in part is a failure with its reasons).
+
+    As benchmark_model does, measures at least `num_runs` inferences and `min_secs`, but at most `max_secs`, which also
+    bounds the warm-up. The first inference is the first of the warm-up. Inputs are random, from `seed`. Whatever goes
+    wrong with the file (missing, corrupt, unknown operator, crash, out of memory, hang) is told in `error`.
+
+    Raises:
+        InputError: an unknown backend; a count or a time limit is out of range.
+    """
+    limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
+    return _measure(Path(path), Path(path).stem, _threads(num_threads, backend), backend, limits)
+
+
+def benchmark_files(
+    paths,
+    *,
+    num_threads=(1,),
+    backends=("xnnpack",),
+    rounds=3,
+    warmup_runs=5,
+    num_runs=50,
+    min_secs=0.5,
+    max_secs=30.0,
+    seed=0,
+):
+    """Time every file with every number of threads and every backend; return the Measurements in that order.
+
+    The backends are those of `benchmark_tflite`; threads are the CPU's, so the GPU has one row for all of them.
+
+    The configurations are gone round `rounds` times and each one's samples pooled, so that a machine that slows down
+    or is disturbed hits all of them alike and ratios within one call hold. The limits are those of a whole row: every
+    round has its share of num_runs, min_secs and max_secs (and the whole warm-up: it is a fresh process).
+
+    Raises:
+        InputError: no files, an unknown backend, or a count or a time limit out of range.
+        BenchmarkInterrupted: on Ctrl-C, with the rows so far.
+    """
+    paths = [Path(path) for path in paths]
+    if not paths or not num_threads or not backends:
+        raise InputError("Expected at least one .tflite file, one number of threads and one backend. Received: none.")
+    whole = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
+    share = round_share(whole, rounds)
+    files = list(zip(paths, names_of(paths), strict=True))
+    combinations = itertools.product(files, num_threads, backends)
+    configurations = list(
+        dict.fromkeys((file, _threads(threads, backend), backend) for file, threads, backend in combinations)
+    )
+    done = [[] for _ in configurations]
+    try:
+        for parts, ((path, name), threads, backend) in _tracked(list(zip(done, configurations, strict=True)), rounds):
+            if not (parts and parts[-1].error):  # what failed in one round would fail in the next
+                parts.append(_measure(path, name, threads, backend, share))
+    except KeyboardInterrupt:
+        raise BenchmarkInterrupted([pool_rounds(parts, whole) for parts in done if parts]) from None
+    return [pool_rounds(parts, whole) for parts in done]
+
+
+def _tracked(configurations, rounds):
+    """Yield the configurations `rounds` times over, with a progress bar on stderr that names the one under way."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Timing", total=rounds * len(configurations))
+        for _, configuration in itertools.product(range(rounds), configurations):
+            (_, name), threads, backend = configuration[1]
+            on_threads = f", {threads} thread{'s'[: threads > 1]}" if threads else ""
+            progress.update(task, description=f"Timing {name}, {BACKENDS[backend]}{on_threads}")
+            yield configuration
+            progress.advance(task)
+
+
+def _on_gpu(backend):
+    return choose(BACKENDS, backend, "backend").startswith("gpu")
+
+
+def _threads(num_threads, backend):
+    return None if _on_gpu(backend) else num_threads
+
+
+def _measure(path, name, num_threads, backend, limits):
+    runtime = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
+    row = begin_row(
+        path,
+        name,
+        num_threads,
+        device=describe_host(),
+        runtime=runtime,
+        backend=BACKENDS[backend],
+        python=platform.python_version(),
+        **limits,
+    )
+    if row.error:
+        return row
+    found = _run_worker(dict(path=str(path), num_threads=num_threads, backend=backend, **limits))
+    if "error" in found:
+        return dataclasses.replace(row, **found)
+    found["runtime"] = f"{runtime} on {found.pop('adapter')}" if _on_gpu(backend) else runtime
+    tuples = {key: tuple(found.pop(key)) for key in ("samples_ms", "inputs")}
+    return dataclasses.replace(row, **found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
+
+
+def _run_worker(job):
+    """Run worker.py on `job` and return its answer, or {"error": why there is none}."""
+    on_gpu = _on_gpu(job["backend"])
+    limit = 2 * job["max_secs"] + LOAD_SECS  # warm-up and measuring each have max_secs
+    command = [sys.executable, str(WORKER), json.dumps(job)]
+    options = {"env": gpu.environment()} if on_gpu else {}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=limit, check=False, **options
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"No result after {limit:.0f} s: the process hung and was ended."}
+    if done.returncode:
+        return {"error": _death(done.returncode, done.stderr)}
+    found = json.loads(done.stdout.splitlines()[-1])
+    if on_gpu and "error" in found:
+        return {
+            "error": f"The GPU accelerator does not run it alone: {'; '.join(gpu.why(done.stderr, found['error']))}."
+        }
+    return {**found, "adapter": gpu.adapter(done.stderr)} if on_gpu else found
+
+
+def _death(returncode, stderr):
+    last_words = f" Its last words: {stderr.strip().splitlines()[-1]}" if stderr.strip() else ""
+    if returncode == -signal.SIGKILL:
+        return f"The process was killed, as the system does when memory runs out.{last_words}"
+    how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
+    return f"The runtime crashed ({how}).{last_words}"

@@ -1,0 +1,161 @@
+"""Time one .tflite file in this process: `python worker.py '{"path": ..., ...}'` prints one line of JSON.
+
+A program of its own, started by its path, and not `-m keras_mobattn...`: importing the package imports TensorFlow,
+whose 4 s and some hundreds of MB would be counted in every row. Only numpy and ai_edge_litert are imported here.
+"""
+
+import collections
+import contextlib
+import json
+import resource
+import runpy
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+# Random inputs by numpy's dtype.kind. Wide integers are often indices into a table of unknown length: 0..99, as in
+# benchmark_model; bytes take their whole range.
+INPUTS = {
+    "f": lambda rng, shape, dtype: rng.random(shape),
+    "c": lambda rng, shape, dtype: rng.random(shape),
+    "b": lambda rng, shape, dtype: rng.integers(0, 2, shape),
+    "u": lambda rng, shape, dtype: rng.integers(0, 256 if dtype.itemsize == 1 else 100, shape),
+    "i": lambda rng, shape, dtype: rng.integers(*((-128, 128) if dtype.itemsize == 1 else (0, 100)), shape),
+}
+
+
+GPU_WORKER = Path(__file__).parents[2] / "gpu" / "worker.py"
+
+
+def main(path, backend, num_threads, warmup_runs, num_runs, min_secs, max_secs, seed):
+    """Return the fields of a Measurement that only the process that runs the model can know."""
+    memory_before = peak_memory(reset=True)
+    start = time.perf_counter()
+    model = LOADERS[backend](path, backend, num_threads)
+    load_ms = 1e3 * (time.perf_counter() - start)
+
+    inputs = random_inputs(model.inputs, np.random.default_rng(seed))
+    model.write(inputs)
+    warmup = timed_runs(model.run, warmup_runs, 0, max_secs)
+    samples = timed_runs(model.run, num_runs, min_secs, max_secs)
+    return {
+        "load_ms": round(load_ms, 4),
+        "first_ms": (warmup + samples)[0],
+        "samples_ms": samples,
+        "inputs": [f"{array.dtype}[{','.join(map(str, array.shape))}]" for array in inputs.values()],
+        "peak_memory_bytes": peak_memory() - memory_before,
+        **model.facts(),
+    }
+
+
+class CpuModel:
+    """A file in the interpreter, with XNNPACK or with the runtime's own kernels. `inputs`: {index: details}."""
+
+    def __init__(self, path, backend, num_threads):
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        self.with_xnnpack = backend == "xnnpack"
+        resolver = OpResolverType.AUTO if self.with_xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        self.interpreter = Interpreter(path, num_threads=num_threads, experimental_op_resolver_type=resolver)
+        self.interpreter.allocate_tensors()
+        self.inputs = {detail["index"]: detail for detail in self.interpreter.get_input_details()}
+        self.run = self.interpreter.invoke
+
+    def write(self, inputs):
+        for index, array in inputs.items():
+            self.interpreter.set_tensor(index, array)
+
+    def facts(self):
+        facts = delegation(self.interpreter)
+        return facts if self.with_xnnpack else {"operators": facts["operators"]}
+
+
+def gpu_model(path, backend, num_threads):
+    """A file on the GPU accelerator alone; its `run` ends when the outputs are read."""
+    model = runpy.run_path(str(GPU_WORKER))["GpuModel"](path, float16=backend == "gpu-fp16")
+    model.facts = lambda: {"undelegated": {}}  # or it would have been refused
+    return model
+
+
+LOADERS = {"xnnpack": CpuModel, "builtin": CpuModel, "gpu": gpu_model, "gpu-fp16": gpu_model}
+
+
+def timed_runs(run, num_runs, min_secs, max_secs, clock=time.perf_counter):
+    """Call `run` as benchmark_model does: at least `num_runs` times and `min_secs`, at most `max_secs`. Gives ms."""
+    samples, start = [], clock()
+    elapsed = 0.0
+    while (len(samples) < num_runs or elapsed < min_secs) and elapsed < max_secs:
+        before = clock()
+        run()
+        after = clock()
+        samples.append(round(1e3 * (after - before), 4))
+        elapsed = after - start
+    return samples
+
+
+def random_inputs(details, rng):
+    """Make up an array for each of {key: {"shape", "dtype"}}."""
+    arrays = {}
+    for key, detail in details.items():
+        shape, dtype = [int(size) for size in detail["shape"]], np.dtype(detail["dtype"])
+        if dtype.kind not in INPUTS:
+            raise TypeError(f"inputs of type {dtype} can't be made up; expected numbers")
+        arrays[key] = np.asarray(INPUTS[dtype.kind](rng, shape, dtype), dtype)
+    return arrays
+
+
+def delegation(interpreter):
+    """Count the operators in the file, the partitions that a delegate took, and by name what it left."""
+    names = [node["op_name"] for node in interpreter._get_ops_details()]
+    left = collections.Counter(node["op_name"] for node in executed(interpreter) if node["op_name"] != "DELEGATE")
+    partitions = names.count("DELEGATE")
+    return {
+        "operators": len(names) - partitions,
+        "partitions": partitions,
+        "undelegated": dict(left.most_common()),
+    }
+
+
+def executed(interpreter):
+    """The nodes that are executed, as the interpreter's `_get_ops_details` has them, the last first.
+
+    The runtime keeps the replaced operators in its list and appends one "DELEGATE" per partition, so the plan that is
+    executed is what a walk from the outputs meets when a delegate's node goes before the operator that it replaced.
+    """
+    nodes = interpreter._get_ops_details()  # private, but there is no public way
+    nodes.sort(key=lambda node: node["op_name"] == "DELEGATE")  # stable: the delegates' nodes go last, and so win
+    producer = {int(tensor): node for node in nodes for tensor in node["outputs"]}
+    found = {}
+    pending = [detail["index"] for detail in interpreter.get_output_details()]
+    while pending:
+        node = producer.get(int(pending.pop()))
+        if node is not None and node["index"] not in found:
+            found[node["index"]] = node
+            pending.extend(node["inputs"])
+    return list(found.values())
+
+
+def peak_memory(reset=False):
+    """Peak resident memory of this process in bytes; with `reset`, count from now on.
+
+    Linux's getrusage also reports the peak of the process that forked us (its ru_maxrss survives exec), which with
+    TensorFlow loaded there would hide everything that we do here: /proc has our own.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes, and our own
+    if reset:
+        with contextlib.suppress(OSError):  # some containers forbid it; the peak of the imports then stays in
+            Path("/proc/self/clear_refs").write_text("5")
+    return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # our own folder: its module names must not hide those of packages
+    try:
+        result = main(**json.loads(sys.argv[1]))
+    except Exception as error:  # whatever the runtime has to say is the reason in the row
+        result = {"error": " ".join(str(error).split()) or type(error).__name__}
+    print("\n" + json.dumps(result))  # a line of its own, whatever native code wrote before

@@ -1,0 +1,1 @@
+"""What an .mlpackage holds and where it would run."""

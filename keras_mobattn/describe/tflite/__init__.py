@@ -1,0 +1,1 @@
+"""What a .tflite file holds and where it would run."""

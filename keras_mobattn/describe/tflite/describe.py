@@ -1,0 +1,197 @@
+"""What a .tflite file holds, what XNNPACK takes of it, and whether the GPU accelerator runs it."""
+
+import collections
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn import gpu
+from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.benchmark.this_machine import worker
+from keras_mobattn.describe.tflite.rules import Finding, gpu_findings, why_xnnpack_leaves
+from keras_mobattn.formats.tflite.contents import Operator, Tensor, read_graph
+
+GPU_MAX_ERROR = {"fp32": 1e-4, "fp16": 1e-2}  # largest error as a share of the outputs' spread
+CPU_ERRORS = (RuntimeError, ValueError, TypeError)  # the interpreter's; TypeError: inputs that can't be made up
+# With int8 in the file a value may be rounded up on one side and down on the other; under int8 weights the CPU rounds
+# float activations to int8 as well, which the GPU does not (2.9e-3 in a MobileViTv2 0.5 with dynamic range, digits).
+GPU_MAX_ERROR_INT8 = {"fp32": 5e-2, "fp16": 5e-2}
+NO_NUMBER = 1e9  # the error of NaN and infinity, which JSON doesn't have
+INPUT_SCALES = (1.0, 255.0)  # random float inputs in 0..scale: models take RGB as either
+
+
+@dataclasses.dataclass(frozen=True)
+class Xnnpack:
+    """What XNNPACK took, asked of the runtime. One partition and nothing left is best; `problem`: it doesn't run."""
+
+    partitions: int = 0
+    left: tuple[Finding, ...] = ()
+    problem: str | None = None
+
+    @property
+    def passed(self):
+        return self.partitions == 1 and not self.left and not self.problem
+
+
+@dataclasses.dataclass(frozen=True)
+class GpuVerdict:
+    """What the rules say, and what the accelerator said where it runs here.
+
+    `errors` is {"fp32": largest error against the CPU as a share of the outputs' spread, "fp16": ...}, and `limits` how
+    large they may be; `reasons` why it refuses the file; `not_run` why it could not be asked.
+    """
+
+    refused: tuple[Finding, ...] = ()
+    wrong: tuple[Finding, ...] = ()
+    adapter: str = ""
+    limits: dict[str, float] = dataclasses.field(default_factory=lambda: dict(GPU_MAX_ERROR))
+    errors: dict[str, float] | None = None
+    reasons: tuple[str, ...] = ()
+    not_run: str | None = None
+
+    @property
+    def passed(self):
+        """By execution where that is possible, else by the rules."""
+        if self.not_run:
+            return not self.refused and not self.wrong
+        return bool(self.errors) and all(error <= self.limits[name] for name, error in self.errors.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLiteDescription:
+    """A .tflite file described. Sizes in bytes; shapes have -1 where the size is not fixed."""
+
+    file: str
+    size_bytes: int
+    signature: str | None
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    operators: dict[str, int]  # how many of each, the most frequent first
+    tensors: dict[str, int]  # how many of each type
+    constant_bytes: dict[str, int]  # by type
+    high_rank: tuple[Tensor, ...]  # more than 4 dimensions
+    xnnpack: Xnnpack
+    gpu: GpuVerdict
+
+    def as_dict(self):
+        """For JSON, with the verdicts."""
+        record = dataclasses.asdict(self)
+        for name in ("xnnpack", "gpu"):
+            record[name]["passed"] = getattr(self, name).passed
+        return record
+
+
+def describe_tflite(path, execute_on_gpu=True):
+    """Describe a .tflite file; return a TFLiteDescription.
+
+    XNNPACK and, with `execute_on_gpu`, the GPU accelerator are asked by running the file.
+
+    Raises:
+        InputError: not a TFLite file, or a corrupt one.
+        OSError: it can't be read.
+    """
+    graph = read_graph(path)
+    computed = [tensor for tensor in graph.tensors if not tensor.constant_bytes]
+    constant_bytes = collections.Counter()
+    for tensor in graph.tensors:
+        constant_bytes[tensor.dtype] += tensor.constant_bytes
+    xnnpack = _xnnpack(path, graph)
+    findings = {name: tuple(gpu_findings(graph, name == "refused")) for name in ("refused", "wrong")}
+    if xnnpack.problem:
+        run = {"not_run": "It does not run on the CPU either."}
+    else:
+        run = _run_on_gpu(path) if execute_on_gpu else {"not_run": "It was not asked."}
+    limits = GPU_MAX_ERROR_INT8 if any(tensor.dtype in ("int8", "uint8") for tensor in graph.tensors) else GPU_MAX_ERROR
+    return TFLiteDescription(
+        file=str(path),
+        size_bytes=graph.size_bytes,
+        signature=graph.signature,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        operators=dict(collections.Counter(operator.kind for operator in graph.operators).most_common()),
+        tensors=dict(collections.Counter(tensor.dtype for tensor in graph.tensors).most_common()),
+        constant_bytes={dtype: size for dtype, size in constant_bytes.most_common() if size},
+        high_rank=tuple(tensor for tensor in computed if len(tensor.shape) > 4),
+        xnnpack=xnnpack,
+        gpu=GpuVerdict(**findings, **run, limits=dict(limits)),
+    )
+
+
+def _xnnpack(path, graph):
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet_stderr():  # "Created TensorFlow Lite XNNPACK delegate for CPU", and the reasons that the error repeats
+        try:
+            interpreter = Interpreter(str(path))
+            interpreter.allocate_tensors()
+            executed, partitions = worker.executed(interpreter), worker.delegation(interpreter)["partitions"]
+        except CPU_ERRORS as error:
+            return Xnnpack(problem=" ".join(str(error).split()))
+    left = sorted(node["index"] for node in executed if node["op_name"] != "DELEGATE")
+    return Xnnpack(partitions, tuple(_finding(graph.operators[index]) for index in left))
+
+
+def _finding(operator: Operator):
+    return Finding(operator.kind, operator.outputs[0].name if operator.outputs else "", why_xnnpack_leaves(operator))
+
+
+def _run_on_gpu(path):
+    """Run a file on the GPU and on the CPU, on random inputs; return fields of a GpuVerdict."""
+    if problem := gpu.gpu_problem():
+        return {"not_run": problem}
+    try:
+        inputs, expected = _on_cpu(path)
+    except CPU_ERRORS as error:
+        return {"not_run": f"The CPU stops: {' '.join(str(error).split())}"}
+    runs = gpu.run_jobs_on_gpu([gpu.GpuJob(Path(path), inputs, float16=name == "fp16") for name in GPU_MAX_ERROR])
+    refusal = next((run for run in runs if isinstance(run, gpu.GpuError)), None)
+    if refusal:
+        return {"adapter": gpu.gpu_adapter(), "reasons": refusal.reasons}
+    errors = {name: max_error(run.outputs, expected) for name, run in zip(GPU_MAX_ERROR, runs, strict=True)}
+    return {"adapter": runs[0].adapter, "errors": errors}
+
+
+def _on_cpu(path):
+    """Return random inputs, {name: array} each, and what the CPU makes of them, under the accelerator's names."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet_stderr():
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+        names = {side: _names(interpreter, side) for side in ("inputs", "outputs")}
+        inputs, outputs = [], []
+        for seed, scale in enumerate(INPUT_SCALES):
+            arrays = worker.random_inputs(names["inputs"], np.random.default_rng(seed))
+            for name, array in arrays.items():
+                arrays[name] = array * array.dtype.type(scale) if array.dtype.kind == "f" else array
+                interpreter.set_tensor(names["inputs"][name]["index"], arrays[name])
+            interpreter.invoke()
+            inputs.append(arrays)
+            outputs.append({name: interpreter.get_tensor(d["index"]) for name, d in names["outputs"].items()})
+    return inputs, outputs
+
+
+def _names(interpreter, side):
+    """{name: tensor's details} of the first signature, or by the tensors' own names where there is none."""
+    details = interpreter.get_input_details() if side == "inputs" else interpreter.get_output_details()
+    signatures = interpreter.get_signature_list()
+    if not signatures:
+        return {detail["name"]: detail for detail in details}
+    runner = interpreter.get_signature_runner(next(iter(signatures)))
+    return runner.get_input_details() if side == "inputs" else runner.get_output_details()
+
+
+def max_error(received, expected):
+    """The largest difference between lists of {name: array}, as a share of the spread of what was expected.
+
+    The spread is the largest minus the smallest value of an output over all inputs. NaN gives NO_NUMBER.
+    """
+    worst = 0.0
+    for name in expected[0]:
+        wanted = np.stack([outputs[name] for outputs in expected]).astype(np.float64)
+        got = np.stack([outputs[name] for outputs in received]).astype(np.float64)
+        error, spread = np.abs(got - wanted).max(), np.ptp(wanted)
+        share = error / spread if spread else error
+        worst = max(worst, float(np.nan_to_num(share, nan=NO_NUMBER, posinf=NO_NUMBER)))
+    return worst

@@ -1,0 +1,200 @@
+"""Keras to Core ML, checked on any machine: to_coreml."""
+
+import dataclasses
+import time
+import warnings
+
+import numpy as np
+
+from keras_mobattn._quiet import coremltools_messages, import_coremltools
+from keras_mobattn.about import About
+from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS
+from keras_mobattn.errors import InputError, choose
+from keras_mobattn.export import check
+from keras_mobattn.export.check import Tolerance
+from keras_mobattn.export.coreml.about import describe
+from keras_mobattn.export.coreml.compress import compress
+from keras_mobattn.export.coreml.inputs import check_images_of, expect_input, input_of, resized
+from keras_mobattn.export.coreml.model import COMPUTE_UNITS, CoreMLModel, on_mac
+from keras_mobattn.export.exportable import expect_suffix, load
+from keras_mobattn.export.flexible import at_any_size
+from keras_mobattn.files import replacing
+
+
+@dataclasses.dataclass(frozen=True)
+class CoreMLPrecision:
+    """The name of a coremltools compute precision, and how far the result may be from Keras."""
+
+    tolerance: Tolerance
+    compute_precision: str
+
+
+# The share of the spread is as in export/tflite; median and worst with random weights: fp32 2e-6, 8e-5 (the second
+# worst 9e-6); fp16 .008, .09. On probabilities the absolute error counts as well.
+FP32 = CoreMLPrecision(Tolerance(2e-5, max_probability_error=1e-5), "FLOAT32")
+FP16 = CoreMLPrecision(Tolerance(0.2, min_top1=0.99, max_probability_error=5e-3), "FLOAT16")
+
+
+def to_coreml(
+    model_or_file,
+    path,
+    precision="fp16",
+    check_images=None,
+    tolerance=None,
+    minimum_deployment_target="iOS17",
+    *,
+    compression=None,
+    input_type="tensor",
+    input_scale=1.0,
+    input_bias=0.0,
+    input_sizes=(),
+    labels=(),
+    about=About(),  # noqa: B008  (frozen)
+):
+    """Convert to an .mlpackage (ML program) for one image, check it, and return the CheckReport.
+
+    The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] in the model's input range, "image" takes
+    RGB pixels (a CVPixelBuffer, as Vision hands them over), which the package multiplies by `input_scale` and shifts by
+    `input_bias` (a number, or one for each channel) to be in that range: 1 and 0 for the models of this package, 1/255
+    for one with include_preprocessing=False. Outputs are named as in to_tflite, float32.
+
+    `labels` are the names of the classes, those of an Exportable by default. With image input they make a classifier,
+    which Vision and Xcode's preview understand: outputs "classLabel", the most likely name, and "probabilities",
+    {name: probability}. With tensor input they are kept in the metadata, and the output stays an array.
+
+    `compression` is None or a name in COREML_COMPRESSIONS. `input_sizes` are further (height, width) that the package
+    takes, at which no map has to be resized (multiples of 64 for MobileViT and MobileViTv2, of 32 for PVTv2; DeiT and
+    EfficientFormerV2 take one size). Styles other than separable, additive and hydra then compute shapes at run time:
+    for the Neural Engine a package for each size is the safer choice. `about` (an export.About) fills in author,
+    licence, version and description.
+
+    `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by `export.mil`, on any
+    system, at every input size: it sees the converter's mistakes, not a device's own numerics. On macOS it is repeated
+    by Core ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
+
+    Raises:
+        InputError: an unknown precision, target, compression or input type, a target too old for what is asked, a
+            model, sizes, labels or images that don't fit, a model that Core ML can't express.
+        VerificationError: the check failed; no file is kept.
+        OSError: the path can't be written.
+    """
+    settings = choose(COREML_PRECISIONS, precision, "precision")
+    expect_suffix(path, ".mlpackage")
+    start = time.perf_counter()
+    source = load(model_or_file, labels)
+    interface = expect_coreml(
+        source, minimum_deployment_target, compression, input_type, input_scale, input_bias, input_sizes
+    )
+    tolerance = tolerance or (settings if compression is None else COREML_COMPRESSIONS[compression]).tolerance
+    by_size = [(source, check_images_of(check_images, source, interface))]
+    if interface.sizes:
+        source = at_any_size(source, (source.input_shape[:2], *interface.sizes))
+        by_size += [(source, resized(by_size[0][1], size, interface)) for size in interface.sizes]
+    with replacing(path) as beside:
+        model = _convert(source, settings, COREML_TARGETS[minimum_deployment_target], interface)
+        model = model if compression is None else compress(model, compression)
+        model = describe(model, source, interface, precision, compression, about)
+        model.save(str(beside))
+        name = precision if compression is None else f"{precision} {compression}"
+        options = dict(path=path, written=beside, format="Core ML", precision=name, start=start)
+        return _verify(beside, by_size, interface, tolerance, options)
+
+
+def expect_coreml(source, minimum_deployment_target, compression, input_type, input_scale, input_bias, input_sizes):
+    """Return the Interface of a package; raise an InputError for what to_coreml can't make of the Exportable."""
+    choose(COREML_TARGETS, minimum_deployment_target, "minimum_deployment_target")
+    interface = expect_input(source, input_type, input_scale, input_bias, input_sizes)
+    if compression is not None:
+        since = choose(COREML_COMPRESSIONS, compression, "compression").since
+        _expect_target(since, minimum_deployment_target, f"compression {compression!r}")
+    return interface
+
+
+def _expect_target(since, target, what):
+    if COREML_TARGETS[target] < COREML_TARGETS[since]:
+        same = [name for name, version in COREML_TARGETS.items() if version == COREML_TARGETS[since]]
+        raise InputError(
+            f"Expected minimum_deployment_target {' or '.join(map(repr, same))} or newer for {what}, which older "
+            f"systems can't read. Received: {target!r}."
+        )
+
+
+def _convert(source, settings, target, interface):
+    ct = import_coremltools()
+    from keras_mobattn.export.coreml import fuse as mil_fuse
+
+    concrete = source.concrete_function()
+    graph_names = [tensor.name.split(":")[0] for tensor in concrete.outputs]
+    classifier = interface.is_classifier(source)
+    options = {"classifier_config": ct.ClassifierConfig(list(source.labels))} if classifier else {
+        # Types are named, since fp16 from iOS16 on would else make the input and the outputs float16 too.
+        "outputs": [ct.TensorType(name=name, dtype=np.float32) for name in graph_names]
+    }  # fmt: skip
+    with coremltools_messages() as messages:
+        try:
+            model = ct.convert(
+                [concrete],
+                source="tensorflow",
+                convert_to="mlprogram",
+                minimum_deployment_target=ct.target(target),
+                compute_precision=getattr(ct.precision, settings.compute_precision),
+                pass_pipeline=mil_fuse.pipeline(),
+                inputs=[input_of(source, interface)],
+                skip_model_load=True,
+                **options,
+            )
+        except (NotImplementedError, ValueError, KeyError) as error:
+            failure = error
+        else:
+            failure = None
+    if failure:
+        raise InputError(
+            f"Expected a model of operations that Core ML has. Received: {source.model.name!r}: "
+            f"{_reason(failure, source)}."
+        ) from failure
+    for message in messages:
+        warnings.warn(f"coremltools: {message}", stacklevel=4)
+    spec = model.get_spec()
+    names = ["classLabel_probs"] if classifier else graph_names
+    for graph_name, name in zip(names, sorted(concrete.structured_outputs), strict=True):
+        ct.utils.rename_feature(spec, graph_name, name)
+    return ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
+
+
+def _reason(error, source):
+    """The first line of what coremltools says, and the Keras layer that it speaks of, where it names a node."""
+    text = str(error)
+    paths = [part.split('"')[1] for part in text.splitlines() if part.strip().startswith('name: "')]
+    layers = {layer.name: layer for layer in source.model.layers}
+    known = [layers[part] for path in paths for part in path.split("/") if part in layers]
+    where = f" (layer {known[0].name!r}, a {type(known[0]).__name__})" if known else ""
+    return text.splitlines()[0].strip(" .") + where
+
+
+def _verify(path, by_size, interface, tolerance, options):
+    """The check with the evaluator at every size, and with Core ML where it is; the report of the worst size."""
+    report, ours = _verify_with(CoreMLModel(path), by_size, interface, tolerance, options)
+    errors = {}
+    for units in COMPUTE_UNITS if on_mac() else ():
+        on_units = options | {"precision": f"{options['precision']} {units}"}
+        _, theirs = _verify_with(CoreMLModel(path, units), by_size, interface, tolerance, on_units)
+        errors[units] = max(
+            float(np.abs(mine[name] - other[name]).max())
+            for mine, other in zip(ours, theirs, strict=True)
+            for name in by_size[0][0].output_names
+        )
+    return dataclasses.replace(report, device_errors=errors)
+
+
+def _verify_with(model, by_size, interface, tolerance, options):
+    """Check what `model` makes of the package at every size; return (the worst size's report, all outputs in order)."""
+    run, outputs, reports = interface.fed(model), [], []
+
+    def remembered(image):
+        outputs.append(run(image))
+        return outputs[-1]
+
+    for source, images in by_size:
+        reports.append(check.verify(source, remembered, images, tolerance, **options))
+    worst = max(reports, key=lambda report: report.max_abs_error / report.spread)
+    return dataclasses.replace(worst, num_images=sum(report.num_images for report in reports)), outputs

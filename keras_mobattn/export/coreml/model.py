@@ -1,0 +1,116 @@
+"""A .mlpackage that runs: by the evaluator on any system, or by Core ML itself on a Mac."""
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn._quiet import import_coremltools
+from keras_mobattn.errors import InputError
+from keras_mobattn.export.check import VerificationError
+from keras_mobattn.export.coreml.evaluator import Evaluator, load_program
+from keras_mobattn.export.exportable import INPUT_NAME
+from keras_mobattn.export.file_model import FileModel
+from keras_mobattn.files import read_mlprogram
+
+COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
+
+
+def on_mac():
+    """Whether Core ML itself is here."""
+    return sys.platform == "darwin"
+
+
+class CoreMLModel(FileModel):
+    """A .mlpackage of this package, fed and read alike whatever its interface.
+
+    `compute_units` None runs the evaluator of `export.mil`, a name of coremltools.ComputeUnit runs Core ML (macOS).
+
+    Raises:
+        InputError: no package, a damaged one, or one without the input "image".
+        VerificationError: Core ML refuses it, or stops while running it.
+    """
+
+    def __init__(self, path, compute_units=None):
+        self.spec = read_mlprogram(path)
+        description = self.spec.description
+        inputs = {feature.name: feature.type for feature in description.input}
+        if list(inputs) != [INPUT_NAME]:
+            raise InputError(
+                f"Expected a package with one input, {INPUT_NAME!r}. Received: {str(path)!r} with {list(inputs)}. "
+                "Convert the model with mobattn export."
+            )
+        self.name = Path(path).name
+        self._input = inputs[INPUT_NAME]
+        self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
+        self.label = description.predictedFeatureName  # "" unless it is a classifier
+        self._run = self._evaluated(path) if compute_units is None else self._predicted(path, compute_units)
+
+    def run(self, image):
+        """[1, H, W, C], pixels 0..255 for an image input -> {output name: array}, a classifier's scores as [1, K]."""
+        return self._arrays(self._run(np.asarray(image, np.float32)))
+
+    def _arrays(self, outputs):
+        """Outputs without a classifier's most likely label, its scores by name as [1, K]."""
+        arrays = {name: value for name, value in outputs.items() if name != self.label}
+        return {name: _scores(value) if isinstance(value, dict) else value for name, value in arrays.items()}
+
+    @functools.cached_property
+    def _sample(self):
+        """What a run on black gives, for what a package need not say."""
+        return self._run(np.zeros((1, *self.input_shape[1:]), np.float32))
+
+    @property
+    def input_shape(self):
+        """(None, H, W, C)."""
+        if self.takes_pixels:
+            image = self._input.imageType
+            return (None, image.height, image.width, 1 if image.colorSpace == image.GRAYSCALE else 3)
+        return (None, *self._input.multiArrayType.shape[1:])
+
+    @functools.cached_property
+    def output_shape(self):
+        """As in Keras: a tuple of shapes for several outputs."""
+        shapes = [(None, *value.shape[1:]) for value in self._arrays(self._sample).values()]
+        return shapes[0] if len(shapes) == 1 else tuple(shapes)
+
+    @functools.cached_property
+    def labels(self):
+        """The class names in the package; () if there are none."""
+        if self.label:
+            return tuple(next(value for value in self._sample.values() if isinstance(value, dict)))
+        return tuple(json.loads(self.spec.description.metadata.userDefined.get("labels", "[]")))
+
+    def _evaluated(self, path):
+        evaluate = Evaluator(load_program(path))
+
+        def run(image):
+            return evaluate({INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image})
+
+        return run
+
+    def _predicted(self, path, compute_units):
+        ct = import_coremltools()
+        model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit[compute_units])
+
+        def run(image):
+            try:
+                return dict(model.predict({INPUT_NAME: _picture(image) if self.takes_pixels else image}))
+            except RuntimeError as error:
+                raise VerificationError(f"Expected a package that Core ML runs. Received: {error}.") from error
+
+        return run
+
+
+def _scores(by_label):
+    return np.asarray([list(by_label.values())], np.float32)
+
+
+def _picture(image):
+    """[1, H, W, C] as the PIL image that Core ML takes."""
+    from PIL import Image
+
+    pixels = np.round(image[0]).astype(np.uint8)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

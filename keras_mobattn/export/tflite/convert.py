@@ -1,0 +1,134 @@
+"""Keras to TFLite, checked: to_tflite."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.about import About
+from keras_mobattn.catalog import TFLITE_PRECISIONS
+from keras_mobattn.errors import InputError, choose
+from keras_mobattn.export import check
+from keras_mobattn.export.check import Tolerance
+from keras_mobattn.export.exportable import expect_suffix, load
+from keras_mobattn.export.pixels import PROBABILITY, expect_bytes, expect_io, with_io
+from keras_mobattn.export.tflite.fuse import fuse
+from keras_mobattn.export.tflite.metadata import with_metadata
+from keras_mobattn.export.tflite.model import TFLiteModel
+from keras_mobattn.export.tflite.quantize import quantize_dynamic, quantize_fp16, quantize_int8
+from keras_mobattn.files import replacing
+
+
+@dataclasses.dataclass(frozen=True)
+class TFLitePrecision:
+    """How a float32 file is quantized, and how far the result may be from Keras."""
+
+    tolerance: Tolerance
+    quantize: Callable | None = None  # bytes of the float32 file [, images] -> bytes
+    takes_images: bool = False  # by which activations are measured
+
+
+# Errors as a share of the outputs' spread, over both test-size models with every attention (22; random weights, 16
+# photographs at 64 pixels), median and worst: fp32 3e-6, 8e-5; fp16 .008, .07; dynamic .12, .81; int8 .38, .84.
+# fp32 proves that the graph is right. 21 of the 22 stay below 1e-5, and the smallest of twelve kinds of damage
+# (tests/test_mil.py) made 2e-3, or 4e-5 in a model whose outputs hardly depend on the image: the tolerance lies
+# between. "focused" attention with random weights lies above it; pass a Tolerance there. The others ask whether the
+# precision suffices and catch gross faults only. Random weights are the hard case: each layer adds noise, and even
+# float16 weights leave no more than 40 to 47 dB, int8 3 to 19. Trained on digits, int8 has .02 to .07 and 29 to 46 dB.
+# No top-1 is asked for, since random weights make classes nearly equal; for a trained classifier pass a Tolerance with
+# min_top1.
+FP32 = TFLitePrecision(Tolerance(2e-5))
+FP16 = TFLitePrecision(Tolerance(0.2), quantize_fp16)
+DYNAMIC = TFLitePrecision(Tolerance(0.5), quantize_dynamic)
+INT8 = TFLitePrecision(Tolerance(0.5), quantize_int8, takes_images=True)
+
+
+def to_tflite(
+    model_or_file,
+    path,
+    precision="fp32",
+    representative_images=None,
+    check_images=None,
+    tolerance=None,
+    *,
+    input_dtype="float32",
+    output_dtype="float32",
+    input_scale=1.0,
+    labels=(),
+    about=About(),  # noqa: B008  (frozen)
+):
+    """Convert to a .tflite file for one image [1, H, W, C], check it against Keras, and return the CheckReport.
+
+    The signature has the input "image" and, for a classifier, the output "probabilities" ("logits" without softmax);
+    else "features", or the names of the model's several outputs. Precisions: float32; float16 weights; "dynamic",
+    int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what lies between them, the
+    rest float32 (see export.quantize). Each is made of the float32 file after deploy-time fusion (see export.fuse).
+
+    `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are uint8 or float
+    [n, H, W, C] in the model's input range; the check takes 8 photographs by default. `tolerance` is an
+    export.Tolerance in place of the precision's own. The file appears whole, or what was there stays.
+
+    Whatever the precision, `input_dtype` "uint8" takes RGB 0..255 straight from a camera, "int8" the same minus 128;
+    `output_dtype` "uint8" gives probabilities times 256, "int8" the same minus 128. `input_scale` is what RGB 0..255 is
+    multiplied by to be in the model's input range: 1/255 for a model with include_preprocessing=False.
+
+    The file carries TFLite metadata (`about`: an export.About), by which Android's Task Library and MediaPipe's
+    ImageClassifier take float32 and uint8 images, and name the classes by `labels` (a tuple of str; those of an
+    Exportable by default).
+
+    Raises:
+        InputError: unknown precision or dtype, a model, images or labels that don't fit, int8 without images, a model
+            that TFLite lacks operators for.
+        VerificationError: the check failed; no file is kept.
+        OSError: the path can't be written.
+    """
+    settings = choose(TFLITE_PRECISIONS, precision, "precision")
+    expect_suffix(path, ".tflite")
+    if settings.takes_images and representative_images is None:
+        raise InputError(
+            f"Expected representative_images for precision {precision!r}: a hundred or more training images [n, "
+            "H, W, C], uint8 "
+            "or float in the model's input range, to measure activations by. Received: None. Pass them, or take "
+            "'dynamic'."
+        )
+    start = time.perf_counter()
+    source = load(model_or_file, labels)
+    expect_io(source, input_dtype, output_dtype, input_scale)
+    images = check.images_or_photos(check_images, source, input_scale)
+    if input_dtype != "float32":
+        expect_bytes(images, input_scale)
+    if settings.takes_images:
+        representative_images = check.as_images(representative_images, source, "representative_images")
+    with replacing(path) as beside:
+        content = _convert(source, settings, representative_images)
+        content = with_io(content, input_dtype, output_dtype, input_scale)
+        beside.write_bytes(with_metadata(content, source, precision, about, input_scale))
+        return check.verify(
+            source, TFLiteModel(beside).run, images, tolerance or settings.tolerance,
+            path=path, written=beside, format="TFLite", precision=precision, start=start,
+            output_step=0.0 if output_dtype == "float32" else PROBABILITY,
+        )  # fmt: skip
+
+
+def _convert(source, settings, images):
+    # The converter saves what holds the variables. Given the Keras model it traces every layer again: for the tiny
+    # MobileViTv2 12.5 s instead of 2.3 s, for the same bytes.
+    holder = tf.Module()
+    holder.variables_of_model = source.model.variables
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([source.concrete_function()], holder)
+    with quiet_stderr():  # the converter narrates its passes
+        try:
+            content = converter.convert()
+        except Exception as error:  # its ConverterError isn't public
+            lines = str(error).splitlines() or [type(error).__name__]
+            reasons = [line.split("error: ", 1)[1] for line in lines if "error: " in line] or lines[:1]
+            raise InputError(
+                f"Expected a model of operations that TFLite has. Received: {source.model.name!r}: "
+                f"{'; '.join(dict.fromkeys(reasons))}."  # each once
+            ) from error
+        content = fuse(content)
+        if settings.quantize is None:
+            return content
+        return settings.quantize(content, images) if settings.takes_images else settings.quantize(content)

@@ -1,0 +1,61 @@
+"""A .tflite file that runs: for the check of a conversion, and for the accuracy on a data set."""
+
+import contextlib
+from pathlib import Path
+
+from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.errors import InputError
+from keras_mobattn.export.check import VerificationError
+from keras_mobattn.export.exportable import INPUT_NAME
+from keras_mobattn.export.file_model import FileModel
+from keras_mobattn.export.pixels import dequantize, quantize
+from keras_mobattn.export.tflite.metadata import embedded_labels
+from keras_mobattn.files import read_tflite
+
+
+class TFLiteModel(FileModel):
+    """A .tflite file of this package, behind a Keras model's names.
+
+    Images and outputs are float32, in the Keras model's range: quantized inputs and outputs are converted by their
+    tensors' parameters. As in Keras, `input_shape` is (None, H, W, C), and `output_shape` a tuple of shapes for several
+    outputs.
+
+    Raises:
+        InputError: not a TFLite file, or one without a signature that takes "image".
+        VerificationError: the interpreter refuses the file, or stops while running it.
+        OSError: it can't be read.
+    """
+
+    def __init__(self, path):
+        from ai_edge_litert.interpreter import Interpreter
+
+        read_tflite(path)
+        self.name, self.labels = Path(path).name, embedded_labels(path)
+        with quiet_stderr(), _refusal():  # quiet: "Created TensorFlow Lite XNNPACK delegate for CPU"
+            interpreter = Interpreter(model_path=str(path))
+            interpreter.allocate_tensors()  # here rather than in the first run, which would print that line
+        signatures = interpreter.get_signature_list()
+        if not any(signature["inputs"] == [INPUT_NAME] for signature in signatures.values()):
+            raise InputError(
+                f"Expected a file with a signature of one input, {INPUT_NAME!r}. Received: {str(path)!r} with "
+                f"{signatures or 'none'}. Convert the model with mobattn export."
+            )
+        self._signature = interpreter.get_signature_runner()
+        self._taken, self._given = self._signature.get_input_details()[INPUT_NAME], self._signature.get_output_details()
+        self.input_shape = (None, *(int(side) for side in self._taken["shape"][1:]))
+        shapes = [(None, *(int(side) for side in detail["shape"][1:])) for detail in self._given.values()]
+        self.output_shape = shapes[0] if len(shapes) == 1 else tuple(shapes)
+
+    def run(self, image):
+        """One image [1, H, W, C] -> {output name: array}."""
+        with _refusal():
+            results = self._signature(**{INPUT_NAME: quantize(image, self._taken)})
+        return {name: dequantize(value, self._given[name]) for name, value in results.items()}
+
+
+@contextlib.contextmanager
+def _refusal():
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # what the interpreter's C++ side raises
+        raise VerificationError(f"Expected a TFLite model that runs. Received: {error}") from error

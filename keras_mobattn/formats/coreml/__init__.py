@@ -1,0 +1,1 @@
+"""Read .mlpackage folders."""
