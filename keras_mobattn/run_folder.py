@@ -71,7 +71,7 @@ class RunFolder:
 
     @property
     def view(self):
-        """The arguments of `data.fit_image` with which the run's model is evaluated, beside the image size."""
+        """The arguments of `data.resize_and_crop` with which the run's model is evaluated, beside the image size."""
         settings = self.settings
         return {"crop": settings.test_crop, "interpolation": settings.interpolation}
 

@@ -289,7 +289,7 @@ def _expect_ranges(settings, limits):
             expect_range(name, value, whole=kinds[0] is int, **limit)
 
 
-def in_form_of(settings, earlier):
+def settings_to_resume(settings, earlier):
     """The settings of a run that goes on: its "mobile" is the form of Mobile-Attention that the run has, since it was
     begun before there were two, or took over the form of the weights that it started from; and a warm-up that is left
     out is the run's, which was begun when that meant two epochs."""

@@ -25,12 +25,12 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies import compare_attention, comparison
-from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Cost, Plan, run, styles_of
+from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Cost, StudyPlan, one_run, styles_of
 from keras_mobattn.training import Stopped, TrainSettings
 from keras_mobattn.training.build import build_model
 
 SCRIPT = Path(__file__).parents[1] / "training" / "compare_attention.py"
-PLAN = Plan("test", ("crops", "scenes"), (2, 3))
+PLAN = StudyPlan("test", ("crops", "scenes"), (2, 3))
 DEVICE = benchmark.Device("chip", "Linux")
 
 
@@ -51,7 +51,7 @@ def test_every_run_has_the_same_budget():
 
 
 def test_hosts_are_small_and_styles_differ():
-    plan = Plan("nano", tuple(STAGES), comparison.EPOCHS)
+    plan = StudyPlan("nano", tuple(STAGES), comparison.EPOCHS)
     for host in HOSTS:
         settings = plan.settings(host, "own", 0)
         assert set(settings) == ({"fashion"} if host == "MobileViTv2" else set(STAGES))
@@ -78,19 +78,19 @@ def _stand_in(monkeypatch, stop_in=None):
         (folder / "model.keras").touch()
         (folder / "result.json").write_text(json.dumps({"test_accuracy": settings.epochs / 4}))
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(one_run, "train", train)
     return calls
 
 
 def test_stages_start_from_the_one_before_and_go_on_where_they_were(monkeypatch, tmp_path):
     calls = _stand_in(monkeypatch, stop_in="scenes")
     with pytest.raises(Stopped):
-        run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
+        one_run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
     assert (tmp_path / "scenes" / "checkpoints").exists()
     crops = str(tmp_path / "crops" / "model.keras")
     assert calls == [("crops", None, True), ("scenes", crops, True)]
     for _ in range(2):  # the second time nothing is left to do
-        found = run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
+        found = one_run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
         assert found == {"accuracies": {"crops": 0.5, "scenes": 0.75}, "sizes": {}, "competition": {}}
         assert calls[2:] == [("scenes", crops, True)]
     assert not list(tmp_path.rglob("checkpoints"))
@@ -98,17 +98,17 @@ def test_stages_start_from_the_one_before_and_go_on_where_they_were(monkeypatch,
 
 def test_a_gain_scales_query_and_key_at_the_start(tmp_path):
     """Of the weights that the style itself starts from with this seed, and of nothing else."""
-    settings = Plan("test", ("fashion",), (1,)).settings("MobileViTv2", "mobile d=2", 5)["fashion"]
+    settings = StudyPlan("test", ("fashion",), (1,)).settings("MobileViTv2", "mobile d=2", 5)["fashion"]
     settings = dataclasses.replace(settings, dataset="digits")
     usual, half = (
-        load_model(run._start(settings, f"mobile d=2, gain {gain:g}", tmp_path / f"{gain}.keras"))
+        load_model(one_run._start(settings, f"mobile d=2, gain {gain:g}", tmp_path / f"{gain}.keras"))
         for gain in (information_flow.MOBILE_GAIN, 0.5)
     )
     for one, other in zip(usual.weights, half.weights, strict=True):
         scaled = any(f"attention/{part}/kernel" in one.name for part in ("query", "key"))
         factor = 0.5 / information_flow.MOBILE_GAIN if scaled else 1
         np.testing.assert_allclose(other.numpy(), factor * one.numpy(), rtol=1e-6)
-    assert run._start(settings, "mobile d=2", tmp_path / "none.keras") is None
+    assert one_run._start(settings, "mobile d=2", tmp_path / "none.keras") is None
     assert not (tmp_path / "none.keras").exists()
 
 
@@ -119,18 +119,18 @@ def test_a_trained_model_is_seen_at_other_sizes_and_without_competition(tmp_path
     settings = TrainSettings(
         variant="test", attention="mobile", head_dim=2, epochs=1, warmup_epochs=0, learning_rate=1e-2, image_size=64
     )
-    result = run.train(settings, tmp_path / "run", progress=False)
+    result = one_run.train(settings, tmp_path / "run", progress=False)
     folder = RunFolder(tmp_path / "run")
-    found = run.accuracies_at(folder, (48, 64))
+    found = one_run.accuracies_at(folder, (48, 64))
     assert set(found) == {"48", "64"}
     assert found["64"] == pytest.approx(result["test_accuracy"], abs=0.003)  # 359 images; one may be on the border
-    usual, without = run.with_and_without_competition(folder)
+    usual, without = one_run.with_and_without_competition(folder)
     assert usual == found["64"]
     assert 0 <= without <= 1
     source = folder.open_source()
     variant = build_model(dataclasses.replace(settings, attention="mobile_without_competition"), source.class_names)
     variant.set_weights(load_model(folder.model_file).get_weights())
-    assert without == run._accuracy(variant, *run._test_images(source, (64, 64)))
+    assert without == one_run._accuracy(variant, *one_run._test_images(source, (64, 64)))
 
 
 def test_variants_change_one_thing_of_the_default_form():
@@ -146,7 +146,7 @@ def test_variants_change_one_thing_of_the_default_form():
     for name in ("mobile_clipped", "mobile_without_competition"):
         assert np.abs(mixed[name] - default.mix(query, key, value)).max() > 1e-3
         np.testing.assert_allclose(layers[name].mix(same, same, value), default.mix(same, same, value), rtol=1e-5)
-    plan = Plan("test", tuple(STAGES), comparison.EPOCHS)
+    plan = StudyPlan("test", tuple(STAGES), comparison.EPOCHS)
     for style, fields in VARIANTS.items():
         for settings in plan.settings("DeiT", style, 0).values():
             assert (settings.attention, settings.head_dim) == (fields["attention"], fields.get("head_dim"))
@@ -174,7 +174,11 @@ def test_fashion_mnist_is_read_from_idx_files(tmp_path, monkeypatch):
 def test_a_folder_keeps_to_its_plan(tmp_path):
     PLAN.claim(tmp_path)
     PLAN.claim(tmp_path)
-    for other in (Plan("test", PLAN.stages, (2, 4)), Plan("xs", PLAN.stages, (2, 3)), Plan("test", ("crops",), (2,))):
+    for other in (
+        StudyPlan("test", PLAN.stages, (2, 4)),
+        StudyPlan("xs", PLAN.stages, (2, 3)),
+        StudyPlan("test", ("crops",), (2,)),
+    ):
         with pytest.raises(InputError, match="the same --variant, --stages and --epochs, or another --output-dir"):
             other.claim(tmp_path)
     PLAN.claim(tmp_path)
@@ -244,7 +248,7 @@ COSTS = [
 
 def test_figures_and_their_texts():
     hosts, styles = ("DeiT", "PVTv2"), ("own", "separable")
-    table = comparison.figures(hosts, styles, ROWS, COSTS)
+    table = comparison.summary_rows(hosts, styles, ROWS, COSTS)
     assert [(row["host"], row["style"]) for row in table] == [(h, s) for h in hosts for s in styles]
     first, second, third, fourth = table
     assert (first["scenes mean"], first["crops mean"]) == pytest.approx((60, 90))
@@ -257,7 +261,7 @@ def test_figures_and_their_texts():
     assert second["peak MB at 96"] == 5.5
     assert (third["scenes se"], third["ms at 192"], third["ratio at 96"]) == (None, None, 1.0)
     assert set(fourth) == set(first)
-    (header, cells), (cost_header, costs) = comparison.texts(table)
+    (header, cells), (cost_header, costs) = comparison.summary_tables(table)
     assert header == ["host", "attention", "crops %", "scenes %"]
     assert cells == [
         ["DeiT", "own", "90.0 ± 0.0", "60.0 ± 5.8"],
@@ -267,7 +271,7 @@ def test_figures_and_their_texts():
     ]
     assert costs[0] == ["DeiT", "own", "96,000", "96.0", "2.00 (1.00)", "8.00 (1.00)", "10.0", "10.0"]
     assert [row[:2] for row in costs] == [["DeiT", "own"], ["DeiT", "separable"], ["PVTv2", "own"]]
-    lines = comparison.markdown(cost_header, costs).splitlines()
+    lines = comparison.markdown_table(cost_header, costs).splitlines()
     assert lines[1] == "|" + " --- |" * len(cost_header)
     assert len(lines) == 5
 
@@ -281,7 +285,7 @@ def test_sizes_and_competition_are_told():
         }
         for seed in (0, 2)
     ]  # fmt: skip
-    (header, cells), _ = comparison.texts(comparison.figures(("DeiT",), ("mobile d=2",), rows, []))
+    (header, cells), _ = comparison.summary_tables(comparison.summary_rows(("DeiT",), ("mobile d=2",), rows, []))
     assert header == ["host", "attention", "fashion %", *(f"fashion at {side}" for side in (48, 64, 96, 128)),
                       "fashion by competition"]  # fmt: skip
     assert cells == [["DeiT", "mobile d=2", "80.0 ± 0.0", "25.0", "33.0", "49.0", "65.0", "3.0 ± 1.0"]]
@@ -302,7 +306,7 @@ def faked_fixture(monkeypatch):
                 yield index, {"error": "no luck"} if failing else reached
 
     monkeypatch.setattr(comparison, "Pool", Pool)
-    monkeypatch.setattr(Plan, "prepare", lambda plan: None)
+    monkeypatch.setattr(StudyPlan, "prepare", lambda plan: None)
     monkeypatch.setattr(comparison, "convert", lambda host, style, side, *_: (_cost(host, style, side, 1.0), Path()))
     monkeypatch.setattr(comparison, "measure", lambda pairs, known, **protocol: [cost for cost, _ in pairs])
     return jobs

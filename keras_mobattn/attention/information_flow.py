@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
-from keras_mobattn.attention.products import multiply_heads
+from keras_mobattn.attention.multiply_heads import multiply_heads
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import num_tokens
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
-from keras_mobattn.attention.products import multiply_heads
+from keras_mobattn.attention.multiply_heads import multiply_heads
 
 FEATURES, TOKENS = 2, 3  # axes of [G, h, d, N]
 

@@ -60,7 +60,7 @@ def main(
     from keras_mobattn.commands.convert import convert_all
     from keras_mobattn.export import expect_coreml, to_coreml
 
-    interface = dict(
+    input_options = dict(
         minimum_deployment_target=minimum_deployment_target,
         input_type=input_type,
         input_sizes=[_size(text) for text in input_sizes],
@@ -72,11 +72,11 @@ def main(
 
     def expect(source):
         for name in compressions:
-            expect_coreml(source, compression=name, **interface)
+            expect_coreml(source, compression=name, **input_options)
 
     def convert(source, path, variant, representative_images, check_images):
         precision, compression = variants[variant]
-        options = dict(check_images=check_images, compression=compression, about=about, **interface)
+        options = dict(check_images=check_images, compression=compression, about=about, **input_options)
         return to_coreml(source, path, precision, **options)
 
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)

@@ -50,9 +50,9 @@ def main(
     from keras_mobattn.commands.convert import convert_all
     from keras_mobattn.export import expect_io, to_tflite
 
-    interface = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
-    convert = functools.partial(to_tflite, about=about, **interface)
-    expect = functools.partial(expect_io, **interface)
+    io_options = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
+    convert = functools.partial(to_tflite, about=about, **io_options)
+    expect = functools.partial(expect_io, **io_options)
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels, input_scale=input_scale)
     return convert_all(convert, ".tflite", model, output, precision, **options)
 

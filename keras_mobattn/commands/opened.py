@@ -23,7 +23,7 @@ class Opened:
         task: what it is for.
         class_names: in the order of its outputs; () where it has no classes.
         named: whether these are the model's own, told by its file, its run or its checkpoint; else they are a guess.
-        view: the arguments of `data.fit_image` that it is evaluated with: the published checkpoint's, else those of the
+        view: the arguments of `data.resize_and_crop` that it is evaluated with: the published checkpoint's, else those of the
             run that it lies in, else none.
         tag: the published checkpoint that it is, or was made from; None for others.
     """

@@ -137,9 +137,9 @@ def _paths(name):
 
 
 def _as_seen(image, opened):
-    from keras_mobattn.data import fit_image
+    from keras_mobattn.data import resize_and_crop
 
-    return fit_image(image, opened.image_size, **opened.view).numpy()
+    return resize_and_crop(image, opened.image_size, **opened.view).numpy()
 
 
 def _write_sheet(path, sheet, count):

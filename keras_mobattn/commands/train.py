@@ -34,7 +34,7 @@ from keras_mobattn.catalog import EMBEDDED, OWN, RECIPES, TASKS
 from keras_mobattn.errors import InputError
 from keras_mobattn.recipes import recipe_settings
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import Execution, TrainSettings, in_form_of
+from keras_mobattn.settings import Execution, TrainSettings, settings_to_resume
 
 DIVERGED = 3  # exit code
 
@@ -204,7 +204,7 @@ def has_run(settings, folder):
     if not RunFolder(folder).is_run:
         return False
     earlier = RunFolder(folder).settings
-    settings = in_form_of(settings, earlier)
+    settings = settings_to_resume(settings, earlier)
     names = [name for name in vars(settings) if getattr(settings, name) != getattr(earlier, name)]
     if names:
         listed = ", ".join(f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in names)

@@ -32,7 +32,7 @@ def _inspected(path):
         return str(reason)
 
 
-def whole_images(folder, paths, on_corrupt):
+def decodable_images(folder, paths, on_corrupt):
     """{path: ImageFacts} of those of `paths`, all in `folder`, that can be decoded; `on_corrupt` is one of ON_CORRUPT.
 
     Raises:

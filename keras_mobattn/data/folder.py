@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mobattn.data.checking import ON_CORRUPT, whole_images
+from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
 from keras_mobattn.data.listing import find_images, sub_folders, tell_left_out
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits
@@ -52,7 +52,7 @@ def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
     class_names = _common_classes(folder, listed, 1 if for_test else 2)
     tell_left_out(folder, left_out)
     paths = [path for classes in listed.values() for path in itertools.chain(*classes.values())]
-    facts = whole_images(folder, paths, on_corrupt)
+    facts = decodable_images(folder, paths, on_corrupt)
     rng = np.random.RandomState(seed)  # the legacy generator: numpy promises that its stream never changes
     files = {split: _labelled(classes, class_names, facts, rng) for split, classes in listed.items()}
     if TEST not in files:

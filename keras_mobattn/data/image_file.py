@@ -65,7 +65,7 @@ def read_image(path):
         InputError: no such file, not an image, a damaged one, or grey levels of 32 bits, whose range isn't told.
     """
     try:
-        with opened(path) as image:
+        with open_image(path) as image:
             return _pixels(image)
     except Unreadable as reason:
         raise InputError(
@@ -84,7 +84,7 @@ def inspect_image(path):
         content = Path(path).read_bytes()
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
-    with opened(io.BytesIO(content)) as image:
+    with open_image(io.BytesIO(content)) as image:
         plain, orientation = _is_plain(image), _orientation(image)
         if plain:
             image.load()
@@ -109,7 +109,7 @@ def upright_bmp(path):
 
 
 @contextlib.contextmanager
-def opened(file):
+def open_image(file):
     """Pillow's image of a path or a binary file; what goes wrong inside, also later, is Unreadable."""
     from PIL import Image
 

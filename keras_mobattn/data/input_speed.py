@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from keras_mobattn.data.augment import random_box
 from keras_mobattn.data.decode import decode, decode_crop
+from keras_mobattn.data.example_view import batch_view, image_view
 from keras_mobattn.data.image_file import inspect_image
 from keras_mobattn.data.photos import IMAGENET_SIZE, sample_photos
 from keras_mobattn.data.sources import Source, files_source
 from keras_mobattn.data.targets import LABELS
-from keras_mobattn.data.views import batch_view, image_view
 
 GRAIN = 8.0  # levels, so that a file is as large as ImageNet's: the photographs' crops are enlarged, and smooth
 QUALITY = 95

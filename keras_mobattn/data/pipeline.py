@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.catalog import AUGMENTATIONS
-from keras_mobattn.data.fit import checked_size, fitter
+from keras_mobattn.data.example_view import batch_view, example_view
+from keras_mobattn.data.resizing import checked_size, resizer
 from keras_mobattn.data.targets import LABELS, PADDING, expect_targets
-from keras_mobattn.data.views import batch_view, example_view
 from keras_mobattn.errors import choose, expect_range
 
 CACHE_BYTES = 2**29  # sets that are smaller than this, resized and as uint8, are decoded once and kept in memory
@@ -30,7 +30,7 @@ def batches(
 
     For evaluation, and for a `fit` of one's own; a training run has `training_stream`. By default the second is one-hot
     labels float32 [B, classes]; `task` (a `tasks.Task`) says otherwise. Without random crops an image goes through
-    `fit_image` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch is
+    `resize_and_crop` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch is
     dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is set)
     gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
 
@@ -40,7 +40,7 @@ def batches(
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     image_size = checked_size(image_size)
-    fitter(image_size, crop, interpolation)  # checks them
+    resizer(image_size, crop, interpolation)  # checks them
     expect_range("batch_size", batch_size, 1)
     count = choose(source.num_examples, split, "split")
     expect_targets(task, source, augmentation)
@@ -81,14 +81,14 @@ def _numbers(seed):
 def take_images(source, split, count, image_size, crop=1.0, interpolation="bilinear"):
     """The first `count` images of a split as evaluation sees them: (uint8 [count, H, W, 3], int64 labels [count]).
 
-    `crop` and `interpolation` are those of `fit_image`. The labels of a source without any are -1.
+    `crop` and `interpolation` are those of `resize_and_crop`. The labels of a source without any are -1.
 
     Raises:
         InputError: an unknown split, or one with fewer images.
     """
     available = choose(source.num_examples, split, "split")
     expect_range(f"count of {split!r} images of {source.name!r}", count, 1, available)
-    fit = fitter(image_size, crop, interpolation)
-    dataset = source.open(split).take(count).map(lambda x: (fit(x["image"]), x.get("label", -1)), tf.data.AUTOTUNE)
+    resized = resizer(image_size, crop, interpolation)
+    dataset = source.open(split).take(count).map(lambda x: (resized(x["image"]), x.get("label", -1)), tf.data.AUTOTUNE)
     images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
     return np.stack(images), np.array(labels, np.int64)

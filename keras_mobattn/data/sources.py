@@ -19,7 +19,7 @@ from keras_mobattn.data.decode import decode, decode_mask
 from keras_mobattn.data.folder import LabelledFile, read_folder
 from keras_mobattn.data.image_file import upright_bmp
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
-from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_role
+from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_split
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.files import CACHE, cache_folder
 
@@ -370,7 +370,7 @@ def _check_features(name, features, targets):
 def _choose_splits(builder, targets):
     """{our split: its name in tfds's split language}, of those that have labels: imagenet2012's "test" has none."""
     theirs = builder.info.splits
-    named = by_role(theirs)
+    named = by_split(theirs)
     if TRAIN not in named:
         raise InputError(f"Expected a 'train' split in {builder.name!r}. Received: {', '.join(map(repr, theirs))}.")
 

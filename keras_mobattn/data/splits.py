@@ -12,7 +12,7 @@ WORDS = {  # a split -> what it is called, in any case
     VALIDATION: ("validation", "valid", "val", "dev"),
     TEST: ("test", "testing", "tst"),
 }
-ROLES = {word: split for split, words in WORDS.items() for word in words}
+SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Splits:
     aside: tuple[Path, ...] = ()
 
 
-def by_role(names):
+def by_split(names):
     """{split: name} of those names that mean one.
 
     Raises:
@@ -31,7 +31,7 @@ def by_role(names):
     """
     found = {}
     for name in names:
-        split = ROLES.get(name.casefold())
+        split = SPLIT_OF.get(name.casefold())
         if split in found:
             raise InputError(
                 f"Expected one name for the {split} images. Received: {found[split]!r} and {name!r}. Rename one, or "
@@ -52,7 +52,7 @@ def find_splits(folder):
         InputError: two folders of one meaning, or folders of which some look like splits and others don't.
     """
     inside = {path.name: path for path in sub_folders(folder)}
-    named = {split: inside[name] for split, name in by_role(inside).items()}
+    named = {split: inside[name] for split, name in by_split(inside).items()}
     nested = {split: path for split, path in named.items() if sub_folders(path)}
     if not nested:
         _expect_one_flat(folder, named)

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.catalog import AUGMENTATIONS
+from keras_mobattn.data.example_view import batch_view, example_view
 from keras_mobattn.data.pipeline import batched
 from keras_mobattn.data.targets import LABELS, expect_targets
-from keras_mobattn.data.views import batch_view, example_view
 from keras_mobattn.errors import InputError, choose, expect_range
 
 NUMBER = "the image's number in the run"  # beside the targets, whose names are words

@@ -2,11 +2,11 @@
 
 import inspect
 
-from keras_mobattn.families import FAMILIES, View
+from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.weights.tags import find_tag
 
-MODELS = View(lambda: FAMILIES, lambda family: family.build)  # name -> function
-PUBLISHED = View(  # the papers' models by name -> (function, its arguments)
+MODELS = DerivedMapping(lambda: FAMILIES, lambda family: family.build)  # name -> function
+PUBLISHED = DerivedMapping(  # the papers' models by name -> (function, its arguments)
     lambda: {family.title(name): (family, name) for family in FAMILIES.values() for name in family.variants},
     lambda entry: (entry[0].build, dict(entry[0].variants[entry[1]].arguments)),
 )

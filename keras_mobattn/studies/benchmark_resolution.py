@@ -156,7 +156,7 @@ def _save(folder, subject, rows, cells):
         picture.write_bytes(report.latency_by_tokens(cells, last=LAST, format="png"))
 
 
-def table(cells):
+def slopes_table(cells):
     """Headings and one list of texts per style: the median of each size, and the slopes."""
     sizes = [tokens for tokens, _ in next(iter(cells.values()))]
     header = ["ms at tokens", *map(str, sizes), f"slope, last {LAST} sizes", "last 2"]
@@ -170,7 +170,7 @@ def table(cells):
 
 
 def _print(cells, folder, subject):
-    header, rows = table(cells)
+    header, rows = slopes_table(cells)
     printed = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, heading in enumerate(header):
         printed.add_column(heading, justify="right" if index else "left")

@@ -28,7 +28,7 @@ from keras_mobattn.errors import expect_range
 from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
 from keras_mobattn.studies import comparison
-from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Plan, styles_of, timed_styles_of
+from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, StudyPlan, styles_of, timed_styles_of
 
 CHANCE = 10.0  # percent
 
@@ -71,7 +71,7 @@ def main(
         data_dir: Where tfds keeps its sets; its own default when left out.
     """
     epochs = tuple(STAGES[stage].epochs for stage in stages) if epochs is None else epochs
-    plan = Plan(variant, stages, epochs, data_dir)
+    plan = StudyPlan(variant, stages, epochs, data_dir)
     plan.check(hosts, styles, seeds, sides)
     expect_range("num_threads", num_threads, 1, whole=True)
     if processes is not None:
@@ -145,13 +145,13 @@ def measure_all(hosts, styles, sides, variant, folder, protocol):
 
 def write_results(hosts, styles, rows, costs, folder):
     """comparison.csv, comparison.md, accuracy_STAGE.png, latency.png and memory.png, and the table on the screen."""
-    table = comparison.figures(hosts, styles, rows, costs)
-    tables = [each for each in comparison.texts(table) if len(each[0]) > 2 and each[1]]
+    table = comparison.summary_rows(hosts, styles, rows, costs)
+    tables = [each for each in comparison.summary_tables(table) if len(each[0]) > 2 and each[1]]
     with replacing(folder / "comparison.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, table[0])
         writer.writeheader()
         writer.writerows(table)
-    write_text(folder / "comparison.md", "\n".join(comparison.markdown(*each) for each in tables))
+    write_text(folder / "comparison.md", "\n".join(comparison.markdown_table(*each) for each in tables))
     pictures = plots(hosts, styles, rows, sorted({cost.side for cost in costs}), table)
     for name, picture in pictures.items():
         with replacing(folder / f"{name}.png") as beside:

@@ -27,7 +27,7 @@ def tokens_at(resolution):
     return (resolution // STRIDE // PATCH_SIZE) ** 2
 
 
-def attention_layer(style, resolution):
+def lone_layer(style, resolution):
     """One attention layer of layer 3 by itself, or one 1x1 convolution, on maps [side, side, DIM]."""
     side = resolution // STRIDE
     x = keras.layers.Input((side, side, DIM), name="map")
@@ -43,7 +43,7 @@ def backbone(style, resolution):
 
 
 # Subject -> how it is built, and with what.
-SUBJECTS = {"layer": (attention_layer, (*ATTENTIONS, CONV)), "backbone": (backbone, tuple(ATTENTIONS))}
+SUBJECTS = {"layer": (lone_layer, (*ATTENTIONS, CONV)), "backbone": (backbone, tuple(ATTENTIONS))}
 
 
 def up_to_date(path):

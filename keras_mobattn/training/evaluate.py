@@ -10,7 +10,7 @@ def evaluate(model, source, split="test", batch_size=64, crop=1.0, interpolation
 
     `task` is a `tasks.Task`, by default classification: {"accuracy": float, "top5_accuracy": float, "num_images": int,
     "confusion": int64 [classes, classes] (row: truth, column: prediction), "probabilities": float32 [n, classes],
-    "labels": int64 [n]}, accuracies in 0..1. `crop` and `interpolation` are how `data.fit_image` makes the images as
+    "labels": int64 [n]}, accuracies in 0..1. `crop` and `interpolation` are how `data.resize_and_crop` makes the images as
     large as the model's input. The model is a Keras model, or a TFLiteModel.
 
     Raises:

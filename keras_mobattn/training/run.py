@@ -15,7 +15,7 @@ from keras_mobattn.data.splits import TEST
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import Execution, in_form_of
+from keras_mobattn.settings import Execution, settings_to_resume
 from keras_mobattn.training.build import build_model, make_learner
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
 from keras_mobattn.training.class_weights import balanced
@@ -74,7 +74,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
             f"resume={str(folder.path)!r}."
         )
     earlier = folder.settings if resume and folder.is_run else settings
-    settings = in_form_of(settings, earlier)
+    settings = settings_to_resume(settings, earlier)
     _expect_resumable(folder.path, earlier, settings)
     cluster = cluster or Cluster(execution.strategy)  # before anything else that computes
     started = time.perf_counter()

@@ -41,7 +41,7 @@ def load_keras_file(model, path, name, skip):
     """
     with _explaining(model, name):
         saved = _read_new(path) if path.name.endswith((".keras", ".weights.h5")) else _read_old(path)
-        attention = None if ATTENTION in skip else _other_attention(model, saved.layers)
+        attention = None if ATTENTION in skip else _attention_mismatch(model, saved.layers)
         forms = {} if ATTENTION in skip else _forms(model, saved)
     if attention:
         raise InputError(
@@ -137,7 +137,7 @@ def _forms(model, saved):
     return dict.fromkeys(names)
 
 
-def _other_attention(model, saved):
+def _attention_mismatch(model, saved):
     """(the file's attention, the model's) where class or heads differ, else None."""
     saved = {each["config"]["name"]: _attention(each["class_name"], each["config"]) for each in saved}
     for layer in attention_layers(model):

@@ -22,14 +22,14 @@ def attention_layers(model):
 
 
 def recognise(tensors):
-    """(Family, Source) whose rules know most of these keys; None if none knows half of them."""
+    """(Family, Layout) whose rules know most of these keys; None if none knows half of them."""
     known = {each: sum(each[1].find(key) is not None for key in tensors) for each in _layouts()}
     best = max(known, key=known.get)
     return best if 2 * known[best] > len(tensors) else None
 
 
 def _layouts():
-    return [(family, source) for family in FAMILIES.values() for source in family.sources]
+    return [(family, layout) for family in FAMILIES.values() for layout in family.sources]
 
 
 def same_name(key):
@@ -40,7 +40,7 @@ def same_name(key):
 def assign(model, tensors, find, skip=()):
     """Assign every tensor to the variables that `find` names, or none at all.
 
-    `find` is that of a Source, or `same_name`. Tensors and variables of the parts `skip` don't count.
+    `find` is that of a Layout, or `same_name`. Tensors and variables of the parts `skip` don't count.
 
     Raises:
         InputError: tensors or variables left over, and shapes that differ; it lists all of them.
@@ -56,7 +56,7 @@ def assign(model, tensors, find, skip=()):
             continue
         filled.update(names)
         targets = [variables[name] for name in names]
-        tensor = transform.fit(tensor, _shapes(targets))
+        tensor = transform.resample(tensor, _shapes(targets))
         expected = _fused_shape(targets, transform)
         if targets and (tensor.shape != expected or tensor.dtype.kind != "f"):
             problems.append(f"{key}: the model expects {expected}, the file has {tensor.shape} of {tensor.dtype}")
@@ -107,7 +107,7 @@ def head_to_skip(model, classes):
     return f"that has {classes} classes, and the model's has {own} and stays as it was initialised"
 
 
-def other_attention(model, family):
+def attention_mismatch(model, family):
     """The model's attention, if it is not what the checkpoints of `family` were trained with; else None.
 
     Names and shapes don't tell: Mobile-Attention's are softmax attention's, and those of 2 heads are those of 4.
@@ -149,10 +149,10 @@ def to_timm(model, path):
 
 def _timm_names(model, variables):
     """timm's (key, our names, transform) for all of a model's variables."""
-    named = [(family, source.name_all(variables)) for family, source in _layouts() if source.name == "timm"]
+    named = [(family, layout.name_all(variables)) for family, layout in _layouts() if layout.name == "timm"]
     family, rows = max(named, key=lambda each: len(each[1]))
     left_over = set(variables) - {name for _, names, _ in rows for name in names}
-    attention = other_attention(model, family)
+    attention = attention_mismatch(model, family)
     if attention or left_over:
         wanted = " or ".join(f"a {each.name} with {each.attention} attention" for each in FAMILIES.values())
         raise InputError(

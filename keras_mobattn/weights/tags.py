@@ -3,13 +3,13 @@
 import difflib
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.families import FAMILIES, View
+from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.families.family import Checkpoint as Tag
 from keras_mobattn.families.family import written_call
 
 __all__ = ["TAGS", "Tag", "find_tag", "imagenet_tag", "list_weights", "written_call"]
 
-TAGS = View(lambda: {tag.name: tag for family in FAMILIES.values() for tag in family.checkpoints})
+TAGS = DerivedMapping(lambda: {tag.name: tag for family in FAMILIES.values() for tag in family.checkpoints})
 
 
 def find_tag(name):

@@ -14,7 +14,7 @@ class Transform(NamedTuple):
     to_keras: callable
     to_torch: callable
     # (their tensor, the shapes of ours) -> theirs, resampled for the model's input size, where it hangs on that
-    fit: callable = lambda tensor, shapes: tensor
+    resample: callable = lambda tensor, shapes: tensor
 
     def split(self, tensor, shapes):
         """Their tensor as ours of these shapes: its rows, in their order."""
@@ -27,7 +27,9 @@ class Transform(NamedTuple):
 
 
 SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
-GRID = SAME._replace(fit=lambda tensor, shapes: resample_to(tensor, shapes[0]))  # [h, w, C], for another image size
+GRID = SAME._replace(
+    resample=lambda tensor, shapes: resample_to(tensor, shapes[0])
+)  # [h, w, C], for another image size
 DENSE = Transform(lambda tensor: tensor.T, lambda kernel: kernel.T)  # [O, I] <-> [I, O]
 LINEAR = Transform(lambda tensor: tensor.T[None, None], lambda kernel: kernel[0, 0].T)  # [O, I] <-> [1, 1, I, O]
 CONV = Transform(  # [O, I, h, w] <-> [h, w, I, O]
@@ -50,7 +52,7 @@ TOKEN = Transform(lambda tensor: tensor[0, 0], lambda token: token[None, None]) 
 class Positions(Transform):
     """[1, P + h * w, C] <-> [P, C] and [h, w, C]: the positions of the tokens before the patches, and the patches'."""
 
-    def fit(self, tensor, shapes):
+    def resample(self, tensor, shapes):
         """Resample the patches' positions from a square to the model's grid."""
         prefix, channels = shapes[0]
         side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
@@ -72,7 +74,7 @@ class Positions(Transform):
 class BiasTable(Transform):
     """[h, rows * columns] <-> [rows, columns, h]: biases by the distance between a query and a key."""
 
-    def fit(self, tensor, shapes):
+    def resample(self, tensor, shapes):
         """Resample the table to the model's grid. A file doesn't tell its own: it is a square one, where the number of
         biases is another than the model's."""
         (rows, columns, heads), side = shapes[0], math.isqrt(tensor.shape[-1])

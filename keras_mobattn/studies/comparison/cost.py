@@ -11,7 +11,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export import to_tflite
 from keras_mobattn.files import read_json, write_json
 from keras_mobattn.models import count_macs, randomize_weights
-from keras_mobattn.studies.comparison.plan import STYLES, host_fields
+from keras_mobattn.studies.comparison.study_plan import STYLES, host_fields
 from keras_mobattn.studies.resolution import up_to_date
 from keras_mobattn.training import TrainSettings
 from keras_mobattn.training.build import build_model

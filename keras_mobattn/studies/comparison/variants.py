@@ -5,7 +5,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention import MobileAttention
 from keras_mobattn.attention.information_flow import CLIP, HEADS, conserved_flows, information_flow_attention
-from keras_mobattn.attention.products import multiply_heads
+from keras_mobattn.attention.multiply_heads import multiply_heads
 from keras_mobattn.catalog import ATTENTION_FORMS
 
 

@@ -1,6 +1,6 @@
 """Where timm keeps the tensors of EfficientFormerV2."""
 
-from keras_mobattn.weights.layouts.source import Source
+from keras_mobattn.weights.layouts.layout import Layout
 
 
 def _attention(theirs, ours, query):
@@ -40,4 +40,4 @@ TIMM = (
     ("head_dist", "predictions_dist", "classifier"),
 )
 
-LAYOUTS = (Source("timm", TIMM),)
+LAYOUTS = (Layout("timm", TIMM),)

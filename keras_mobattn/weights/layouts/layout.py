@@ -9,7 +9,7 @@ from keras_mobattn.weights.layouts.kinds import KINDS
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Layout:
     """The layout of one source's checkpoints of one family.
 
     A row is (their module, our layer, kind); KINDS says which tensors a module of that kind has. In both names {early}

@@ -12,7 +12,7 @@ from keras_mobattn.attention import MobileAttention
 from keras_mobattn.attention.information_flow import MOBILE_GAIN
 from keras_mobattn.data import open_source, take_images
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.studies.comparison.plan import SIDE_IMAGES, STAGES, VARIANTS
+from keras_mobattn.studies.comparison.study_plan import SIDE_IMAGES, STAGES, VARIANTS
 from keras_mobattn.studies.comparison.variants import MobileAttentionWithoutCompetition
 from keras_mobattn.training import train
 from keras_mobattn.training.build import build_model

@@ -66,7 +66,7 @@ PLAN = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """What all runs in one folder share. `epochs` are those of `stages`."""
 
     variant: str

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from keras_mobattn.data.augment import augmenter, random_box
 from keras_mobattn.data.decode import decode, decode_crop
-from keras_mobattn.data.fit import INTERPOLATIONS, covering, resize, with_size
 from keras_mobattn.data.mixing import random_erasing
 from keras_mobattn.data.reading import seed_base
+from keras_mobattn.data.resizing import INTERPOLATIONS, covering_size, resize, with_size
 from keras_mobattn.data.targets import Geometry, moved
 
 
@@ -19,7 +19,7 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
     """A function (example, (height, width), number int64) -> {"image": uint8 [height, width, 3], target: ..}.
 
     The geometry is drawn once and applied to the image and to all `targets`; what changes colours is for the image
-    alone. Without random crops the image is seen as `data.fit_image` sees it with `crop` and `interpolation` (default:
+    alone. Without random crops the image is seen as `data.resize_and_crop` sees it with `crop` and `interpolation` (default:
     the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation".
     """
     see = image_view(augmentation, seed, crop, interpolation)
@@ -44,7 +44,7 @@ def image_view(augmentation, seed, crop=1.0, interpolation=None):
     def whole(image, image_size, number, orientation):
         pixels = decode(image, orientation)
         shape = tf.shape(pixels)[:2]
-        scaled, offset = covering(shape, image_size, crop)
+        scaled, offset = covering_size(shape, image_size, crop)
         top, left = offset
         pixels = resize(pixels, scaled, method)[top : top + image_size[0], left : left + image_size[1]]
         return pixels, Geometry(shape, (0, 0), shape, scaled, offset, image_size)

@@ -9,7 +9,7 @@ from keras_mobattn.errors import InputError, choose, expect_range
 INTERPOLATIONS = {"bilinear": tf.image.ResizeMethod.BILINEAR, "bicubic": tf.image.ResizeMethod.BICUBIC}
 
 
-def fit_image(image, image_size, crop=1.0, interpolation="bilinear"):
+def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
     """Evaluation's view of uint8 [h, w, 3]: resized to cover `image_size` / `crop`, cropped to `image_size` (H, W).
 
     The aspect is kept and the resize is antialiased ("bilinear" or "bicubic"); the crop is around the centre. Returns
@@ -20,24 +20,23 @@ def fit_image(image, image_size, crop=1.0, interpolation="bilinear"):
     Raises:
         InputError: an unknown interpolation, a size below 1, or a crop outside of 0 to 1.
     """
-    return fitter(image_size, crop, interpolation)(image)
+    return resizer(image_size, crop, interpolation)(image)
 
 
-def fitter(image_size, crop=1.0, interpolation="bilinear"):
-    """`fit_image` as a function of the image alone, its arguments checked: inside tf.data they would be too late."""
+def resizer(image_size, crop=1.0, interpolation="bilinear"):
+    """`resize_and_crop` as a function of the image alone, its arguments checked: inside tf.data they would be too late."""
     method = choose(INTERPOLATIONS, interpolation, "interpolation")
     expect_range("crop, the share of the resized side that is kept,", crop, 0, 1, above=True)
-    return functools.partial(fit, image_size=checked_size(image_size), crop=crop, method=method)
+    return functools.partial(_resize_and_crop, image_size=checked_size(image_size), crop=crop, method=method)
 
 
-def fit(image, image_size, crop=1.0, method=INTERPOLATIONS["bilinear"]):
-    """`fit_image` unchecked."""
-    scaled, (top, left) = covering(tf.shape(image)[:2], image_size, crop)
+def _resize_and_crop(image, image_size, crop, method):
+    scaled, (top, left) = covering_size(tf.shape(image)[:2], image_size, crop)
     image = resize(image, scaled, method)
     return with_size(image[top : top + image_size[0], left : left + image_size[1]], image_size)
 
 
-def covering(shape, image_size, crop=1.0):
+def covering_size(shape, image_size, crop=1.0):
     """The size that an image of `shape` is resized to, to cover `image_size` / `crop`, and where its middle begins.
 
     Both are (vertical, horizontal) pixels; with `crop` 1 the sides of `image_size` may be tensors too.
