@@ -1,5 +1,4 @@
-"""Linear attention by a kernel: phi(Q) (phi(K)^T V), normalised. The formulas that differ only in phi and the
-normaliser.
+"""Linear attention by a kernel: phi(Q) (phi(K)^T V), normalised. The styles differ in phi and in the normaliser.
 
 All functions take and return [G, h, d, N]; cost N D d.
 """

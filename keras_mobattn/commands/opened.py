@@ -22,9 +22,9 @@ class Opened:
         model: a Keras model, a TFLiteModel or a CoreMLModel.
         task: what it is for.
         class_names: in the order of its outputs; () where it has no classes.
-        named: whether these are the model's own, told by its file, its run or its checkpoint; else they are a guess.
-        view: the arguments of `data.resize_and_crop` that it is evaluated with: the published checkpoint's, else those of the
-            run that it lies in, else none.
+        named: whether its file, its run or its checkpoint tells these names; else they are a guess.
+        view: the arguments of `data.resize_and_crop` that it is evaluated with, by the published checkpoint, else by
+            the run that it lies in, else {}.
         tag: the published checkpoint that it is, or was made from; None for others.
     """
 

@@ -19,8 +19,8 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
     """A function (example, (height, width), number int64) -> {"image": uint8 [height, width, 3], target: ..}.
 
     The geometry is drawn once and applied to the image and to all `targets`; what changes colours is for the image
-    alone. Without random crops the image is seen as `data.resize_and_crop` sees it with `crop` and `interpolation` (default:
-    the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation".
+    alone. Without random crops the image is seen as `data.resize_and_crop` sees it with `crop` and `interpolation`
+    (default: the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation".
     """
     see = image_view(augmentation, seed, crop, interpolation)
 

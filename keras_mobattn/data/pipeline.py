@@ -30,9 +30,9 @@ def batches(
 
     For evaluation, and for a `fit` of one's own; a training run has `training_stream`. By default the second is one-hot
     labels float32 [B, classes]; `task` (a `tasks.Task`) says otherwise. Without random crops an image goes through
-    `resize_and_crop` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch is
-    dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is set)
-    gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
+    `resize_and_crop` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch
+    is dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is
+    set) gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
 
     Raises:
         InputError: an unknown split, augmentation or interpolation, a size below 1, a crop outside of 0 to 1, or a

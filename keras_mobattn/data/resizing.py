@@ -24,7 +24,7 @@ def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
 
 
 def resizer(image_size, crop=1.0, interpolation="bilinear"):
-    """`resize_and_crop` as a function of the image alone, its arguments checked: inside tf.data they would be too late."""
+    """`resize_and_crop` as a function of the image alone; checks the other arguments now, before tf.data runs it."""
     method = choose(INTERPOLATIONS, interpolation, "interpolation")
     expect_range("crop, the share of the resized side that is kept,", crop, 0, 1, above=True)
     return functools.partial(_resize_and_crop, image_size=checked_size(image_size), crop=crop, method=method)

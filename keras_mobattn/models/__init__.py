@@ -1,4 +1,4 @@
-"""Backbones and what is asked of a built model: its pyramid, its cost, random weights."""
+"""Backbones, and functions on built models: their pyramid, their multiply-accumulates, random weights."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.families import FAMILIES

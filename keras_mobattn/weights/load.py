@@ -1,4 +1,4 @@
-"""What `weights=` takes: "imagenet", a tag, or a file. Whatever it is, it fits or it is an error that says why."""
+"""Loading what `weights=` takes: "imagenet", a tag, or a file. It fits, or it is an error that says why."""
 
 import warnings
 from pathlib import Path
@@ -16,14 +16,14 @@ SKIPS = {None: (), "attention": (ATTENTION,)}  # weights_skip -> the parts of th
 
 
 def load_weights(model, weights, family, architecture, skip=None):
-    """Fill `model` with pretrained weights, all of it but its head where that has other classes, or none at all.
+    """Fill `model` with pretrained weights: all of it, but its head where the classes differ; or nothing.
 
     `weights` is "imagenet" (the best published checkpoint of `architecture` at its default size), a tag of TAGS, or a
     file: .safetensors, .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, recognised by its keys, or
     Keras's own .keras or .h5. `family` is the model's Family and `architecture` its default name, such as
     "mobilevitv2_100". With skip="attention" the attention layers keep the values that they were initialised with.
 
-    Warns, once, that the head was not loaded: the model has none, or has another number of classes.
+    Warns, once, of a head that was not loaded, since the model has none or another number of classes.
 
     Raises:
         InputError: no such tag or file; one that can't be downloaded or read; one for another architecture or another
@@ -63,7 +63,7 @@ def _find(weights, architecture):
 
 
 def _load_checkpoint(model, path, name, family, architecture, skip):
-    """Load what another package wrote. Returns why the head was left out, or None."""
+    """Load another package's checkpoint; return why the head was left out, or None."""
     tensors = read_checkpoint(path)
     recognised = recognise(tensors)
     if recognised is None:

@@ -13,16 +13,16 @@ class Transform(NamedTuple):
 
     to_keras: callable
     to_torch: callable
-    # (their tensor, the shapes of ours) -> theirs, resampled for the model's input size, where it hangs on that
+    # (their tensor, shapes of our variables) -> their tensor, resampled if it was learnt for another image size
     resample: callable = lambda tensor, shapes: tensor
 
     def split(self, tensor, shapes):
-        """Their tensor as ours of these shapes: its rows, in their order."""
+        """Their tensor as our arrays of these shapes, which are its rows in this order."""
         ends = np.cumsum([shape[-1] for shape in shapes[:-1]], dtype=int)
         return [self.to_keras(rows) for rows in np.split(tensor, ends)]
 
     def join(self, arrays):
-        """Our arrays as their tensor."""
+        """Our arrays as one tensor of theirs."""
         return np.concatenate([self.to_torch(array) for array in arrays])
 
 
@@ -50,7 +50,7 @@ TOKEN = Transform(lambda tensor: tensor[0, 0], lambda token: token[None, None]) 
 
 
 class Positions(Transform):
-    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: the positions of the tokens before the patches, and the patches'."""
+    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: positions of the tokens before the patches, and of the patches."""
 
     def resample(self, tensor, shapes):
         """Resample the patches' positions from a square to the model's grid."""
@@ -67,7 +67,7 @@ class Positions(Transform):
         return [tensor[0, :prefix], tensor[0, prefix:].reshape(shapes[1])]
 
     def join(self, arrays):
-        """Both, one after the other."""
+        """Both, one after the other, as one tensor."""
         return np.concatenate([arrays[0], arrays[1].reshape(-1, arrays[1].shape[-1])])[None]
 
 
@@ -75,19 +75,21 @@ class BiasTable(Transform):
     """[h, rows * columns] <-> [rows, columns, h]: biases by the distance between a query and a key."""
 
     def resample(self, tensor, shapes):
-        """Resample the table to the model's grid. A file doesn't tell its own: it is a square one, where the number of
-        biases is another than the model's."""
+        """Resample the table to the model's grid.
+
+        A file doesn't tell its grid: with another number of biases than the model's it is taken for a square.
+        """
         (rows, columns, heads), side = shapes[0], math.isqrt(tensor.shape[-1])
         if tensor.shape != (heads, side**2) or side**2 == rows * columns:
             return tensor
         return resample_to(tensor.T.reshape(side, side, heads), shapes[0]).reshape(-1, heads).T
 
     def split(self, tensor, shapes):
-        """One table."""
+        """A list of the one table."""
         return [tensor.T.reshape(shapes[0])]
 
     def join(self, arrays):
-        """The same as rows of heads."""
+        """The table with a row for each head."""
         return arrays[0].reshape(-1, arrays[0].shape[-1]).T
 
 
