@@ -1,4 +1,4 @@
-"""Images with their targets, as tf.data: tfds sets, the embedded digits, digit_crops and digit_scenes, and folders."""
+"""Images with their targets, as tf.data: tfds sets, folders, and three embedded sets that need no download."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.catalog import AUGMENTATIONS

@@ -1,4 +1,4 @@
-"""From a source of labelled images to batches for Keras `fit`, and to arrays for checks."""
+"""Batches of a source for Keras `fit` and evaluation, and arrays of its images for checks."""
 
 import numpy as np
 import tensorflow as tf
@@ -26,10 +26,10 @@ def batches(
     interpolation="bilinear",
     task=LABELS,
 ):
-    """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, what the task learns from them), for an epoch.
+    """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, labels) for an epoch.
 
-    For evaluation, and for a `fit` of one's own; a training run has `training_stream`. By default the second is one-hot
-    labels float32 [B, classes]; `task` (a `tasks.Task`) says otherwise. Without random crops an image goes through
+    For evaluation, and for a `fit` of your own; a training run has `training_stream`. Labels are one-hot, float32 [B,
+    classes], or the result of `task.encode`, of another `tasks.Task`. Without random crops an image goes through
     `resize_and_crop` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch
     is dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is
     set) gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
@@ -65,7 +65,7 @@ def batches(
 
 
 def batched(views, batch_size, drop_remainder=False):
-    """Batches of views {"image": .., target: ..}. Where images have rows of their own, PADDING fills up the shorter."""
+    """Batches of views {"image": .., target: ..}. Where targets differ in rows, PADDING fills up the shorter ones."""
     spec = views.element_spec
     if not any(name in PADDING for name in spec):
         return views.batch(batch_size, drop_remainder=drop_remainder)
@@ -81,7 +81,7 @@ def _numbers(seed):
 def take_images(source, split, count, image_size, crop=1.0, interpolation="bilinear"):
     """The first `count` images of a split as evaluation sees them: (uint8 [count, H, W, 3], int64 labels [count]).
 
-    `crop` and `interpolation` are those of `resize_and_crop`. The labels of a source without any are -1.
+    `crop` and `interpolation` are those of `resize_and_crop`. Labels are -1 where the source has none.
 
     Raises:
         InputError: an unknown split, or one with fewer images.

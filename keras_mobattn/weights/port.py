@@ -1,5 +1,4 @@
-"""Assigning a checkpoint's tensors to a model and back, strictly: every tensor has a rule and a place, or none is
-moved."""
+"""Moving tensors between checkpoints and models: each by a rule to a place, or none at all."""
 
 from pathlib import Path
 
