@@ -1,6 +1,6 @@
-"""What training and evaluation see of the examples: one at a time from its file to a view, then a batch of views.
+"""What training and evaluation see of the examples: from an example to its view, then from a batch of views to labels.
 
-Both halves are functions of their arguments alone: `number` tells an image from all others of a run, and seeds it.
+Both are functions of their arguments alone: `number` tells an image from all others of a run, and seeds its draws.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
 def image_view(augmentation, seed, crop=1.0, interpolation=None):
     """A function (image, (height, width), number int64, orientation=None) -> (uint8 [height, width, 3], its Geometry).
 
-    The geometry is that of the upright image, where EXIF's `orientation` is given.
+    With EXIF's `orientation` the image is turned upright, and the Geometry is the upright image's.
     """
     method = INTERPOLATIONS[interpolation or augmentation.interpolation]
 
@@ -73,8 +73,10 @@ def image_view(augmentation, seed, crop=1.0, interpolation=None):
 
 
 def batch_view(augmentation, task, source, seed):
-    """A function (views {"image": uint8 [B, H, W, 3], target: ..}, number) -> (images float32, what `task.encode`
-    makes of them)."""
+    """A function (views {"image": uint8 [B, H, W, 3], target: ..}, number) -> (images float32, labels).
+
+    The labels are the result of `task.encode`, mixed as the images are.
+    """
     vary = augmenter(augmentation) if augmentation.layers else None
 
     def view(views, number):
