@@ -1,6 +1,6 @@
-"""What there is to choose from, by name. Names are read without TensorFlow: a thing is imported when it is asked for.
+"""Everything that is chosen by name. Names are read without TensorFlow: a thing is imported when it is asked for.
 
-Model families have a table of their own.
+Model families have a registry of their own, `families.FAMILIES`.
 """
 
 import collections
@@ -9,8 +9,10 @@ from pathlib import Path
 
 
 class Registry(collections.UserDict):
-    """{name: thing}. A thing that is given as the text "module:attribute", or "module", is imported when it is asked
-    for; names, length and `in` import nothing. Entries can be added: `AUGMENTATIONS["mine"] = Augmentation(...)`.
+    """{name: thing}, where a thing may be given as the text "module:attribute" or "module".
+
+    Such a thing is imported when it is asked for; names, length and `in` import nothing. Entries can be added:
+    `AUGMENTATIONS["mine"] = Augmentation(...)`.
     """
 
     def __getitem__(self, name):
@@ -18,7 +20,7 @@ class Registry(collections.UserDict):
         return pkgutil.resolve_name(thing) if isinstance(thing, str) else thing
 
 
-OWN = "own"  # as `attention`: the one that the model was published with
+OWN = "own"  # the `attention` that a model was published with
 ATTENTIONS = Registry(
     {
         "softmax": "keras_mobattn.attention.softmax:SoftmaxAttention",
@@ -34,10 +36,11 @@ ATTENTIONS = Registry(
         "focused": "keras_mobattn.attention.focused:FocusedAttention",
     }
 )
-# Other forms of these, by name wherever a style is named; tables and tests of all styles go without them.
+# Other forms of these styles, by name wherever a style is named; tables and tests of all styles leave them out.
 ATTENTION_FORMS = Registry({"mobile_published": "keras_mobattn.attention.information_flow:published_mobile_attention"})
 
-EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}  # sets of ours
+# Sets of images that need no download
+EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
 TASKS = Registry({"classification": "keras_mobattn.tasks.classification:CLASSIFICATION"})
 
 AUGMENTATIONS = Registry(
@@ -93,8 +96,8 @@ IO_DTYPES = {"float32": None, "uint8": 0, "int8": -128}  # of a .tflite file -> 
 COREML_PRECISIONS = Registry(
     {"fp32": "keras_mobattn.export.coreml.convert:FP32", "fp16": "keras_mobattn.export.coreml.convert:FP16"}
 )
-DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # what looks at images where no model is named
-# What `mobattn export` makes -> (kind of file, precision, suffix)
+DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # for predictions where no model is named
+# Formats of `mobattn export` -> (kind of file, precision, suffix)
 FORMATS = {f"tflite-{name}": ("TFLite", name, ".tflite") for name in TFLITE_PRECISIONS}
 FORMATS |= {f"coreml-{name}": ("Core ML", name, ".mlpackage") for name in ("fp16", "fp32")}
 COREML_COMPRESSIONS = Registry(
@@ -113,7 +116,7 @@ COREML_TARGETS = {  # -> version of the Core ML specification
 }  # fmt: skip
 INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}  # of an .mlpackage
 
-# What a benchmark may use -> what its rows call it (Measurement.backend).
+# Backends of a benchmark -> their names in its rows (Measurement.backend).
 BACKENDS = {"xnnpack": "xnnpack", "builtin": "builtin", "gpu": "gpu fp32", "gpu-fp16": "gpu fp16"}  # of this machine
 COREML_UNITS = {  # and coremltools' ComputeUnit
     "all": ("coreml all", "ALL"),

@@ -18,13 +18,11 @@ class Objective:
     """
 
     def student(self, network):
-        """A model on the layers of `network` with the output {"outputs": its output, and what else `__call__`
-        takes}."""
+        """A model on the layers of `network`; its output is `seen` in `__call__`: {"outputs": network's output, ..}."""
         return keras.Model(network.inputs, {"outputs": network.output})
 
     def __call__(self, images, learned, seen):
-        """Losses float32 [B] of a training batch, from the labels of `Task.encode` and the outputs of `student`,
-        `seen`."""
+        """Losses float32 [B] of a training batch; `learned` are its labels by `Task.encode`."""
         return self.losses(learned, seen["outputs"])
 
     def losses(self, learned, outputs):
