@@ -40,8 +40,7 @@ DIVERGED = 3  # exit code
 
 
 def preset(arguments):
-    """What the flags start from: the settings of the run of --resume, of --recipe for --width and --variant, or the
-    defaults."""
+    """The settings that the flags start from: of --resume, of --recipe with --width and --variant, or the defaults."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--recipe", choices=RECIPES)
     parser.add_argument("--width", type=float, default=1.0)
@@ -59,7 +58,7 @@ def preset(arguments):
 
 
 def command(default):
-    """The command whose settings are `default` but for the flags that are given."""
+    """A command whose flags start from the settings `default`."""
 
     def main(
         data: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[DATA]")] = None,
@@ -117,7 +116,7 @@ def command(default):
 
 
 def _expect_outside(folder, dataset):
-    """Refuse a run among the images: it would be one of their classes the next time."""
+    """Refuse a run folder among the images: the next time it would be one of their classes."""
     images = Path(os.path.expanduser(dataset))
     if images.is_dir() and images.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(
@@ -126,7 +125,7 @@ def _expect_outside(folder, dataset):
 
 
 def name_of(settings, recipe, given=None):
-    """What the folder of a run is called; `given` where all but these fields are yet to be chosen."""
+    """The name of a run's folder; `given` are the fields with flags where the others are yet to be chosen, else None."""
     data = Path(os.path.expanduser(settings.dataset)).resolve().name  # of ".", too
     own = given is not None and ("attention" not in given or settings.attention == OWN)
     return recipe or (data if own else f"{data}-{settings.attention}")
@@ -139,7 +138,7 @@ def is_one_of_several(execution):
 
 
 def choose_and_tell(settings, given):
-    """The settings for photographs; says what was chosen, and why."""
+    """The settings for photographs; prints what was chosen, and why."""
     from keras_mobattn.training.choose import choose_settings
 
     with cli.console.status("Looking at the images and for published weights"):
@@ -173,7 +172,7 @@ def train_and_tell(settings, folder, resume, execution):
 
 
 def ending(settings, result, folder):
-    """What the run came to, in a line."""
+    """The result of the run in a line."""
     task, count = TASKS[settings.task], result["num_examples"]
     best = task.last_words(result | {f"test_{task.best}": result[f"best_test_{task.best}"]})
     best = best[:1].lower() + best[1:]
@@ -190,7 +189,7 @@ def ending(settings, result, folder):
 
 
 def restart():
-    """Become a new process that does the same: TensorFlow can't join a cluster twice in one."""
+    """Become a new program with the same arguments: TensorFlow can't join a cluster twice in one process."""
     again = [] if {"--auto-resume", "--resume"} & set(sys.argv) else ["--auto-resume"]
     os.execv(sys.executable, [*sys.orig_argv, *again])
 
@@ -199,7 +198,7 @@ def has_run(settings, folder):
     """Whether the folder has a run of these settings.
 
     Raises:
-        InputError: it has one of others.
+        InputError: it has a run of other settings.
     """
     if not RunFolder(folder).is_run:
         return False
@@ -215,7 +214,7 @@ def has_run(settings, folder):
 
 
 def settings_table(settings, recipe):
-    """Every setting; those that differ from the defaults are bold."""
+    """A rich table of every setting; bold ones differ from the defaults."""
     table = rich.table.Table("setting", "value", title=recipe or "settings")
     for name, value in vars(settings).items():
         table.add_row(rich.text.Text(name, "" if value == getattr(TrainSettings(), name) else "bold"), repr(value))

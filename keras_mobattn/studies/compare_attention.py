@@ -85,12 +85,12 @@ def main(
 
 
 def train_all(plan, hosts, styles, seeds, folder, processes, num_threads):
-    """The rows of all runs, those that are in the folder and those that are trained now."""
+    """The rows of all runs: from the folder, or trained now."""
     path = folder / "runs.json"
     done = {key(row): row for row in read_json(path, [])}
     wanted = [
         {"host": host, "style": style, "seed": seed}
-        for seed in seeds  # one after the other: what is stopped early has whole comparisons
+        for seed in seeds  # one after the other: a study that is stopped early has whole comparisons
         for host in hosts
         if plan.stages_of(host)
         for style in styles_of(host, styles)
@@ -126,7 +126,7 @@ def sentence(row):
 
 
 def measure_all(hosts, styles, sides, variant, folder, protocol):
-    """The Costs of all; those of one host and size are timed in one interleaved run."""
+    """The Costs of all hosts, styles and sizes; the styles of one host and size are timed in one interleaved run."""
     path = folder / "cost.json"
     known = {cost.key: cost for cost in comparison.load_costs(path)}
     found = []
@@ -144,7 +144,7 @@ def measure_all(hosts, styles, sides, variant, folder, protocol):
 
 
 def write_results(hosts, styles, rows, costs, folder):
-    """comparison.csv, comparison.md, accuracy_STAGE.png, latency.png and memory.png, and the table on the screen."""
+    """Write comparison.csv, comparison.md, accuracy_STAGE.png, latency.png and memory.png; print the tables."""
     table = comparison.summary_rows(hosts, styles, rows, costs)
     tables = [each for each in comparison.summary_tables(table) if len(each[0]) > 2 and each[1]]
     with replacing(folder / "comparison.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
@@ -170,7 +170,7 @@ def write_results(hosts, styles, rows, costs, folder):
 
 
 def plots(hosts, styles, rows, sides, table):
-    """{file's stem: function that draws it} of what there are figures for."""
+    """{file's stem: function that draws the plot} for all plots that there are figures for."""
 
     trained = {host: [row for row in rows if row["host"] == host and not row.get("error")] for host in hosts}
 
@@ -210,7 +210,7 @@ def plots(hosts, styles, rows, sides, table):
 
 
 def show(header, cells):
-    """The table on the screen."""
+    """Print a table."""
     printed = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, heading in enumerate(header):
         printed.add_column(heading, justify="right" if index > 1 else "left", overflow="fold")

@@ -75,7 +75,7 @@ def _free_folder(path):
 
 
 def convert_to_every_format(model, source, run):
-    """Every precision of both formats; returns their CheckReports."""
+    """Convert to every precision of TFLite and Core ML; return the CheckReports."""
     check, representative = (
         take_images(source, split, min(count, source.num_examples[split]), model.input_shape[1:3], **run.view)[0]
         for split, count in (("test", CHECK_IMAGES), ("train", REPRESENTATIVE_IMAGES))
@@ -151,7 +151,7 @@ def _predictions(source, evaluation, size, view):
     labels, guesses = evaluation["labels"], evaluation["probabilities"].argmax(-1)
     wrong = np.flatnonzero(labels != guesses)
     rest = np.flatnonzero(labels == guesses)
-    chosen = np.concatenate([wrong[:6], rest])[:12]  # what went wrong first: that is what one wants to see
+    chosen = np.concatenate([wrong[:6], rest])[:12]  # wrong ones first: these one wants to see
     images, _ = take_images(source, "test", source.num_examples["test"], size, **view)
     names = source.class_names
     captions = [

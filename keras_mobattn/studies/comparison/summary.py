@@ -1,4 +1,4 @@
-"""The result of the comparison: accuracy and cost by host and style, as figures and as texts."""
+"""The result of the comparison: accuracy and cost by host and style, as numbers and as tables."""
 
 import statistics
 
@@ -7,11 +7,11 @@ from keras_mobattn.studies.comparison.study_plan import STAGES, styles_of, timed
 
 
 def summary_rows(hosts, styles, rows, costs):
-    """One dict per host and style, all with the same keys and None where nothing is known.
+    """A dict of numbers for each host and style, all with the same keys and None where nothing is known.
 
-    `rows` are those of runs, {"host", "style", "seed", "accuracies", "sizes" and "competition", or "error"}; `costs`
-    are Costs. Accuracies are in percent, for each stage; "se" is the mean's standard error over the seeds.
-    "competition" is what trained models lose without it, in points. Ratios are to the host's first style that is timed.
+    `rows` are the runs', {"host", "style", "seed", "accuracies", "sizes" and "competition", or "error"}; `costs` are
+    Costs. Accuracies are in percent, for each stage; "se" is the mean's standard error over the seeds. "competition" is
+    the loss of trained models without it, in points. Ratios are to the host's first style that is timed.
     """
     sides = sorted({cost.side for cost in costs})
     by_key = {cost.key: cost for cost in costs}
@@ -89,7 +89,7 @@ def _speed(costs, references, sides):
 
 
 def summary_tables(table):
-    """Two tables of `summary_rows`, of accuracies and of costs: each its headings and one list of texts a row."""
+    """Two tables of `summary_rows`, of accuracies and of costs: each (headings, a list of texts for each row)."""
     return _accuracy_texts(table), _cost_texts(table)
 
 

@@ -1,4 +1,4 @@
-"""Mobile-Attention with one thing left out or put back: styles that the comparison alone knows."""
+"""Mobile-Attention with one part left out or put back: styles for the comparison alone."""
 
 import tensorflow as tf
 import tf_keras as keras
