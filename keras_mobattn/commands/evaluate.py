@@ -89,7 +89,7 @@ def _open_source(run, dataset, data_dir, on_corrupt):
 
 
 def _is_same(dataset, other):
-    """Whether both mean one set, or one folder, as photos, photos/ and ./photos do: no run is tested on all of its own."""
+    """Whether both mean one set, or one folder, as photos, photos/ and ./photos do."""
     return dataset == other or (Path(dataset).is_dir() and Path(dataset).resolve() == Path(other).resolve())
 
 

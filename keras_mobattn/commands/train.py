@@ -125,7 +125,7 @@ def _expect_outside(folder, dataset):
 
 
 def name_of(settings, recipe, given=None):
-    """The name of a run's folder; `given` are the fields with flags where the others are yet to be chosen, else None."""
+    """The name of a run's folder. `given` are the fields with flags, if the others are yet to be chosen; else None."""
     data = Path(os.path.expanduser(settings.dataset)).resolve().name  # of ".", too
     own = given is not None and ("attention" not in given or settings.attention == OWN)
     return recipe or (data if own else f"{data}-{settings.attention}")
