@@ -1,4 +1,4 @@
-"""What the attention styles share: the shape contract, the projections, heads and precision."""
+"""Base classes of the attention styles: their shapes, projections, heads and precision."""
 
 import tensorflow as tf
 import tf_keras as keras

@@ -1,4 +1,4 @@
-"""How a backbone gets its attention layer: from a name, a class, or any callable `dim -> layer`."""
+"""The attention layer of a backbone, from a name, a class, or any callable `dim -> layer`."""
 
 import tensorflow as tf
 import tf_keras as keras

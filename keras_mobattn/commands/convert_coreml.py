@@ -51,10 +51,10 @@ def main(
             PVTv2 of 32; not for DeiT and EfficientFormerV2.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
             include_preprocessing=False. A package for pixels does it itself.
-        input_bias: what is then added: one number, or one for each channel.
+        input_bias: a number that is added then, or one for each channel.
         images: any folder of images to check with.
         on_corrupt: what to do with images that can't be decoded.
-        labels: a text file of class names, one a line; default those of the run.
+        labels: a text file of class names, one a line; default the run's.
         about: what the package says of itself.
     """
     from keras_mobattn.commands.convert import convert_all

@@ -44,7 +44,7 @@ def main(
         on_corrupt: what to do with images that can't be decoded.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
             include_preprocessing=False. Float input of the file has to be multiplied by it, quantized input hasn't.
-        labels: a text file of class names, one a line, to be packed into the file; default those of the run.
+        labels: a text file of class names, one a line, to be packed into the file; default the run's.
         about: what the file says of itself.
     """
     from keras_mobattn.commands.convert import convert_all

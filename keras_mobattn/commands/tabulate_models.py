@@ -39,7 +39,7 @@ def main(
 
     Args:
         models: some of them.
-        attention: one or several; own is that of the model's paper.
+        attention: one or several; own is the attention of the model's paper.
         precision: of the packages.
         input_type: tensor or image.
         image_size: height and width in pixels, from 32 up.

@@ -9,11 +9,11 @@
     mobattn train --resume runs/photos --epochs 40
 
 Photographs, in a folder or a tfds set, get settings from what is there, see docs/your_photos.md; the defaults below are
-those of the embedded digits. Each flag that is given holds.
+for the embedded digits. Each flag that is given holds.
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
 three --resume goes on; before 130 and 143 a checkpoint was saved, so a machine that is taken back loses no step.
-A multi-worker run of which another worker is lost starts itself again from the newest checkpoint, and waits for it.
+When a worker of several is lost, the others start themselves again from the newest checkpoint, and wait for it.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 Every command goes from a file to pixels in this one way: Pillow's, turned as the EXIF data say, over white where the
 image is transparent, the high byte of 16 bits. TensorFlow is faster and can decode a part of a JPEG. It gets the files
-that `inspect_image` calls plain, of which it makes the same pixels.
+that `inspect_image` calls plain: these it decodes to the same pixels.
 """
 
 import contextlib

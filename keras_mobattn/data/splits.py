@@ -48,7 +48,7 @@ def find_splits(folder):
     Where only one of "validation" and "test" is there, it becomes "test"; without "train" that is enough to evaluate.
 
     Raises:
-        InputError: two folders of one meaning, or folders of which some look like splits and others don't.
+        InputError: two folders mean one split, or some folders look like splits and others don't.
     """
     inside = {path.name: path for path in sub_folders(folder)}
     named = {split: inside[name] for split, name in by_split(inside).items()}

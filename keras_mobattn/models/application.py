@@ -1,4 +1,4 @@
-"""What every model shares: the arguments of keras.applications, written once."""
+"""The arguments of keras.applications, written once for all models."""
 
 import inspect
 

@@ -112,12 +112,12 @@ def train_all(plan, hosts, styles, seeds, folder, processes, num_threads):
 
 
 def key(row):
-    """What tells one run from another."""
+    """The host, style and seed of a row, which tell its run from all others."""
     return row["host"], row["style"], row["seed"]
 
 
 def sentence(row):
-    """How a run ended."""
+    """A sentence on how a run ended."""
     name = f"{row['host']}, {row['style']}, seed {row['seed']}"
     if row.get("error"):
         return f"{name} failed: {row['error']}"

@@ -1,4 +1,4 @@
-"""How well a saved model does on a set of images."""
+"""Evaluation of a model on a set of images."""
 
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import batches

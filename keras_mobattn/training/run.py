@@ -177,7 +177,7 @@ def make_plan(settings, source, replicas):
 
 
 class Run:
-    """What `train` does between a built learner and the result."""
+    """A run from its built learner to its result: `go`, then `finish`."""
 
     def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress, callbacks, lock=None):
         self.settings, self.folder, self.execution, self.cluster = settings, folder, execution, cluster

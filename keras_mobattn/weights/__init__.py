@@ -1,4 +1,4 @@
-"""Pretrained checkpoints: what is published, where it comes from, and how it gets into a model and out again."""
+"""Pretrained checkpoints: the published ones, their download, and the way into a model and out again."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.weights.checkpoint_file import read_checkpoint

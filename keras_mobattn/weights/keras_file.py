@@ -97,7 +97,7 @@ def _read_new(path):
 
 @contextlib.contextmanager
 def _keeping(model, skip):
-    """Let the layers of the parts `skip` ignore what is loaded: `load_own_variables` is Keras's hook."""
+    """Let the layers of the parts `skip` ignore loaded weights in this block, by Keras's hook `load_own_variables`."""
     layers = [layer for layer in model.layers if part_of(layer.name) in skip]
     layers = [each for layer in layers for each in layer._flatten_layers()]
     for layer in layers:

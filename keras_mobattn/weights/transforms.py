@@ -1,4 +1,4 @@
-"""How one tensor of a checkpoint becomes one of our variables or several, and back."""
+"""The ways from one tensor of a checkpoint to one or several of our variables, and back."""
 
 import math
 from typing import NamedTuple
