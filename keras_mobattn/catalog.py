@@ -7,6 +7,8 @@ import collections
 import pkgutil
 from pathlib import Path
 
+from keras_mobattn.formats.kinds import COREML, TFLITE
+
 
 class Table(collections.UserDict):
     """{name: thing}. A thing that is given as the text "module:attribute", or "module", is imported when it is asked
@@ -93,8 +95,8 @@ COREML_PRECISIONS = Table(
 )
 DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # what looks at images where no model is named
 # What `mobattn export` makes -> (kind of file, precision, suffix)
-FORMATS = {f"tflite-{name}": ("TFLite", name, ".tflite") for name in TFLITE_PRECISIONS}
-FORMATS |= {f"coreml-{name}": ("Core ML", name, ".mlpackage") for name in ("fp16", "fp32")}
+FORMATS = {f"tflite-{name}": (TFLITE.name, name, TFLITE.suffix) for name in TFLITE_PRECISIONS}
+FORMATS |= {f"coreml-{name}": (COREML.name, name, COREML.suffix) for name in ("fp16", "fp32")}
 COREML_COMPRESSIONS = Table(
     {
         "int8": "keras_mobattn.export.coreml.compress:INT8",

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "files": set(),
     "about": set(),
     "recipes": set(),
-    "catalog": set(),  # it names modules, and imports one when a thing is asked for
+    "catalog": {"formats"},  # for kinds of files; it names modules, and imports one when a thing is asked for
     "settings": {"data"},  # for open_source, when it is asked for
     "run_folder": set(),
     "names": set(),
@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "report": {"benchmark"},
     "training": {"layers", "models", "data", "tasks", "report", "weights"},
     "export": {"formats", "layers", "attention", "models", "data", "tasks"},
-    "delivery": {"benchmark", "data", "describe", "export", "models", "report", "training", "weights"},
+    "delivery": {"benchmark", "data", "describe", "export", "formats", "models", "report", "training", "weights"},
     "cli": set(),
     "commands": {*PARTS, "weights", "describe", "studies", "gpu"},
     "studies": {*PARTS, ""},

@@ -20,6 +20,7 @@ from keras_mobattn.export.tflite.metadata import add_metadata
 from keras_mobattn.export.tflite.model import TFLiteModel
 from keras_mobattn.export.tflite.quantize import quantize_dynamic, quantize_fp16, quantize_int8
 from keras_mobattn.files import replacing
+from keras_mobattn.formats.kinds import TFLITE
 from keras_mobattn.formats.tflite.graph import Graph
 from keras_mobattn.formats.tflite.labels import with_labels
 
@@ -88,7 +89,7 @@ def to_tflite(
         OSError: the path can't be written.
     """
     settings = choose(TFLITE_PRECISIONS, precision, "precision")
-    expect_suffix(path, ".tflite")
+    expect_suffix(path, TFLITE.suffix)
     if settings.takes_images and representative_images is None:
         raise InputError(
             f"Expected representative_images for precision {precision!r}: a hundred or more training images [n, "
@@ -111,7 +112,7 @@ def to_tflite(
         beside.write_bytes(with_labels(graph.content(), source.labels))
         return check.verify(
             source, TFLiteModel(beside).run, images, tolerance or settings.tolerance,
-            path=path, written=beside, format="TFLite", precision=precision, start=start,
+            path=path, written=beside, format=TFLITE.name, precision=precision, start=start,
             output_step=0.0 if output_dtype == "float32" else PROBABILITY,
         )  # fmt: skip
 
