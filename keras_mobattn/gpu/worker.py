@@ -2,7 +2,7 @@
 
 A program of its own, started by its path: Vulkan reads its environment at the first import, native code may crash, and
 an import of the package would bring TensorFlow. Only numpy and ai_edge_litert are imported here. The jobs share one
-environment, whose cache of compiled kernels makes the 44 files of tests/test_gpu.py a matter of 5 s instead of 90.
+environment, whose cache of compiled kernels makes the 44 files of tests/gpu/ a matter of 5 s instead of 90.
 """
 
 import faulthandler
