@@ -8,7 +8,7 @@ import numpy as np
 from keras_mobattn import report
 from keras_mobattn.about import About
 from keras_mobattn.data import take_images
-from keras_mobattn.delivery.table import delivery_table
+from keras_mobattn.delivery.format_table import delivery_table
 from keras_mobattn.files import read_json
 from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import count_macs, published_name
@@ -110,7 +110,7 @@ def _feeding(delivery, source, view):
     array = f"float32 [1, {height}, {width}, {channels}], named 'image', values 0..255 {values}"
     resized = ""
     if view:
-        covered = " x ".join(str(int(side / view["crop"])) for side in (height, width))  # as data.fit rounds
+        covered = " x ".join(str(int(side / view["crop"])) for side in (height, width))  # rounded as in data.resizing
         resized = (
             f" The model was tested on images that were resized ({view['interpolation']}, their aspect kept) until "
             f"they covered {covered} pixels, and cut out around the centre."

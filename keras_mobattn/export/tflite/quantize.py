@@ -1,4 +1,4 @@
-"""fp16, dynamic-range and int8 quantization of a float32 .tflite file by ai-edge-quantizer.
+"""fp16, dynamic-range and int8 quantization of a float32 .tflite file by litert-quantizer.
 
 What is quantized is chosen here, per operator: the TF converter's own quantizer takes everything, which XNNPACK then
 refuses in pieces (52 partitions and .95 of fp32's time for MobileViTv2 1.0, against 1 and .36 here).
@@ -21,7 +21,7 @@ FOLLOWERS = ("LOGISTIC", "MUL", "ADD", "PAD", "RESHAPE", "SPACE_TO_DEPTH", "CONC
 
 def quantize_fp16(graph):
     """Return the Graph with weights in float16; a runtime computes in float32, or in float16 where its device does."""
-    from ai_edge_quantizer import algorithm_manager, qtyping
+    from litert_quantizer import algorithm_manager, qtyping
 
     def configure(manager):
         for kind in CONVOLUTIONS:
@@ -108,8 +108,8 @@ def _of_kinds(graph, kinds):
 
 
 def _add(graph, add_config, operators, **bits):
-    """Configure each of the operators by the name that ai-edge-quantizer knows it by: its outputs'."""
-    from ai_edge_quantizer import qtyping
+    """Configure each of the operators by the name that litert-quantizer knows it by: its outputs'."""
+    from litert_quantizer import qtyping
 
     for operator in operators:
         scope = "".join(graph.name(tensor) + ";" for tensor in operator.outputs)
@@ -119,7 +119,7 @@ def _add(graph, add_config, operators, **bits):
 
 def _quantize(content, configure, ranges=None):
     """The quantizer takes and gives bytes. Returns a Graph, or None where `configure` names nothing to quantize."""
-    from ai_edge_quantizer import quantizer, recipe_manager
+    from litert_quantizer import quantizer, recipe_manager
 
     manager = recipe_manager.RecipeManager()
     configure(manager)
