@@ -69,7 +69,7 @@ def to_coreml(
     for the Neural Engine a package for each size is the safer choice. `about` (an export.About) fills in author,
     licence, version and description.
 
-    `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by `export.mil`, on any
+    `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by our evaluator, on any
     system, at every input size: it sees the converter's mistakes, not a device's own numerics. On macOS it is repeated
     by Core ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
 

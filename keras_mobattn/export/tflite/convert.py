@@ -68,7 +68,7 @@ def to_tflite(
     The signature has the input "image" and, for a classifier, the output "probabilities" ("logits" without softmax);
     else "features", or the names of the model's several outputs. Precisions: float32; float16 weights; "dynamic",
     int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what lies between them, the
-    rest float32 (see export.quantize). Each is made of the float32 file after deploy-time fusion (see export.fuse).
+    rest float32 (see quantize.py). Each is made of the float32 file after deploy-time fusion (see fuse.py).
 
     `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are uint8 or float
     [n, H, W, C] in the model's input range; the check takes 8 photographs by default. `tolerance` is an

@@ -92,10 +92,6 @@ class Graph:
             return None
         return data.view(_DTYPES[self.dtype(tensor)]).reshape(self.shape(tensor))
 
-    def producers(self):
-        """{tensor: the operator that computes it}."""
-        return {int(tensor): operator for operator in self.operators for tensor in operator.outputs}
-
     def consumers(self):
         """{tensor: the operators that read it}, with None among them for an output of the model."""
         found = collections.defaultdict(list)
