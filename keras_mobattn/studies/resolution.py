@@ -48,7 +48,7 @@ SUBJECTS = {"layer": (lone_layer, (*ATTENTIONS, CONV)), "backbone": (backbone, t
 
 def up_to_date(path):
     """Whether a converted file is there and newer than every part of the package that it depends on."""
-    return made_after(path, [file for part in SOURCES for file in (PACKAGE / part).glob("*.py")])
+    return made_after(path, [file for part in SOURCES for file in (PACKAGE / part).rglob("*.py")])
 
 
 def subject_file(subject, style, resolution, folder):
