@@ -7,6 +7,8 @@ import collections
 import pkgutil
 from pathlib import Path
 
+from keras_mobattn.formats.kinds import COREML, TFLITE
+
 
 class Registry(collections.UserDict):
     """{name: thing}, where a thing may be given as the text "module:attribute" or "module".
@@ -98,8 +100,8 @@ COREML_PRECISIONS = Registry(
 )
 DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # for predictions where no model is named
 # Formats of `mobattn export` -> (kind of file, precision, suffix)
-FORMATS = {f"tflite-{name}": ("TFLite", name, ".tflite") for name in TFLITE_PRECISIONS}
-FORMATS |= {f"coreml-{name}": ("Core ML", name, ".mlpackage") for name in ("fp16", "fp32")}
+FORMATS = {f"tflite-{name}": (TFLITE.name, name, TFLITE.suffix) for name in TFLITE_PRECISIONS}
+FORMATS |= {f"coreml-{name}": (COREML.name, name, COREML.suffix) for name in ("fp16", "fp32")}
 COREML_COMPRESSIONS = Registry(
     {
         "int8": "keras_mobattn.export.coreml.compress:INT8",

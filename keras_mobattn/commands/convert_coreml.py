@@ -17,6 +17,7 @@ from keras_mobattn import cli
 from keras_mobattn.about import About
 from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS, INPUT_TYPES
 from keras_mobattn.errors import InputError
+from keras_mobattn.formats.kinds import COREML
 
 NONE = "none"
 
@@ -81,7 +82,7 @@ def main(
 
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
     options |= dict(input_scale=input_scale, input_bias=input_bias)
-    return convert_all(convert, ".mlpackage", model, output, tuple(variants), **options)
+    return convert_all(convert, COREML.suffix, model, output, tuple(variants), **options)
 
 
 def _size(text):

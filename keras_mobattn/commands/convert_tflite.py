@@ -17,6 +17,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.about import About
 from keras_mobattn.catalog import IO_DTYPES, TFLITE_PRECISIONS
+from keras_mobattn.formats.kinds import TFLITE
 
 
 def main(
@@ -54,7 +55,7 @@ def main(
     convert = functools.partial(to_tflite, about=about, **io_options)
     expect = functools.partial(expect_io, **io_options)
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels, input_scale=input_scale)
-    return convert_all(convert, ".tflite", model, output, precision, **options)
+    return convert_all(convert, TFLITE.suffix, model, output, precision, **options)
 
 
 def run():

@@ -18,6 +18,7 @@ from keras_mobattn.benchmark import benchmark_files, print_table, save_csv, save
 from keras_mobattn.data import take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
 from keras_mobattn.files import replacing, write_json
+from keras_mobattn.formats.kinds import TFLITE
 from keras_mobattn.models import count_macs, load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies.resolution import DIM, time_layers
@@ -45,7 +46,7 @@ def demo(output_dir, settings):
     conversions = convert_to_every_format(model, source, run)
     cli.console.print(report_table(conversions))
     step("4/5", "Timing the converted model and every attention style with XNNPACK, one thread")
-    whole = benchmark_files([row.path for row in conversions if row.format == "TFLite"], num_runs=100, min_secs=1.0)
+    whole = benchmark_files([row.path for row in conversions if row.format == TFLITE.name], num_runs=100, min_secs=1.0)
     print_table(whole, cli.console)
     with tempfile.TemporaryDirectory() as layers:
         brief = dict(rounds=1, warmup_runs=3, num_runs=20, min_secs=0.3, max_secs=3.0)

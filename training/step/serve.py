@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-peak_memory = runpy.run_path(str(ROOT / "keras_mobattn" / "benchmark" / "worker.py"))["peak_memory"]
+peak_memory = runpy.run_path(str(ROOT / "keras_mobattn" / "benchmark" / "this_machine" / "worker.py"))["peak_memory"]
 
 
 def serve(make_step):
