@@ -8,8 +8,8 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.formats.coreml.package import WEIGHTS
 from keras_mobattn.formats.coreml.types import NUMPY, dtype_name, from_bytes, size_bytes_of
 
-# A file of weights: a header, then for each constant a record of 64 bytes and its bytes (MILBlob's StorageFormat.hpp,
-# in coremltools). The program refers to the record.
+# A file of weights holds for each constant a record, to which the program refers, and its bytes. The record's first
+# fields, of MILBlob's StorageFormat.hpp in coremltools:
 RECORD = np.dtype([("sentinel", "<u4"), ("dtype", "<u4"), ("size_bytes", "<u8"), ("offset", "<u8")])
 SENTINEL = 0xDEADBEEF
 
@@ -29,7 +29,7 @@ def read_constants(program):
             operands = {name: values[value.name] for name, (value,) in operation.operands.items()}
             values[operation.name] = DECOMPRESS[operation.kind](**operands)
         return values
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # what numpy makes of other values
         raise InputError(
             f"Expected a whole .mlpackage, with weights that this version reads. Received: {str(program.path)!r}, "
             f"unreadable ({type(error).__name__}: {error}). Convert or copy it again."
