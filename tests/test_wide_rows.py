@@ -1,6 +1,6 @@
 """Rows as the first versions wrote them, every target's fields in all of them: the same figures as ever.
 
-tests/fixtures/wide_rows/ has what those versions made of real runs: benchmark.json, and the CSV and the table beside it.
+tests/fixtures/wide_rows/ has what they made of real runs: benchmark.json, and the CSV and the table beside it.
 """
 
 import io
