@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError
 
 CACHE = "KERAS_MOBATTN_CACHE"  # names the folder of what is downloaded and built
@@ -105,73 +104,3 @@ def size_bytes(path):
     """Size of a file, or of all files in a folder."""
     path = Path(path)
     return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
-
-
-def is_tflite(content):
-    """Whether bytes are a TFLite file by their identifier; the rest may be corrupt all the same."""
-    return content[4:8] == b"TFL3"
-
-
-def read_tflite(path):
-    """Return the bytes of a TFLite file.
-
-    Raises:
-        InputError: it is none.
-        OSError: it can't be read.
-    """
-    content = Path(path).read_bytes()
-    if not is_tflite(content):
-        raise InputError(
-            f"Expected a TFLite file, with TFL3 in bytes 4 to 7. Received: {str(path)!r}, {len(content)} bytes. "
-            "`mobattn export` makes one."
-        )
-    return content
-
-
-def read_mlpackage(path):
-    """Return the specification of a Core ML package, a protobuf Model; weights stay in their file.
-
-    Raises:
-        InputError: no folder, no package, or a damaged one.
-    """
-    path = Path(path)
-    what = "it is a file" if path.is_file() else "there is nothing" if not path.exists() else ""
-    if not what and not (path / "Manifest.json").is_file():
-        what = "the folder has no Manifest.json"
-    if not what:
-        try:
-            return import_coremltools().utils.load_spec(str(path))
-        except Exception as error:  # libmodelpackage's RuntimeError, protobuf's DecodeError, OSError
-            what = f"it is damaged ({' '.join(str(error).split()) or type(error).__name__})"
-    raise InputError(
-        f"Expected an .mlpackage, which is a folder. Received: {str(path)!r}: {what}. "
-        "`mobattn export` makes one; copy the whole folder."
-    )
-
-
-OTHER_MODELS = {
-    "neuralNetwork": "an older neural network",
-    "neuralNetworkClassifier": "an older neural network",
-    "neuralNetworkRegressor": "an older neural network",
-    "pipeline": "a pipeline of models",
-    "pipelineClassifier": "a pipeline of models",
-    "pipelineRegressor": "a pipeline of models",
-}
-
-
-def read_mlprogram(path):
-    """Return the specification of a Core ML package that holds an ML program.
-
-    Raises:
-        InputError: no package, a damaged one, or one that holds something else.
-    """
-    spec = read_mlpackage(path)
-    kind = spec.WhichOneof("Type")
-    if kind != "mlProgram" or not spec.mlProgram.functions:
-        held = OTHER_MODELS.get(kind, f"a model of type {kind}" if kind else "no model")
-        held = "no function" if kind == "mlProgram" else held
-        raise InputError(
-            f"Expected an ML program in the .mlpackage (iOS 15 and newer). Received: {str(path)!r}, which holds {held}."
-            " Convert again with a deployment target of iOS15 or newer."
-        )
-    return spec

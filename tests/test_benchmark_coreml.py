@@ -24,6 +24,7 @@ from keras_mobattn.benchmark.measurement import Device, Statistics
 from keras_mobattn.benchmark.this_machine import host
 from keras_mobattn.commands import benchmark_coreml, benchmark_report
 from keras_mobattn.errors import InputError
+from keras_mobattn.formats.identity import identify_mlpackage
 
 ct = import_coremltools()
 from coremltools.models.ml_program.experimental import perf_utils, remote_device  # noqa: E402 (quietly)
@@ -163,15 +164,15 @@ def test_inputs_of_every_kind():
 
 def test_the_hash_is_of_all_files_and_their_names(package, tmp_path):
     path = shutil.copytree(package("good"), tmp_path / "a.mlpackage")
-    size, sha256, wrong = coreml.identify_mlpackage(path)
+    size, sha256, wrong = identify_mlpackage(path)
     assert wrong is None
     copy = shutil.copytree(path, tmp_path / "b.mlpackage")
-    assert coreml.identify_mlpackage(copy)[1].digest() == sha256.digest()
+    assert identify_mlpackage(copy)[1].digest() == sha256.digest()
     (copy / "note").write_bytes(b"1")
-    assert coreml.identify_mlpackage(copy)[0] == size + 1
-    with_note = coreml.identify_mlpackage(copy)[1].digest()
+    assert identify_mlpackage(copy)[0] == size + 1
+    with_note = identify_mlpackage(copy)[1].digest()
     (copy / "note").rename(copy / "other")
-    assert len({sha256.digest(), with_note, coreml.identify_mlpackage(copy)[1].digest()}) == 3
+    assert len({sha256.digest(), with_note, identify_mlpackage(copy)[1].digest()}) == 3
 
 
 def test_a_bad_package_is_a_row_and_the_others_are_kept(package, mac, tmp_path):

@@ -18,7 +18,7 @@ from keras_mobattn.describe import describe_coreml
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.coreml import convert as coreml
 from keras_mobattn.export.coreml import evaluator as mil
-from keras_mobattn.files import read_mlprogram
+from keras_mobattn.formats.coreml.package import read_mlprogram
 
 SIZE = (64, 128)  # not square, so that a swap shows
 LABELS = ("ash", "birch", "cedar", "elm", "fir", "oak", "pine")

@@ -15,7 +15,7 @@ from keras_mobattn import cli, export
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import images
 from keras_mobattn.export.tflite import convert as tflite
-from keras_mobattn.files import read_mlprogram
+from keras_mobattn.formats.coreml.package import read_mlprogram
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (16, 24)

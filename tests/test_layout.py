@@ -22,7 +22,21 @@ EVERYONE = {
     *("_quiet", "_tensorflow"),
 }
 # What commands and studies put together.
-PARTS = {"attention", "models", "data", "tasks", "training", "export", "benchmark", "report", "cli", "delivery"}
+PARTS = {
+    *(
+        "attention",
+        "models",
+        "data",
+        "tasks",
+        "training",
+        "formats",
+        "export",
+        "benchmark",
+        "report",
+        "cli",
+        "delivery",
+    ),
+}
 # Part of the package -> the other parts that it may import.
 MAY_IMPORT = {
     "errors": set(),
@@ -43,10 +57,10 @@ MAY_IMPORT = {
     "models": {"attention", "layers", "weights"},
     "data": set(),
     "tasks": {"layers", "models", "data", "weights"},
-    "gpu": {"cli"},
+    "gpu": {"cli", "formats"},
     "formats": set(),
     "benchmark": {"formats", "gpu"},
-    "describe": {"formats", "benchmark", "gpu"},
+    "describe": {"formats", "gpu"},
     "report": {"benchmark"},
     "training": {"layers", "models", "data", "tasks", "report", "weights"},
     "export": {"formats", "layers", "attention", "models", "data", "tasks"},

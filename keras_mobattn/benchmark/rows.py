@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import hashlib
 import itertools
 import math
 import shlex
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from keras_mobattn.benchmark.measurement import Measurement, Statistics
 from keras_mobattn.errors import expect_range
-from keras_mobattn.files import is_tflite
+from keras_mobattn.formats.identity import identify_tflite
 
 POOLED = ("samples_ms", "load_samples_ms")
 
@@ -44,13 +43,6 @@ def names_of(paths):
     stems = [path.stem for path in paths]
     distinct = len(set(stems)) == len(set(paths))
     return stems if distinct else [str(path) for path in paths]
-
-
-def identify_tflite(path):
-    """Return (size in bytes, SHA-256, what is wrong or None) of a .tflite file."""
-    content = path.read_bytes()
-    wrong = None if is_tflite(content) else "Not a TFLite file: bytes 4 to 7 are not the identifier TFL3."
-    return len(content), hashlib.sha256(content), wrong
 
 
 def begin_row(path, name, num_threads, *, identify=identify_tflite, **fields):

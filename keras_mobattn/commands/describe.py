@@ -16,7 +16,9 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.commands.exported import exported_files
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import read_mlprogram, read_tflite, replacing, write_json
+from keras_mobattn.files import replacing, write_json
+from keras_mobattn.formats.coreml.package import read_mlprogram
+from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 
 TFLITE, COREML = ".tflite", ".mlpackage"
 REQUIREMENTS = {  # name -> of which files, and what of their description has to have passed

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import read_tflite
+from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 from keras_mobattn.gpu import driver
 
 WORKER = Path(__file__).with_name("worker.py")

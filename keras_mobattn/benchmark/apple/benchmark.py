@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import importlib.metadata
 import itertools
 import platform
@@ -27,11 +26,12 @@ from keras_mobattn.benchmark.rows import (
     round_share,
 )
 from keras_mobattn.benchmark.this_machine.host import describe_host
-from keras_mobattn.benchmark.this_machine.worker import random_inputs
 from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
 from keras_mobattn.errors import InputError, choose, expect_range
-from keras_mobattn.files import read_mlpackage, size_bytes
 from keras_mobattn.formats.coreml.features import read_feature
+from keras_mobattn.formats.coreml.package import read_mlpackage
+from keras_mobattn.formats.identity import identify_mlpackage
+from keras_mobattn.formats.random_inputs import random_inputs
 
 IMAGES = {  # colour -> what an array must be for Pillow to make the image of it that `predict` takes
     "RGB": ("uint8", (3,)),
@@ -125,19 +125,6 @@ def _begin(path, name, unit, device, on_phone, limits):
         wrong = f"The app on the phone takes and gives tensors alone. Not {listed}: time an export with tensors."
         return dataclasses.replace(row, error=wrong)
     return row
-
-
-def identify_mlpackage(path):
-    """Return (size in bytes, SHA-256 of all files with their names, what is wrong or None) of an .mlpackage."""
-    sha256 = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        content = file.read_bytes()
-        sha256.update(f"{file.relative_to(path).as_posix()} {len(content)}\n".encode() + content)
-    try:
-        read_mlpackage(path)
-    except InputError as error:
-        return size_bytes(path) if path.exists() else None, sha256, str(error)
-    return size_bytes(path), sha256, None
 
 
 class _Bench:

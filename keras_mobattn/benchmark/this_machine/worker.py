@@ -4,7 +4,6 @@ A program of its own, started by its path, and not `-m keras_mobattn...`: import
 whose 4 s and some hundreds of MB would be counted in every row. Only numpy and ai_edge_litert are imported here.
 """
 
-import collections
 import contextlib
 import json
 import resource
@@ -15,18 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-# Random inputs by numpy's dtype.kind. Wide integers are often indices into a table of unknown length: 0..99, as in
-# benchmark_model; bytes take their whole range.
-INPUTS = {
-    "f": lambda rng, shape, dtype: rng.random(shape),
-    "c": lambda rng, shape, dtype: rng.random(shape),
-    "b": lambda rng, shape, dtype: rng.integers(0, 2, shape),
-    "u": lambda rng, shape, dtype: rng.integers(0, 256 if dtype.itemsize == 1 else 100, shape),
-    "i": lambda rng, shape, dtype: rng.integers(*((-128, 128) if dtype.itemsize == 1 else (0, 100)), shape),
-}
-
-
-GPU_WORKER = Path(__file__).parents[2] / "gpu" / "worker.py"
+PACKAGE = Path(__file__).parents[2]
+random_inputs = runpy.run_path(str(PACKAGE / "formats" / "random_inputs.py"))["random_inputs"]
+delegation = runpy.run_path(str(PACKAGE / "formats" / "tflite" / "interpreter.py"))["delegation"]
+GPU_WORKER = PACKAGE / "gpu" / "worker.py"
 
 
 def main(path, backend, num_threads, warmup_runs, num_runs, min_secs, max_secs, seed):
@@ -93,48 +84,6 @@ def timed_runs(run, num_runs, min_secs, max_secs, clock=time.perf_counter):
         samples.append(round(1e3 * (after - before), 4))
         elapsed = after - start
     return samples
-
-
-def random_inputs(details, rng):
-    """Make up an array for each of {key: {"shape", "dtype"}}."""
-    arrays = {}
-    for key, detail in details.items():
-        shape, dtype = [int(size) for size in detail["shape"]], np.dtype(detail["dtype"])
-        if dtype.kind not in INPUTS:
-            raise TypeError(f"inputs of type {dtype} can't be made up; expected numbers")
-        arrays[key] = np.asarray(INPUTS[dtype.kind](rng, shape, dtype), dtype)
-    return arrays
-
-
-def delegation(interpreter):
-    """Count the operators in the file, the partitions that a delegate took, and by name what it left."""
-    names = [node["op_name"] for node in interpreter._get_ops_details()]
-    left = collections.Counter(node["op_name"] for node in executed(interpreter) if node["op_name"] != "DELEGATE")
-    partitions = names.count("DELEGATE")
-    return {
-        "operators": len(names) - partitions,
-        "partitions": partitions,
-        "undelegated": dict(left.most_common()),
-    }
-
-
-def executed(interpreter):
-    """The nodes that are executed, as the interpreter's `_get_ops_details` has them, the last first.
-
-    The runtime keeps the replaced operators in its list and appends one "DELEGATE" per partition, so the plan that is
-    executed is what a walk from the outputs meets when a delegate's node goes before the operator that it replaced.
-    """
-    nodes = interpreter._get_ops_details()  # private, but there is no public way
-    nodes.sort(key=lambda node: node["op_name"] == "DELEGATE")  # stable: the delegates' nodes go last, and so win
-    producer = {int(tensor): node for node in nodes for tensor in node["outputs"]}
-    found = {}
-    pending = [detail["index"] for detail in interpreter.get_output_details()]
-    while pending:
-        node = producer.get(int(pending.pop()))
-        if node is not None and node["index"] not in found:
-            found[node["index"]] = node
-            pending.extend(node["inputs"])
-    return list(found.values())
 
 
 def peak_memory(reset=False):

@@ -8,9 +8,10 @@ import numpy as np
 
 from keras_mobattn import gpu
 from keras_mobattn._quiet import quiet_stderr
-from keras_mobattn.benchmark.this_machine import worker
 from keras_mobattn.describe.tflite.rules import Finding, gpu_findings, why_xnnpack_leaves
+from keras_mobattn.formats.random_inputs import random_inputs
 from keras_mobattn.formats.tflite.contents import Operator, Tensor, read_graph
+from keras_mobattn.formats.tflite.interpreter import delegation, executed
 
 GPU_MAX_ERROR = {"fp32": 1e-4, "fp16": 1e-2}  # largest error as a share of the outputs' spread
 CPU_ERRORS = (RuntimeError, ValueError, TypeError)  # the interpreter's; TypeError: inputs that can't be made up
@@ -125,10 +126,10 @@ def _xnnpack(path, graph):
         try:
             interpreter = Interpreter(str(path))
             interpreter.allocate_tensors()
-            executed, partitions = worker.executed(interpreter), worker.delegation(interpreter)["partitions"]
+            nodes, partitions = executed(interpreter), delegation(interpreter)["partitions"]
         except CPU_ERRORS as error:
             return Xnnpack(problem=" ".join(str(error).split()))
-    left = sorted(node["index"] for node in executed if node["op_name"] != "DELEGATE")
+    left = sorted(node["index"] for node in nodes if node["op_name"] != "DELEGATE")
     return Xnnpack(partitions, tuple(_finding(graph.operators[index]) for index in left))
 
 
@@ -162,7 +163,7 @@ def _on_cpu(path):
         names = {side: _names(interpreter, side) for side in ("inputs", "outputs")}
         inputs, outputs = [], []
         for seed, scale in enumerate(INPUT_SCALES):
-            arrays = worker.random_inputs(names["inputs"], np.random.default_rng(seed))
+            arrays = random_inputs(names["inputs"], np.random.default_rng(seed))
             for name, array in arrays.items():
                 arrays[name] = array * array.dtype.type(scale) if array.dtype.kind == "f" else array
                 interpreter.set_tensor(names["inputs"][name]["index"], arrays[name])

@@ -12,9 +12,7 @@ import numpy as np
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.coreml.mil_ops import OPS
-from keras_mobattn.files import read_mlprogram
-
-WEIGHTS = Path("Data", "com.apple.CoreML", "weights")  # inside an .mlpackage
+from keras_mobattn.formats.coreml.package import WEIGHTS, read_mlprogram
 
 
 def load_program(path):

@@ -13,7 +13,7 @@ from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.coreml.evaluator import Evaluator, load_program
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
-from keras_mobattn.files import read_mlprogram
+from keras_mobattn.formats.coreml.package import read_mlprogram
 
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
 

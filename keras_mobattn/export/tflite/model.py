@@ -10,7 +10,7 @@ from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.export.pixels import dequantize, quantize
 from keras_mobattn.export.tflite.metadata import embedded_labels
-from keras_mobattn.files import read_tflite
+from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 
 
 class TFLiteModel(FileModel):

@@ -7,11 +7,10 @@ import re
 
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import read_mlprogram
 from keras_mobattn.formats.coreml.features import ENUMERATED, Feature, read_feature
+from keras_mobattn.formats.coreml.package import read_mlprogram
 
 
-# The other kinds of models that a package may hold -> what to say of them.
 @dataclasses.dataclass(frozen=True)
 class Value:
     """What an operation takes or gives. `shape` has -1 where the size is open; None for what is no tensor.

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.files import read_tflite
+from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 
 
 @dataclasses.dataclass(frozen=True)

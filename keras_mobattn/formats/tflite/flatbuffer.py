@@ -1,4 +1,29 @@
-"""A .tflite file as objects that can be edited, and back."""
+"""A .tflite file as bytes, as objects that can be edited, and back."""
+
+from pathlib import Path
+
+from keras_mobattn.errors import InputError
+
+
+def is_tflite(content):
+    """Whether bytes are a TFLite file by their identifier; the rest may be corrupt all the same."""
+    return content[4:8] == b"TFL3"
+
+
+def read_tflite(path):
+    """Return the bytes of a TFLite file.
+
+    Raises:
+        InputError: it is none.
+        OSError: it can't be read.
+    """
+    content = Path(path).read_bytes()
+    if not is_tflite(content):
+        raise InputError(
+            f"Expected a TFLite file, with TFL3 in bytes 4 to 7. Received: {str(path)!r}, {len(content)} bytes. "
+            "`mobattn export` makes one."
+        )
+    return content
 
 
 def unpack(content):

@@ -3,7 +3,7 @@
 import collections
 import math
 
-from keras_mobattn.files import read_tflite
+from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 
 # Operator -> MACs, from the shapes of its inputs and its output. The same operators as models.count_macs counts.
 MACS = {

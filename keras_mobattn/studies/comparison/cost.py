@@ -10,6 +10,7 @@ from keras_mobattn.benchmark import Measurement
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import to_tflite
 from keras_mobattn.files import read_json, write_json
+from keras_mobattn.formats.identity import identify_tflite
 from keras_mobattn.models import count_macs, randomize_weights
 from keras_mobattn.studies.comparison.plan import STYLES, host_fields
 from keras_mobattn.studies.resolution import up_to_date
@@ -94,7 +95,7 @@ def _same(row, path, protocol):
     asked = {**protocol, "num_threads": protocol["num_threads"][0]}
     return (
         row is not None
-        and row.sha256 == benchmark.rows.identify_tflite(path)[1].hexdigest()[:16]
+        and row.sha256 == identify_tflite(path)[1].hexdigest()[:16]
         and row.device == benchmark.describe_host()
         and all(getattr(row, name) == value for name, value in asked.items())
     )
