@@ -193,15 +193,25 @@ def test_peak_memory_is_the_files_own(files):
     assert weights < heavy < 3 * weights + 25e6
 
 
-def test_worker_imports_neither_tensorflow_nor_this_package(files):
+def test_the_process_that_times_loads_nothing_heavy(files):
     job = json.dumps({"path": str(files["plain"]), "num_threads": 1, "backend": "xnnpack", "seed": 0, **QUICK})
     code = f"""import runpy, sys
 sys.argv = ["worker", {job!r}]
-runpy.run_path({worker.__file__!r}, run_name="__main__")
+runpy.run_module({tflite.WORKER!r}, run_name="__main__")
 assert "ai_edge_litert" in sys.modules
-print([name for name in ("tensorflow", "tf_keras", "keras_mobattn") if name in sys.modules])"""
+heavy = ("tensorflow", "tf_keras", "coremltools", "matplotlib", "rich", "wrapt", "keras_mobattn.errors")
+print([name for name in heavy if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.splitlines()[-1] == "['keras_mobattn.errors']"  # which comes with the package itself
+
+
+def test_the_processes_find_this_package_and_no_files_beside_them(files, tmp_path, monkeypatch):
+    """Wherever they are started: names of the current folder hide no package's."""
+    for name in ("numpy.py", "ai_edge_litert.py", "json.py"):
+        (tmp_path / name).write_text("raise ImportError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert benchmark.benchmark_tflite(files["plain"], **QUICK).error is None
 
 
 def test_configurations_in_order_with_pooled_samples(files):
@@ -309,9 +319,9 @@ DEATHS = {  # what the worker does -> part of the reason
 @pytest.mark.parametrize("name", DEATHS)
 def test_a_dying_worker_is_a_row(files, tmp_path, monkeypatch, name):
     code, reason = DEATHS[name]
-    stand_in = tmp_path / "worker.py"
-    stand_in.write_text(f"import os, signal, sys, time\n{code}\n")
-    monkeypatch.setattr(tflite, "WORKER", stand_in)
+    (tmp_path / "stand_in.py").write_text(f"import os, signal, sys, time\n{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(tflite, "WORKER", "stand_in")
     monkeypatch.setattr(tflite, "LOAD_SECS", 0.5 if name == "hang" else 30)
     row = benchmark.benchmark_tflite(files["plain"], **{**QUICK, "max_secs": 0.25})
     assert reason in row.error

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "keras_mobattn"
 # What everyone may import: errors and files, and what is read without TensorFlow.
 EVERYONE = {
     *("errors", "files", "names", "families", "catalog", "about", "recipes", "settings", "run_folder"),
-    *("_quiet", "_tensorflow"),
+    *("_process", "_quiet", "_tensorflow"),
 }
 # What commands and studies put together.
 PARTS = {
@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "settings": {"data"},  # for open_source, when it is asked for
     "run_folder": set(),
     "names": set(),
+    "_process": set(),
     "_quiet": set(),
     "_tensorflow": set(),
     "_registration": set(),
@@ -90,11 +91,11 @@ HEAVY = (
     "torch",
     "transformers",
 )
-# tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
+# tfds builders are subclasses of tfds's; the modules are imported when such a set is opened.
 BUILDERS = {
     f"data/{name}.py" for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter")
 }
-HEAVY_AT_TOP = {*BUILDERS, "benchmark/this_machine/worker.py", "export/coreml/fuse.py"}
+HEAVY_AT_TOP = {*BUILDERS, "export/coreml/fuse.py"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SHARED = ("__init__", "opened", "convert", "exported")  # by commands, and none themselves
 COMMANDS = sorted(path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in SHARED)

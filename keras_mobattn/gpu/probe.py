@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mobattn.gpu.run import GpuError, GpuJob, run_jobs_on_gpu
+from keras_mobattn.gpu.jobs import GpuError, GpuJob, run_jobs_on_gpu
 
 
 def gpu_problem():

@@ -7,17 +7,16 @@ import json
 import platform
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
-from keras_mobattn import gpu
+from keras_mobattn import _process, gpu
 from keras_mobattn.benchmark.measurement import Statistics
 from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, pool_rounds, protocol, round_share
 from keras_mobattn.benchmark.this_machine.host import describe_host
 from keras_mobattn.catalog import BACKENDS
 from keras_mobattn.errors import InputError, choose
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = "keras_mobattn.benchmark.this_machine.worker"
 LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
 
 
@@ -131,15 +130,12 @@ def _measure(path, name, num_threads, backend, limits):
 
 
 def _run_worker(job):
-    """Run worker.py on `job` and return its answer, or {"error": why there is none}."""
+    """Run the worker on `job` and return its answer, or {"error": why there is none}."""
     on_gpu = _on_gpu(job["backend"])
     limit = 2 * job["max_secs"] + LOAD_SECS  # warm-up and measuring each have max_secs
-    command = [sys.executable, str(WORKER), json.dumps(job)]
-    options = {"env": gpu.environment()} if on_gpu else {}
+    variables = gpu.environment() if on_gpu else None
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=limit, check=False, **options
-        )
+        done = _process.run(WORKER, json.dumps(job), variables=variables, timeout=limit)
     except subprocess.TimeoutExpired:
         return {"error": f"No result after {limit:.0f} s: the process hung and was ended."}
     if done.returncode:
@@ -156,5 +152,4 @@ def _death(returncode, stderr):
     last_words = f" Its last words: {stderr.strip().splitlines()[-1]}" if stderr.strip() else ""
     if returncode == -signal.SIGKILL:
         return f"The process was killed, as the system does when memory runs out.{last_words}"
-    how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
-    return f"The runtime crashed ({how}).{last_words}"
+    return f"The runtime crashed ({_process.how_it_ended(returncode)}).{last_words}"
