@@ -10,12 +10,12 @@ demo: .venv/installed
 
 test: lint
 	-@$(BIN)/python -m keras_mobattn.gpu  # without it the GPU's tests are skipped, and say so
-	-@$(BIN)/python tests/install_peers.py  # likewise the tests against timm and transformers
+	-@$(BIN)/python tests/helpers/install_peers.py  # likewise the tests against timm and transformers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-slow: .venv/installed  # TESTS=tests/test_X.py for a part of it
+slow: .venv/installed  # TESTS=tests/FOLDER for a part of it
 	-@$(BIN)/python -m keras_mobattn.gpu
-	-@$(BIN)/python tests/install_peers.py
+	-@$(BIN)/python tests/helpers/install_peers.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(TESTS)
 
 lint: .venv/installed
@@ -28,7 +28,7 @@ gpu: .venv/installed
 
 # The daemon that stands in for a phone in the tests, put into the user's cache; the tests get it themselves
 adbd: .venv/installed
-	@$(BIN)/python tests/adbd.py
+	@$(BIN)/python tests/helpers/adbd.py
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -1,36 +1,17 @@
-"""What the tests share: tiny models with random weights, made once per session."""
+"""What every test may ask for: models and packages made once, the programs in this process, and what may be missing."""
 
 import functools
 import runpy
 import sys
 import tarfile
 import zlib
-from pathlib import Path
 
 import pytest
-import small_packages
-import torch_peers
 
-import keras_mobattn
+from helpers import FIXTURES, ROOT, cases, small_packages, torch_peers
 from keras_mobattn import __main__ as program
-from keras_mobattn import cli, families
-from keras_mobattn.attention import ATTENTIONS, OWN
+from keras_mobattn import cli
 from keras_mobattn.gpu import gpu_problem
-
-RECORDS = families.FAMILIES
-FAMILIES = {name: functools.partial(family.build, variant="test") for name, family in RECORDS.items()}
-NEW_HOSTS = [name for name, family in RECORDS.items() if family.attention_patch == 1]
-OWN_STYLE = {name: OWN for name, family in RECORDS.items() if family.styles}  # families whose own attention is no style
-STYLES = [(name, style) for name, family in RECORDS.items() for style in (*ATTENTIONS, *family.styles)]
-QUICK_FAMILIES = ("MobileViTv2",)  # the others are slow tests, which CI runs too
-FAMILY_CASES = [pytest.param(family, marks=[pytest.mark.slow] * (family not in QUICK_FAMILIES)) for family in FAMILIES]
-STYLE_CASES = [  # slow tests are those that CI runs too
-    pytest.param(name, style, marks=[pytest.mark.slow] * (style not in RECORDS[name].quick_styles))
-    for name, style in STYLES
-]
-
-
-ROOT = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser):
@@ -51,7 +32,7 @@ def pytest_collection_modifyitems(config, items):
 def first_models(tmp_path_factory):
     """A folder with model.keras, model.h5 and saved_model, as the package once wrote them."""
     folder = tmp_path_factory.mktemp("first_models")
-    with tarfile.open(ROOT / "tests" / "first_files" / "models.tar.xz") as archive:
+    with tarfile.open(FIXTURES / "first_files" / "models.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     return folder
 
@@ -85,17 +66,9 @@ def mobattn(monkeypatch):
     return call
 
 
-@functools.cache
-def tiny_model(family="MobileViTv2", attention="mobile", side=64, classes=10):
-    """A test-size model of the family with random weights, side x side pixels, 0..255. Do not train it: it is
-    shared."""
-    model = FAMILIES[family](attention=attention, input_shape=(side, side, 3), classes=classes)
-    return keras_mobattn.randomize_weights(model, seed=1)
-
-
 @pytest.fixture(name="tiny_model")
 def tiny_model_fixture():
-    return tiny_model
+    return cases.tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,12 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "keras_mobattn"
+from helpers import ROOT
+
+PACKAGE = ROOT / "keras_mobattn"
 ERRORS = {"InputError", "VerificationError"}
 TOLD_ON = "another error's own sentence, which has the grammar, and more of it"
 LOST = "what became of a connection: the caller gave nothing that was wrong"

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from test_layout import COMMANDS, PACKAGE, STUDIES
 
+from helpers.sources import COMMANDS, PACKAGE, STUDIES
 from keras_mobattn import cli
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")

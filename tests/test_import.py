@@ -112,3 +112,23 @@ def test_who_imports_tensorflow_does_it_quietly(name):
         return
     first = next(name for name in imported(folder / "__init__.py") if name.split(".")[0] in (*KERAS, "keras_mobattn"))
     assert first == "keras_mobattn._tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("first", "legacy"),
+    [
+        ("", "1"),
+        pytest.param("import tensorflow; ", "0", marks=pytest.mark.slow),
+        pytest.param("import tensorflow; ", "", marks=pytest.mark.slow),
+    ],
+)
+def test_import_prints_nothing(first, legacy, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", legacy)
+    mark = "import sys; print('here', flush=True); print('here', file=sys.stderr, flush=True); "
+    code = (
+        f"{first}{mark}import keras_mobattn; {mark}keras_mobattn.MobileViTv2(variant='test', input_shape=(32, 32, 3))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "here\nhere\n"
+    assert done.stderr.split("here\n")[1] == ""

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.sources import COMMANDS, PACKAGE, ROOT, SCRIPTS, SOURCES, STUDIES
 from keras_mobattn.catalog import COMMANDS as COMMAND_TABLE
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "keras_mobattn"
 # What everyone may import: errors and files, and what is read without TensorFlow.
 EVERYONE = {
     *("errors", "files", "names", "families", "catalog", "about", "recipes", "settings", "run_folder"),
@@ -96,11 +95,8 @@ BUILDERS = {
     f"data/{name}.py" for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter")
 }
 HEAVY_AT_TOP = {*BUILDERS, "export/coreml/fuse.py"}
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-SHARED = ("__init__", "opened", "convert", "exported")  # by commands, and none themselves
-COMMANDS = sorted(path.stem for path in PACKAGE.glob("commands/*.py") if path.stem not in SHARED)
-STUDIES = ("benchmark_resolution", "compare_attention")
-SCRIPTS = sorted(path for folder in ("training", "tflite", "coreml") for path in (ROOT / folder).glob("*.py"))
+TESTS = ROOT / "tests"
+TEST_FILES = sorted(TESTS.rglob("*.py"))
 WRAPPERS = [path for path in SCRIPTS if path.name != "benchmark_peers.py"]  # it works with other packages' programs
 
 
@@ -159,8 +155,27 @@ def test_folders_of_scripts_are_no_packages():
     assert not list(ROOT.glob("*/__init__.py")) or set(ROOT.glob("*/__init__.py")) == {PACKAGE / "__init__.py"}
 
 
+def test_no_file_imports_a_test_module():
+    """Neither another test module nor a helper: what two test modules share is in tests/helpers."""
+    modules = {
+        "tests",
+        *(path.stem for path in TEST_FILES if path.name == "conftest.py" or path.stem.startswith("test_")),
+    }
+    for path in TEST_FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+                assert not modules & {word for name in names for word in name.split(".")}, path
+
+
+def test_folders_of_tests_are_the_packages():
+    folders = {path.parent.relative_to(TESTS) for path in TEST_FILES} - {Path("helpers")}
+    assert [folder for folder in folders if not (PACKAGE / folder).is_dir()] == []
+    assert not list((TESTS / "helpers").rglob("test_*.py"))
+
+
 def test_files_stay_small():
-    for path in [*SOURCES, *SCRIPTS]:
+    for path in [*SOURCES, *SCRIPTS, *TEST_FILES]:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from conftest import FAMILIES, RECORDS, STYLE_CASES
 
+from helpers.cases import FAMILIES, RECORDS, STYLE_CASES
 from keras_mobattn import names
 from keras_mobattn.attention import Attention, TalkingHeadAttention
 from keras_mobattn.layers import GroupNorm1

@@ -1,7 +1,7 @@
 """Run .tflite files on the GPU accelerator alone: started by `jobs` with JOBS.json FIRST; prints a line of JSON a job.
 
 A process of its own: Vulkan reads its environment at the first import, and native code may crash. The jobs share one
-environment, whose cache of compiled kernels makes the 44 files of tests/test_gpu.py a matter of 5 s instead of 90.
+environment, whose cache of compiled kernels makes the 44 files of tests/gpu/ a matter of 5 s instead of 90.
 """
 
 import faulthandler

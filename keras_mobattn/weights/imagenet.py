@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.families import FAMILIES
 
-CLASSES_FILE = Path(__file__).with_name("imagenet_classes.txt")  # made by tests/make_imagenet_classes.py
+CLASSES_FILE = Path(__file__).with_name("imagenet_classes.txt")  # made by tests/helpers/make_imagenet_classes.py
 
 
 @functools.cache

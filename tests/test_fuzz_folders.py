@@ -1,9 +1,0 @@
-"""A seeded part of tests/fuzz_folders.py, which tries 300 by itself."""
-
-import fuzz_folders
-
-
-def test_folders_made_at_random_are_read_whole_or_refused():
-    ends = fuzz_folders.run(0, 40, print)
-    assert ends["read"] >= 20
-    assert ends["refused"] >= 4
