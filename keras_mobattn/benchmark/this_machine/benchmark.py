@@ -1,5 +1,6 @@
 """Time .tflite files on this machine's CPU or GPU, each in a fresh process, going round the configurations."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import itertools
@@ -10,8 +11,11 @@ import subprocess
 from pathlib import Path
 
 from keras_mobattn import _process, gpu
+from keras_mobattn.benchmark.loop import Target, time_rows
 from keras_mobattn.benchmark.measurement import Statistics
-from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, pool_rounds, protocol, round_share
+from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
+from keras_mobattn.benchmark.texts import title_of
+from keras_mobattn.benchmark.this_machine.details import ThisMachineDetails
 from keras_mobattn.benchmark.this_machine.host import describe_host
 from keras_mobattn.catalog import BACKENDS
 from keras_mobattn.errors import InputError, choose
@@ -36,7 +40,7 @@ def benchmark_tflite(
         InputError: an unknown backend; a count or a time limit is out of range.
     """
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
-    return _measure(Path(path), Path(path).stem, _threads(num_threads, backend), backend, limits)
+    return _timed(_begin(Path(path), Path(path).stem, _threads(num_threads, backend), backend, limits))
 
 
 def benchmark_files(
@@ -66,37 +70,29 @@ def benchmark_files(
     paths = [Path(path) for path in paths]
     if not paths or not num_threads or not backends:
         raise InputError("Expected at least one .tflite file, one number of threads and one backend. Received: none.")
-    whole = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
-    share = round_share(whole, rounds)
-    files = list(zip(paths, names_of(paths), strict=True))
-    combinations = itertools.product(files, num_threads, backends)
-    configurations = list(
-        dict.fromkeys((file, _threads(threads, backend), backend) for file, threads, backend in combinations)
-    )
-    done = [[] for _ in configurations]
-    try:
-        for parts, ((path, name), threads, backend) in _tracked(list(zip(done, configurations, strict=True)), rounds):
-            if not (parts and parts[-1].error):  # what failed in one round would fail in the next
-                parts.append(_measure(path, name, threads, backend, share))
-    except KeyboardInterrupt:
-        raise BenchmarkInterrupted([pool_rounds(parts, whole) for parts in done if parts]) from None
-    return [pool_rounds(parts, whole) for parts in done]
+    limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
+    files = dict.fromkeys(zip(paths, names_of(paths), strict=True))
+    ways = dict.fromkeys((_threads(*way), way[1]) for way in itertools.product(num_threads, backends))
+    target = ThisMachine([(*file, *way, limits) for file, way in itertools.product(files, ways)])
+    return time_rows(target, rounds=rounds)
 
 
-def _tracked(configurations, rounds):
-    """Yield the configurations `rounds` times over, with a progress bar on stderr that names the one under way."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+@dataclasses.dataclass
+class ThisMachine(Target):
+    """This machine's CPU and GPU."""
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Timing", total=rounds * len(configurations))
-        for _, configuration in itertools.product(range(rounds), configurations):
-            (_, name), threads, backend = configuration[1]
-            on_threads = f", {threads} thread{'s'[: threads > 1]}" if threads else ""
-            progress.update(task, description=f"Timing {name}, {BACKENDS[backend]}{on_threads}")
-            yield configuration
-            progress.advance(task)
+    configurations: list  # the arguments of `_begin` for each row
+
+    @contextlib.contextmanager
+    def connected(self):
+        yield [_begin(*configuration) for configuration in self.configurations]
+
+    def measure(self, row, show):
+        show(f"Timing {title_of(row)}")
+        return _timed(row)
+
+    def pooled(self, parts):
+        return {"peak_memory_bytes": max(part.details.peak_memory_bytes or 0 for part in parts) or None}
 
 
 def _on_gpu(backend):
@@ -107,26 +103,33 @@ def _threads(num_threads, backend):
     return None if _on_gpu(backend) else num_threads
 
 
-def _measure(path, name, num_threads, backend, limits):
-    runtime = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
-    row = begin_row(
+def _begin(path, name, num_threads, backend, limits):
+    """A row without figures."""
+    return begin_row(
         path,
         name,
         num_threads,
         device=describe_host(),
-        runtime=runtime,
+        runtime=f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}",
         backend=BACKENDS[backend],
-        python=platform.python_version(),
+        details=ThisMachineDetails(python=platform.python_version()),
         **limits,
     )
+
+
+def _timed(row):
+    """The row with its figures, or with the reason why there are none."""
     if row.error:
         return row
-    found = _run_worker(dict(path=str(path), num_threads=num_threads, backend=backend, **limits))
+    backend = next(backend for backend, text in BACKENDS.items() if text == row.backend)
+    asked = ("num_threads", "warmup_runs", "num_runs", "min_secs", "max_secs", "seed")
+    found = _run_worker({"path": row.file, "backend": backend, **{name: getattr(row, name) for name in asked}})
     if "error" in found:
         return dataclasses.replace(row, **found)
-    found["runtime"] = f"{runtime} on {found.pop('adapter')}" if _on_gpu(backend) else runtime
-    tuples = {key: tuple(found.pop(key)) for key in ("samples_ms", "inputs")}
-    return dataclasses.replace(row, **found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
+    if adapter := found.pop("adapter", None):
+        found["runtime"] = f"{row.runtime} on {adapter}"
+    tuples = {name: tuple(found.pop(name)) for name in ("samples_ms", "inputs")}
+    return row.filled(**found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
 
 
 def _run_worker(job):

@@ -66,7 +66,7 @@ def test_the_whole_record(files):
     assert row.runtime.startswith("ai-edge-litert ")
     assert row.device.cores >= 1
     assert row.device.name
-    assert row.python.count(".") == 2
+    assert row.details.python.count(".") == 2
     assert row.date[4] == "-"
     assert row.command
 
@@ -86,7 +86,7 @@ DELEGATION = {  # file, backend -> operators, partitions, left out. A swish is L
 @pytest.mark.parametrize(("name", "backend"), DELEGATION)
 def test_partitions_and_what_was_left_out(files, name, backend):
     row = benchmark.benchmark_tflite(files[name], backend=backend, **QUICK)
-    assert (row.operators, row.partitions, row.undelegated) == DELEGATION[name, backend]
+    assert (row.details.operators, row.details.partitions, row.details.undelegated) == DELEGATION[name, backend]
     assert row.backend == backend
     assert row.runtime.startswith("ai-edge-litert ")
 
@@ -96,7 +96,7 @@ def test_partitions_and_what_was_left_out(files, name, backend):
 def test_the_gpu_is_timed_until_its_outputs_are_read(files, backend):
     row = benchmark.benchmark_tflite(files["plain"], backend=backend, **QUICK)
     assert row.error is None
-    assert (row.backend, row.num_threads, row.undelegated) == (benchmark.BACKENDS[backend], None, {})
+    assert (row.backend, row.num_threads, row.details.undelegated) == (benchmark.BACKENDS[backend], None, {})
     assert row.runtime.endswith(f" on {gpu.gpu_adapter()}")
     assert row.inputs == ("float32[1,16,16,3]",)
     assert len(row.samples_ms) == 4
@@ -141,7 +141,8 @@ def test_inputs_are_random_and_seeded(dtype):
 
 def test_peak_memory_is_the_files_own(files):
     assert "tensorflow" in sys.modules  # this process is large: some hundreds of MB must not show up, nor hide the rest
-    small, heavy = (benchmark.benchmark_tflite(files[name], **QUICK).peak_memory_bytes for name in ("plain", "heavy"))
+    rows = (benchmark.benchmark_tflite(files[name], **QUICK) for name in ("plain", "heavy"))
+    small, heavy = (row.details.peak_memory_bytes for row in rows)
     weights = files["heavy"].stat().st_size
     assert 0 < small < 25e6
     assert weights < heavy < 3 * weights + 25e6
