@@ -114,12 +114,11 @@ class Android(Target):
     gpu_precision: str
     require_full_delegation: bool
     profile: bool
-    pushed: str | None = None  # the file that is on the phone
-    lost: bool = False
-    patience: float = RETURN_SECS
 
     @contextlib.contextmanager
     def connected(self):
+        self.pushed = None  # the file that is on the phone
+        self.lost, self.patience = False, RETURN_SECS
         self.phone = find_phone(self.serial)
         self.tool = Path(self.benchmark_model or benchmark_model_for(self.phone.abis))
         self.sha256, device = hashlib.sha256(self.tool.read_bytes()).hexdigest(), self.phone.describe()
