@@ -35,10 +35,9 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 .venv/installed: setup.py constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 10) <= v < (3, 13) or sys.exit("Expected Python 3.10 to 3.12. Received: %d.%d. Try: make PYTHON=python3.12" % v[:2])'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit("Expected Python 3.11 to 3.13. Received: %d.%d. Try: make PYTHON=python3.12" % v[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet "pip>=25"  # pip 23 searches for minutes on Python 3.10
-	$(BIN)/pip install -e ".[test]" -c constraints.txt
+	$(BIN)/pip install --disable-pip-version-check -e ".[test]" -c constraints.txt
 	touch $@
 
 clean:

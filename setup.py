@@ -21,7 +21,7 @@ setup(
         "keras_mobattn.weights": ["*.txt"],
     },
     entry_points={"console_scripts": ["mobattn=keras_mobattn.__main__:main"]},
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.11,<3.14",
     install_requires=[
         "tensorflow>=2.19,<2.22",
         "tf-keras>=2.19,<2.22",
@@ -31,7 +31,7 @@ setup(
         "importlib_resources>=6",  # tensorflow-datasets 4.9.10 imports it without declaring it
         "coremltools>=9.0,<10",
         "ai-edge-litert>=2.1,<3",
-        "ai-edge-quantizer>=0.10,<0.11",
+        "litert-quantizer>=0.11,<0.12",
         "flatbuffers>=24.3.25,<26",  # to rewrite .tflite files; ai-edge-litert has the schema and the same need
         "scikit-learn>=1.4,<2",
         "matplotlib>=3.8,<4",

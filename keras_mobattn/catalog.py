@@ -1,16 +1,20 @@
-"""What there is to choose from, by name. Names are read without TensorFlow: a thing is imported when it is asked for.
+"""Everything that is chosen by name. Names are read without TensorFlow: a thing is imported when it is asked for.
 
-Model families have a table of their own.
+Model families have a registry of their own, `families.FAMILIES`.
 """
 
 import collections
 import pkgutil
 from pathlib import Path
 
+from keras_mobattn.formats.kinds import COREML, TFLITE
 
-class Table(collections.UserDict):
-    """{name: thing}. A thing that is given as the text "module:attribute", or "module", is imported when it is asked
-    for; names, length and `in` import nothing. Entries can be added: `AUGMENTATIONS["mine"] = Augmentation(...)`.
+
+class Registry(collections.UserDict):
+    """{name: thing}, where a thing may be given as the text "module:attribute" or "module".
+
+    Such a thing is imported when it is asked for; names, length and `in` import nothing. Entries can be added:
+    `AUGMENTATIONS["mine"] = Augmentation(...)`.
     """
 
     def __getitem__(self, name):
@@ -18,8 +22,8 @@ class Table(collections.UserDict):
         return pkgutil.resolve_name(thing) if isinstance(thing, str) else thing
 
 
-OWN = "own"  # as `attention`: the one that the model was published with
-ATTENTIONS = Table(
+OWN = "own"  # the `attention` that a model was published with
+ATTENTIONS = Registry(
     {
         "softmax": "keras_mobattn.attention.softmax:SoftmaxAttention",
         "separable": "keras_mobattn.attention.separable:SeparableAttention",
@@ -34,13 +38,14 @@ ATTENTIONS = Table(
         "focused": "keras_mobattn.attention.focused:FocusedAttention",
     }
 )
-# Other forms of these, by name wherever a style is named; tables and tests of all styles go without them.
-ATTENTION_FORMS = Table({"mobile_published": "keras_mobattn.attention.information_flow:published_mobile_attention"})
+# Other forms of these styles, by name wherever a style is named; tables and tests of all styles leave them out.
+ATTENTION_FORMS = Registry({"mobile_published": "keras_mobattn.attention.information_flow:published_mobile_attention"})
 
-EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}  # sets of ours
-TASKS = Table({"classification": "keras_mobattn.tasks.classification:CLASSIFICATION"})
+# Sets of images that need no download
+EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
+TASKS = Registry({"classification": "keras_mobattn.tasks.classification:CLASSIFICATION"})
 
-AUGMENTATIONS = Table(
+AUGMENTATIONS = Registry(
     {
         "none": "keras_mobattn.data.augment:NONE",
         "digits": "keras_mobattn.data.augment:DIGITS",
@@ -54,7 +59,7 @@ AUGMENTATIONS = Table(
     }
 )
 
-STRATEGIES = Table(  # functions without arguments that return a tf.distribute strategy
+STRATEGIES = Registry(  # functions without arguments that return a tf.distribute strategy
     {
         "auto": "keras_mobattn.training.cluster:auto",
         "one": "keras_mobattn.training.cluster:one",
@@ -66,11 +71,13 @@ STRATEGIES = Table(  # functions without arguments that return a tf.distribute s
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "constant")
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")  # Keras's dtype policies to train with
-CLIPS = Table({"norm": "keras_mobattn.training.clip:by_norm", "agc": "keras_mobattn.training.clip:by_unit"})  # timm's
-DISTILLATIONS = Table({kind: f"keras_mobattn.tasks.classification.distillation:{kind}" for kind in ("hard", "soft")})
+CLIPS = Registry(
+    {"norm": "keras_mobattn.training.clip:by_norm", "agc": "keras_mobattn.training.clip:by_unit"}
+)  # timm's
+DISTILLATIONS = Registry({kind: f"keras_mobattn.tasks.classification.distillation:{kind}" for kind in ("hard", "soft")})
 # A recipe is a file in this folder, by the file's name. Sorted by name, so that recipes of one model stand together.
 _RECIPES = Path(__file__).with_name("recipes")
-RECIPES = Table(
+RECIPES = Registry(
     {
         module.name: f"keras_mobattn.recipes.{module.name}"
         for module in sorted(pkgutil.iter_modules([str(_RECIPES)]))
@@ -78,7 +85,7 @@ RECIPES = Table(
     }
 )
 
-TFLITE_PRECISIONS = Table(
+TFLITE_PRECISIONS = Registry(
     {
         "fp32": "keras_mobattn.export.tflite.convert:FP32",
         "fp16": "keras_mobattn.export.tflite.convert:FP16",
@@ -88,14 +95,14 @@ TFLITE_PRECISIONS = Table(
 )
 IO_DTYPES = {"float32": None, "uint8": 0, "int8": -128}  # of a .tflite file -> the zero point: what stands for 0
 
-COREML_PRECISIONS = Table(
+COREML_PRECISIONS = Registry(
     {"fp32": "keras_mobattn.export.coreml.convert:FP32", "fp16": "keras_mobattn.export.coreml.convert:FP16"}
 )
-DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # what looks at images where no model is named
-# What `mobattn export` makes -> (kind of file, precision, suffix)
-FORMATS = {f"tflite-{name}": ("TFLite", name, ".tflite") for name in TFLITE_PRECISIONS}
-FORMATS |= {f"coreml-{name}": ("Core ML", name, ".mlpackage") for name in ("fp16", "fp32")}
-COREML_COMPRESSIONS = Table(
+DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # for predictions where no model is named
+# Formats of `mobattn export` -> (kind of file, precision, suffix)
+FORMATS = {f"tflite-{name}": (TFLITE.name, name, TFLITE.suffix) for name in TFLITE_PRECISIONS}
+FORMATS |= {f"coreml-{name}": (COREML.name, name, COREML.suffix) for name in ("fp16", "fp32")}
+COREML_COMPRESSIONS = Registry(
     {
         "int8": "keras_mobattn.export.coreml.compress:INT8",
         "int4": "keras_mobattn.export.coreml.compress:INT4",
@@ -111,7 +118,7 @@ COREML_TARGETS = {  # -> version of the Core ML specification
 }  # fmt: skip
 INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}  # of an .mlpackage
 
-# What a benchmark may use -> what its rows call it (Measurement.backend).
+# Backends of a benchmark -> their names in its rows (Measurement.backend).
 BACKENDS = {"xnnpack": "xnnpack", "builtin": "builtin", "gpu": "gpu fp32", "gpu-fp16": "gpu fp16"}  # of this machine
 COREML_UNITS = {  # and coremltools' ComputeUnit
     "all": ("coreml all", "ALL"),

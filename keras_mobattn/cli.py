@@ -1,4 +1,4 @@
-"""What every command-line script shares: flags from a function or dataclass, and errors as one sentence."""
+"""Every command-line script runs by this: flags from a function or dataclass, and errors as one sentence."""
 
 import contextlib
 import dataclasses
@@ -34,8 +34,8 @@ def run(main, **cli_options):
     """Parse the command line into the arguments of `main`, call it, and end the process with its exit code.
 
     An InputError or an OSError (no such file, disk full, no permission) becomes one sentence on stderr and exit code 2;
-    Ctrl-C gives 130. Anything else is a bug of ours and keeps its traceback. A warning is a sentence on stderr too.
-    What an error of the library calls on_corrupt='skip' is --on-corrupt skip here, where the command has that flag.
+    Ctrl-C gives 130. Anything else is a bug of ours and keeps its traceback. A warning is a sentence on stderr too. An
+    argument in an error, on_corrupt='skip', becomes the flag --on-corrupt skip, where the command has it.
     """
     global _options  # noqa: PLW0603  one command a process; tests run one after the other
     _options = functools.partial(_options_of, main)
@@ -60,7 +60,7 @@ def run(main, **cli_options):
 
 
 def _about(main):
-    """What --help begins with: the docstring of the command's module, which has examples."""
+    """The beginning of --help: the docstring of the command's module, which has examples."""
     return inspect.getdoc(sys.modules.get(main.__module__)) if main.__module__ else inspect.getdoc(main)
 
 
@@ -70,7 +70,7 @@ def _find_devices_quietly(module):
 
 
 def _is_about_files(error):
-    """Whether it is TensorFlow's own for a full disk or a missing permission. Without TensorFlow it is none."""
+    """Whether it is TensorFlow's error for a full disk or a missing permission."""
     errors = getattr(sys.modules.get("tensorflow"), "errors", None)
     return errors is not None and isinstance(error, errors.ResourceExhaustedError | errors.PermissionDeniedError)
 
@@ -82,15 +82,14 @@ def complain(sentence, code=BAD_INPUT):
 
 
 def given_fields(kind):
-    """The names of those fields of the dataclass `kind` that the command line has flags for."""
+    """The names of the fields of the dataclass `kind` whose flags are on the command line."""
     flags = {word[2:].split("=")[0].replace("-", "_") for word in sys.argv[1:] if word.startswith("--")}
     flags |= {flag.removeprefix("no_") for flag in flags}
     return {field.name for field in dataclasses.fields(kind)} & flags
 
 
 def with_flags(sentence, options):
-    """A sentence with its arguments as the flags that they are among `options`: on_corrupt='skip' as --on-corrupt
-    skip."""
+    """A sentence with its arguments as flags, on_corrupt='skip' as --on-corrupt skip, if they are among `options`."""
 
     def flag(match):
         name = "--" + match[1].replace("_", "-")
@@ -107,7 +106,7 @@ def _options_of(main):
     return set(LISTED.findall(written.getvalue()))
 
 
-_options = frozenset  # of the command that runs: none yet
+_options = frozenset  # returns the flags of the command that runs: none yet
 
 
 def _say(kind, sentence):
@@ -115,12 +114,12 @@ def _say(kind, sentence):
 
 
 def say(text):
-    """Print a text as it is: its brackets are no markup, and its lines are as long as they are."""
+    """Print a text as it is: brackets are no markup, and lines don't wrap."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def table_console():
-    """Where to print a wide table: a pipe or a file has no width to keep to."""
+    """The console for a wide table: a pipe or a file has no width to keep to."""
     return console if console.is_terminal else rich.console.Console(file=console.file, width=1000)
 
 

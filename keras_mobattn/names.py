@@ -1,7 +1,7 @@
 """Exact rules on names: which layer is the head, an attention, a norm or a level, and what a variable is for.
 
-Names are a contract. Files, pyramids, `weights_skip`, weight decay, clipping and random weights hang on them, so a
-model function, one of the user's own too, names its layers by these rules. No rule looks for a part of a word:
+Names are a contract: files, pyramids, `weights_skip`, weight decay, clipping and random weights depend on them. Every
+model function, also one of the user's own, names its layers by these rules. No rule looks for a part of a word:
 `box_predictions` is no classifier, and `attention_map` no attention.
 """
 
@@ -9,9 +9,9 @@ import re
 
 # Layers
 
-HEADS = ("predictions", "predictions_dist")  # of the class, and of the teacher's class (timm's `head_dist`)
+HEADS = ("predictions", "predictions_dist")  # the second one learns from a teacher (timm's `head_dist`)
 LEVELS = ("P1", "P2", "P3", "P4", "P5")  # a backbone's last maps at strides 2 .. 32
-# The layer that mixes tokens, and what stands around it only for its sake: `conv_norm_act`s of EfficientFormerV2's.
+# The layer that mixes tokens; and layers that are there only for it: EfficientFormerV2's `conv_norm_act`s.
 ATTENTION_LAYER = re.compile(r"\w+_attention")
 ATTENTION_PROJECTION = re.compile(r"\w+_attention_(query|key|value|local|expand|project)_(conv|bn)")
 NORM_LAYER = re.compile(r"(\w+_)?(norm\d*|bn)")
@@ -29,9 +29,9 @@ KERNEL, DEPTHWISE, SCALE, SHIFT, POSITION, DISTANCE = (
     "position",
     "distance",
 )
-ROLES = {  # last part of a variable's name -> what it is for; all others (tokens, statistics) have no rule here
+ROLES = {  # last part of a variable's name -> its role; others (tokens, statistics) have none
     "kernel": KERNEL,
-    "dwc_kernel": KERNEL,  # focused attention's, [5, 5, d, 1]: clipped and drawn as a full one ever since
+    "dwc_kernel": KERNEL,  # focused attention's, [5, 5, d, 1]: always clipped and drawn as a full one
     "pointwise_kernel": KERNEL,  # Keras's separable convolutions', for the user's layers
     "recurrent_kernel": KERNEL,
     "depthwise_kernel": DEPTHWISE,  # [H, W, C, 1]: one filter a channel
@@ -57,7 +57,7 @@ def is_norm(layer):
 
 
 def part_of(layer):
-    """The part of the model that a layer of this name belongs to: HEAD, ATTENTION, or None for the rest."""
+    """The part of the model with a layer of this name: HEAD, ATTENTION, or None for the rest."""
     if layer in HEADS:
         return HEAD
     return ATTENTION if is_attention(layer) or ATTENTION_PROJECTION.fullmatch(layer) else None
@@ -67,29 +67,31 @@ BLOCK = re.compile(r"(layer\d+_\d+|stage\d+_(block\d+|embed)|block\d+)_")
 
 
 def block_of(layer):
-    """The block that a layer of this name begins or belongs to: "layer3_1", "stage2_block0", "stage2_embed"; None for a
-    layer that stands with those before it, as stems and norms between stages do."""
+    """The block of a layer of this name: "layer3_1", "stage2_block0", "stage2_embed"; None for stems and norms between
+    stages, which go with the block before them."""
     found = BLOCK.match(layer)
     return found and found[1]
 
 
 def variable_name(layer, variable):
-    """A variable's name, beginning with that of its layer."""
+    """A variable's name without ":0", beginning with its layer's name."""
     variable = variable.split(":")[0]
     return variable if variable.startswith(f"{layer}/") else f"{layer}/{variable}"
 
 
 def layer_of(variable):
-    """The layer that the variable of a model belongs to, by its `variable_name`."""
+    """The name of the layer of a variable, by the variable's `variable_name`."""
     return variable.split("/")[0]
 
 
 def role_of(variable):
-    """What a variable of this name is for, a value of ROLES; None where no rule hangs on it."""
+    """The role of a variable of this name, a value of ROLES; None where it has none."""
     return ROLES.get(variable.split("/")[-1].split(":")[0])
 
 
 def is_decayed(variable, rank):
-    """Whether weight decay is for it: kernels. Not biases, norms and other 1-D weights, and not what stands for a
-    place, which DeiT's and EfficientFormerV2's code leave out by name: positions, position biases."""
+    """Whether a variable has weight decay: kernels have it; biases, norms and other 1-D weights don't.
+
+    Nor do positions and position biases, which DeiT's and EfficientFormerV2's code leaves out by name.
+    """
     return rank > 1 and role_of(variable) in DECAYED

@@ -1,4 +1,4 @@
-"""The folder of a training run: what lies in it, under which names, and how what was trained there is seen."""
+"""The folder of a training run: the names of its files, and their contents."""
 
 import dataclasses
 from pathlib import Path
@@ -11,11 +11,11 @@ from keras_mobattn.settings import load_settings, save_settings
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """A folder that `training.train` writes and everything else reads, by these names; it need not be there yet.
+    """A folder that `training.train` writes and everything else reads; it need not be there yet.
 
-    Files: `settings_file`, `labels_file` (class names, one a line), `data_file` (class names, numbers of images and a
-    folder's fingerprint, of when it began), `history_file`, `curves_file`, `result_file`, `model_file` (the last
-    epoch), `best_file` (the best one); folders: `checkpoints`, `board` (TensorBoard's).
+    Files: `settings_file`, `labels_file` (class names, one a line), `data_file` (class names, numbers of images and the
+    fingerprint of a folder of images, from the run's beginning), `history_file`, `curves_file`, `result_file`,
+    `model_file` (the last epoch), `best_file` (the best one); folders: `checkpoints`, `board` (TensorBoard's).
     """
 
     path: Path
@@ -33,11 +33,11 @@ class RunFolder:
     best_file = property(lambda self: self.path / "best.keras")
     checkpoints = property(lambda self: self.path / "checkpoints")
     board = property(lambda self: self.path / "tensorboard")
-    head = property(lambda self: RunFolder(self.path / "head"))  # the run before it, in which the head alone learns
+    head = property(lambda self: RunFolder(self.path / "head"))  # the run before this one: the head alone learns
 
     @classmethod
     def of(cls, path):
-        """The RunFolder that `path` is, or that the file or package `path` lies in; None where there is no run."""
+        """The RunFolder at `path`, or around the file or package `path`; None where there is no run."""
         path = Path(path)
         return next((run for run in map(cls, (path, path.parent)) if run.is_run), None)
 
@@ -48,7 +48,7 @@ class RunFolder:
 
     @property
     def has_trained(self):
-        """Whether there is anything that a new run would spoil: a checkpoint, or a model."""
+        """Whether there is a checkpoint or a model, which a new run would spoil."""
         return any(run.list_checkpoints() or run.model_file.exists() for run in (self, self.head))
 
     def list_checkpoints(self):
@@ -71,7 +71,7 @@ class RunFolder:
 
     @property
     def view(self):
-        """The arguments of `data.fit_image` with which the run's model is evaluated, beside the image size."""
+        """The arguments of `data.resize_and_crop`, beside the image size, with which the run evaluates its model."""
         settings = self.settings
         return {"crop": settings.test_crop, "interpolation": settings.interpolation}
 
@@ -82,7 +82,7 @@ class RunFolder:
 
     @property
     def result(self):
-        """What the run came to, a dict.
+        """The result of the run, a dict.
 
         Raises:
             InputError: it has not ended, or the file is damaged.
@@ -93,8 +93,11 @@ class RunFolder:
         return result
 
     def open_source(self, data_dir=None, on_corrupt="error"):
-        """The images of the run; `data_dir` in place of its own where tfds keeps its sets elsewhere by now. With
-        `on_corrupt` "skip" what can't be decoded is left out though the run itself wouldn't."""
+        """The Source of the run's images.
+
+        `data_dir` replaces the run's where tfds keeps its sets elsewhere by now. With `on_corrupt` "skip", images that
+        can't be decoded are left out, even if the run itself would refuse them.
+        """
         settings = self.settings
         on_corrupt = on_corrupt if on_corrupt == "skip" else settings.on_corrupt
         return dataclasses.replace(
@@ -102,14 +105,14 @@ class RunFolder:
         ).open_source()
 
     def write_start(self, settings, source):
-        """Write what is known before the first step: settings, class names, how many images there are and which."""
+        """Write what is known before the first step: settings, class names, and the numbers and files of images."""
         save_settings(self.settings_file, settings)
         write_json(self.data_file, _data_of(source))
         if source.class_names:
             write_text(self.labels_file, "".join(f"{name}\n" for name in source.class_names))
 
     def changes_in(self, source):
-        """What is other in the source than when the run began, in words; "" where nothing is, or nothing is known."""
+        """In words, how the source differs from the run's beginning; "" where it doesn't, or nothing was written."""
         began, now = read_json(self.data_file, None), _data_of(source)
         if began is None or began == now:
             return ""
@@ -118,8 +121,10 @@ class RunFolder:
         return "; ".join(changes) or "other files"
 
     def expect_same_data(self, source):
-        """Raise InputError unless the source has the classes and the files that the run began with, where it wrote
-        these down: which image a step takes hangs on them."""
+        """Raise InputError unless the source has the classes and files with which the run began.
+
+        They decide which images a step takes. Runs of earlier versions, which wrote no data.json, pass.
+        """
         if changes := self.changes_in(source):
             raise InputError(
                 f"Expected the images that the run in {self.path} began with. Received: {source.name!r} with "
@@ -127,15 +132,17 @@ class RunFolder:
             )
 
     def keep_result(self):
-        """Rename what an ended run came to, so that the longer run that goes on from it replaces nothing: model.keras
-        and result.json become model_16_epochs.keras and result_16_epochs.json."""
+        """Rename the model and the result of an ended run, so that a longer run that goes on from it replaces nothing.
+
+        model.keras and result.json become model_16_epochs.keras and result_16_epochs.json.
+        """
         epochs = self.settings.epochs
         for file in (self.model_file, self.result_file):
             if file.exists():
                 file.rename(file.with_name(f"{file.stem}_{epochs}_epochs{file.suffix}"))
 
     def write_result(self, result):
-        """Write what the run came to."""
+        """Write the result of the run, a dict."""
         write_json(self.result_file, result)
 
 

@@ -1,5 +1,7 @@
-"""The settings of a training run, without TensorFlow. The flags of training/train.py are made from these two
-dataclasses."""
+"""The settings of a training run, without TensorFlow.
+
+The flags of training/train.py are made from these two dataclasses.
+"""
 
 import dataclasses
 import json
@@ -111,7 +113,7 @@ class TrainSettings:
     distillation_temperature: float = 1.0
     """Divides the logits of teacher and student, for soft distillation."""
     clip_norm: float | None = 10.0
-    """Gradients of a larger norm are scaled down to it; None doesn't."""
+    """Gradients of a larger norm are scaled down to it; with None they stay."""
     clip_mode: Literal[tuple(CLIPS)] = "norm"
     """The norm of all gradients together; or each unit's, as a share of its weights' norm: adaptive gradient clipping
     (agc)."""
@@ -190,7 +192,7 @@ class TrainSettings:
 
     @property
     def warmup(self):
-        """`warmup_epochs`, or what they are when left out."""
+        """`warmup_epochs`, or their default."""
         return min(2.0, self.epochs / 8) if self.warmup_epochs is None else self.warmup_epochs
 
     @property
@@ -219,7 +221,7 @@ class TrainSettings:
             expect_range("each of sizes", size, 32, whole=True)
 
     def _check_distillation(self):
-        needs = {  # a setting -> whether there is what it is for, and what that is
+        needs = {  # a setting -> (whether the setting that it needs is there, that in words)
             "teacher": (self.distillation is not None, "distillation='hard' or 'soft'"),
             "distillation": (self.teacher is not None, "a teacher"),
             "distillation_alpha": (self.teacher is not None, "a teacher"),
@@ -231,7 +233,7 @@ class TrainSettings:
                 raise InputError(f"Expected {what} beside {name}. Received: {getattr(self, name)!r} alone.")
 
     def for_head(self):
-        """The settings of the `head_epochs` epochs in which the head alone learns, a run before this one."""
+        """The settings of the run before this one, in which the head alone learns for `head_epochs` epochs."""
         return dataclasses.replace(
             self,
             trainable="head",
@@ -247,7 +249,7 @@ class TrainSettings:
         )
 
     def open_source(self):
-        """The images that these settings train and test on."""
+        """The Source that these settings train and test on."""
         from keras_mobattn.data import open_source  # which imports TensorFlow
 
         return open_source(self.dataset, self.data_dir, self.on_corrupt, targets=TASKS[self.task].targets)
@@ -255,7 +257,7 @@ class TrainSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """Where a run computes and what it keeps: all that may change when it is resumed."""
+    """Where a run computes and what it keeps; may change when the run is resumed."""
 
     strategy: Literal[tuple(STRATEGIES)] = "auto"
     """The devices: one; all of this machine (mirrored); those of the machines in TF_CONFIG or of the Slurm job
@@ -289,17 +291,19 @@ def _expect_ranges(settings, limits):
             expect_range(name, value, whole=kinds[0] is int, **limit)
 
 
-def in_form_of(settings, earlier):
-    """The settings of a run that goes on: its "mobile" is the form of Mobile-Attention that the run has, since it was
-    begun before there were two, or took over the form of the weights that it started from; and a warm-up that is left
-    out is the run's, which was begun when that meant two epochs."""
+def settings_to_resume(settings, earlier):
+    """`settings` for a run that was begun with the settings `earlier`.
+
+    "mobile" means the run's form of Mobile-Attention, which is the published one in a run from before there were two,
+    or from such weights. A warm-up that is left out is the run's, since it once was two epochs.
+    """
     if settings.warmup_epochs is None:
         settings = dataclasses.replace(settings, warmup_epochs=earlier.warmup_epochs)
     both = (settings.attention, earlier.attention)
     return dataclasses.replace(settings, attention=both[1]) if both == ("mobile", "mobile_published") else settings
 
 
-FORMAT = 2  # of settings.json. 1, which has no such line: "mobile" was Mobile-Attention as published
+FORMAT = 2  # of settings.json. Format 1, without this field, calls Mobile-Attention as published "mobile"
 
 
 def save_settings(path, settings):
@@ -308,7 +312,7 @@ def save_settings(path, settings):
 
 
 def load_settings(path):
-    """Read the settings.json of a run, whose names mean what they meant when it was written.
+    """The TrainSettings in a run's settings.json, with the meaning that names had when it was written.
 
     Raises:
         InputError: no such file, or one that was not written by this package.
@@ -329,5 +333,5 @@ def load_settings(path):
         raise InputError(
             f"Expected the settings of a run in {path}. Received: a file without ({error}). Take another folder."
         ) from error
-    except InputError as error:  # values that it can't have got from this version
+    except InputError as error:  # values that this version doesn't write
         raise InputError(f"{error} That is in {path}.") from error

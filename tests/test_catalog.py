@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from keras_mobattn import InputError, catalog
-from keras_mobattn.catalog import Table
+from keras_mobattn.catalog import Registry
 from keras_mobattn.errors import expect_name, expect_range
 
-TABLES = {name: table for name, table in vars(catalog).items() if isinstance(table, Table)}
+TABLES = {name: table for name, table in vars(catalog).items() if isinstance(table, Registry)}
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -24,7 +24,7 @@ def test_names_are_read_without_tensorflow():
 import sys
 import keras_mobattn
 from keras_mobattn import catalog, settings
-tables = [table for table in vars(catalog).values() if isinstance(table, (catalog.Table, dict, tuple))]
+tables = [table for table in vars(catalog).values() if isinstance(table, (catalog.Registry, dict, tuple))]
 print(*(name for table in tables for name in table))
 assert "mobile" in catalog.ATTENTIONS and len(catalog.RECIPES) > 9
 settings.TrainSettings(model="DeiT", augment="deit", distillation="hard", teacher="x.keras"), settings.Execution()
@@ -37,7 +37,7 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 
 
 def test_a_table_imports_what_is_asked_for():
-    table = Table(
+    table = Registry(
         {"join": "os.path:join", "path": "os.path", "gone": "os.path:no_such_thing", "none": "no_such_module"}
     )
     assert (len(table), list(table), "join" in table) == (4, ["join", "path", "gone", "none"], True)
@@ -54,14 +54,14 @@ def test_a_table_imports_what_is_asked_for():
 
 
 def test_entries_can_be_added():
-    table = Table({"join": "os.path:join"})
+    table = Registry({"join": "os.path:join"})
     table["mine"] = len
     assert table["mine"] is len
     assert list({**table}) == ["join", "mine"]
 
 
 def test_unknown_names_import_nothing():
-    table = Table({"none": "no_such_module"})
+    table = Registry({"none": "no_such_module"})
     assert expect_name(table, "none", "thing") == "none"
     for name in ("nope", None, []):
         with pytest.raises(InputError, match="Expected thing to be one of 'none'. Received: "):

@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import importlib
+import re
 import runpy
 import shutil
 import subprocess
@@ -22,19 +23,8 @@ EVERYONE = {
 }
 # What commands and studies put together.
 PARTS = {
-    *(
-        "attention",
-        "models",
-        "data",
-        "tasks",
-        "training",
-        "formats",
-        "export",
-        "benchmark",
-        "report",
-        "cli",
-        "delivery",
-    ),
+    *("attention", "models", "data", "tasks", "training", "formats", "export", "benchmark", "report"),
+    *("cli", "delivery"),
 }
 # Part of the package -> the other parts that it may import.
 MAY_IMPORT = {
@@ -43,7 +33,7 @@ MAY_IMPORT = {
     "files": set(),
     "about": set(),
     "recipes": set(),
-    "catalog": set(),  # it names modules, and imports one when a thing is asked for
+    "catalog": {"formats"},  # for kinds of files; it names modules, and imports one when a thing is asked for
     "settings": {"data"},  # for open_source, when it is asked for
     "run_folder": set(),
     "names": set(),
@@ -64,7 +54,7 @@ MAY_IMPORT = {
     "report": {"benchmark"},
     "training": {"layers", "models", "data", "tasks", "report", "weights"},
     "export": {"formats", "layers", "attention", "models", "data", "tasks"},
-    "delivery": {"benchmark", "data", "describe", "export", "models", "report", "training", "weights"},
+    "delivery": {"benchmark", "data", "describe", "export", "formats", "models", "report", "training", "weights"},
     "cli": set(),
     "commands": {*PARTS, "weights", "describe", "studies", "gpu"},
     "studies": {*PARTS, ""},
@@ -132,6 +122,26 @@ def test_imports_run_one_way(path):
         assert {name.split(".")[0] for name in imports(tree, False)} <= {"keras_mobattn", *sys.stdlib_module_names}
     if str(path.relative_to(PACKAGE)) not in HEAVY_AT_TOP:
         assert not tops & set(HEAVY)
+
+
+def test_formats_alone_read_files():
+    """What is inside a .tflite file or an .mlpackage has one reader each, which knows nothing of models."""
+    inside = re.compile(r"schema_py_generated|flatbuffer_utils|\b(import|from) flatbuffers|_pb2|milproto|libmilstorage")
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        if part_of(path) == "formats":
+            assert parts_imported(ast.parse(text)) <= {"formats", "errors", "files", "_quiet"}, path
+        else:
+            assert not inside.search(text), path
+
+
+def test_one_module_says_what_kind_a_file_is():
+    """Others have the suffix from there; they may write it into the name of a file, f"{name}.tflite"."""
+    for path in SOURCES:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in parts}
+        assert path.name == "kinds.py" or not texts & {".tflite", ".mlpackage"}, path
 
 
 def test_no_circles():

@@ -9,7 +9,7 @@ import tf_keras as keras
 from keras_mobattn import InputError
 from keras_mobattn.commands import convert_tflite, predict
 from keras_mobattn.commands.opened import open_model
-from keras_mobattn.data import batches, fit_image, take_images
+from keras_mobattn.data import batches, resize_and_crop, take_images
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import write_text
 from keras_mobattn.models import load_model, randomize_weights
@@ -107,7 +107,7 @@ def test_predict_finds_the_runs_view(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(opened.model, "predict_on_batch", lambda images: seen.append(images) or np.eye(1, 10))
     monkeypatch.setattr("keras_mobattn.commands.opened.open_model", lambda *_: opened)
     assert predict.main((tmp_path / "photo.png",), model=folder.path) == 0
-    np.testing.assert_array_equal(seen[0][0], fit_image(photo, (32, 32), **VIEW))
+    np.testing.assert_array_equal(seen[0][0], resize_and_crop(photo, (32, 32), **VIEW))
 
 
 @pytest.mark.parametrize("inside", ["", "best.keras"])
@@ -120,7 +120,7 @@ def test_conversion_finds_the_runs_view(folder, inside, tmp_path):
     for number, photo in enumerate(photos):
         keras.utils.save_img(tmp_path / f"{number}.png", photo, scale=False)
     chosen = choose_images(folder.path / inside, tmp_path, (32, 32))
-    ways = [fit_image(photo, (32, 32), **VIEW).numpy() for photo in photos]
+    ways = [resize_and_crop(photo, (32, 32), **VIEW).numpy() for photo in photos]
     for image in (*chosen.check, *chosen.representative):
         assert any((image == way).all() for way in ways)
 

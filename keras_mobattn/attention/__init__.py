@@ -2,12 +2,12 @@
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.attention.base import Attention, HeadwiseAttention
+from keras_mobattn.attention.build import attention_layer
 from keras_mobattn.attention.focused import FocusedAttention
 from keras_mobattn.attention.information_flow import FlowAttention, MobileAttention
 from keras_mobattn.attention.kernel import EfficientAttention, LinearAttention, ReluLinearAttention
 from keras_mobattn.attention.map_wise import AdditiveAttention, HydraAttention
 from keras_mobattn.attention.separable import SeparableAttention
-from keras_mobattn.attention.slot import attention_layer
 from keras_mobattn.attention.softmax import SoftmaxAttention
 from keras_mobattn.attention.spatial_reduction import SpatialReductionAttention
 from keras_mobattn.attention.talking_heads import TalkingHeadAttention

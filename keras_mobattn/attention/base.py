@@ -1,4 +1,4 @@
-"""What the attention styles share: the shape contract, the projections, heads and precision."""
+"""Base classes of the attention styles: their shapes, projections, heads and precision."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -37,13 +37,12 @@ class Attention(keras.layers.Layer):
     def projection(self, filters, name, stddev=None, wide=False, **options):
         """A linear layer over channels, as a 1x1 convolution: Dense on a map costs Core ML four operators more.
 
-        With `wide` it computes in float32 under a half precision policy: what attention has mixed can be quadratic in
-        its input, 1e6 for 1e3 in separable attention, and float16 ends at 65,504.
+        With `wide` it computes in float32 under a half precision policy. The output of an attention can be quadratic
+        in its input, 1e6 for 1e3 in separable attention, and float16 ends at 65,504.
         """
         initializer = keras.initializers.RandomNormal(stddev=stddev) if stddev else linear_initializer(self.dim)
-        dtype = (
-            "float32" if wide and self.compute_dtype in HALF else self.dtype_policy
-        )  # Keras does not hand the policy down
+        # Keras does not hand the policy down.
+        dtype = "float32" if wide and self.compute_dtype in HALF else self.dtype_policy
         return keras.layers.Conv2D(filters, 1, kernel_initializer=initializer, name=name, dtype=dtype, **options)
 
     def build(self, input_shape):
@@ -85,8 +84,8 @@ class HeadwiseAttention(Attention):
 
     Give `num_heads` h or `head_dim` d, with h * d == dim; the other follows. With neither, `DEFAULT_HEADS` of the class
     holds. A subclass defines `mix(query, key, value)` over [G, h, d, N] -> [G, h, d, N], in float32 or wider, where G
-    is batch * patch positions. It can give `gain`: query and key then start with deviation gain / sqrt(dim), and not as
-    other linear layers do.
+    is batch * patch positions. With a `gain`, query and key start with deviation gain / sqrt(dim) instead of the
+    deviation of other linear layers.
 
     Raises:
         InputError: heads that do not divide `dim`, or `num_heads` and `head_dim` that disagree.

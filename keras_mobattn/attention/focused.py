@@ -21,10 +21,9 @@ CHANNELS = (1, FEATURES)  # heads and features of [G, h, d, N]: all channels of 
 
 
 def focused_attention(query, key, value):
-    """Kernel attention with phi(x) = |x| / |x^3| * x^3 on relu(x) + 1e-6, norms over all channels of a token; epsilon
-    1e-6.
+    """Kernel attention of relu(Q) + 1e-6 and relu(K) + 1e-6 with phi(x) = |x| / |x^3| * x^3 and epsilon 1e-6.
 
-    All [G, h, d, N]; cost N D d.
+    All [G, h, d, N]; |x| is the norm over all channels of a token. Cost N D d.
     """
     query, key = _focus(query), _focus(key)
     # K is divided by N before the products, as in the official code: sums of 1e3 * 1e3 * N stay small.
@@ -42,12 +41,11 @@ def _focus(x):
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class FocusedAttention(HeadwiseAttention):
-    """`focused_attention` on Q and K divided by a learned scale, plus a 5x5 depthwise convolution of V, focusing factor
-    3.
+    """`focused_attention` of Q and K divided by a learned scale, plus a 5x5 depthwise convolution of V.
 
-    The scale is softplus(s), s [C]. The convolution (`dwc` in the official code: one kernel [5, 5, d, 1] with bias [d],
-    shared by the heads and by the patch positions) sees a token's neighbours, so this style alone is not
-    permutation-equivariant. Tokens [B, N, C] are a map of N x 1 to it.
+    The focusing factor is 3, the power in phi. The scale is softplus(s), s [C]. The convolution (`dwc` in the official
+    code: one kernel [5, 5, d, 1] with bias [d], shared by the heads and by the patch positions) sees a token's
+    neighbours, so this style alone is not permutation-equivariant. Tokens [B, N, C] are a map of N x 1 to it.
     """
 
     def build(self, input_shape):

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
-from keras_mobattn.attention.products import multiply_heads
+from keras_mobattn.attention.multiply_heads import multiply_heads
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import num_tokens
 
@@ -30,13 +30,13 @@ def information_flow_attention(query, key, value, over, shares, clip=None):
         I = 1 / sum_d (Q+e)(S(K)+e)         O = 1 / sum_d (K+e)(S(Q)+e)           incoming, outgoing flow
         I' = sum_d (Q+e)(S(K*O)+e)          O' = sum_d (K+e)(S(Q*I)+e)            conserved flows
         out = (Q*I) (K^T (V * softmax_N(O') * shares)) * sigmoid(I')
-    `shares` is what the competition of a head's tokens sums to, and O' is cut off at +-`clip`, if it is given;
-    published are N and CLIP. Names in the official code: I `sink_incoming`, O `source_outgoing`, I' `conserved_sink`,
+    The competition of a head's tokens sums to `shares`, and O' is cut off at +-`clip`, if it is given; the published
+    values are N and CLIP. Names in the official code: I `sink_incoming`, O `source_outgoing`, I' `conserved_sink`,
     O' `conserved_source`. Its factor L/S on I' is 1 here, since queries and keys are the same tokens.
 
-    Over HEADS the O' of a token sum to h, but for e: sum_h O' = sum_d S(K) S(Q*I) = sum_h I sum_d Q S(K) = sum_h 1; so
-    do its I'. They are positive, hence at most h, and need no clip; their mean is 1, and a clip at 1 cuts about half of
-    all entries, which then have no gradient.
+    Over HEADS the O' of a token sum to h, but for e: sum_h O' = sum_d S(K) S(Q*I) = sum_h I sum_d Q S(K) = sum_h 1. So
+    do its I'. They are positive, hence at most h, and need no clip. Their mean is 1: a clip at 1 cuts about half of all
+    entries, which then have no gradient.
     """
     query_in, key, sink, source = conserved_flows(query, key, over)
     source = source if clip is None else tf.clip_by_value(source, -clip, clip)
@@ -50,8 +50,7 @@ def conserved_flows(query, key, over):
     query, key = tf.sigmoid(query), tf.sigmoid(key)
 
     def flow(these, others):  # [G, h, d, N] twice -> [G, h, 1, N]
-        # sum_d (X+e) T as sum_d X T + e sum_d T: an addition to X would be one more pass over memory. For 4096 tokens
-        # that saves 5 % of the layer's time on XNNPACK.
+        # sum_d (X+e) T as sum_d X T + e sum_d T: an addition to X would be one more pass over memory.
         total = tf.reduce_sum(others, over, keepdims=True) + EPSILON
         return tf.reduce_sum(these * total, 2, keepdims=True) + EPSILON * tf.reduce_sum(total, 2, keepdims=True)
 
@@ -64,31 +63,27 @@ def conserved_flows(query, key, over):
 class MobileAttention(HeadwiseAttention):
     """Mobile-Attention with head competition (Yao et al., ICML 2024; official core: thuml/MobileAttention).
 
-    The flows are summed over the heads of one token, see `information_flow_attention`. Parameters: 4 C^2 + 4 C, as
-    multi-head softmax attention. Many small heads are the point: cost is N C d. The official demo has d = 2; the
-    default here is d = 8, which divides every width of MobileViT and MobileViTv2. On XNNPACK all of MobileViTv2 1.0
-    takes 1.14, 1.12 and 1.11 times separable attention's time with d = 2, 8 and 16: narrow heads are multiplied several
-    at a time. Dropout 0.05 after the output projection is the official default.
+    The flows are summed over the heads of one token, see `information_flow_attention`. Many narrow heads are the point,
+    since the cost is N C d: the official demo has d = 2, the default here is d = 8, which divides every width of
+    MobileViT and MobileViTv2. Parameters: 4 C^2 + 4 C, as multi-head softmax attention. Dropout 0.05 after the output
+    projection is the official default.
 
-    **Two forms.** `published=True` is the formula of the paper's code to the letter, as all files have it that were
-    saved before there was this argument: the competition of a head's N tokens sums to N, and is clipped. Its output
-    grows with the tokens and shrinks with the heads, as N / h, since K^T V sums over N tokens and no flow divides by
-    them: weights of one image size meet other magnitudes at another one. By default the competition sums to h: the
-    published output times h / N, which has V's magnitude at any size and with any number of heads, also in float16. At
-    one size that is the same class of functions, since the out projection takes up the factor. And nothing is clipped.
+    **Two forms.** By default the competition of a head's N tokens sums to the number of heads h, and nothing is
+    clipped: the output has V's magnitude at any size and with any number of heads, also in float16. `published=True` is
+    the formula of the paper's code to the letter: the competition sums to N, and is clipped at 1. Its output grows as
+    N / h, since K^T V sums over N tokens and no flow divides by them, so that weights of one image size meet other
+    magnitudes at another one. At one size the forms differ by the clip alone: the out projection takes up the factor.
 
-    A config without `published`, a file's or one of your own, is of the published form. What holds nothing but tensors
-    can't tell, and what Keras itself reads from there is not checked: `model.load_weights` of a TensorFlow checkpoint
-    or of an older .h5, and whole .h5 files where the layer is inside a layer of yours that makes it. Give such a model
-    the form that its weights are for.
+    A config without `published`, in an older file or one of your own, means the published form. A file of nothing but
+    tensors can't tell, and what Keras itself reads from it is not checked: `model.load_weights` of a TensorFlow
+    checkpoint or of an older .h5, and whole .h5 files where a layer of yours makes this one. Build such a model in the
+    form that its weights are for.
 
-    With one head nothing competes: the flows over heads are the tokens' own, I' = O' = 1, and all tokens weigh the
-    same. That is said in a warning, once.
+    With one head nothing competes: I' = O' = 1, and all tokens weigh the same. A warning says so, once.
 
     Initialisation: query and key of the default form are normal with deviation 2 / sqrt(dim), so that the sigmoids
-    differ between tokens and heads from the first step. With .02 they are all near .5, and little is learnt in a short
-    training. Those of the published form start as all linear layers do here, with the deviation that its code, by
-    torch's default, has too.
+    differ between tokens and heads from the first step. With .02 they are all near .5, and a short training learns
+    little. The published form starts as all linear layers here, which is its code's start too: torch's default.
 
     Shapes: [B, N, C] -> [B, N, C], or a map, see `Attention`. The flows are computed in float32 or wider.
     """
@@ -111,7 +106,7 @@ class MobileAttention(HeadwiseAttention):
         return information_flow_attention(query, key, value, HEADS, shares, clip)
 
     def save_own_variables(self, store):
-        """Keras's hook for .keras and .weights.h5 files: which form the weights are for."""
+        """Keras's hook for .keras and .weights.h5 files: adds the form that the weights are for."""
         super().save_own_variables(store)
         store["published"] = np.array(self.published)
 
@@ -157,8 +152,8 @@ def _warn_of_one_head():
 class FlowAttention(HeadwiseAttention):
     """Flow-Attention of Flowformer (Wu et al., ICML 2022, arXiv:2202.06258; thuml/Flowformer), the non-causal form.
 
-    The flows are summed over the tokens of one head, see `information_flow_attention`. Query and key start as those of
-    `MobileAttention`, for the same reason, but with twice the deviation.
+    The flows are summed over the tokens of one head, see `information_flow_attention`. Query and key start with twice
+    the deviation of `MobileAttention`, for the same reason.
     """
 
     def __init__(self, dim, num_heads=None, head_dim=None, **kwargs):

@@ -1,5 +1,4 @@
-"""Linear attention by a kernel: phi(Q) (phi(K)^T V), normalised. The formulas that differ only in phi and the
-normaliser.
+"""Linear attention by a kernel: phi(Q) (phi(K)^T V), normalised. The styles differ in phi and in the normaliser.
 
 All functions take and return [G, h, d, N]; cost N D d.
 """
@@ -8,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
-from keras_mobattn.attention.products import multiply_heads
+from keras_mobattn.attention.multiply_heads import multiply_heads
 
 FEATURES, TOKENS = 2, 3  # axes of [G, h, d, N]
 

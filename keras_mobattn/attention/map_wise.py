@@ -1,4 +1,4 @@
-"""Styles without heads that sum over tokens channel by channel, and so never leave the map: additive and hydra."""
+"""Additive and hydra attention: without heads, they sum over tokens channel by channel, and so never leave the map."""
 
 import tensorflow as tf
 import tf_keras as keras

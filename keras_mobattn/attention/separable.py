@@ -15,7 +15,7 @@ class SeparableAttention(Attention):
     Apple's and timm's code hold the first three as one `qkv_proj` of 1 + 2C rows in this order.
 
     Everything stays a map: only the softmax and the sum over tokens need the patch positions apart, and for these
-    `space_to_depth` is enough. This gave Core ML 2 transposes per block where unfolding to tokens gave 12 to 24.
+    `space_to_depth` is enough. Unfolding to tokens would cost Core ML a dozen transposes for each block.
     """
 
     def __init__(self, dim, **kwargs):
@@ -29,12 +29,13 @@ class SeparableAttention(Attention):
         p = self.patch_size
         query, key, value = (at_least_float32(project(x)) for project in (self.query, self.key, self.value))
         scores = to_patches(query, p)  # [B, H/p, W/p, P]
-        if scores.shape[1:3] == (1, 1):  # of one token (64 pixels in layer 5) the softmax is 1; the converter would
-            scores = 0 * scores + 1  # leave s - s, and the GPU refuses an operator with the same input twice
+        if scores.shape[1:3] == (1, 1):
+            # Of one token (64 pixels in layer 5) the softmax is 1. The converter would leave s - s of it, and the GPU
+            # refuses an operator with the same input twice.
+            scores = 0 * scores + 1
         else:
-            scores = tf.exp(
-                scores - tf.reduce_max(scores, (1, 2), keepdims=True)
-            )  # a maximum per position: one for all gave NaN
+            # A maximum for each position: one for all gave NaN.
+            scores = tf.exp(scores - tf.reduce_max(scores, (1, 2), keepdims=True))
             scores = scores / tf.reduce_sum(scores, (1, 2), keepdims=True)
         weighted = to_patches(from_patches(scores, p) * key, p)  # [B, H/p, W/p, P*C]
         context = tf.reduce_sum(weighted, (1, 2), keepdims=True)  # [B, 1, 1, P*C]

@@ -1,7 +1,9 @@
-"""Talking-heads attention with learnt position biases, as EfficientFormerV2 has it (Li et al., "Rethinking Vision
-Transformers for MobileNet Size and Speed", ICCV 2023, arXiv:2212.08059; code: snap-research/EfficientFormer and timm's
-`efficientformer_v2.py`). The heads talk as in Shazeer et al., arXiv:2003.02436; the biases are LeViT's,
-arXiv:2104.01136."""
+"""Talking-heads attention with learnt position biases: EfficientFormerV2's.
+
+Sources: Li et al., "Rethinking Vision Transformers for MobileNet Size and Speed", ICCV 2023, arXiv:2212.08059; code:
+snap-research/EfficientFormer and timm's `efficientformer_v2.py`. The heads talk as in Shazeer et al., arXiv:2003.02436;
+the biases are LeViT's, arXiv:2104.01136.
+"""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -30,11 +32,11 @@ class TalkingHeadAttention(keras.layers.Layer):
 
     Args:
         num_heads: h.
-        grid: (rows, columns) of the keys that the table of biases is made for; `attention_biases` is [rows, columns,
-            h], one for every distance |dy|, |dx| between a query and a key. For a map of another size, and for the
-            table of a checkpoint of another size, it is resized like an image, see `resample`: timm's rule for such
-            tables (`resize_rel_pos_bias_table_levit`), although the distance 0, its first row and column, moves a
-            little. timm uses it for EfficientViT, and can't load EfficientFormerV2 at another size.
+        grid: (rows, columns) of the keys that the table of biases is made for. The table, `attention_biases`, is
+            [rows, columns, h]: a bias for every distance |dy|, |dx| between a query and a key. For a map or a
+            checkpoint of another size the table is resized like an image (`resample`). That is timm's rule for such
+            tables (`resize_rel_pos_bias_table_levit`), although distance 0, the first row and column, moves a little;
+            timm itself can't load EfficientFormerV2 at another size.
         stride: s, 1 or more: the queries stand at every s-th key of each axis.
         talking: with False there are no T1 and T2.
     """
@@ -55,7 +57,7 @@ class TalkingHeadAttention(keras.layers.Layer):
         super().build(input_shape)
 
     def load_own_variables(self, store):
-        """Keras's hook: the table of a file that was saved at another size."""
+        """Keras's hook: resizes a table that was saved at another size."""
         super().load_own_variables({"0": resample_to(store["0"][()], self.attention_biases.shape)})
 
     def call(self, inputs):
@@ -86,8 +88,8 @@ class TalkingHeadAttention(keras.layers.Layer):
 class HeadMixing(keras.layers.Layer):
     """Let the heads talk: y[b, i] = sum_j kernel[i, j] x[b, j] + bias[i]. Shapes: [B, h, M, N] -> the same.
 
-    A 1x1 convolution over heads. In Core ML, whose convolutions have channels before pixels, nothing is transposed. A
-    product from the left needs no transposition anywhere, but the GPU delegate refuses one with a constant there.
+    A 1x1 convolution over heads: in Core ML, where channels come before pixels, nothing is transposed for it. A product
+    with the kernel on the left would need no transposition anywhere, but the GPU delegate refuses a constant there.
     """
 
     def build(self, input_shape):

@@ -1,1 +1,1 @@
-"""What the scripts of training/, tflite/ and coreml/ do: one module a command, each with its `main` and its `run()`."""
+"""The commands of `mobattn` and of the scripts: a module for each, with its `main` and its `run()`."""

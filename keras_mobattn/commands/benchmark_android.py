@@ -18,6 +18,7 @@ from keras_mobattn import cli
 from keras_mobattn.catalog import ANDROID_FOLDER
 from keras_mobattn.commands.exported import exported_files
 from keras_mobattn.errors import InputError
+from keras_mobattn.formats.kinds import TFLITE
 
 
 def main(
@@ -60,7 +61,7 @@ def main(
     """
     from keras_mobattn import benchmark
 
-    files = exported_files(files, (".tflite",))
+    files = exported_files(files, (TFLITE,))
     output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
     try:
         measurements = benchmark.benchmark_android(

@@ -18,6 +18,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
 from keras_mobattn.commands.exported import exported_files
+from keras_mobattn.formats.kinds import COREML
 
 
 def main(
@@ -57,7 +58,7 @@ def main(
     """
     from keras_mobattn import benchmark
 
-    files = exported_files(files, (".mlpackage",))
+    files = exported_files(files, (COREML,))
     output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
     try:
         measurements = benchmark.benchmark_coreml(

@@ -13,6 +13,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.catalog import BACKENDS
 from keras_mobattn.commands.exported import exported_files
+from keras_mobattn.formats.kinds import TFLITE
 
 
 def main(
@@ -45,7 +46,7 @@ def main(
     """
     from keras_mobattn import benchmark
 
-    files = exported_files(files, (".tflite",))
+    files = exported_files(files, (TFLITE,))
     output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
     rooflines = benchmark.roofline_files(files, output_dir) if roofline else ()
     try:

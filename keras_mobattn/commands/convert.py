@@ -1,4 +1,4 @@
-"""What tflite/convert.py and coreml/convert.py share: load once, convert to each precision, print one table."""
+"""The common part of tflite/convert.py and coreml/convert.py: load once, convert to each precision, print one table."""
 
 from pathlib import Path
 
@@ -17,14 +17,20 @@ from keras_mobattn.models import model_file
 def convert_all(
     convert, suffix, model, output, precisions, *, expect, images, on_corrupt, labels, input_scale, input_bias=0.0
 ):
-    """Convert `model` to each of `precisions` by `convert(source, path, precision, **images)`.
+    """Convert a model to each of `precisions`, and print one table; return the exit code, 1 if a conversion failed.
 
-    `expect(source)` refuses what the model can't have, before anything is converted. `model` is a model file or a run
-    folder, `output` a file for one precision, else a folder (default: beside the model), `images` a folder or None,
-    `on_corrupt` what is done with images that can't be decoded,
-    `labels` a file of class names, None for those of the run that the model lies in; RGB 0..255 times `input_scale`
-    plus `input_bias` is what the model takes. Returns the exit code: 1 if a precision could not be had or failed its
-    check.
+    Args:
+        convert: A function (source, path, precision, representative_images=, check_images=) -> CheckReport.
+        suffix: Of the files.
+        model: A model file or a run folder.
+        output: A file for one precision, else a folder; None for the model's.
+        precisions: Names of precisions.
+        expect: A function of the source that refuses options which don't fit it, before anything is converted.
+        images: A folder of images to check with, or None.
+        on_corrupt: What happens to images that can't be decoded.
+        labels: A file of class names; None for the names of the run that the model lies in.
+        input_scale: The model takes RGB 0..255 times this,
+        input_bias: plus this.
     """
     paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
     with console.status("Loading the model and images"):
@@ -48,8 +54,7 @@ def convert_all(
         console.print(report_table(reports))
     for report in reports:
         for units, error in report.device_errors.items():
-            line = f"{report.precision}: Core ML on {units} is within {error:.1e} of the evaluator."
-            say(line)
+            say(f"{report.precision}: Core ML on {units} is within {error:.1e} of the evaluator.")
         say(f"Written: {report.path}")
     for error in failures:
         rich.console.Console(stderr=True).print(

@@ -17,6 +17,7 @@ from keras_mobattn import cli
 from keras_mobattn.about import About
 from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS, INPUT_TYPES
 from keras_mobattn.errors import InputError
+from keras_mobattn.formats.kinds import COREML
 
 NONE = "none"
 
@@ -51,16 +52,16 @@ def main(
             PVTv2 of 32; not for DeiT and EfficientFormerV2.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
             include_preprocessing=False. A package for pixels does it itself.
-        input_bias: what is then added: one number, or one for each channel.
+        input_bias: a number that is added then, or one for each channel.
         images: any folder of images to check with.
         on_corrupt: what to do with images that can't be decoded.
-        labels: a text file of class names, one a line; default those of the run.
+        labels: a text file of class names, one a line; default the run's.
         about: what the package says of itself.
     """
     from keras_mobattn.commands.convert import convert_all
     from keras_mobattn.export import expect_coreml, to_coreml
 
-    interface = dict(
+    input_options = dict(
         minimum_deployment_target=minimum_deployment_target,
         input_type=input_type,
         input_sizes=[_size(text) for text in input_sizes],
@@ -72,16 +73,16 @@ def main(
 
     def expect(source):
         for name in compressions:
-            expect_coreml(source, compression=name, **interface)
+            expect_coreml(source, compression=name, **input_options)
 
     def convert(source, path, variant, representative_images, check_images):
         precision, compression = variants[variant]
-        options = dict(check_images=check_images, compression=compression, about=about, **interface)
+        options = dict(check_images=check_images, compression=compression, about=about, **input_options)
         return to_coreml(source, path, precision, **options)
 
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
     options |= dict(input_scale=input_scale, input_bias=input_bias)
-    return convert_all(convert, ".mlpackage", model, output, tuple(variants), **options)
+    return convert_all(convert, COREML.suffix, model, output, tuple(variants), **options)
 
 
 def _size(text):

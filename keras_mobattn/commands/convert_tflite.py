@@ -17,6 +17,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.about import About
 from keras_mobattn.catalog import IO_DTYPES, TFLITE_PRECISIONS
+from keras_mobattn.formats.kinds import TFLITE
 
 
 def main(
@@ -44,17 +45,17 @@ def main(
         on_corrupt: what to do with images that can't be decoded.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
             include_preprocessing=False. Float input of the file has to be multiplied by it, quantized input hasn't.
-        labels: a text file of class names, one a line, to be packed into the file; default those of the run.
+        labels: a text file of class names, one a line, to be packed into the file; default the run's.
         about: what the file says of itself.
     """
     from keras_mobattn.commands.convert import convert_all
     from keras_mobattn.export import expect_io, to_tflite
 
-    interface = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
-    convert = functools.partial(to_tflite, about=about, **interface)
-    expect = functools.partial(expect_io, **interface)
+    io_options = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
+    convert = functools.partial(to_tflite, about=about, **io_options)
+    expect = functools.partial(expect_io, **io_options)
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels, input_scale=input_scale)
-    return convert_all(convert, ".tflite", model, output, precision, **options)
+    return convert_all(convert, TFLITE.suffix, model, output, precision, **options)
 
 
 def run():

@@ -17,10 +17,8 @@ from keras_mobattn import cli
 from keras_mobattn.commands.exported import exported_files
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing, write_json
-from keras_mobattn.formats.coreml.package import read_mlprogram
-from keras_mobattn.formats.tflite.flatbuffer import read_tflite
+from keras_mobattn.formats.kinds import COREML, TFLITE, expect_readable, kind_of
 
-TFLITE, COREML = ".tflite", ".mlpackage"
 REQUIREMENTS = {  # name -> of which files, and what of their description has to have passed
     "xnnpack": (TFLITE, lambda description: description.xnnpack),
     "gpu": (TFLITE, lambda description: description.gpu),
@@ -52,19 +50,19 @@ def main(
             of the number of operators. With several packages, one each: NAME_STEM.png.
     """
     files = exported_files(files)
-    packages = [path for path in files if path.suffix == COREML]
+    packages = [path for path in files if kind_of(path) == COREML]
     if plot and plot.suffix != ".png":
         raise InputError(f"Expected a .png file as --plot. Received: {str(plot)!r}.")
     if plot and not packages:
         raise InputError(f"Expected .mlpackage folders for --plot. Received: {', '.join(map(str, files))}.")
-    kinds = {path.suffix for path in files}
+    kinds = set(map(kind_of, files))
     if unmet := [name for name in require or () if REQUIREMENTS[name][0] not in kinds]:
         raise InputError(
-            f"Expected {REQUIREMENTS[unmet[0]][0]} files for --require {unmet[0]}. Received: "
+            f"Expected {REQUIREMENTS[unmet[0]][0].suffix} files for --require {unmet[0]}. Received: "
             f"{', '.join(map(str, files))}. Leave it out, or name such files."
         )
     for path in files:  # better to fail now than after half a minute
-        (read_mlprogram if path.suffix == COREML else read_tflite)(path)
+        expect_readable(path)
     descriptions = {path: _described(path, gpu, plan) for path in files}
     if json:
         write_json(json, [description.as_dict() for description in descriptions.values()])
@@ -79,7 +77,7 @@ def _described(path, gpu, plan):
     from keras_mobattn.describe import describe_coreml, describe_tflite, print_coreml, print_tflite
 
     with rich.console.Console(stderr=True).status(f"Looking at {path.name}"):  # a large file takes half a minute
-        if path.suffix == COREML:
+        if kind_of(path) == COREML:
             description, show = describe_coreml(path, plan=plan), print_coreml
         else:
             description, show = describe_tflite(path, execute_on_gpu=gpu), print_tflite
@@ -88,7 +86,7 @@ def _described(path, gpu, plan):
 
 
 def _passes(path, description, require):
-    asked = [part for kind, part in map(REQUIREMENTS.get, require) if kind == path.suffix]
+    asked = [part for kind, part in map(REQUIREMENTS.get, require) if kind == kind_of(path)]
     return all(part(description).passed for part in asked)
 
 

@@ -22,11 +22,11 @@ from keras_mobattn.catalog import DEFAULT_WEIGHTS
 from keras_mobattn.errors import InputError
 
 PACKAGES = ("keras_mobattn", "tensorflow", "tf-keras", "ai-edge-litert", "coremltools", "huggingface_hub")
-ROOM, MEMORY = 5e9, 4e9  # bytes that a training on photographs takes without trouble
+ROOM, MEMORY = 5e9, 4e9  # bytes that are enough for training on photographs
 
 
 def versions():
-    """Those of Python and the packages that matter."""
+    """The versions of Python and of the packages that matter."""
     found = [f"Python {platform.python_version()}"]
     for name in PACKAGES:
         try:
@@ -51,7 +51,7 @@ def training_gpu():
 
 
 def litert_gpu():
-    """What LiteRT's GPU accelerator computes with."""
+    """The GPU or software driver of LiteRT's GPU accelerator."""
     from keras_mobattn import gpu
 
     if problem := gpu.gpu_problem():
@@ -60,7 +60,7 @@ def litert_gpu():
 
 
 def android():
-    """The phone that adb has."""
+    """The phone that adb reaches."""
     from keras_mobattn.benchmark.android.phone import find_phone
     from keras_mobattn.benchmark.loop import DeviceLostError
 
@@ -73,7 +73,7 @@ def android():
 
 
 def mac():
-    """Core ML, and the compute plan."""
+    """The macOS that Core ML runs on."""
     from keras_mobattn.benchmark.apple.iphone import expect_mac
 
     expect_mac("Core ML")
@@ -81,7 +81,7 @@ def mac():
 
 
 def iphone():
-    """The iPhone on the USB port, and Xcode."""
+    """The iPhone on the USB port, which needs Xcode."""
     from keras_mobattn.benchmark.apple.iphone import expect_mac, find_iphone
 
     expect_mac("a benchmark on an iPhone")
@@ -89,7 +89,7 @@ def iphone():
 
 
 def hub():
-    """Where published weights come from."""
+    """The hub of published weights."""
     from keras_mobattn.weights import find_tag, hub_problem
 
     if problem := hub_problem(find_tag(DEFAULT_WEIGHTS)):
@@ -101,7 +101,7 @@ def hub():
 
 
 def disk():
-    """Free room where runs go."""
+    """Free disk space where runs go."""
     free = shutil.disk_usage(Path.cwd()).free
     if free < ROOM:
         raise InputError(
@@ -124,7 +124,7 @@ def memory():
     return f"{free / 1e9:.0f} GB free, {os.cpu_count()} cores"
 
 
-CHECKS = {  # name -> (what finds it or says what is missing, what needs it)
+CHECKS = {  # name -> (function that finds it or raises an InputError, what needs it)
     "versions": (versions, "Everything"),
     "disk": (disk, "A run"),
     "memory": (memory, "Training"),

@@ -28,15 +28,15 @@ def main(
 ) -> None:
     """Print how well a model does; for a classifier top-1 and top-5 accuracy, and the accuracy of each class.
 
-    Classes go by their names: those of the images may come in another order than the model's, and some may be missing.
+    Classes go by their names: the images may have them in another order than the model, and some may be missing.
 
     Args:
         model: The folder of a run, or a .keras, .h5, .tflite or .mlpackage file.
         weights: A published checkpoint, e.g. timm/mobilevitv2_100.cvnets_in1k, in place of the model; with both, the
             model is taken for one that was made from it. Images are resized and cropped as the checkpoint asks; without
             one as in the run that the model lies in.
-        dataset: A tfds name or a folder of images; default that of the run that the file lies in. Of another folder
-            without train/ and test/ inside, all images are evaluated.
+        dataset: A tfds name or a folder of images; default the images of the run that the file lies in. Of another
+            folder without train/ and test/ inside, all images are evaluated.
         data_dir: Where tfds keeps its sets.
         split: "train", "test", or "validation" where there is one beside the test; the test of imagenet2012 is its
             validation split.
@@ -89,7 +89,7 @@ def _open_source(run, dataset, data_dir, on_corrupt):
 
 
 def _is_same(dataset, other):
-    """Whether both name one set, or one folder: photos, photos/ and ./photos. What a run has trained on is no test."""
+    """Whether both mean one set, or one folder, as photos, photos/ and ./photos do."""
     return dataset == other or (Path(dataset).is_dir() and Path(dataset).resolve() == Path(other).resolve())
 
 

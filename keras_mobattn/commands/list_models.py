@@ -15,7 +15,7 @@ from keras_mobattn.families.family import written_call
 
 
 def tables():
-    """Title of a table -> its rows: the arguments that a user would write, and the model that they make."""
+    """{title of a table: its rows}; a row is (the arguments as a user writes them, the model function, its options)."""
     made = {"Models with the attention of their papers": []}
     for family in FAMILIES.values():
         for name, variant in family.variants.items():

@@ -1,4 +1,4 @@
-"""What predict and evaluate share: a model with its task, the names of its classes, and how it sees images."""
+"""The common part of predict and evaluate: a model with its task, its class names, and the view of its images."""
 
 import dataclasses
 
@@ -22,9 +22,9 @@ class Opened:
         model: a Keras model, a TFLiteModel or a CoreMLModel.
         task: what it is for.
         class_names: in the order of its outputs; () where it has no classes.
-        named: whether these are the model's own, told by its file, its run or its checkpoint; else they are a guess.
-        view: the arguments of `data.fit_image` that it is evaluated with: the published checkpoint's, else those of the
-            run that it lies in, else none.
+        named: whether its file, its run or its checkpoint tells these names; else they are a guess.
+        view: the arguments of `data.resize_and_crop` that it is evaluated with, by the published checkpoint, else by
+            the run that it lies in, else {}.
         tag: the published checkpoint that it is, or was made from; None for others.
     """
 
@@ -45,8 +45,8 @@ class Opened:
 def open_model(path=None, weights=None):
     """Open a model file (.keras, .h5, .tflite, .mlpackage), a run folder, or the published checkpoint `weights`.
 
-    With both, the file is taken for one that was made from that checkpoint, and gets the images that it asks for. A
-    file in a run's folder has that run's task, class names and view.
+    With both, the file counts as made from that checkpoint, and has its class names and its view of images. A file in a
+    run's folder has the run's task, class names and view.
 
     Raises:
         InputError: neither, a file that can't be read, an unknown checkpoint or one that can't be had, outputs of no
@@ -81,12 +81,12 @@ def _load(file):
 
 
 def _scores_classes(model):
-    """Whether the one output is [n, classes]. What its layer makes is not told by every kind of file."""
+    """Whether there is one output [n, classes]. Not every kind of file tells its activation."""
     return isinstance(model.output_shape, tuple) and len(model.output_shape) == 2
 
 
 def _own_names(model, path, run, tag):
-    """A checkpoint's, the file's own, or those of the run that it lies in; () where none of them tells."""
+    """The class names of the checkpoint, of the file, or of the run that it lies in; () where none tells."""
     if tag:
         return _imagenet()
     embedded = model.labels if isinstance(model, FileModel) else ()
@@ -94,7 +94,7 @@ def _own_names(model, path, run, tag):
 
 
 def _usual_names(output_shape):
-    """ImageNet's for 1000 classes, else numbers."""
+    """ImageNet's class names for 1000 classes, else numbers."""
     count = output_shape[-1]
     return _imagenet() if count == len(_imagenet()) else tuple(f"class {i}" for i in range(count))
 

@@ -23,7 +23,7 @@ from keras_mobattn import cli
 from keras_mobattn.catalog import DEFAULT_WEIGHTS
 from keras_mobattn.errors import InputError, expect_range
 
-MANY = 8  # images: more of them get a line each instead of a table each
+MANY = 8  # images: with more, each gets a line instead of a table
 SHOWN = 60  # images on a contact sheet
 
 
@@ -85,7 +85,7 @@ def main(
 
 
 def _default_weights():
-    """The checkpoint for who names none, which may have no network: that is said at once, not after all retries."""
+    """The checkpoint where none is named. Without a network, this says so at once, not after all retries."""
     from keras_mobattn.weights import find_tag, hub_problem
 
     if problem := hub_problem(find_tag(DEFAULT_WEIGHTS)):
@@ -97,10 +97,10 @@ def _default_weights():
 
 
 def pictures(names):
-    """(what to call it, function that reads it) of each image that is meant.
+    """[(name, function that reads it)] of the images; `names` are of files, folders and patterns.
 
     Raises:
-        InputError: a pattern that no file fits, a folder without images, or nothing of that is there.
+        InputError: a pattern that no file fits, a folder without images, or no file that is there.
     """
     if not names:
         from keras_mobattn.data.photos import whole_photos
@@ -137,9 +137,9 @@ def _paths(name):
 
 
 def _as_seen(image, opened):
-    from keras_mobattn.data import fit_image
+    from keras_mobattn.data import resize_and_crop
 
-    return fit_image(image, opened.image_size, **opened.view).numpy()
+    return resize_and_crop(image, opened.image_size, **opened.view).numpy()
 
 
 def _write_sheet(path, sheet, count):
@@ -156,7 +156,7 @@ def _write_sheet(path, sheet, count):
 
 
 def _note(sentence):
-    """On stderr: what is printed stays what was asked for."""
+    """Print on stderr, so that stdout has the predictions alone."""
     rich.console.Console(stderr=True).print(sentence, soft_wrap=True, markup=False, highlight=False)
 
 

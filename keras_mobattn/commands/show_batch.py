@@ -28,7 +28,7 @@ SHORT = 18  # letters that fit under an image
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """What to show."""
+    """The images to show."""
 
     augment: str = "mobilevitv2"
     """The augmentation by name."""
@@ -42,7 +42,7 @@ class Sheet:
     image_size: int | tuple[int, int] = 128
     """Height and width in pixels; one number for both."""
     count: int = 24
-    """Images on the sheet; they are one batch, so it is they that are mixed."""
+    """Images on the sheet. They are one batch, and are mixed with each other."""
     seed: int = 0
     """Of the order, the crops and all else that is random."""
     step: int = 0
@@ -88,7 +88,7 @@ def _open_source(sheet):
 
 
 def draw_step(source, sheet):
-    """The images uint8 [n, H, W, 3] and labels float32 [n, classes] of the step."""
+    """The images, uint8 [n, H, W, 3], and labels, float32 [n, classes], of the step."""
     from keras_mobattn.data import StepPlan, training_stream
 
     plan = StepPlan(source.num_examples["train"], sheet.count, 1, sheet.image_size)

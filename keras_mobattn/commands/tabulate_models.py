@@ -39,7 +39,7 @@ def main(
 
     Args:
         models: some of them.
-        attention: one or several; own is that of the model's paper.
+        attention: one or several; own is the attention of the model's paper.
         precision: of the packages.
         input_type: tensor or image.
         image_size: height and width in pixels, from 32 up.
@@ -85,7 +85,7 @@ def _row(name, style, path, precision, input_type, size):
 
 
 def _seconds(path, shape):
-    """What the evaluator takes for an image: the median of three, after one."""
+    """The evaluator's seconds for an image: the median of three, after a first one."""
     package, image, seconds = export.CoreMLModel(path), np.full((1, *shape[1:]), 127, np.float32), []
     for _ in range(4):
         start = time.perf_counter()

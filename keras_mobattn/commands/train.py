@@ -9,11 +9,11 @@
     mobattn train --resume runs/photos --epochs 40
 
 Photographs, in a folder or a tfds set, get settings from what is there, see docs/your_photos.md; the defaults below are
-those of the embedded digits. Each flag that is given holds.
+for the embedded digits. Each flag that is given holds.
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
 three --resume goes on; before 130 and 143 a checkpoint was saved, so a machine that is taken back loses no step.
-A multi-worker run of which another worker is lost starts itself again from the newest checkpoint, and waits for it.
+When a worker of several is lost, the others start themselves again from the newest checkpoint, and wait for it.
 """
 
 import argparse
@@ -34,14 +34,13 @@ from keras_mobattn.catalog import EMBEDDED, OWN, RECIPES, TASKS
 from keras_mobattn.errors import InputError
 from keras_mobattn.recipes import recipe_settings
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import Execution, TrainSettings, in_form_of
+from keras_mobattn.settings import Execution, TrainSettings, settings_to_resume
 
 DIVERGED = 3  # exit code
 
 
 def preset(arguments):
-    """What the flags start from: the settings of the run of --resume, of --recipe for --width and --variant, or the
-    defaults."""
+    """The settings that the flags start from: of --resume, of --recipe with --width and --variant, or the defaults."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--recipe", choices=RECIPES)
     parser.add_argument("--width", type=float, default=1.0)
@@ -59,7 +58,7 @@ def preset(arguments):
 
 
 def command(default):
-    """The command whose settings are `default` but for the flags that are given."""
+    """A command whose flags start from the settings `default`."""
 
     def main(
         data: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[DATA]")] = None,
@@ -117,7 +116,7 @@ def command(default):
 
 
 def _expect_outside(folder, dataset):
-    """Refuse a run among the images: it would be one of their classes the next time."""
+    """Refuse a run folder among the images: the next time it would be one of their classes."""
     images = Path(os.path.expanduser(dataset))
     if images.is_dir() and images.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(
@@ -126,7 +125,7 @@ def _expect_outside(folder, dataset):
 
 
 def name_of(settings, recipe, given=None):
-    """What the folder of a run is called; `given` where all but these fields are yet to be chosen."""
+    """The name of a run's folder. `given` are the fields with flags, if the others are yet to be chosen; else None."""
     data = Path(os.path.expanduser(settings.dataset)).resolve().name  # of ".", too
     own = given is not None and ("attention" not in given or settings.attention == OWN)
     return recipe or (data if own else f"{data}-{settings.attention}")
@@ -139,7 +138,7 @@ def is_one_of_several(execution):
 
 
 def choose_and_tell(settings, given):
-    """The settings for photographs; says what was chosen, and why."""
+    """The settings for photographs; prints what was chosen, and why."""
     from keras_mobattn.training.choose import choose_settings
 
     with cli.console.status("Looking at the images and for published weights"):
@@ -173,7 +172,7 @@ def train_and_tell(settings, folder, resume, execution):
 
 
 def ending(settings, result, folder):
-    """What the run came to, in a line."""
+    """The result of the run in a line."""
     task, count = TASKS[settings.task], result["num_examples"]
     best = task.last_words(result | {f"test_{task.best}": result[f"best_test_{task.best}"]})
     best = best[:1].lower() + best[1:]
@@ -190,7 +189,7 @@ def ending(settings, result, folder):
 
 
 def restart():
-    """Become a new process that does the same: TensorFlow can't join a cluster twice in one."""
+    """Become a new program with the same arguments: TensorFlow can't join a cluster twice in one process."""
     again = [] if {"--auto-resume", "--resume"} & set(sys.argv) else ["--auto-resume"]
     os.execv(sys.executable, [*sys.orig_argv, *again])
 
@@ -199,12 +198,12 @@ def has_run(settings, folder):
     """Whether the folder has a run of these settings.
 
     Raises:
-        InputError: it has one of others.
+        InputError: it has a run of other settings.
     """
     if not RunFolder(folder).is_run:
         return False
     earlier = RunFolder(folder).settings
-    settings = in_form_of(settings, earlier)
+    settings = settings_to_resume(settings, earlier)
     names = [name for name in vars(settings) if getattr(settings, name) != getattr(earlier, name)]
     if names:
         listed = ", ".join(f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in names)
@@ -215,7 +214,7 @@ def has_run(settings, folder):
 
 
 def settings_table(settings, recipe):
-    """Every setting; those that differ from the defaults are bold."""
+    """A rich table of every setting; bold ones differ from the defaults."""
     table = rich.table.Table("setting", "value", title=recipe or "settings")
     for name, value in vars(settings).items():
         table.add_row(rich.text.Text(name, "" if value == getattr(TrainSettings(), name) else "bold"), repr(value))

@@ -1,14 +1,8 @@
 """Augmentations by name: what each training recipe does to its images.
 
-keras-cv's layers serve the digits; for photographs its place is taken by the functions of randaugment.py and mixing.py.
-Images/s on one core of a busy machine at 256x256 pixels, keras-cv's layer and then ours: RandAugment (2 operations) 240
-and 700, RandomCutout 1,150 and RandomErasing 7,600, RandomFlip 790 and 7,800, CutMix 1,140 and 11,200, MixUp 3,600 and
-3,800. Besides, theirs draw with stateful ops, so that a resumed run could not repeat them; their RandomCropAndResize
-has an aspect relative to the image and no antialiasing. What a whole recipe takes and its parts:
-training/benchmark_input.py.
-
-Throughput of one of keras-cv's layers in a tf.function on a 2-core CPU, batches of 128 at 64x64, images/s:
-RandomBrightness 190,000, RandomContrast 28,000, RandomTranslation 16,000, RandomZoom 16,000, RandomRotation 14,000.
+keras-cv's layers serve the digits. For photographs the functions of randaugment.py and mixing.py take their place: they
+are faster (docs/measurements.md), a resumed run can repeat their draws, and crops have torchvision's aspect and
+antialiasing. training/benchmark_input.py times a whole recipe and its parts.
 """
 
 import contextlib
@@ -26,14 +20,14 @@ from keras_mobattn.data.randaugment import TIMM, TORCHVISION, RandAugment
 BLACK_OUTSIDE = {"fill_mode": "constant", "fill_value": 0.0}  # the digits' own background, and they touch the border
 PIXELS = {"value_range": (0, 255)}
 TRIES = 10  # of a random crop, before the middle is taken
-FLOAT = {"dtype": "float32"}  # also where TF_USE_LEGACY_KERAS=1 gives the layers tf_keras's global dtype policy
+FLOAT = {"dtype": "float32"}  # or with TF_USE_LEGACY_KERAS=1 the layers would have tf_keras's global dtype policy
 
 
 class _Draws:
-    """Random numbers that depend on one seed per batch and on nothing else, for keras-cv's layers to draw from.
+    """A source of random numbers for keras-cv's layers: they depend on one seed per batch and on nothing else.
 
-    keras-cv's own can't be repeated inside tf.data: its generators are shared state that parallel calls reach in any
-    order, its factor samplers start anew with every epoch, and seed=0 means "no seed".
+    keras-cv's own numbers can't be repeated inside tf.data: its generators are shared state that parallel calls reach
+    in any order, its factor samplers start anew with every epoch, and seed=0 means "no seed".
     """
 
     def start(self, seed):
@@ -59,7 +53,7 @@ class _Draws:
 
 
 def _digit_layers():
-    """No flips: a mirrored 2 or 5 is no digit. All five in tf.data: 2,500 images of 64x64 per second of CPU time."""
+    """keras-cv's layers for digits. No flips: a mirrored 2 or 5 is no digit."""
     from keras_cv import layers
 
     return [
@@ -73,13 +67,18 @@ def _digit_layers():
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied: first each image, from left to right as the fields stand, then whole batches.
+    """How training images are varied: first each image, in the order of the fields, then whole batches.
 
-    `crop_area`: the smallest and largest share of an image's area that a random crop shows; None for the whole image,
-    as evaluation sees it. `interpolation`: of the resize. `flip`: left for right, half of the images. `rand_augment`:
-    its settings. `erasing`: the share of images of which a part is blacked out, or filled with normal noise of mean and
-    deviation `erasing_noise`. `layers` builds keras-cv's layers that a batch passes through. `mixing`: MixUp and
-    CutMix.
+    Attributes:
+        crop_area: the smallest and largest share of an image's area that a random crop shows; None for the whole image,
+            as evaluation sees it.
+        interpolation: of the resize, "bilinear" or "bicubic".
+        flip: whether half of the images are mirrored left for right.
+        rand_augment: the settings of RandAugment, or None.
+        erasing: the share of images in which a random box is blacked out.
+        erasing_noise: (mean, deviation) by channel of the normal noise that fills the box instead, or None.
+        layers: a function that builds the keras-cv layers that a batch passes through, or None.
+        mixing: MixUp and CutMix, or None.
     """
 
     crop_area: tuple[float, float] | None = None
@@ -93,7 +92,7 @@ class Augmentation:
 
     @property
     def varies_images(self):
-        """Whether something is done to single images, so that what is resized can't be kept."""
+        """Whether single images are varied, so that a resized image can't be kept for the next epoch."""
         return bool(self.crop_area or self.flip or self.rand_augment or self.erasing)
 
 
@@ -102,7 +101,7 @@ IMAGENET_MEAN, IMAGENET_STD = (124, 116, 104), (58, 57, 57)  # of 0..255
 # Named in keras_mobattn.catalog.AUGMENTATIONS
 NONE = Augmentation()
 DIGITS = Augmentation(layers=_digit_layers)
-# Things up to twice as large, left and right: the least that teaches a model other sizes than those of its images
+# Things up to twice as large, and mirrored: the least that teaches a model other sizes than those of its images
 ZOOM = Augmentation((0.25, 1.0), flip=True)
 # Photographs, of which there are few: milder crops than ImageNet's, which may miss the thing, and RandAugment
 PHOTOS = Augmentation((0.35, 1.0), "bicubic", True, RandAugment(TORCHVISION, 9 / 30))
@@ -123,8 +122,8 @@ FLOWFORMER = Augmentation(
     mixing=Mixing(0.8, 1.0),
 )
 # DeiT (arXiv:2012.12877; facebookresearch/deit), PVTv2 and EfficientFormerV2, whose code is DeiT's: timm's
-# rand-m9-mstd0.5-inc1, and RandomErasing that puts noise where it erases. Their colour jitter is without effect,
-# since timm leaves it out beside RandAugment. Repeated augmentation is not here: see recipes/deit_in1k.py
+# rand-m9-mstd0.5-inc1, and RandomErasing with noise. Their colour jitter has no effect, since timm leaves it out beside
+# RandAugment. Repeated augmentation is a setting of the run: see recipes/deit_in1k.py
 DEIT = dataclasses.replace(FLOWFORMER, erasing=0.25, erasing_noise=(IMAGENET_MEAN, IMAGENET_STD))
 
 
@@ -152,10 +151,10 @@ def augmenter(augmentation):
 def random_box(shape, seed, area, aspect):
     """A random part of an image of `shape` int32 [h, w]: its (top, left) and (height, width), each int32 [2].
 
-    Drawn as torchvision's and timm's RandomResizedCrop do: a share of the image's area, uniform in `area`; width to
-    height log-uniform from 3/4 to 4/3 times `aspect`; the first of TRIES draws that fits, else the largest part in the
-    middle whose aspect is within bounds. Not tf.image's stateless_sample_distorted_bounding_box, which draws the side
-    uniformly and not the area: of 500x375 pixels .39 in the mean, for (.08, 1), where torchvision's show .43.
+    As in torchvision's and timm's RandomResizedCrop: its share of the image's area is uniform in `area`, its width to
+    height log-uniform from 3/4 to 4/3 times `aspect`. It is the first of TRIES draws that fits, else the largest part
+    in the middle whose aspect is within bounds. tf.image.stateless_sample_distorted_bounding_box won't do: it draws the
+    side uniformly, and so shows less of the image.
     """
     draws = tf.random.stateless_uniform([4, TRIES], seed)
     h, w = tf.unstack(tf.cast(shape, tf.float32))

@@ -1,10 +1,11 @@
-"""What the tfds builders of this package share."""
+"""The description that the tfds builders of this package share."""
 
 import tensorflow_datasets as tfds
 
 
 def labelled_images(builder, description, shape, class_names, citation=None):
-    """The DatasetInfo of a builder of {"image": uint8 `shape`, kept as PNG, "label": one of `class_names`}."""
+    """The DatasetInfo of a builder whose examples are {"image": uint8 `shape`, kept as PNG, "label": a class's
+    index}."""
     return tfds.core.DatasetInfo(
         builder=builder,
         description=description,

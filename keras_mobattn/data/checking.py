@@ -1,4 +1,4 @@
-"""Whether images can be decoded, before anything is trained or judged on them, and what to do where they can't."""
+"""Finding images that can't be decoded before anything is trained or judged on them."""
 
 import concurrent.futures
 import itertools
@@ -14,8 +14,7 @@ NAMED = 3  # how many corrupt files a message names; the count tells the rest
 
 
 def check_images(paths):
-    """{path: ImageFacts, or in words why it can't be decoded}. Each is decoded once, in threads, under a
-    progress bar."""
+    """{path: ImageFacts, or in words why it can't be decoded}; decodes each once, in threads, under a progress bar."""
     console = rich.console.Console(stderr=True)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         seen = pool.map(_inspected, paths)
@@ -32,8 +31,8 @@ def _inspected(path):
         return str(reason)
 
 
-def whole_images(folder, paths, on_corrupt):
-    """{path: ImageFacts} of those of `paths`, all in `folder`, that can be decoded; `on_corrupt` is one of ON_CORRUPT.
+def decodable_images(folder, paths, on_corrupt):
+    """{path: ImageFacts} of the images that can be decoded, among `paths` in `folder`. `on_corrupt`: see ON_CORRUPT.
 
     Raises:
         InputError: some can't, and `on_corrupt` is "error".

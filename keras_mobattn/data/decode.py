@@ -1,8 +1,7 @@
-"""Encoded images to pixels, the same as Pillow's (of files: of those that `image_file` calls plain).
+"""Encoded images to pixels, the same as Pillow's for all files that `image_file` calls plain.
 
-dct_method INTEGER_ACCURATE gives Pillow's pixels of a JPEG exactly. TensorFlow's default is INTEGER_FAST, which is off
-by 1.0 level in the mean and by up to 9, and was no faster (1.18 against 1.19 ms for 500x375 pixels in 91 kB on one
-core); without fancy upscaling the colours are off by up to 34. A crop of 250x240 in the middle takes 0.86 ms.
+dct_method INTEGER_ACCURATE gives Pillow's pixels of a JPEG exactly. TensorFlow's default, INTEGER_FAST, is off by up to
+9 levels and no faster; without fancy upscaling colours are off by up to 34.
 """
 
 import tensorflow as tf
@@ -11,9 +10,10 @@ JPEG = {"channels": 3, "dct_method": "INTEGER_ACCURATE"}
 
 
 def decode(image, orientation=None):
-    """A JPEG, PNG, BMP or GIF (its first frame) as uint8 [h, w, 3] RGB; transparency is dropped. Pixels stay pixels.
+    """The pixels, uint8 [h, w, 3] RGB, of a JPEG, PNG, BMP or GIF (its first frame); transparency is dropped.
 
-    `orientation` is EXIF's, 1 to 8, int32: the image is turned upright. None leaves it as it is stored.
+    `image` is the file's bytes, or pixels already. With `orientation`, EXIF's 1 to 8, int32, it is turned upright; None
+    leaves it as it is stored.
     """
     if image.dtype == tf.string:
         image = tf.cond(tf.io.is_jpeg(image), lambda: tf.io.decode_jpeg(image, **JPEG), lambda: _decode_other(image))
@@ -21,15 +21,16 @@ def decode(image, orientation=None):
 
 
 def decode_mask(mask):
-    """The bytes of a PNG with a class for each pixel, or what is one already, as uint8 [h, w, 1]."""
+    """The class of each pixel, uint8 [h, w, 1], from the bytes of a PNG or from pixels already."""
     return tf.io.decode_png(mask, channels=1) if mask.dtype == tf.string else mask
 
 
 def decode_crop(image, choose_box, orientation=None):
-    """The part of the upright image that `choose_box` asks for, and where it lies; of a JPEG no more is decoded.
+    """A box of the upright image: (uint8 [h, w, 3], the whole image's shape, begin and size of the box, int32 [2]
+    each).
 
-    `choose_box` makes (top, left) and (height, width), each int32 [2], of the whole image's (height, width), int32 [2].
-    Returns (uint8 [h, w, 3], the whole image's shape, begin and size of the box, each int32 [2]).
+    `choose_box` is a function from the whole image's (height, width), int32 [2], to the box's (top, left) and (height,
+    width). Of a JPEG only the box is decoded.
     """
 
     def of_pixels(whole):
@@ -45,8 +46,8 @@ def decode_crop(image, choose_box, orientation=None):
         shape = _swapped(stored, orientation)
         begin, size = choose_box(shape)
         first, extent = _stored_box(begin, size, shape, orientation)
-        # One pixel more on each side: the colours at the border of what is decoded have no neighbour to be
-        # interpolated with, and would be off by up to 11 levels.
+        # One pixel more on each side: at the border of the decoded part, colours have no neighbour to be interpolated
+        # with, and would be off by up to 11 levels.
         outer = tf.maximum(first - 1, 0)
         end = tf.minimum(first + extent + 1, stored)
         pixels = tf.image.decode_and_crop_jpeg(image, tf.concat([outer, end - outer], 0), **JPEG)
@@ -58,8 +59,8 @@ def decode_crop(image, choose_box, orientation=None):
     return tf.ensure_shape(pixels, [None, None, 3]), *box
 
 
-# EXIF's orientations as what turns the stored image upright, in this order: rows and columns change places (5 to 8),
-# then it is flipped along these axes.
+# EXIF's orientations as the steps that turn the stored image upright: rows and columns change places (5 to 8), then
+# rows are flipped, then columns.
 FLIPPED_ROWS = (3, 4, 7, 8)
 FLIPPED_COLUMNS = (2, 3, 6, 7)
 
@@ -86,7 +87,7 @@ def _stored_box(begin, size, shape, orientation):
 
 
 def _swapped(pair, orientation):
-    """(vertical, horizontal) of the upright image from that of the stored one, and back."""
+    """A pair (vertical, horizontal) of the stored image, in the upright one; and back."""
     return pair if orientation is None else tf.where(orientation >= 5, pair[::-1], pair)
 
 

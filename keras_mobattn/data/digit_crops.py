@@ -1,7 +1,7 @@
 """The digits of `digit_scenes` one by one: 32x32 pixels around each, on their texture, labelled with the digit.
 
-A model that reads them first learns the scenes, whose label only comparing digits tells: MobileViTv2 0.5 had 97 % on
-crops after 5 epochs, then 82 % on scenes after 8; from random weights it was at 10 to 18 % after 14.
+A model that has learnt to read them can learn the scenes, whose label only comparing digits tells; from random weights
+it hardly can (docs/measurements.md).
 
 Importing this module registers the builder, so `tfds.builder("digit_crops")` finds it.
 """
@@ -22,9 +22,9 @@ a scene, in which a neighbour may show. 6000 scenes to train on and 1000 to test
 
 
 def crop_digits(rng, scene):
-    """Cut the digits out of what `draw_scene` returned: uint8 [objects, 32, 32, 3]; `rng` moves each by 0 to 3 pixels.
+    """The digits of a scene of `draw_scene`, cut out: uint8 [objects, 32, 32, 3].
 
-    At the canvas's edge the window moves inside.
+    `rng` moves each window by 0 to 3 pixels; at the canvas's edge it moves inside.
     """
     centres = CANVAS * (scene["boxes"][:, :2] + scene["boxes"][:, 2:]) / 2  # [objects, 2] of (y, x)
     moved = centres - SIDE / 2 + rng.randint(-JITTER, JITTER + 1, centres.shape)

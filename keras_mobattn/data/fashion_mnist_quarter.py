@@ -1,6 +1,6 @@
 """A quarter of Fashion-MNIST's training images: real photographs, in a set that a study on two cores can train on.
 
-Its files are those of Debian's package dataset-fashion-mnist where that is installed, and else are downloaded (30 MB).
+Its files are read from Debian's package dataset-fashion-mnist where that is installed, else downloaded (30 MB).
 
 Importing this module registers the builder, so `tfds.builder("fashion_mnist_quarter")` finds it.
 """
@@ -31,8 +31,10 @@ _CITATION = """\
 
 
 def read_idx(images, labels, count):
-    """The first `count` images and labels of two gzipped IDX files, whose headers have 16 and 8 bytes: uint8 [count,
-    28, 28, 1], uint8 [count]."""
+    """The first `count` images, uint8 [count, 28, 28, 1], and labels, uint8 [count], of two gzipped IDX files.
+
+    Their headers have 16 and 8 bytes.
+    """
     with gzip.open(images) as file:
         pixels = np.frombuffer(file.read(16 + count * SIDE**2), np.uint8, offset=16)
     with gzip.open(labels) as file:

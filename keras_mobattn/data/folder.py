@@ -1,4 +1,4 @@
-"""A folder of images with one sub-folder a class: its files, classes and splits, and what was left out."""
+"""A folder of images with one sub-folder for each class: its files, classes and splits, and what was left out."""
 
 import collections
 import dataclasses
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mobattn.data.checking import ON_CORRUPT, whole_images
+from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
 from keras_mobattn.data.listing import find_images, sub_folders, tell_left_out
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits
@@ -21,7 +21,7 @@ NAMED = 3  # how many of something a message names; the count tells the rest
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFile:
-    """An image file of a folder with its class, an index, and what has been seen of it."""
+    """An image file of a folder, the index of its class, and its ImageFacts."""
 
     path: Path
     label: int
@@ -31,11 +31,11 @@ class LabelledFile:
 def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
     """Find and check the images of `folder`: (class names, {split: [LabelledFile, ..]}).
 
-    The splits are those of `splits.find_splits`; where nothing is held out, a fifth of each class is, drawn with
-    `seed`, as "test". `for_test` alone, nothing is: all images are "test", and one class is enough. The files of a
-    split come in a fixed random order, so the first few show all classes.
+    `splits.find_splits` tells the splits. Where nothing is held out for a test, a fifth of each class becomes "test",
+    drawn with `seed`; with `for_test` all images do, and one class is enough. The files of a split come in a fixed
+    random order, so that the first few show all classes.
 
-    What is left out is counted and named in one warning; so are images that are in two splits or classes.
+    One warning counts and names what is left out, others the images that are in two splits or classes.
 
     Raises:
         InputError: no folder, no images, too few classes, a class without images, names that can't be used, splits that
@@ -52,7 +52,7 @@ def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
     class_names = _common_classes(folder, listed, 1 if for_test else 2)
     tell_left_out(folder, left_out)
     paths = [path for classes in listed.values() for path in itertools.chain(*classes.values())]
-    facts = whole_images(folder, paths, on_corrupt)
+    facts = decodable_images(folder, paths, on_corrupt)
     rng = np.random.RandomState(seed)  # the legacy generator: numpy promises that its stream never changes
     files = {split: _labelled(classes, class_names, facts, rng) for split, classes in listed.items()}
     if TEST not in files:
@@ -63,7 +63,7 @@ def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
 
 
 def _list(folder, for_test):
-    """({split: {class name: image paths}}, Counter of what is left out), both sorted."""
+    """({split: {class name: image paths}}, Counter of what is left out), classes and paths sorted."""
     splits = find_splits(folder)
     folders = splits.folders
     if TRAIN not in folders and not for_test:
@@ -95,7 +95,7 @@ def _list(folder, for_test):
 
 
 def _class_name(path):
-    """The folder's name as labels.txt and models will have it: one line, composed (NFC), as macOS's names are not."""
+    """The folder's name, printable and composed (NFC), for labels.txt and models; macOS decomposes accents in names."""
     name = unicodedata.normalize("NFC", path.name)
     if name != name.strip() or not name.isprintable():
         raise InputError(
@@ -106,7 +106,7 @@ def _class_name(path):
 
 
 def _common_classes(folder, listed, fewest):
-    """The class names, checked: at least `fewest`, the same in each split, each with files."""
+    """The class names, once they are at least `fewest`, the same in each split, and each has files."""
     names = tuple(listed.get(TRAIN, listed.get(TEST, ())))
     if len(names) < fewest:
         found = f"{folder} with only {names[0]!r}" if names else f"{folder} with none"
@@ -127,7 +127,7 @@ def _common_classes(folder, listed, fewest):
 
 
 def _labelled(classes, class_names, facts, rng):
-    """For each class the list of its LabelledFiles, those of `facts`, in random order."""
+    """A list for each class with its LabelledFiles that `facts` has, in random order."""
     files = []
     for label, name in enumerate(class_names):
         paths = [path for path in classes[name] if path in facts]
@@ -140,7 +140,7 @@ def _labelled(classes, class_names, facts, rng):
 
 
 def _hold_out(folder, classes):
-    """Split each class's files into train and test. One file at least goes to each, where there are two."""
+    """{"train": .., "test": ..} of each class's files; a class of two files or more has at least one in both."""
     counts = [max(round(TEST_SHARE * len(files)), int(len(files) > 1)) for files in classes]
     if not any(counts):
         raise InputError(
@@ -156,7 +156,7 @@ def _shuffled(classes, rng):
 
 
 def _tell_same(folder, class_names, splits):
-    """Warn of files of the same bytes in two splits, whose accuracy they make too good, or in two classes."""
+    """Warn of files with the same bytes in two splits, where they make the accuracy too good, or in two classes."""
     by_digest = collections.defaultdict(list)
     for split, files in splits.items():
         for file in files:

@@ -1,8 +1,8 @@
-"""One image file as a person sees it, and what has to be known of a file before TensorFlow may decode it instead.
+"""The pixels of an image file, as a person sees it; and whether TensorFlow may decode the file instead.
 
-The one way from a file to pixels, for every command: Pillow's, turned as its EXIF data say, over white where it is
-transparent, the high byte of 16 bits. TensorFlow, which is faster and can decode a part of a JPEG, gives the same
-pixels of what `inspect_image` calls plain, and only these are left to it.
+Every command goes from a file to pixels in this one way: Pillow's, turned as the EXIF data say, over white where the
+image is transparent, the high byte of 16 bits. TensorFlow is faster and can decode a part of a JPEG. It gets the files
+that `inspect_image` calls plain: these it decodes to the same pixels.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ ORIENTATION = 0x0112  # EXIF's tag: 1 upright, 2 mirrored, 3 upside down, ... 8
 DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of one channel of 16 bits
 TENSORFLOW_BYTES = 2**29  # of pixels: TensorFlow decodes no larger JPEG
 MOST_PIXELS = 2**29  # more is damage, or an attack: the largest phone cameras have 200 million
-NEEDS = {  # what a file's bytes 4 to 11 begin with -> what it takes
+NEEDS = {  # how a file's bytes 4 to 11 begin -> what reading it takes
     b"ftyphei": "HEIC, which takes `pip install pi-heif`",
     b"ftypavi": "AVIF, which takes Pillow 11.3 or newer",
 }
@@ -48,24 +48,23 @@ class Unreadable(Exception):  # noqa: N818  no error of a program: a reason
 
 @dataclasses.dataclass(frozen=True)
 class ImageFacts:
-    """What has been seen of an image file: its EXIF `orientation` (1..8), whether it is `plain`, so that TensorFlow
-    decodes it to the same pixels but for the orientation, and a `digest` of its bytes."""
+    """What `inspect_image` has found out about an image file."""
 
-    orientation: int
-    plain: bool
-    digest: bytes
+    orientation: int  # EXIF's, 1..8
+    plain: bool  # whether TensorFlow decodes it to the same pixels, not yet turned upright
+    digest: bytes  # of its bytes
 
 
 def read_image(path):
-    """Read an image file of SUFFIXES_OF's formats, turned as its EXIF data say: uint8 [h, w, 3] RGB.
+    """The pixels of an image file, turned as its EXIF data say: uint8 [h, w, 3] RGB. Formats: see SUFFIXES_OF.
 
-    What is transparent shows white, as in a viewer; of 16 bits the high byte is kept; of what moves, the first picture.
+    Transparent parts are white, as in a viewer; of 16 bits the high byte counts, of an animation the first picture.
 
     Raises:
         InputError: no such file, not an image, a damaged one, or grey levels of 32 bits, whose range isn't told.
     """
     try:
-        with opened(path) as image:
+        with open_image(path) as image:
             return _pixels(image)
     except Unreadable as reason:
         raise InputError(
@@ -75,7 +74,7 @@ def read_image(path):
 
 
 def inspect_image(path):
-    """Decode a file once, to see that it can be, and return its ImageFacts.
+    """The ImageFacts of a file, which is decoded for that.
 
     Raises:
         Unreadable: it can't.
@@ -84,7 +83,7 @@ def inspect_image(path):
         content = Path(path).read_bytes()
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
-    with opened(io.BytesIO(content)) as image:
+    with open_image(io.BytesIO(content)) as image:
         plain, orientation = _is_plain(image), _orientation(image)
         if plain:
             image.load()
@@ -99,8 +98,10 @@ def inspect_image(path):
 
 
 def upright_bmp(path):
-    """The bytes of a BMP of what `read_image` reads at `path`, bytes too: for what TensorFlow doesn't decode as it
-    should."""
+    """The image at `path`, as `read_image` reads it, in the bytes of a BMP: for files that aren't plain.
+
+    `path` is bytes, as tf.numpy_function gives it.
+    """
     from PIL import Image
 
     written = io.BytesIO()
@@ -109,8 +110,8 @@ def upright_bmp(path):
 
 
 @contextlib.contextmanager
-def opened(file):
-    """Pillow's image of a path or a binary file; what goes wrong inside, also later, is Unreadable."""
+def open_image(file):
+    """Yield Pillow's image of a path or a binary file; whatever goes wrong with it in the block is Unreadable."""
     from PIL import Image
 
     try:
@@ -132,7 +133,7 @@ def opened(file):
 
 @contextlib.contextmanager
 def _without_limit():
-    """Pillow refuses what has over 179 million pixels, which a phone's photo may have. MOST_PIXELS is ours."""
+    """Lift Pillow's limit of 179 million pixels, since phones make larger photos. Ours is MOST_PIXELS."""
     from PIL import Image
 
     with _LIMIT:
@@ -145,7 +146,7 @@ def _without_limit():
 
 @functools.cache
 def _formats():
-    """Those of SUFFIXES_OF that Pillow reads here. HEIC's decoder, pi-heif, turns a picture upright itself."""
+    """The formats of SUFFIXES_OF that Pillow reads here. HEIC's decoder, pi-heif, turns a picture upright itself."""
     from PIL import Image
 
     Image.init()
@@ -157,7 +158,7 @@ def _formats():
 
 
 def _unknown(file):
-    """What to say of a file that no format fits."""
+    """A few words on a file that fits no format."""
     head = file.getvalue()[4:12] if isinstance(file, io.BytesIO) else Path(file).read_bytes()[4:12]
     return next((text for brand, text in NEEDS.items() if head.startswith(brand)), "not an image")
 
@@ -168,7 +169,7 @@ def _orientation(image):
 
 
 def _is_plain(image):
-    """Whether TensorFlow makes the same pixels of it, not yet turned upright."""
+    """Whether TensorFlow decodes an image to the same pixels, not yet turned upright."""
     if image.mode not in ("L", "RGB") or image.has_transparency_data:
         return False
     large = image.width * image.height * 3 >= TENSORFLOW_BYTES

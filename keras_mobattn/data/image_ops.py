@@ -1,19 +1,16 @@
 """RandAugment's operations on one image, as Pillow computes them: uint8 [H, W, 3] and a number -> uint8 [H, W, 3].
 
-Each equals what torchvision's RandAugment does to a PIL image: to the level, but for the geometric ones, where some
-pixels are off by one level (Pillow's coordinates are float64): up to 7 % of noise, 2 % of a photograph. Those put
-`fill` where the image has no pixels, and are bilinear, where timm's are bicubic in a recipe with bicubic crops.
-
-ms at 256x256 on one core, of which 0.2 are the call's: invert, posterize 0.2, shift_x 0.3, solarize, brightness 0.4,
-contrast 0.4, shear 0.4, rotate, shift_y, sharpness 0.6, color 0.8, auto_contrast 1.2, equalize 1.4.
+Each equals torchvision's RandAugment of a PIL image to the level. Only geometric operations have a few pixels that are
+off by one level, since Pillow's coordinates are float64. They put `fill` where the image has no pixels, and are
+bilinear, where timm's are bicubic in a recipe with bicubic crops. docs/measurements.md has the time that each takes.
 """
 
 import functools
 
 import tensorflow as tf
 
-# XLA makes one loop of an operation's arithmetic, inside tf.data too: a fifth to a half of the time. Not for sharpness,
-# which took longer, and not for color and auto_contrast, which then differ from Pillow by a level here and there.
+# XLA makes one loop of an operation's arithmetic, inside tf.data too, which is faster; but not for sharpness, and color
+# and auto_contrast then differ from Pillow by a level here and there.
 compiled = functools.partial(tf.function, jit_compile=True)
 
 
@@ -37,7 +34,7 @@ def posterize(image, value):
 def solarize(image, value):
     """Invert levels from `value` up."""
     bright = tf.cast(image, tf.float32) >= value
-    return tf.bitwise.bitwise_xor(image, 255 * tf.cast(bright, tf.uint8))  # tf.where takes 0.7 ms at 256x256
+    return tf.bitwise.bitwise_xor(image, 255 * tf.cast(bright, tf.uint8))  # faster than tf.where
 
 
 def solarize_add(image, value):
@@ -132,7 +129,7 @@ def shift_y(image, value, fill=0):
 def rotate(image, value, fill=0):
     """Turn by `value` degrees against the clock, around the middle; bilinear.
 
-    3.2 ms by ImageProjectiveTransformV3 and a mask for the border, of which Pillow repeats half a pixel.
+    ImageProjectiveTransformV3 is slower, and would need a mask for the border, of which Pillow repeats half a pixel.
     """
     height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
     angle = value * (3.141592653589793 / 180)
@@ -162,10 +159,7 @@ def _shift(image, value, axis, fill):
 
 
 def _move(image, shift, axis, fill):
-    """Rows moved left (axis 1) or columns up (0) by `shift` pixels, one number for each; bilinear.
-
-    1.1 ms at 256x256 before it is compiled.
-    """
+    """Rows moved left (axis 1) or columns up (axis 0) by `shift` pixels, one number for each; bilinear."""
     height, width = tf.unstack(tf.shape(image)[:2])
     y, x = tf.range(height)[:, None], tf.range(width)[None, :]
     weight = shift - tf.floor(shift)
@@ -206,7 +200,7 @@ def _look_up(table, image):
 
 
 def _with_channel(image):
-    """level + 256 channel: int32 [H, 3 W], since broadcasting along three channels alone takes 0.3 ms."""
+    """level + 256 channel: int32 [H, 3 W], since broadcasting along three channels is slow."""
     shape = tf.shape(image)
     channels = tf.tile(256 * tf.range(3), [shape[1]])
     return tf.cast(tf.reshape(image, [shape[0], 3 * shape[1]]), tf.int32) + channels

@@ -1,4 +1,4 @@
-"""How long the training data takes on one core, by parts."""
+"""Processor time of the training data on one core, by parts."""
 
 import dataclasses
 import functools
@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from keras_mobattn.data.augment import random_box
 from keras_mobattn.data.decode import decode, decode_crop
+from keras_mobattn.data.example_view import batch_view, image_view
 from keras_mobattn.data.image_file import inspect_image
 from keras_mobattn.data.photos import IMAGENET_SIZE, sample_photos
 from keras_mobattn.data.sources import Source, files_source
 from keras_mobattn.data.targets import LABELS
-from keras_mobattn.data.views import batch_view, image_view
 
-GRAIN = 8.0  # levels, so that a file is as large as ImageNet's: the photographs' crops are enlarged, and smooth
+GRAIN = 8.0  # levels of noise: the crops are enlarged, and without it their files would be smaller than ImageNet's
 QUALITY = 95
 CLASSES = 1000
 BATCH = 32
@@ -39,9 +39,9 @@ def make_photos(folder, count):
 
 
 def time_all(table, paths, image_size, rounds, advance):
-    """{name: {part: seconds an image takes up to and with this part, one value a round}}; all take turns.
+    """{name: {part: [seconds for an image up to and with this part, for each round]}}; all take turns.
 
-    `table`: {name: Augmentation}. The first of the `rounds` does not count. `advance` is called after each of
+    `table` is {name: Augmentation}. The first of the `rounds` does not count. `advance()` is called after each of the
     rounds x names x parts measurements.
     """
     reader = files_source("photos", {Path(path): inspect_image(path) for path in paths}).read("test")
@@ -91,7 +91,7 @@ def _seen(view, image_size):
 
 
 def _decoder(augmentation):
-    """A function (example, number) -> uint8 [h, w, 3], with no more decoded than the augmentation looks at."""
+    """A function (example, number) -> uint8 [h, w, 3] that decodes only the part that the augmentation shows."""
     area = augmentation.crop_area
     if not area:
         return lambda example, number: decode(example["image"], example.get("orientation"))
@@ -104,20 +104,19 @@ def _decoder(augmentation):
 
 
 def _endless(reader, stage):
-    """An iterator over the stage's batches of the images, without end, in one thread, with nothing done ahead."""
+    """An endless iterator over a stage's batches, in one thread, with nothing done ahead."""
     dataset = tf.data.Dataset.range(2**62).map(lambda i: (reader.example(i % reader.count), i))
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.threading.max_intra_op_parallelism = 1
     options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = (
-        False  # they would make maps parallel, and run ahead
-    )
+    # The default optimizations would make maps parallel, and run ahead.
+    options.experimental_optimization.apply_default_optimizations = False
     return iter(stage(dataset).with_options(options))
 
 
 def _timed(iterator, count):
-    """Seconds of processor time that an image takes, over `count` batches."""
+    """Seconds of processor time for an image, over `count` batches."""
     started = time.process_time()
     for _ in range(count):
         next(iterator)

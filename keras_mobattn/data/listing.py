@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and which are left out, counted by why."""
+"""The image files of a folder, and the files that are left out, counted by reason."""
 
 import os
 import warnings
@@ -25,14 +25,14 @@ def sub_folders(folder):
 
 
 def is_leftover(name):
-    """Whether a folder of this name is hidden, or something that a program left there."""
+    """Whether a folder of this name is hidden, or a program's leftovers."""
     return name.startswith(".") or name.casefold() in LEFTOVERS
 
 
 def find_images(folder, left_out, deep=True):
     """The image files in `folder`, sorted; with `deep` also those further inside. Links are followed, each folder once.
 
-    What is no image by its name is counted in `left_out`, a Counter of short texts: ".txt", "in @eaDir/".
+    Files that are no images by their name are counted in `left_out`, a Counter of reasons: ".txt", "in @eaDir/".
 
     Raises:
         OSError: a folder can't be read.
@@ -57,7 +57,7 @@ def find_images(folder, left_out, deep=True):
 
 
 def _why_not(folder, name):
-    """In a word or two why a file is left out; "" for images, and for files that nobody expects to be one."""
+    """In a word or two why a file is left out; "" for images, and for files that nobody expects to be images."""
     suffix = os.path.splitext(name)[1].lower()
     if name.startswith("."):
         return "hidden" if _is_image(name) else ""

@@ -1,4 +1,4 @@
-"""Photographs that need no download, for checks and for int8 calibration."""
+"""Photographs that need no download: scikit-learn's two, for checks and for int8 calibration."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SMALLEST_CROP = 0.3  # of the shorter side: at 427 pixels still 128, so a crop s
 
 
 def whole_photos():
-    """{"china.jpg": .., "flower.jpg": ..}, the two photographs that come with scikit-learn: uint8 [427, 640, 3]."""
+    """{"china.jpg": .., "flower.jpg": ..}, the two photographs of scikit-learn: uint8 [427, 640, 3]."""
     from sklearn.datasets import load_sample_images
 
     photos = load_sample_images()
@@ -21,10 +21,9 @@ def whole_photos():
 
 
 def sample_photos(count, image_size, seed=0):
-    """Random crops of the two photographs that come with scikit-learn (a Chinese temple, a flower; 427 x 640 pixels).
+    """Random crops, uint8 [count, height, width, 3] RGB, of scikit-learn's photographs of a temple and of a flower.
 
-    Crops have the aspect of `image_size` (height, width), alternate between the two, and depend on `seed` alone.
-    Returns uint8 [count, height, width, 3], RGB.
+    Crops have the size `image_size` (height, width), alternate between the two, and depend on `seed` alone.
     """
     from PIL import Image
 

@@ -1,12 +1,12 @@
-"""From a source of labelled images to batches for Keras `fit`, and to arrays for checks."""
+"""Batches of a source for Keras `fit` and evaluation, and arrays of its images for checks."""
 
 import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.catalog import AUGMENTATIONS
-from keras_mobattn.data.fit import checked_size, fitter
+from keras_mobattn.data.example_view import batch_view, example_view
+from keras_mobattn.data.resizing import checked_size, resizer
 from keras_mobattn.data.targets import LABELS, PADDING, expect_targets
-from keras_mobattn.data.views import batch_view, example_view
 from keras_mobattn.errors import choose, expect_range
 
 CACHE_BYTES = 2**29  # sets that are smaller than this, resized and as uint8, are decoded once and kept in memory
@@ -26,13 +26,13 @@ def batches(
     interpolation="bilinear",
     task=LABELS,
 ):
-    """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, what the task learns from them), for an epoch.
+    """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, labels) for an epoch.
 
-    For evaluation, and for a `fit` of one's own; a training run has `training_stream`. By default the second is one-hot
-    labels float32 [B, classes]; `task` (a `tasks.Task`) says otherwise. Without random crops an image goes through
-    `fit_image` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch is
-    dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is set)
-    gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
+    For evaluation, and for a `fit` of your own; a training run has `training_stream`. Labels are one-hot, float32 [B,
+    classes], or the result of `task.encode`, of another `tasks.Task`. Without random crops an image goes through
+    `resize_and_crop` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch
+    is dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is
+    set) gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
 
     Raises:
         InputError: an unknown split, augmentation or interpolation, a size below 1, a crop outside of 0 to 1, or a
@@ -40,7 +40,7 @@ def batches(
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     image_size = checked_size(image_size)
-    fitter(image_size, crop, interpolation)  # checks them
+    resizer(image_size, crop, interpolation)  # checks them
     expect_range("batch_size", batch_size, 1)
     count = choose(source.num_examples, split, "split")
     expect_targets(task, source, augmentation)
@@ -65,7 +65,7 @@ def batches(
 
 
 def batched(views, batch_size, drop_remainder=False):
-    """Batches of views {"image": .., target: ..}. Where images have rows of their own, PADDING fills up the shorter."""
+    """Batches of views {"image": .., target: ..}. Where targets differ in rows, PADDING fills up the shorter ones."""
     spec = views.element_spec
     if not any(name in PADDING for name in spec):
         return views.batch(batch_size, drop_remainder=drop_remainder)
@@ -81,14 +81,14 @@ def _numbers(seed):
 def take_images(source, split, count, image_size, crop=1.0, interpolation="bilinear"):
     """The first `count` images of a split as evaluation sees them: (uint8 [count, H, W, 3], int64 labels [count]).
 
-    `crop` and `interpolation` are those of `fit_image`. The labels of a source without any are -1.
+    `crop` and `interpolation` are those of `resize_and_crop`. Labels are -1 where the source has none.
 
     Raises:
         InputError: an unknown split, or one with fewer images.
     """
     available = choose(source.num_examples, split, "split")
     expect_range(f"count of {split!r} images of {source.name!r}", count, 1, available)
-    fit = fitter(image_size, crop, interpolation)
-    dataset = source.open(split).take(count).map(lambda x: (fit(x["image"]), x.get("label", -1)), tf.data.AUTOTUNE)
+    resized = resizer(image_size, crop, interpolation)
+    dataset = source.open(split).take(count).map(lambda x: (resized(x["image"]), x.get("label", -1)), tf.data.AUTOTUNE)
     images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
     return np.stack(images), np.array(labels, np.int64)

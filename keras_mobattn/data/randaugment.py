@@ -1,6 +1,6 @@
 """RandAugment (Cubuk et al., 2019, arXiv:1909.13719), one image at a time, as torchvision's and as timm's.
 
-What is gained over keras-cv's layer: see data/augment.py.
+augment.py says why it takes the place of keras-cv's layer.
 """
 
 import dataclasses
@@ -13,15 +13,12 @@ from keras_mobattn.data import image_ops
 
 @dataclasses.dataclass(frozen=True)
 class Op:
-    """An operation of image_ops, and the number it takes as a function of (strength 0..1, side in pixels).
-
-    Where `signed`, the strength is negated for half of the images.
-    """
+    """An operation of image_ops, and how its number follows from the strength."""
 
     apply: Callable
-    value: Callable = lambda strength, side: strength
-    signed: bool = False
-    geometric: bool = False
+    value: Callable = lambda strength, side: strength  # (strength 0..1, side in pixels) -> the operation's number
+    signed: bool = False  # whether half of the images get the negative strength
+    geometric: bool = False  # whether it moves pixels, and takes `fill`
 
 
 def _enhance(strength, side):
@@ -70,10 +67,10 @@ TIMM = {  # timm's "rand-...-inc1"
 
 @dataclasses.dataclass(frozen=True)
 class RandAugment:
-    """`layers` operations of the table `ops`, drawn with replacement, each done with `probability`.
+    """`layers` operations of the table `ops`, drawn with replacement, each applied with `probability`.
 
     Their strength is `strength`, plus normal noise of deviation `noise`, within 0..1. `fill` is the grey level or the
-    colour where geometric operations leave nothing.
+    colour of pixels that geometric operations leave empty.
     """
 
     ops: Mapping[str, Op]

@@ -6,24 +6,24 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-MEMORY_BYTES = 2**29  # a tfds set that is smaller is kept in memory, encoded, and then read by index
-BLOCK_BYTES = 2**29  # of encoded images are shuffled together: 4,900 of ImageNet's
-FILES_AT_ONCE = 16  # are interleaved, as many records of each in turn
+MEMORY_BYTES = 2**29  # smaller tfds sets are kept in memory, encoded, and read by index
+BLOCK_BYTES = 2**29  # of encoded images that are shuffled together: 4,900 of ImageNet's
+FILES_AT_ONCE = 16  # files that are interleaved, and records of each in turn
 RECORDS = 2**32  # more than a file has, so that (file of the run, record) is one number
 
 
 def seed_base(seed, purpose):
-    """An int64 that any other seed or purpose (a word) changes: the first of the two numbers of a stateless seed."""
+    """The first of the two numbers of a stateless seed: an int64 for this seed and purpose, a word."""
     words = np.random.SeedSequence([seed % 2**64, *purpose.encode()]).generate_state(1, np.uint64)
     return words.astype(np.int64)[0]
 
 
 def permuted(index, seed, count):
-    """Where a random permutation of 0..count-1 puts `index`, int64; `seed` is int64 [2].
+    """The place of `index`, int64, in a random permutation of 0..count-1; `seed` is int64 [2].
 
-    Not tf.random.experimental.index_shuffle, though it is the same op: with its 4 rounds 17 % too many neighbours stay
-    neighbours, and seeds that follow each other, as epochs do, give related permutations (over 10,000 of 100 images the
-    chi-square of image by place is 2,700 standard deviations off). Here it has 16 rounds and hashed seeds.
+    tf.random.experimental.index_shuffle is the same op with 4 rounds: too many neighbours stay neighbours, and seeds
+    that follow each other, as epochs do, give related permutations (docs/measurements.md). Here it has 16 rounds and
+    hashed seeds.
     """
     hashed = tf.random.stateless_uniform([3], seed, minval=None, maxval=None, dtype=tf.uint32)
     last = tf.constant(count - 1, tf.int64)
@@ -32,23 +32,20 @@ def permuted(index, seed, count):
 
 @dataclasses.dataclass(frozen=True)
 class Indexed:
-    """A set of which any image can be read: `example` makes {"image", "label"} of an index, int64.
-
-    "image" is a string, the bytes of a JPEG, PNG, BMP or GIF, or already uint8 [h, w, 3]. With "orientation", EXIF's,
-    int32, it is not upright yet. `portable` says whether `example` also runs in another process, as Python code of ours
-    does not.
-    """
+    """A set whose images can be read by index."""
 
     count: int
+    # An index, int64 -> {"image", "label"}. "image" is a string, the bytes of a JPEG, PNG, BMP or GIF, or uint8 [h, w,
+    # 3]. With "orientation", EXIF's, int32, it is not upright yet.
     example: Callable
-    portable: bool = True
+    portable: bool = True  # whether `example` also runs in another process, unlike Python code of ours
 
     def open(self):
         """All of them, in order."""
         return tf.data.Dataset.range(self.count).map(self.example, tf.data.AUTOTUNE)
 
     def keyed(self, rows, plan, seed, first_step=0, share=None):
-        """For each row its "key", which `example` takes, and its "number", which tells it from all others of the run.
+        """Rows with a "key" for `example`, and a "number" that tells each row from all others of the run.
 
         Rows are {"position": images before this one in the run, ...}; the other arguments are training_stream's.
         """
@@ -63,18 +60,18 @@ class Indexed:
 
 @dataclasses.dataclass(frozen=True)
 class Sharded:
-    """A set in TFRecord files, read in sequence: `example` makes {"image", "label"} of a record, "image" as Indexed's.
+    """A set in TFRecord files, read in sequence.
 
-    Of each file `skip` records are left out and then `take` read (-1: all that follow). In each epoch the files come in
-    another order, FILES_AT_ONCE interleaved, and blocks of `block` records are shuffled, all as a pure function of seed
-    and epoch. A run that begins within an epoch reads that epoch's records up to there, but decodes none of them.
+    In each epoch the files come in another order, FILES_AT_ONCE interleaved, and blocks of records are shuffled, all as
+    a pure function of seed and epoch. A run that begins within an epoch reads the epoch's records before that place,
+    and decodes none of them.
     """
 
     files: tuple[str, ...]
-    skip: tuple[int, ...]
-    take: tuple[int, ...]
-    block: int
-    example: Callable
+    skip: tuple[int, ...]  # records that are left out at the beginning of each file
+    take: tuple[int, ...]  # records that are read then; -1 for all
+    block: int  # records that are shuffled together
+    example: Callable  # a record -> {"image", "label"}, "image" as Indexed's
     portable = True
 
     def open(self):
@@ -83,7 +80,7 @@ class Sharded:
         return files.flat_map(self._records).map(lambda x: self.example(x["key"]), tf.data.AUTOTUNE)
 
     def keyed(self, rows, plan, seed, first_step=0, share=None):
-        """As Indexed.keyed. Several pipelines read files of their own; where these are too few, every n-th record."""
+        """As Indexed.keyed. Each of several pipelines reads its own files; of too few files, every n-th record."""
         images = plan.epoch_images // share.pipelines  # of an epoch, for this pipeline
         begin = plan.offset(first_step) // share.pipelines
         epochs = tf.data.Dataset.range(begin // images, 2**62)  # zip ends with the rows
@@ -106,7 +103,7 @@ class Sharded:
         return records if apart else records.shard(share.pipelines, share.pipeline)
 
     def _records(self, file, before=0):
-        """The wanted records of one file; `before` is how many files the run's earlier epochs have."""
+        """The wanted records of one file; `before` counts the files of the run's earlier epochs."""
         files, skip, take = (tf.constant(column) for column in (self.files, self.skip, self.take))
         records = tf.data.TFRecordDataset(files[file]).skip(tf.cast(skip, tf.int64)[file])
         records = records.take(tf.cast(take, tf.int64)[file])

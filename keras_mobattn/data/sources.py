@@ -1,4 +1,4 @@
-"""Where labelled images come from, all behind one interface: a tfds set, an embedded builder, or a folder."""
+"""The Source of images, whether a tfds set, an embedded builder, or a folder."""
 
 import contextlib
 import dataclasses
@@ -19,14 +19,14 @@ from keras_mobattn.data.decode import decode, decode_mask
 from keras_mobattn.data.folder import LabelledFile, read_folder
 from keras_mobattn.data.image_file import upright_bmp
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
-from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_role
+from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_split
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.files import CACHE, cache_folder
 
 # All builders that tfds doesn't have
 OURS = {**EMBEDDED, "fashion_mnist_quarter": "keras_mobattn.data.fashion_mnist_quarter"}
-DRAWN = ("digit_crops", "digit_scenes")  # those of EMBEDDED that a seed draws
-TFDS_FEATURES = {  # what is read of an example -> where tfds's usual features have it
+DRAWN = ("digit_crops", "digit_scenes")  # sets of EMBEDDED that a seed draws
+TFDS_FEATURES = {  # the image and each target -> its place among tfds's usual features
     "image": ("image",),
     "label": ("label",),
     "boxes": ("objects", "bbox"),
@@ -39,15 +39,20 @@ PREPARE = (
     f"embedded set: {', '.join(EMBEDDED)}."
 )
 SHOWN = 5  # how many classes a message names
-HELD_OUT_PERCENT = 20  # of "train", where a set has neither
+HELD_OUT_PERCENT = 20  # of "train", where a set has neither validation nor test
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A set of images in the splits "train", "test" and, where it has both to hold out, "validation".
+    """A set of images in the splits "train", "test" and, where it holds out both, "validation".
 
-    Each has its `targets` (see data.targets): its label, say. The `fingerprint` of a folder's files, their labels and
-    their order tells one folder from another; "" for sets that have versions.
+    Attributes:
+        name: of the tfds set or folder.
+        class_names: in the order of the labels.
+        num_examples: {split: number of images}.
+        openers: {split: function that opens it}.
+        targets: what stands beside an image in an example, see data.targets.
+        fingerprint: of a folder's files, their labels and their order; "" for sets that have versions.
     """
 
     name: str
@@ -63,8 +68,7 @@ class Source:
         return VALIDATION if VALIDATION in self.num_examples else TEST
 
     def with_classes(self, names):
-        """The same images with the classes of `names`, in that order: labels go by the classes' names. Some may have no
-        images.
+        """The same images, labelled by the classes' names with their places in `names`. Classes may have no images.
 
         Raises:
             InputError: a class of this source is not among them.
@@ -95,8 +99,7 @@ class Source:
         return dataclasses.replace(self, class_names=names, openers=openers)
 
     def open(self, split):
-        """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64 or other targets}, in an order that never
-        changes."""
+        """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64 or other targets}, in a fixed order."""
 
         def decoded(example):
             masks = {"mask": decode_mask(example["mask"])} if "mask" in example else {}
@@ -106,18 +109,20 @@ class Source:
         return self.open_encoded(split).map(decoded, tf.data.AUTOTUNE)
 
     def open_encoded(self, split):
-        """As `open`, but "image" may still be the bytes of a JPEG, PNG, BMP or GIF: a string, with its EXIF
-        "orientation" beside it, int32, where it may need turning."""
+        """As `open`, but "image" may be a string, the bytes of a JPEG, PNG, BMP or GIF.
+
+        Beside it stands its EXIF "orientation", int32, in sets with images that need turning.
+        """
         opened = choose(self.openers, split, "split")()
         return opened if isinstance(opened, tf.data.Dataset) else opened.open()
 
     def first(self, split, count):
-        """The same source with the first `count` images of a split alone, to be read in order."""
+        """A Source of the first `count` images of a split alone, which can be read in order."""
         openers = {split: lambda: self.open_encoded(split).take(count)}
         return dataclasses.replace(self, num_examples={split: count}, openers=openers)
 
     def read(self, split):
-        """What reads the split in random order: Indexed or Sharded.
+        """The Indexed or Sharded that reads the split in random order.
 
         Raises:
             InputError: this source can only be read in order.
@@ -132,25 +137,27 @@ class Source:
 
 
 def _replaced(labels, places):
-    """Labels through a table; those below 0, which mean none, stay."""
+    """Labels, replaced by `places[label]`; below 0, which means none, they stay."""
     return tf.where(labels < 0, labels, tf.gather(places, tf.maximum(labels, 0)))
 
 
 def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label",), for_test=False):
-    """Open a tfds set by name (those of EMBEDDED need no download), or a folder with one sub-folder a class.
+    """The Source of a tfds set, by name (those of EMBEDDED need no download), or of a folder of images.
 
-    `targets` are what is read of each example beside its image: "label", and of tfds sets also "boxes" and "box_labels"
-    (the feature "objects" with "bbox" and "label") and "mask", as "digit_scenes" has them.
+    The folder has one sub-folder for each class. A name means a folder if there is one, or if it holds a path separator
+    or starts with "." or "~". But a name of EMBEDDED always means the embedded set (write "./digits" for a folder), and
+    "imagenet_resized/32x32", whose first part tfds knows, is a tfds set unless there is such a folder.
 
-    A folder is what exists as one, holds a path separator or starts with "." or "~". But the names of EMBEDDED are
-    always the embedded sets (write "./digits" for a folder), and "imagenet_resized/32x32", whose first part tfds knows,
-    is a tfds set unless there is such a folder.
-
-    tfds sets are prepared in `data_dir` (None: tfds's own default) when they are not there yet. `on_corrupt` says what
-    to do about images in a folder that can't be decoded: "error", or "skip" to name, count and leave them out. `seed`
-    draws the scenes of "digit_scenes" and "digit_crops", and what is held out for the test from a folder without a
-    split of its own; it is not a training seed, and runs that are to be compared share it. With `for_test` nothing is
-    held out from such a folder: all of it is the test, for a model that was trained on other images.
+    Args:
+        name: Of the set or folder.
+        data_dir: Where tfds sets are prepared when they are not there yet; None for tfds's own default.
+        on_corrupt: What happens to images in a folder that can't be decoded: "error", or "skip", which names, counts
+            and leaves them out.
+        seed: Draws the scenes of "digit_scenes" and "digit_crops", and the test images of a folder without a split of
+            its own. It is not a training seed: runs that are to be compared share it.
+        targets: What is read of an example beside its image: "label", and of tfds sets also "boxes" and "box_labels"
+            (the feature "objects" with "bbox" and "label") and "mask", as "digit_scenes" has them.
+        for_test: Make all images of a folder without splits the test, for a model that was trained on other images.
 
     Raises:
         InputError: no such set or folder, no image and label, fewer than two classes, corrupt images, or a set that
@@ -197,13 +204,13 @@ def _fingerprint(splits):
 
 
 def files_source(name, files):
-    """A Source without targets of image files {path: ImageFacts}, in this order, all of them its "test"."""
+    """A Source of image files {path: ImageFacts} without targets; in this order, all are "test"."""
     files = [LabelledFile(path, 0, facts) for path, facts in files.items()]
     return Source(name, (), {TEST: len(files)}, {TEST: functools.partial(_indexed_files, files)}, targets=())
 
 
 def _indexed_files(files):
-    """What reads LabelledFiles: those that are plain by TensorFlow, which decodes them, the others by Pillow."""
+    """The Indexed of LabelledFiles: plain ones stay encoded for TensorFlow, Pillow decodes the others."""
     paths = tf.constant([os.fsencode(file.path) for file in files])
     labels = tf.constant([file.label for file in files], tf.int64)
     plain = [file.facts.plain for file in files]
@@ -246,7 +253,7 @@ def _tfds_source(name, data_dir, seed, targets):
 
 
 def _class_names(features):
-    """Those of the images' labels, else of the objects'; none where the set has neither."""
+    """The names of the images' labels, else of the objects' labels, else ()."""
     if "label" in features:
         return tuple(features["label"].names)
     labels = features["objects"].feature if "objects" in features else {}
@@ -254,7 +261,7 @@ def _class_names(features):
 
 
 def _open_tfds(builder, split, targets):
-    """Sets of up to MEMORY_BYTES as Indexed, larger ones as Sharded; images and masks stay encoded."""
+    """An Indexed of a set of up to MEMORY_BYTES, else a Sharded; images and masks stay encoded."""
     info = builder.info.splits[split]
     whole = _sharded(builder, info, targets)
     if info.num_bytes > MEMORY_BYTES:
@@ -265,7 +272,7 @@ def _open_tfds(builder, split, targets):
 
 
 def _column(values):
-    """All values of one name as a tensor, a ragged one where they have rows of their own."""
+    """All values of one name as a tensor; a ragged one where they differ in rows."""
     if isinstance(values[0], bytes):
         return tf.constant(values)  # a numpy array would cut off their last zeros
     if np.ndim(values[0]) == 0:
@@ -346,7 +353,7 @@ def _no_such_set(name):
 
 
 def _usual_data_dir():
-    """A folder in $KERAS_MOBATTN_CACHE where that is set; else None: tfds's own, or $TFDS_DATA_DIR."""
+    """A folder in $KERAS_MOBATTN_CACHE where that is set; else None, for tfds's own or $TFDS_DATA_DIR."""
     if os.environ.get(CACHE) and not os.environ.get("TFDS_DATA_DIR"):
         return cache_folder("tensorflow_datasets")
     return None
@@ -368,9 +375,9 @@ def _check_features(name, features, targets):
 
 
 def _choose_splits(builder, targets):
-    """{our split: its name in tfds's split language}, of those that have labels: imagenet2012's "test" has none."""
+    """{our split: its name in tfds's split language} of the splits with labels; imagenet2012's "test" has none."""
     theirs = builder.info.splits
-    named = by_role(theirs)
+    named = by_split(theirs)
     if TRAIN not in named:
         raise InputError(f"Expected a 'train' split in {builder.name!r}. Received: {', '.join(map(repr, theirs))}.")
 

@@ -1,4 +1,4 @@
-"""Which images are for training, validation and test: by the names of folders, or of a tfds set's splits."""
+"""The splits of a folder or a tfds set, training, validation and test, by the names of sub-folders or splits."""
 
 import dataclasses
 from pathlib import Path
@@ -7,31 +7,31 @@ from keras_mobattn.data.listing import sub_folders
 from keras_mobattn.errors import InputError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-WORDS = {  # a split -> what it is called, in any case
+WORDS = {  # a split -> its names, in any case
     TRAIN: ("train", "training", "trn"),
     VALIDATION: ("validation", "valid", "val", "dev"),
     TEST: ("test", "testing", "tst"),
 }
-ROLES = {word: split for split, words in WORDS.items() for word in words}
+SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """{"train": .., ..} -> where its classes are, in `folders`; `aside` are folders of images without classes."""
+    """The splits of a folder."""
 
-    folders: dict[str, Path]
-    aside: tuple[Path, ...] = ()
+    folders: dict[str, Path]  # {"train": the folder with its classes, ..}
+    aside: tuple[Path, ...] = ()  # folders that are called as a split, but have no classes
 
 
-def by_role(names):
-    """{split: name} of those names that mean one.
+def by_split(names):
+    """{split: name} of the names that mean a split.
 
     Raises:
-        InputError: two names mean the same.
+        InputError: two names mean the same split.
     """
     found = {}
     for name in names:
-        split = ROLES.get(name.casefold())
+        split = SPLIT_OF.get(name.casefold())
         if split in found:
             raise InputError(
                 f"Expected one name for the {split} images. Received: {found[split]!r} and {name!r}. Rename one, or "
@@ -43,16 +43,15 @@ def by_role(names):
 
 
 def find_splits(folder):
-    """The Splits of a folder: those of its sub-folders that are named so and hold classes, else itself as "train".
+    """The Splits of a folder: its sub-folders that are called as a split and hold classes, else itself as "train".
 
-    "validation" is there beside "test" alone: where one of the two is held out, it is "test" by whatever name. Without
-    "train" the one that is there is "test": enough to evaluate.
+    Where only one of "validation" and "test" is there, it becomes "test"; without "train" that is enough to evaluate.
 
     Raises:
-        InputError: two folders of one meaning, or folders of which some look like splits and others don't.
+        InputError: two folders mean one split, or some folders look like splits and others don't.
     """
     inside = {path.name: path for path in sub_folders(folder)}
-    named = {split: inside[name] for split, name in by_role(inside).items()}
+    named = {split: inside[name] for split, name in by_split(inside).items()}
     nested = {split: path for split, path in named.items() if sub_folders(path)}
     if not nested:
         _expect_one_flat(folder, named)
@@ -73,7 +72,7 @@ def find_splits(folder):
 
 
 def _expect_one_flat(folder, named):
-    """One class may be called train, as a vehicle; but train/ and test/ full of images are no classes."""
+    """Refuse train/ and test/ full of images: they are no classes. One class may be called train, as a vehicle."""
     if len(named) > 1:
         names = " and ".join(f"{path.name}/" for path in named.values())
         raise InputError(

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.catalog import AUGMENTATIONS
+from keras_mobattn.data.example_view import batch_view, example_view
 from keras_mobattn.data.pipeline import batched
 from keras_mobattn.data.targets import LABELS, expect_targets
-from keras_mobattn.data.views import batch_view, example_view
 from keras_mobattn.errors import InputError, choose, expect_range
 
 NUMBER = "the image's number in the run"  # beside the targets, whose names are words
@@ -17,7 +17,7 @@ NUMBER = "the image's number in the run"  # beside the targets, whose names are 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """Which part of each global batch a pipeline gives: the `pipeline`-th of `pipelines`, cut up for `replicas`.
+    """A pipeline's part of each global batch: the `pipeline`-th of `pipelines` parts, cut up for `replicas`.
 
     Raises:
         InputError: numbers below 1, or a pipeline that is not one of them.
@@ -52,30 +52,29 @@ def training_stream(
         source: The Source; its "train" split.
         plan: The StepPlan.
         augment: A name of AUGMENTATIONS.
-        seed: Of the order, the crops and all else that is random.
-        first_step: The step to begin at. Nothing that comes before is decoded.
+        seed: Of the order, the crops and all other random numbers.
+        first_step: The step to begin at. No image before it is decoded.
         num_steps: How many steps; None for all that are left.
-        share: The part of each batch. Pipelines of one set that is read by index give together what one alone gives;
-            of a set of files so large that it is read in sequence, only over an epoch, and a few images twice or never
-            where the pipelines' files differ in length.
-        repeats: Of repeated augmentation (Hoffer et al., "Augment your batch", arXiv:1901.09335), as DeiT has it: how
-            many times a batch has each of its images, each time augmented in another way. An epoch then has as many
-            times fewer different ones.
-        service: "grpc://host:port" of a tf.data service's dispatcher: its workers then share the steps, each computed
-            by one of them, in an order that is not repeatable. A set that is read in sequence is read by each worker
-            on its own, in epochs of its own.
-        task: What is learned beside the images, a `tasks.Task`; by default one-hot labels float32 [b, classes].
+        share: The part of each batch. Of a set that is read by index, the pipelines together give in each step what one
+            alone would give; of a large set, which is read in sequence, only over an epoch, with a few images twice or
+            never where the pipelines' files differ in length.
+        repeats: How many times a batch has each of its images, each time augmented in another way: repeated
+            augmentation (Hoffer et al., "Augment your batch", arXiv:1901.09335), as in DeiT. An epoch has as many times
+            fewer different images.
+        service: "grpc://host:port" of a tf.data service's dispatcher: its workers share the steps, in an order that is
+            not repeatable. Of a set that is read in sequence each worker reads all, in epochs of its own.
+        task: The `tasks.Task` whose `encode` makes the labels; by default one-hot, float32 [b, classes].
 
     Returns:
-        A tf.data.Dataset of (images float32 [b, H, W, 3] in 0..255, what the task learns from them);
-        `share.replicas` elements a step, each of b = batch / pipelines / replicas images. Without a service element k
-        is a pure function of (source, plan, augment, seed, first_step + k, task), whatever the number of threads.
-        MixUp and CutMix mix the images of one element.
+        A tf.data.Dataset of (images float32 [b, H, W, 3] in 0..255, labels); `share.replicas` elements for each step,
+        each of b = batch / pipelines / replicas images. Without a service element k is a pure function of (source,
+        plan, augment, seed, first_step + k, task), whatever the number of threads. MixUp and CutMix mix the images of
+        one element.
 
     Raises:
         InputError: an unknown augmentation, steps that the plan does not have, a batch that can't be divided so,
-            repeats below 1 or with several sizes, a source that is only read in order, or one that does not have what
-            the task needs.
+            repeats below 1 or with several sizes, a source that is only read in order, or one without the targets of
+            the task.
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     parts = share.pipelines * share.replicas
@@ -119,7 +118,7 @@ def training_stream(
 
 
 def _expect_service(address):
-    """Raise InputError unless something listens there: TensorFlow itself would try again for ever."""
+    """Raise InputError unless something listens at the address: TensorFlow itself would try again for ever."""
     kind, _, place = address.partition("://")
     host, _, port = place.rpartition(":")
     try:
@@ -134,7 +133,7 @@ def _expect_service(address):
 
 
 def _rows(plan, first_step, last_step, share):
-    """For each image of this share its {"position": images before it in the run, int64, "size": pixels, of several}."""
+    """For each image of this share {"position": images before it in the run, int64, "size": its side, of several}."""
     if plan.sizes is None:
         batch = plan.batch(0)
         steps = tf.data.Dataset.range(first_step, last_step).map(lambda step: (step * batch, batch, 0))  # of one size
@@ -151,7 +150,7 @@ def _rows(plan, first_step, last_step, share):
 
 
 def _without_repeats(plan, parts, repeats):
-    """The plan of the different images: smaller batches in as many steps, so that a pass over the set is longer."""
+    """The plan without repeated images: smaller batches in as many steps, so that a pass over the set is longer."""
     if repeats == 1:
         return plan
     expect_range("repeats", repeats, 1)
@@ -161,7 +160,7 @@ def _without_repeats(plan, parts, repeats):
 
 
 def _repeated(dataset, different, batch):
-    """`batch` rows of each `different` ones, these in turns: copies are no neighbours, whom MixUp and CutMix mix."""
+    """`batch` rows from each `different` rows, taken in turns, so that MixUp and CutMix don't mix an image's copies."""
     copies = -(-batch // different)
 
     def repeat(rows):
@@ -173,10 +172,10 @@ def _repeated(dataset, different, batch):
 
 
 def _batched(dataset, plan, parts):
-    """Views {"image": uint8 [b, S, S, 3], target: .., NUMBER: int64 [b]}, each of one step, of one view's (.., size).
+    """Batches of views {"image": uint8 [b, S, S, 3], target: .., NUMBER: int64 [b]} from elements (view, size).
 
-    With several sizes group_by_window makes them: images of a step follow each other, so that a group of a size is full
-    just when the step ends.
+    With several sizes group_by_window makes the batches: the images of a step follow each other, so that the group of
+    their size is full just when the step ends.
     """
     if plan.sizes is None:
         return batched(dataset.map(lambda view, size: view), plan.batch(0) // parts, drop_remainder=True)

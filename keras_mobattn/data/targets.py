@@ -1,10 +1,10 @@
-"""What stands beside an image in an example, its targets, and how they follow the image when it is cut and mirrored.
+"""The targets beside an image in an example, and how they follow the image when it is cut and mirrored.
 
 An example is {"image": .., target: ..}. Targets that name a place are moved by the rules of MOVES:
     boxes: float32 [n, 4] of (ymin, xmin, ymax, xmax), shares of the image's sides; box_labels: int64 [n], each one's
     class.
     mask: uint8 [h, w, 1], a class for each pixel of the image, or the bytes of a PNG of it.
-All others say something of the whole image, as its label int64 does, and stay as they are.
+All others, as the label int64, are for the whole image and stay as they are.
 """
 
 import dataclasses
@@ -14,29 +14,28 @@ import tensorflow as tf
 from keras_mobattn.data.decode import decode_mask
 from keras_mobattn.errors import InputError
 
-PADDING = {"boxes": 0.0, "box_labels": -1}  # targets of as many rows as an image has objects -> what fills up a batch
+PADDING = {"boxes": 0.0, "box_labels": -1}  # targets with a row for each object -> the value that fills up a batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-    """How a view comes from an image: drawn once, then applied to the image and to every target alike.
+    """How a view is cut from an image: drawn once, then applied to the image and to every target alike.
 
-    Of the image, `shape` pixels large, the box from `begin` on of `size` is resized to `scaled`; of that the part from
-    `offset` on, `out` pixels large, is the view, mirrored left for right where `flipped`. Each is a pair (vertical,
-    horizontal) of ints or an int32 [2]; `flipped` is a bool.
+    A box of the image is resized, cropped and perhaps mirrored. Each field is a pair (vertical, horizontal) of ints or
+    an int32 [2], in pixels.
     """
 
-    shape: tf.Tensor
-    begin: tf.Tensor
-    size: tf.Tensor
-    scaled: tf.Tensor
-    offset: tf.Tensor
-    out: tf.Tensor
-    flipped: tf.Tensor | bool = False
+    shape: tf.Tensor  # of the image
+    begin: tf.Tensor  # of the box
+    size: tf.Tensor  # of the box
+    scaled: tf.Tensor  # size of the box after it is resized
+    offset: tf.Tensor  # of the view in the resized box
+    out: tf.Tensor  # size of the view
+    flipped: tf.Tensor | bool = False  # left for right; a bool
 
 
 def move_boxes(targets, geometry):
-    """Boxes as shares of the view, cut off at its border; those with nothing in it are left out, with their labels."""
+    """The boxes as shares of the view, cut off at its border; boxes outside of it are left out, with their labels."""
     shape, begin, size, scaled, offset, out = (
         tf.tile(tf.cast(each, tf.float32), [2])  # for both corners
         for each in (geometry.shape, geometry.begin, geometry.size, geometry.scaled, geometry.offset, geometry.out)
@@ -63,7 +62,7 @@ MOVES = {"boxes": move_boxes, "mask": move_mask}
 
 
 def moved(targets, geometry):
-    """All targets of an image as they are in its view."""
+    """All targets of an image, as they are in its view."""
     for name, move in MOVES.items():
         if name in targets:
             targets = move(targets, geometry)
@@ -76,17 +75,18 @@ def _part(pixels, begin, size):
 
 
 class Labels:
-    """What an image is learned with by default: its class. A task of any other kind has the same three names.
+    """The default for what is learned of an image: its class. Tasks of another kind have the same three names.
 
-    Attributes: `targets`, the names that it needs of an example; `mixes`, whether `encode` gives float32 [B, K], which
-    MixUp and CutMix may mix.
+    Attributes:
+        targets: what it needs of an example beside the image.
+        mixes: whether `encode` gives float32 [B, K], which MixUp and CutMix may mix.
     """
 
     targets = ("label",)
     mixes = True
 
     def encode(self, images, targets, source):
-        """Images float32 [B, H, W, 3] in 0..255 and {target: batch} -> what the loss is given beside the images."""
+        """The labels for the loss, from images float32 [B, H, W, 3] in 0..255 and {target: batch}: one-hot here."""
         return tf.one_hot(targets["label"], len(source.class_names))
 
 
@@ -94,10 +94,10 @@ LABELS = Labels()
 
 
 def expect_targets(task, source, augmentation):
-    """Refuse a source without what the task learns from, and an augmentation that its targets can't follow.
+    """Refuse a source without the task's targets, and an augmentation that these can't follow.
 
     Raises:
-        InputError: it says which.
+        InputError: the source or the augmentation doesn't fit.
     """
     missing = [name for name in task.targets if name not in source.targets]
     if missing:

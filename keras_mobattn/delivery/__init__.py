@@ -6,9 +6,9 @@ table = delivery.deliver("runs/photos", formats=("tflite-fp32", "tflite-int8"))
 """
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
+from keras_mobattn.delivery.format_table import delivery_table, screen_table
 from keras_mobattn.delivery.make import Wishes, deliver, folder_of
 from keras_mobattn.delivery.rows import Delivery, Row, load_delivery, save_delivery
-from keras_mobattn.delivery.table import delivery_table, screen_table
 
 __all__ = [
     "Delivery",

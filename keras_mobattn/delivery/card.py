@@ -8,8 +8,9 @@ import numpy as np
 from keras_mobattn import report
 from keras_mobattn.about import About
 from keras_mobattn.data import take_images
-from keras_mobattn.delivery.table import delivery_table
+from keras_mobattn.delivery.format_table import delivery_table
 from keras_mobattn.files import read_json
+from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import count_macs, published_name
 from keras_mobattn.weights import TAGS, imagenet_tag
 
@@ -18,12 +19,12 @@ EXAMPLES = 12  # images with predictions
 NAMED = 20  # classes
 NOT_STATED = "not stated"
 LANGUAGES = {  # template -> (heading, language in Markdown, suffix of the file that it loads, whether tests run it)
-    "python": ("Python", "python", ".tflite", True),
-    "javascript": ("JavaScript, in a browser", "javascript", ".tflite", True),
-    "kotlin": ("Kotlin, on Android", "kotlin", ".tflite", False),
-    "swift": ("Swift, on iOS and macOS", "swift", ".mlpackage", False),
+    "python": ("Python", "python", TFLITE.suffix, True),
+    "javascript": ("JavaScript, in a browser", "javascript", TFLITE.suffix, True),
+    "kotlin": ("Kotlin, on Android", "kotlin", TFLITE.suffix, False),
+    "swift": ("Swift, on iOS and macOS", "swift", COREML.suffix, False),
 }
-BEST_FIRST = {".tflite": ("int8", "fp16", "fp32", "dynamic"), ".mlpackage": ("fp16", "fp32")}
+BEST_FIRST = {TFLITE.suffix: ("int8", "fp16", "fp32", "dynamic"), COREML.suffix: ("fp16", "fp32")}
 
 
 def write_card(path, delivery, source, images=None, run=None, file=None, about=About()):  # noqa: B008  frozen
@@ -109,7 +110,7 @@ def _feeding(delivery, source, view):
     array = f"float32 [1, {height}, {width}, {channels}], named 'image', values 0..255 {values}"
     resized = ""
     if view:
-        covered = " x ".join(str(int(side / view["crop"])) for side in (height, width))  # as data.fit rounds
+        covered = " x ".join(str(int(side / view["crop"])) for side in (height, width))  # rounded as in data.resizing
         resized = (
             f" The model was tested on images that were resized ({view['interpolation']}, their aspect kept) until "
             f"they covered {covered} pixels, and cut out around the centre."
@@ -139,7 +140,7 @@ def _examples(delivery, source, images, view):
 def row_of(language, delivery):
     """The Row whose file the program in a language loads; None where it can't have one."""
     suffix = LANGUAGES[language][2]
-    if suffix == ".mlpackage" and delivery.input_type != "image":  # Vision takes no other
+    if suffix == COREML.suffix and delivery.input_type != "image":  # Vision takes no other
         return None
     rows = {row.precision: row for row in delivery.rows if row.file.endswith(suffix) and not row.error}
     return next((rows[precision] for precision in BEST_FIRST[suffix] if precision in rows), None)

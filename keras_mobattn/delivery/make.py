@@ -17,6 +17,7 @@ from keras_mobattn.describe import describe_coreml, describe_tflite
 from keras_mobattn.errors import InputError, expect_name, expect_range
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import size_bytes
+from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import model_file
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.training import evaluate
@@ -176,7 +177,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
     options = {"check_images": scale * chosen.check, "about": wishes.about, "input_scale": wishes.input_scale}
     tell("converting", 0)
     try:
-        if kind == "TFLite":
+        if kind == TFLITE.name:
             options["representative_images"] = scale * chosen.representative
             report = export.to_tflite(source, path, precision, **options)
         else:
@@ -199,7 +200,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
 
 def _verdicts(kind, path, missing):
     """Fields of a Row that `describe` knows."""
-    if kind == "TFLite":
+    if kind == TFLITE.name:
         described = describe_tflite(path)
         partitions, problem = described.xnnpack.partitions, described.xnnpack.problem
         missing = missing | {"neural_engine": COREML_ALONE} | ({"partitions": problem} if problem else {})
@@ -212,13 +213,13 @@ def _timed(rows, folder, num_threads):
     """The rows with their latencies, those of one runtime in turns, and the runtimes' names."""
     paths = {
         kind: [folder / row.file for row in rows if row.format == kind and not row.error]
-        for kind in ("TFLite", "Core ML")
+        for kind in (TFLITE.name, COREML.name)
     }
     measured = []
-    if paths["TFLite"]:
-        measured += benchmark.benchmark_files(paths["TFLite"], num_threads=(num_threads,))
-    if paths["Core ML"] and sys.platform == "darwin":
-        measured += benchmark.benchmark_coreml(paths["Core ML"])
+    if paths[TFLITE.name]:
+        measured += benchmark.benchmark_files(paths[TFLITE.name], num_threads=(num_threads,))
+    if paths[COREML.name] and sys.platform == "darwin":
+        measured += benchmark.benchmark_coreml(paths[COREML.name])
     found, timed = {Path(each.file).name: each for each in measured}, []
     for row in rows:
         each = found.get(row.file)

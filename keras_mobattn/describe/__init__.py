@@ -3,8 +3,8 @@
 from keras_mobattn.describe.coreml.compute_plan import DEVICES
 from keras_mobattn.describe.coreml.describe import CoreMLDescription, describe_coreml
 from keras_mobattn.describe.coreml.screen import print_coreml
-from keras_mobattn.describe.screen import print_tflite
 from keras_mobattn.describe.tflite.describe import GPU_MAX_ERROR, TFLiteDescription, describe_tflite
+from keras_mobattn.describe.tflite.screen import print_tflite
 
 __all__ = [
     "DEVICES",

@@ -17,11 +17,12 @@ from keras_mobattn.export.exportable import load, load_trained
 from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.export.pixels import expect_io
 from keras_mobattn.export.tflite.convert import to_tflite
-from keras_mobattn.export.tflite.metadata import embedded_labels
 from keras_mobattn.export.tflite.model import TFLiteModel
 from keras_mobattn.files import read_labels
+from keras_mobattn.formats.kinds import COREML, TFLITE
+from keras_mobattn.formats.tflite.labels import embedded_labels
 
-FILE_MODELS = {".tflite": TFLiteModel, ".mlpackage": CoreMLModel}  # suffix of a file -> what runs it
+FILE_MODELS = {TFLITE.suffix: TFLiteModel, COREML.suffix: CoreMLModel}  # suffix of a file -> what runs it
 
 __all__ = [
     "FILE_MODELS",

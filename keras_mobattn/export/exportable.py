@@ -1,6 +1,7 @@
 """What is exported: a Keras model as one function of one image, with stable names for its input and outputs."""
 
 import dataclasses
+import importlib.metadata
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,11 @@ def expect_suffix(path, suffix):
     """Refuse a path of another kind: to put a file in the place of somebody's folder would delete the folder."""
     if Path(path).suffix != suffix:
         raise InputError(f"Expected a path that ends in {suffix}. Received: {str(path)!r}. Rename it.")
+
+
+def default_description(source, how):
+    """One sentence on what an Exportable is and how it was converted, e.g. in "int8"."""
+    return f"{source.task.title} in {how}, converted by keras_mobattn {importlib.metadata.version('keras_mobattn')}."
 
 
 def _as_labels(labels):

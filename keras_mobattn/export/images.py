@@ -61,7 +61,7 @@ def _from_run(run, image_size, on_corrupt):
 
 
 def _from_folder(folder, image_size, view, on_corrupt):
-    from keras_mobattn.data.checking import whole_images
+    from keras_mobattn.data.checking import decodable_images
     from keras_mobattn.data.image_file import SUFFIXES
     from keras_mobattn.data.listing import find_images, tell_left_out
 
@@ -75,7 +75,7 @@ def _from_folder(folder, image_size, view, on_corrupt):
         raise InputError(f"Expected images ({', '.join(SUFFIXES)}). Received: none in {str(folder)!r}. Check its path.")
     tell_left_out(folder, left_out)
     files = [files[i] for i in np.random.RandomState(0).permutation(len(files))]
-    seen = whole_images(folder, files[: NUM_CHECK + NUM_REPRESENTATIVE], on_corrupt)
+    seen = decodable_images(folder, files[: NUM_CHECK + NUM_REPRESENTATIVE], on_corrupt)
     if not seen:
         raise InputError(f"Expected an image that can be decoded. Received: none in {str(folder)!r}. Check its files.")
     files = list(seen.items())

@@ -7,9 +7,11 @@ all tables that are made of it (models, published checkpoints, settings) know it
 import importlib
 import pkgutil
 
-from keras_mobattn.families.family import IMAGENET, Checkpoint, Family, Variant, View
+from keras_mobattn.families.family import IMAGENET, Checkpoint, DerivedMapping, Family, Variant
 
-__all__ = ["FAMILIES", "IMAGENET", "Checkpoint", "Family", "Variant", "View"]
+View = DerivedMapping  # its earlier name
+
+__all__ = ["FAMILIES", "IMAGENET", "Checkpoint", "DerivedMapping", "Family", "Variant", "View"]
 
 
 def _found():

@@ -101,7 +101,7 @@ class Family:
     small: tuple[str, ...] = ("test",)  # variants of ours: "nano" for studies on two cores, "test" for tests
     example: str | None = None  # the one of `variants` that tables show with each attention
     checkpoints: tuple[Checkpoint, ...] = ()
-    layouts: str | tuple = ()  # of checkpoints: Sources of keras_mobattn.weights.layouts
+    layouts: str | tuple = ()  # of checkpoints: Layouts of keras_mobattn.weights.layouts
     # Sides of which it resizes no map, for a Core ML package of several sizes. None: positions, or a map that is
     # resized at any size, leave it one size.
     size_multiple: int | None = None
@@ -121,7 +121,7 @@ class Family:
 
     @property
     def sources(self):
-        """The Sources of its checkpoints."""
+        """The Layouts of its checkpoints, one for each source."""
         return _resolved(self.layouts)
 
     @property
@@ -135,7 +135,7 @@ class Family:
         return " ".join([self.name, *words])
 
 
-class View(Mapping):
+class DerivedMapping(Mapping):
     """A read-only Mapping over a table that is made when it is asked for, since FAMILIES may grow.
 
     `table()` gives the keys and what `value` makes the values of.
@@ -154,7 +154,7 @@ class View(Mapping):
         return len(self._table())
 
     def __repr__(self):
-        return f"View({', '.join(map(repr, self))})"
+        return f"DerivedMapping({', '.join(map(repr, self))})"
 
 
 def written_call(function, arguments):

@@ -1,1 +1,4 @@
-"""What is in exported files, read without a model. Below export, describe and benchmark, which take it from here."""
+"""Exported files read without a model: what export writes, describe describes and benchmark times.
+
+No other part of the package looks inside a .tflite file or an .mlpackage.
+"""

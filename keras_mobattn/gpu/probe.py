@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_mobattn.formats.tflite.sigmoid import sigmoid_model
 from keras_mobattn.gpu.jobs import GpuError, GpuJob, run_jobs_on_gpu
 
 
@@ -40,24 +41,3 @@ def probe():
     error = np.abs(run.outputs[0]["y"] - 1 / (1 + np.exp(-values))).max()
     wrong = f"The GPU accelerator computes wrong numbers here: sigmoid is off by {error:.1e} on {run.adapter}."
     return None if error < 1e-3 else wrong, run.adapter
-
-
-def sigmoid_model(size):
-    """A TFLite file of one operator, y = sigmoid(x) over float32 [size], as bytes. It needs no converter."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    def tensor(name):
-        made = schema.TensorT()
-        made.name, made.shape, made.type = name, [size], schema.TensorType.FLOAT32
-        return made
-
-    code, operator, graph, model = schema.OperatorCodeT(), schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.LOGISTIC
-    operator.inputs, operator.outputs = [0], [1]
-    graph.tensors, graph.operators, graph.inputs, graph.outputs = [tensor("x"), tensor("y")], [operator], [0], [1]
-    model.version, model.operatorCodes, model.subgraphs = 3, [code], [graph]
-    model.buffers = [schema.BufferT()]  # number 0 is "no constant"
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())

@@ -16,11 +16,10 @@ def torch_initializer():
 
 
 def linear_initializer(fan_in):
-    """Normal of std 1 / sqrt(3 fan_in), torch's own for linear layers, and 0.02 where that is smaller: from 833 inputs.
+    """Normal of std 1 / sqrt(3 fan_in), torch's for linear layers, but at least 0.02: from 833 inputs on.
 
-    0.02 is what apple/ml-cvnets and timm give linear layers of any width (a normal one: they cut it off at 2, a hundred
-    deviations). In narrower layers it is too small for a short training: scores of attention start flat, and a block
-    adds little to what it is given.
+    apple/ml-cvnets and timm give linear layers of any width 0.02. In narrower layers that is too small for a short
+    training: scores of attention start flat, and a block adds little to its input.
     """
     return keras.initializers.RandomNormal(stddev=max(0.02, (3 * fan_in) ** -0.5))
 
@@ -30,9 +29,8 @@ def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, 
 
     Shapes: [B, H, W, C] -> [B, ceil(H/s), ceil(W/s), filters].
 
-    With `norm=False` there is no batch norm, with `use_bias` a bias beside it. With strides the map is padded
-    by kernel_size // 2 on all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on
-    even maps.
+    `norm=False` leaves batch norm out, `use_bias` adds a bias. With strides the map is padded by kernel_size // 2 on
+    all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on even maps.
     """
     padding = "same"
     if strides > 1:

@@ -13,9 +13,9 @@ from keras_mobattn.errors import expect_range
 class Dropout(keras.layers.Layer):
     """Set a share `rate` of the values to zero while training, and scale the others by 1 / (1 - rate). Any shape.
 
-    As keras.layers.Dropout, but the state of its generator is saved by tf.train.Checkpoint, so that a resumed run draws
-    what it would have drawn; Keras leaves it out on purpose (BaseRandomLayer). It is not among the weights, and files
-    of models don't have it. The generator is seeded by `random`, as keras.utils.set_random_seed sets it.
+    As keras.layers.Dropout, but tf.train.Checkpoint saves the state of its generator, so that a resumed run draws what
+    it would have drawn; Keras leaves the state out on purpose (BaseRandomLayer). It is no weight, and model files don't
+    have it. The generator is seeded by `random`, as keras.utils.set_random_seed sets it.
     """
 
     def __init__(self, rate, **kwargs):

@@ -6,12 +6,11 @@ import tf_keras as keras
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class HalvingConv(keras.layers.Layer):
-    """Every second pixel, plus a 3x3 depthwise convolution of stride 2 with bias. [B, H, W, C] -> [B, ceil(H/2),
-    ceil(W/2), C].
+    """Every second pixel, plus a 3x3 depthwise convolution of stride 2 with bias.
 
-    EfficientFormerV2's query is downsampled so ("LocalGlobalQuery" in timm: `AvgPool2d(1, 2) + Conv2d(3, 2, 1)`). Both
-    stand on the same pixels, so the pool is one more at the kernel's centre. XNNPACK refuses a pool of 1x1 with a
-    stride, and the sum of two maps is saved.
+    Shapes: [B, H, W, C] -> [B, ceil(H/2), ceil(W/2), C]. So EfficientFormerV2 downsamples its query ("LocalGlobalQuery"
+    in timm: `AvgPool2d(1, 2) + Conv2d(3, 2, 1)`). Both stand on the same pixels, so the pool is a 1 that is added to
+    the kernel's centre: XNNPACK refuses a pool of 1x1 with a stride, and the sum of two maps is saved.
     """
 
     def build(self, input_shape):

@@ -28,14 +28,14 @@ def map_size(x):
 def to_heads(x, num_heads, patch_size):
     """[B, H, W, C] -> [B*P, num_heads, d, N]: tokens last.
 
-    Channels before tokens is Core ML's own layout, so its transposes cancel there; K V^T then needs no transposed
-    operand on the left, which TFLite would add a TRANSPOSE for; and a softmax over tokens runs along the last axis.
+    Channels before tokens is Core ML's own layout, where transposes then cancel. K V^T needs no transposed operand on
+    the left, for which TFLite would add a TRANSPOSE; and a softmax over tokens runs along the last axis.
     """
     channels = x.shape[-1]
     x = to_patches(x, patch_size)  # [B, H/p, W/p, P*C]
     height, width = map_size(x)
     x = tf.transpose(x, (0, 3, 1, 2))  # [B, P*C, H/p, W/p]
-    # Where the batch is known, the number of tokens may be open: a package for several sizes then needs no arithmetic
+    # Where the batch is known, reshape finds the number of tokens: a package for several sizes then needs no arithmetic
     # on shapes here.
     groups, tokens = (-1, height * width) if x.shape[0] is None else (x.shape[0] * patch_size**2, -1)
     return tf.reshape(x, (groups, num_heads, channels // num_heads, tokens))

@@ -10,7 +10,7 @@ HALF = ("float16", "bfloat16")  # names of the dtypes whose range or precision i
 
 @contextlib.contextmanager
 def global_policy(name):
-    """Keras's global dtype policy is `name` inside, and what it was before afterwards."""
+    """Set Keras's global dtype policy to `name` in this block, and restore it afterwards."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(name)
     try:

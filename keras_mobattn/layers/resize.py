@@ -1,4 +1,4 @@
-"""Resizing: bilinear of maps whose sides a patch does not divide, bicubic of what is learnt by position."""
+"""Resizing: bilinear for maps whose sides a patch does not divide, bicubic for weights that are learnt by position."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -52,12 +52,14 @@ class ResizeLike(keras.layers.Layer):
 
 
 def resample(x, size):
-    """[h, w, C] -> [*size, C]: bicubic (a = -1/2) with antialiasing, as timm's `resample_abs_pos_embed` and
-    `resize_rel_pos_bias_table_levit` resize what was learnt for another image size."""
+    """[h, w, C] -> [*size, C]: weights by position for another image size.
+
+    Bicubic (a = -1/2) with antialiasing, as timm's `resample_abs_pos_embed` and `resize_rel_pos_bias_table_levit`.
+    """
     return tf.image.resize(x, size, tf.image.ResizeMethod.BICUBIC, antialias=True)
 
 
 def resample_to(array, shape):
-    """`resample` an array [h, w, C] to `shape`; the array itself where that fits, or no resampling makes it fit."""
+    """An array [h, w, C], resampled to `shape`; the array as it is where it fits, or where resampling is no help."""
     resampled = array.ndim == 3 == len(shape) and array.shape[2] == shape[2] and array.shape != tuple(shape)
     return resample(array, shape[:2]).numpy() if resampled else array

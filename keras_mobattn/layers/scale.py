@@ -8,8 +8,8 @@ class LayerScale(keras.layers.Layer):
     """y = gamma * x, with gamma of shape [C] (Touvron et al., "Going deeper with Image Transformers",
     arXiv:2103.17239).
 
-    Shapes: [B, ..., C] -> the same. `initial_value` is small, so that a branch begins as almost nothing; the paper's is
-    1e-4 to 1e-6 by depth, EfficientFormer's 1e-5.
+    Shapes: [B, ..., C] -> the same. `initial_value` is small, so that a branch begins as almost nothing: 1e-4 to 1e-6
+    by depth in the paper, 1e-5 in EfficientFormer.
     """
 
     def __init__(self, initial_value=1e-5, **kwargs):

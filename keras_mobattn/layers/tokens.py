@@ -1,8 +1,8 @@
-"""Between maps and the tokens of a plain vision transformer, which has a class token beside those of the patches.
+"""From maps to the tokens of a plain vision transformer and back: a class token, and one for each patch.
 
-Tokens are a map of one column here, [B, N, 1, C]: 1x1 convolutions, norms and attention then are those of maps. They
-are joined and taken apart with channels first, Core ML's own layout: its transposes cancel, and none is left in the
-blocks, where there would be five for each.
+Tokens are a map of one column here, [B, N, 1, C], so that 1x1 convolutions, norms and attention are the same as on
+maps. They are joined and taken apart with channels first, Core ML's own layout: its transposes cancel, and none is left
+in the blocks, where there would be five for each.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""Backbones and what is asked of a built model: its pyramid, its cost, random weights."""
+"""Backbones, and functions on built models: their pyramid, their multiply-accumulates, random weights."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.families import FAMILIES
-from keras_mobattn.models.cost import count_macs
+from keras_mobattn.models.macs import count_macs
 from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model, published_name
 from keras_mobattn.models.pyramid import feature_pyramid
 from keras_mobattn.models.randomize import randomize_weights

@@ -1,4 +1,4 @@
-"""What every model shares: the arguments of keras.applications, written once."""
+"""The arguments of keras.applications, written once for all models."""
 
 import inspect
 
@@ -31,19 +31,19 @@ def application(
 ):
     """Build a keras.Model around `body`, a function from an image tensor to the last map [B, h, w, C].
 
-    `body` returns the map, or the map and a list of what the heads see, a vector [B, C] for each; else all see the
-    map's mean. `family` is the Family that the model is one of: size and normalisation of its images, and its
-    checkpoints. `default_name` is the model's, which a published one's is known by there. `top` makes the classifier.
-    The keywords are those of `keras.applications`, for every model of this package:
+    `body` returns the map, or the map and a list with the vector [B, C] that each head sees; by default all heads see
+    the map's mean. `family` is the model's Family: size and normalisation of its images, and its checkpoints.
+    `default_name` is the model's name, and the key of a published model in `family.variants`. `top` makes the
+    classifier. The keywords are those of `keras.applications`, for every model of this package:
         include_top: end in pooling, dropout and a Dense layer `predictions`; else `pooling` (None, "avg" or "max")
             holds.
-        include_preprocessing: the model takes RGB 0..255 (uint8 or float) and normalises it itself; else what
-            `keras_mobattn.preprocess_input(images, model)` makes of that.
+        include_preprocessing: the model takes RGB 0..255 (uint8 or float) and normalises it itself; else it takes the
+            result of `keras_mobattn.preprocess_input(images, model)`.
         weights: None; "imagenet", the best published checkpoint of this architecture at its default size; a tag that
             `keras_mobattn.list_weights()` prints, such as "timm/mobilevitv2_100.cvnets_in1k"; or a file: .safetensors,
             .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, or Keras's own .keras or .h5. With
             other `classes`, or without a head, all but the head is loaded, with a warning. An .h5 file of weights
-            alone doesn't tell its attention: see to it that it is the model's.
+            alone doesn't tell its attention, and nothing checks that it is the model's.
         weights_skip: None, or "attention": the attention layers keep their initial values, so that weights trained with
             one attention start another.
         input_shape: (height, width, channels), sides from 32 up or None; the default is the family's own size: 256
@@ -68,7 +68,7 @@ def application(
 
 
 def application_model(build):
-    """Show the keywords of `application` in the signature of a model function that hands its **options on to it."""
+    """Decorate a model function that hands its **options on to `application`: its signature shows their keywords."""
     own, shared = (inspect.signature(function).parameters.values() for function in (build, application))
     parameters = [each for each in own if each.kind is not each.VAR_KEYWORD]
     parameters += [each for each in shared if each.kind is each.KEYWORD_ONLY]

@@ -55,24 +55,24 @@ def DeiT(  # noqa: N802  the paper's spelling
     """Build DeiT "tiny", "small" or "base" ("nano", "test": small ones of ours) with any attention.
 
     With `distilled` there are a distillation token and a head for it, "predictions_dist", which learns from a teacher;
-    the output is the softmax of the two heads' mean logits. `drop_path_rate` is that of the last block in training, 0
-    at the first and linear between (the paper trains with 0.1). The other arguments are those of keras.applications,
-    see `application`.
+    the output is the softmax of the two heads' mean logits. `drop_path_rate` is the last block's in training and falls
+    linearly to 0 at the first (the paper trains with 0.1). The other arguments are those of keras.applications, see
+    `application`.
 
     Attention: `attention` is a name of `keras_mobattn.attention.ATTENTIONS`, "own" (softmax), a class, or a callable
     `dim -> layer`. It replaces the whole multi-head attention of each block; class and distillation tokens, positions,
-    norms and MLPs stay. All tokens attend, those before the patches too. Parameters are the same, 4 C^2 + 4 C a block,
-    for all styles but separable (three projections, 7.7 to 8.2 % fewer in all) and additive, xca and focused (under 1 %
-    more). Every style but softmax is linear in tokens. focused sees the tokens as a sequence: its convolution joins
-    five in a row, not a 5x5 window.
+    norms and MLPs stay. All tokens attend, those before the patches too. A block's attention has 4 C^2 + 4 C parameters
+    in all styles but separable (three projections instead of four) and additive, xca and focused (slightly more). Every
+    style but softmax is linear in tokens. focused sees the tokens as a sequence: its convolution joins five in a row,
+    not a 5x5 window.
 
-    `head_dim` is the width of a head. Default: 64, DeiT's own, and 8 for Mobile-Attention, whose cost grows with it:
-    MobileAttention's default, which divides every width here.
+    `head_dim` is the width of a head: by default 64, DeiT's own, and 8 for Mobile-Attention, whose cost grows with it.
+    8 divides every width here.
 
     Input: RGB, 0..255 with include_preprocessing, else ImageNet's normalisation (`preprocess_input`). Any size from
-    32x32: sides that 16 does not divide are padded with zeros below and to the right, and positions of another size
-    than the weights' are resampled when they are loaded (bicubic, antialiased), both as in timm. The pyramid is P4
-    alone, the patches behind the last norm; so is the output without a head.
+    32x32: sides that 16 does not divide are padded with zeros below and to the right, and the positions of weights for
+    another size are resampled when they are loaded (bicubic, antialiased), both as in timm. The pyramid is P4 alone,
+    the patches behind the last norm; without a head these are the output.
 
     Raises:
         InputError: an unknown variant or attention, or a bad keras.applications argument.

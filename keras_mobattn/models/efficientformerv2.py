@@ -77,9 +77,9 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
 ):
     """Build EfficientFormerV2 "s0", "s1", "s2" or "l" with its own attention or any other.
 
-    Variant "nano" is a small one of ours, "test" a tiny one for tests. `drop_path_rate` is that of the last block in
-    training, 0 at the first and linear between, see `keras_mobattn.layers.DropPath`; None is the published variant's.
-    The other arguments are those of keras.applications, see `application`. The two heads `predictions` and
+    Variant "nano" is a small one of ours, "test" a tiny one for tests. `drop_path_rate` is the last block's in training
+    and falls linearly to 0 at the first, see `keras_mobattn.layers.DropPath`; None is the published variant's. The
+    other arguments are those of keras.applications, see `application`. The two heads `predictions` and
     `predictions_dist` (distilled from a teacher) are averaged.
 
     `attention` "own" is softmax attention with talking heads and position biases (`TalkingHeadAttention`), in the last
@@ -87,21 +87,18 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
     `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer` replaces exactly this: the projections
     to queries, keys and values, the position biases, the talking heads and the softmax. In their place stand a 1x1
     convolution with batch norm to a width E and an attention layer of that width. What stays:
-        - stage 3's convolution to half the size before it and the bilinear resize after it: they save the projections'
-          cost. Without them s0 has .54 instead of .40 GMACs, with "mobile" .41 instead of .34; l 3.13 instead of 2.55,
-          with "mobile" 2.76 instead of 2.38 (at 224 pixels);
-        - the local branch, a 3x3 depthwise convolution with batch norm of what is attended over, added to the result:
-          the own model's values, now the map of width E;
+        - stage 3's convolution to half the size before it and the bilinear resize after it, which make the projections
+          cheaper;
+        - the local branch, a 3x3 depthwise convolution with batch norm that is added to the attention's result: of the
+          values in the own attention, now of the map of width E;
         - GELU and the 1x1 projection back with batch norm, the layer scales, the MLPs and all other convolutions;
-        - the embedding's branch of a strided convolution. Its attention had queries at every second key: now the map is
-          halved first, by what halved the queries, and the attention has as many keys as queries.
-    E is the multiple of 16, so that head_dim 2, 8 and 16 fit everywhere, with which the replaced layers have about as
-    many parameters as the own ones: see `expanded_width`. The whole model's are .976 (s0), .991 (s1) and 1.000 (s2, l)
-    of the own's; with "separable", which has three projections for four, .89 to .94. With any style but "softmax" the
-    cost is linear in pixels.
+        - the embedding's branch of a strided convolution. The own attention there has a query for every second key;
+          another one gets the map halved, by the layer that halves the queries, with as many keys as queries.
+    `expanded_width` chooses E, a multiple of 16, so that the model keeps about as many parameters and head_dim 2, 8 and
+    16 fit everywhere. With any style but "softmax" the cost is linear in pixels.
 
-    `head_dim` is that of styles with heads. None is 8 for "mobile", whose small heads are its point, and for the others
-    as many heads as the own attention has: 8.
+    `head_dim` is for styles with heads. None means 8 for "mobile", and for the others as many heads as the own
+    attention has: 8.
 
     Input: RGB, 0..255 with include_preprocessing, else normalised with ImageNet's mean and std. Any size from 32x32;
     position biases are made for the size of input_shape (for 224x224 where it is open), and resized for any other, see
@@ -177,11 +174,10 @@ def embedding(x, dim, mix, *, name):
 
 
 def token_mixer(x, queries, out, *, like, variant, other, name):
-    """Attention of the map `queries`, which is x or x at half the size, over the map x; the local branch beside it;
-    GELU and projection.
+    """Attention of the map `queries`, x or x at half the size, over the map x, with its local branch; GELU; projection.
 
-    Shapes: x [B, H, W, C], queries [B, h, w, C] -> [B, *(the size of the map `like`), out]. `other` makes the layer
-    of attention that replaces the own one; None: the own.
+    Shapes: x [B, H, W, C], queries [B, h, w, C] -> [B, *(the size of the map `like`), out]. `other` makes the attention
+    layer that replaces the own one; None: the own.
     """
     halving = queries is not x
     key_dim = variant.key_dim // (EMBEDDING_KEYS if halving else 1)
@@ -196,7 +192,7 @@ def token_mixer(x, queries, out, *, like, variant, other, name):
 
 
 def own_attention(x, queries, heads, key_dim, halving, *, name):
-    """x [B, H, W, C], queries [B, h, w, C] -> [B, h, w, heads * 4 key_dim]."""
+    """The own attention and its local branch: x [B, H, W, C], queries [B, h, w, C] -> [B, h, w, heads * 4 key_dim]."""
     query, key, value = (
         conv_norm_act(source, heads * dim, 1, use_bias=True, act=None, name=f"{name}_{part}")
         for source, dim, part in (
@@ -214,17 +210,17 @@ def own_attention(x, queries, heads, key_dim, halving, *, name):
 
 
 def other_attention(x, width, make_layer, *, name):
-    """[B, h, w, C] -> [B, h, w, width]."""
+    """Another attention, of that width, and its local branch: [B, h, w, C] -> [B, h, w, width]."""
     y = conv_norm_act(x, width, 1, use_bias=True, act=None, name=f"{name}_expand")
     local = conv_norm_act(y, None, 3, depthwise=True, use_bias=True, act=None, name=f"{name}_local")
     return keras.layers.Add(name=f"{name}_add")([make_layer(width, name=name)(y), local])
 
 
 def expanded_width(dim, out, keys_width):
-    """E of the layers in place of the own attention's projections: C x K twice, C x 4K and 4K x out, K = `keys_width`.
+    """The width E of the attention that replaces the own one: the multiple of 16 that keeps the parameters best.
 
-    4 E^2 + (C + out) E are the projections of an attention of width E and those to it and back. That equals the own
-    ones', to the nearest multiple of 16.
+    The own projections have C x K twice, C x 4K and 4K x out parameters, with K = `keys_width`; an attention of width E
+    has 4 E^2, and the projections to it and back (C + out) E.
     """
     own = keys_width * (dim * (2 + VALUE_RATIO) + VALUE_RATIO * out)
     width = (math.sqrt((dim + out) ** 2 + 16 * own) - dim - out) / 8

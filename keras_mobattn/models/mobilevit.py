@@ -54,8 +54,8 @@ def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, head_dim=Non
     """Build MobileViT "xxs", "xs" or "s" ("test": a tiny one for tests) with any attention.
 
     `attention` is a name of `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "softmax" (4
-    heads) is the paper's. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is that of the
-    last transformer unit in training, 0 at the first and linear between, see `keras_mobattn.layers.DropPath`. The other
+    heads) is the paper's. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is the last
+    transformer unit's in training and falls linearly to 0 at the first, see `keras_mobattn.layers.DropPath`. The other
     arguments are those of keras.applications, see `application`.
 
     Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std). Apple's own weights were trained on BGR;

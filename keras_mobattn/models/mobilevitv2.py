@@ -51,11 +51,11 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
 
     `width` multiplies all channels (published: 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0). `attention` is a name of
     `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "separable" is the paper's. variant
-    "test" is a tiny one for tests. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is that
-    of the last attention unit in training, 0 at the first and linear between, see `keras_mobattn.layers.DropPath`. The
+    "test" is a tiny one for tests. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is the
+    last attention unit's in training and falls linearly to 0 at the first, see `keras_mobattn.layers.DropPath`. The
     other arguments are those of keras.applications, see `application`.
 
-    Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std: so were the published weights trained).
+    Input: RGB, 0..255 with include_preprocessing, else 0..1 without mean or std, as in the published training.
     Any size from 32x32; a map whose side is odd is resized up to an even one before its attention block, as in the
     reference.
 

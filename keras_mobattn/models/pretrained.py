@@ -2,19 +2,21 @@
 
 import inspect
 
-from keras_mobattn.families import FAMILIES, View
+from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.weights.tags import find_tag
 
-MODELS = View(lambda: FAMILIES, lambda family: family.build)  # name -> function
-PUBLISHED = View(  # the papers' models by name -> (function, its arguments)
+MODELS = DerivedMapping(lambda: FAMILIES, lambda family: family.build)  # name -> function
+PUBLISHED = DerivedMapping(  # the papers' models by name -> (function, its arguments)
     lambda: {family.title(name): (family, name) for family in FAMILIES.values() for name in family.variants},
     lambda entry: (entry[0].build, dict(entry[0].variants[entry[1]].arguments)),
 )
 
 
 def published_name(family, **options):
-    """The name of the published model that the family's function makes with these options, "mobilevitv2_100"; "" for
-    none. What is left out or None is the function's default."""
+    """The name of the published model that a family's function makes with `options`: "mobilevitv2_100", "" for none.
+
+    An option that is left out or None has the function's default.
+    """
     defaults = {name: each.default for name, each in inspect.signature(MODELS[family]).parameters.items()}
     made = defaults | {name: value for name, value in options.items() if name in defaults and value is not None}
     variants = FAMILIES[family].variants.items()
@@ -22,9 +24,9 @@ def published_name(family, **options):
 
 
 def pretrained_model(name, **options):
-    """The model that the published checkpoint `name` fits, with its weights and its input size.
+    """The model with the weights and the input size of the published checkpoint `name`.
 
-    `options` are those of the model function, in place of these.
+    `options` are further arguments of the model function, or other values of these.
 
     Raises:
         InputError: no such checkpoint, or weights that can't be had.

@@ -47,20 +47,19 @@ def PVTv2(  # noqa: N802  the paper's spelling
 ):
     """Build PVT v2 "b0" to "b5" or "b2_li" ("nano", "test": small ones of ours) with any attention.
 
-    `drop_path_rate` is that of the last block in training, 0 at the first and linear between (the paper trains with 0.1
-    up to b2, 0.3 above). The other arguments are those of keras.applications, see `application`.
+    `drop_path_rate` is the last block's in training and falls linearly to 0 at the first (the paper trains with 0.1 up
+    to b2, 0.3 above). The other arguments are those of keras.applications, see `application`.
 
     Attention: "own" is spatial-reduction attention, `keras_mobattn.attention.SpatialReductionAttention`, in "b2_li" its
     linear form. Any name of `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer` replaces all of
     it: projections, the convolution or pooling that reduces the keys, and its norm. The new layer sees every pixel of
     the stage's map, in queries and keys alike: with linear cost there is no need to reduce keys, and Mobile-Attention
-    needs as many keys as queries. Overlapping embeddings, norms and MLPs with their 3x3 convolutions stay. "softmax"
-    is N^2 C without the reduction; the other styles are linear in pixels. The reducing convolutions hold 7 to 23 % of
-    the parameters (b0 12.8, b1 13.4, b2 17.0, b2_li 6.6, b3 20.4, b4 22.3, b5 22.9); no formula of a style has a place
-    for these, so that models are smaller by as much, and have more to do on the large maps of stages 1 and 2.
+    needs as many keys as queries. The model loses the parameters of the reducing convolutions, and has more to do on
+    the large maps of stages 1 and 2. Overlapping embeddings, norms and MLPs with their 3x3 convolutions stay. "softmax"
+    is N^2 C without the reduction; the other styles are linear in pixels.
 
-    `head_dim` is the width of a head. Default: the host's own for styles that count heads (32 in b0, 64 above), and 8
-    for Mobile-Attention, whose cost grows with it: MobileAttention's default, which divides every width here.
+    `head_dim` is the width of a head: by default the host's own for styles that count heads (32 in b0, 64 above), and 8
+    for Mobile-Attention, whose cost grows with it. 8 divides every width here.
 
     Input: RGB, 0..255 with include_preprocessing, else ImageNet's normalisation (`preprocess_input`). Any size from
     32x32. The pyramid is P2 to P5, each behind its stage's norm.

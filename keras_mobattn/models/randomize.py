@@ -23,10 +23,10 @@ def _kernel(rng, shape):
 
 
 def randomize_weights(model, seed=0):
-    """Give every weight of a layer or model a random value that keeps activations near unit scale. Returns the model.
+    """Give every weight of a layer or model a random value that keeps activations near unit scale; return the model.
 
-    Batch norm's moving statistics become those of a batch of random images, varied by up to a factor of two: with
-    statistics from nowhere the signal fades from block to block, and all images end in the same output.
+    Batch norm gets the statistics of a batch of random images, varied by up to a factor of two. With statistics from
+    nowhere the signal would fade from block to block, and all images end in the same output.
     """
     rng = np.random.default_rng(seed)
     for variable in model.weights:

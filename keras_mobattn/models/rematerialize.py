@@ -1,4 +1,4 @@
-"""Activations computed again for the gradient instead of kept: less memory for more time."""
+"""Activations that are computed again for the gradient instead of kept: less memory for more time."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -12,15 +12,10 @@ METHODS = {Attention: "attend", GroupNorm1: "call", keras.layers.LayerNormalizat
 
 
 def rematerialize(model):
-    """Make attention and its norms keep only their input in training. Returns the model.
+    """Make attention and its norms keep only their input in training; return the model.
 
     The gradient runs them once more (`tf.recompute_grad`), which gives the same numbers. Weights, configuration and
-    files of the model are what they were; a model that is loaded from a file is rematerialised again or not.
-
-    A process that trains MobileViTv2-1.0 at batch 64 and 128 pixels (float32, two cores) peaks at 4.05 instead of 4.19
-    GB with separable attention and at 4.16 instead of 4.52 GB with mobile, for 6 and 8 % more processor time;
-    MobileViT-XS at batch 16 and 256 pixels at 3.74 instead of 3.95 GB for 3 %. What is left belongs to the inverted
-    residuals, whose batch norms can't be run twice.
+    files of the model stay as they are: a model that is loaded from a file has to be rematerialised anew.
     """
     for layer in model.layers:
         method = next((name for kind, name in METHODS.items() if isinstance(layer, kind)), None)

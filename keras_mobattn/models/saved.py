@@ -1,4 +1,4 @@
-"""Models on disk: one way to read them."""
+"""Reading whole models from disk."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What include_top=True puts on a backbone: a classifier of one head or two."""
+"""The classifier that include_top=True puts on a backbone, with one head or two."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from keras_mobattn.names import HEADS
 class Top:
     """A classifier: dropout and a linear layer for each head.
 
-    With two heads, the second of which learns from a teacher, their logits are averaged (arXiv:2012.12877).
+    The logits of two heads are averaged; the second one learns from a teacher (arXiv:2012.12877).
     """
 
     dropout: float = 0.0
@@ -37,5 +37,5 @@ class Top:
 
 
 def check_classes(classes):
-    """Raise InputError where there can't be so many."""
+    """Raise InputError for an impossible number of classes."""
     expect_range("classes", classes, 1, whole=True)

@@ -1,6 +1,6 @@
-"""The plots of a comparison of attention styles in several hosts. Each returns the bytes of an SVG or of a PNG.
+"""Plots that compare attention styles in several hosts. Each function returns the bytes of an SVG or of a PNG.
 
-Studies alone draw them; they lie here since they are public names of `report`, which can't import studies.
+Only studies draw them; they lie here since they are public names of `report`, which can't import studies.
 """
 
 import statistics
@@ -42,7 +42,7 @@ def accuracy_by_style(accuracies, chance=None):
 def by_resolution(values, ylabel, linear=False):
     """A line per style against the image's side. `values`: {host: {style: [(side, value), ..]}}.
 
-    The values' axis is logarithmic; with `linear` it is not, and one for all panels.
+    The values' axis is logarithmic and each panel's own; with `linear` it is linear and the same in all panels.
     """
     styles = list(dict.fromkeys(style for lines in values.values() for style in lines))
     marks = marks_of(styles)

@@ -1,4 +1,4 @@
-"""The same Report as a Markdown file, its pictures as files beside it."""
+"""A Report as a Markdown file, with its pictures as files beside it."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def write_markdown(path, report):
 
 
 def _plain(text):
-    """Text in which nothing is markup, on one line."""
+    """Text on one line, escaped so that nothing in it is markup."""
     return " ".join(str(text).translate(SPECIAL).split())
 
 

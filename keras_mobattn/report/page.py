@@ -11,8 +11,8 @@ from keras_mobattn.files import write_text
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 PNG = b"\x89PNG"
 NUMERIC = re.compile(r"[-−~]?[\d.]|[-–]$|failed$")
-WORD = 14  # characters: what wraps is never narrower, see the style sheet
-# What matplotlib's SVG says that a page must not: XML prolog, document type, metadata, sizes, its own style sheet (it
+WORD = 14  # characters: columns that wrap are never narrower, see the style sheet
+# Parts of matplotlib's SVG that must not be in a page: XML prolog, document type, metadata, its own style sheet (it
 # would hold for the whole page) and name spaces (addresses that a reader could take for something to be fetched).
 SVG_EXTRAS = re.compile(
     r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>|\sxmlns(:\w+)?=\"[^\"]*\"",
@@ -33,29 +33,28 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture: the bytes of an SVG (as `report.plots` gives, which follows the page's light and dark) or of a PNG."""
+    """A picture."""
 
-    data: bytes
-    alt: str  # what a reader who can't see it should know
+    data: bytes  # of a PNG, or of an SVG; SVGs of `report.plots` follow the page's light and dark
+    alt: str  # a text for readers who can't see it
     caption: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading, then whatever of these there is. Blank lines divide `text` into paragraphs; it is not markup.
-    `code` is shown as it is, and is in `language`, as Markdown calls it."""
+    """A heading, and what follows it, in this order."""
 
     title: str
-    text: str = ""
+    text: str = ""  # no markup; blank lines divide paragraphs
     figures: tuple[Figure, ...] = ()
     table: Table | None = None
-    code: str = ""
-    language: str = ""
+    code: str = ""  # shown as it is
+    language: str = ""  # of the code, as Markdown calls it
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A page. `summary` are the few (label, value) pairs that a reader should see first."""
+    """A page. `summary` has a few (label, value) pairs that a reader should see first."""
 
     title: str
     subtitle: str = ""
@@ -91,7 +90,7 @@ def check_report(report):
 
 
 def cell_text(value):
-    """What a table shows of a text or number."""
+    """The text of a table's cell for a text or number; "–" for None."""
     return "–" if value is None or value == "" else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

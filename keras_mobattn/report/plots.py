@@ -1,4 +1,4 @@
-"""The plots of a report. Each function returns the bytes of an SVG (follows a page's light and dark) or of a PNG.
+"""The plots of a report. Each function returns the bytes of an SVG, which follows a page's light and dark, or of a PNG.
 
 open("latency.png", "wb").write(latency_by_style({"mobile": measurement, ...}, format="png"))
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mobattn.errors import InputError
 
-# The page replaces these three in an SVG by its own colours, so no data may be drawn in them.
+# The page replaces these three colours in an SVG by its own, so no data may be drawn in them.
 INK, MUTED, GRID = "#14161a", "#6e717a", "#dcdde3"
 ACCENT = "#3b82f6"
 BAD = "#e5484d"
@@ -49,7 +49,8 @@ WIDTH = 5.8  # inches; with 10 pt text this is legible at a phone's 340 pixels
 
 
 def plot(draw):
-    """Make `draw`, which returns a matplotlib Figure, return its bytes; adds the argument `format`: "svg" or "png"."""
+    """Decorate `draw`, which returns a matplotlib Figure, to return its bytes in the argument `format`, "svg" or
+    "png"."""
 
     @functools.wraps(draw)
     def drawn(*args, format="svg", **kwargs):
@@ -77,7 +78,8 @@ def figure_of(width, height):
 
 @plot
 def learning_curves(history):
-    """Loss and every metric that has a validation twin, by epoch. `history` is `History.history`: {name: values}."""
+    """Loss and every metric with a validation twin, by epoch. `history` is Keras's `History.history`: {name:
+    values}."""
     names = [name for name in history if name == "loss" or f"val_{name}" in history]
     if not names or not all(len(history[name]) for name in names):
         raise InputError(f"Expected a history with 'loss', one value per epoch. Received: {list(history)}.")
@@ -162,9 +164,9 @@ def _bar(axes, place, statistics, colour, end):
 
 @plot
 def operator_bars(operators, xlabel, order=()):
-    """Stacked bars, the longest on top. `operators`: {operator: {part: value}}, a part being a device, say.
+    """Stacked bars, the longest on top. `operators`: {operator: {part: value}}; a part is a device, for example.
 
-    `order` is that of the parts, so that a device has the same colour in every picture; others follow as they come.
+    Parts have the order of `order`, so that a device has the same colour in every picture; others follow as they come.
     """
     parts = list(dict.fromkeys([*order, *(part for values in operators.values() for part in values)]))
     marks = marks_of(parts)
@@ -306,7 +308,7 @@ def confusion_matrix(counts, class_names):
 
 @plot
 def image_grid(images, captions, wrong=(), columns=6):
-    """Small pictures, uint8 [n, h, w, 3], with captions; red frame and caption for those whose index is in `wrong`."""
+    """Small pictures, uint8 [n, h, w, 3], with captions; frame and caption are red for the indices in `wrong`."""
     if len(images) == 0 or len(images) != len(captions):
         raise InputError(f"Expected as many captions as images, at least 1. Received: {len(captions)}, {len(images)}.")
     columns = min(columns, len(images))

@@ -1,4 +1,4 @@
-"""The tables of a report, from the records that conversions and benchmarks leave."""
+"""The tables of a report, from the records of conversions and benchmarks."""
 
 import dataclasses
 

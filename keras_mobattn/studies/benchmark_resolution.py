@@ -32,8 +32,8 @@ from keras_mobattn.studies.resolution import (
     tokens_at,
 )
 
-LAST = 3  # sizes that the slope is over: two doublings of the image's side
-# Same in a row that is kept and in one that would be measured now. Not the date, nor the command.
+LAST = 3  # sizes of the slope: two doublings of the image's side
+# Fields in which a kept row has to equal the one that would be measured now. Not the date, nor the command.
 SAME = ("sha256", "device", "runtime", "num_threads", "rounds", "warmup_runs", "num_runs", "min_secs", "max_secs")
 
 
@@ -108,7 +108,7 @@ def main(
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Beyond these a cell is left out."""
+    """Limits beyond which a cell is left out."""
 
     max_run_secs: float
     max_memory_gb: float
@@ -142,7 +142,7 @@ def _file_or_reason(subject, style, side, folder, points, limits):
 
 
 def _row(path, style, side, num_threads, error=None, **settings):
-    """The row as it will begin, or as it stays when there is nothing to time."""
+    """The row before it is timed; with `error` as it stays."""
     runtime = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
     fields = dict(device=benchmark.describe_host(), runtime=runtime, backend="xnnpack", **settings)
     row = begin_row(path, row_name(style, side), num_threads, **fields)
@@ -156,8 +156,8 @@ def _save(folder, subject, rows, cells):
         picture.write_bytes(report.latency_by_tokens(cells, last=LAST, format="png"))
 
 
-def table(cells):
-    """Headings and one list of texts per style: the median of each size, and the slopes."""
+def slopes_table(cells):
+    """Headings, and a list of texts for each style: the median of each size, and the slopes."""
     sizes = [tokens for tokens, _ in next(iter(cells.values()))]
     header = ["ms at tokens", *map(str, sizes), f"slope, last {LAST} sizes", "last 2"]
     rows = []
@@ -170,7 +170,7 @@ def table(cells):
 
 
 def _print(cells, folder, subject):
-    header, rows = table(cells)
+    header, rows = slopes_table(cells)
     printed = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, heading in enumerate(header):
         printed.add_column(heading, justify="right" if index else "left")

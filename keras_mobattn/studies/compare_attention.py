@@ -28,7 +28,7 @@ from keras_mobattn.errors import expect_range
 from keras_mobattn.files import read_json, replacing, write_json, write_text
 from keras_mobattn.models import MODELS
 from keras_mobattn.studies import comparison
-from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Plan, styles_of, timed_styles_of
+from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, StudyPlan, styles_of, timed_styles_of
 
 CHANCE = 10.0  # percent
 
@@ -71,7 +71,7 @@ def main(
         data_dir: Where tfds keeps its sets; its own default when left out.
     """
     epochs = tuple(STAGES[stage].epochs for stage in stages) if epochs is None else epochs
-    plan = Plan(variant, stages, epochs, data_dir)
+    plan = StudyPlan(variant, stages, epochs, data_dir)
     plan.check(hosts, styles, seeds, sides)
     expect_range("num_threads", num_threads, 1, whole=True)
     if processes is not None:
@@ -85,12 +85,12 @@ def main(
 
 
 def train_all(plan, hosts, styles, seeds, folder, processes, num_threads):
-    """The rows of all runs, those that are in the folder and those that are trained now."""
+    """The rows of all runs: from the folder, or trained now."""
     path = folder / "runs.json"
     done = {key(row): row for row in read_json(path, [])}
     wanted = [
         {"host": host, "style": style, "seed": seed}
-        for seed in seeds  # one after the other: what is stopped early has whole comparisons
+        for seed in seeds  # one after the other: a study that is stopped early has whole comparisons
         for host in hosts
         if plan.stages_of(host)
         for style in styles_of(host, styles)
@@ -112,12 +112,12 @@ def train_all(plan, hosts, styles, seeds, folder, processes, num_threads):
 
 
 def key(row):
-    """What tells one run from another."""
+    """The host, style and seed of a row, which tell its run from all others."""
     return row["host"], row["style"], row["seed"]
 
 
 def sentence(row):
-    """How a run ended."""
+    """A sentence on how a run ended."""
     name = f"{row['host']}, {row['style']}, seed {row['seed']}"
     if row.get("error"):
         return f"{name} failed: {row['error']}"
@@ -126,7 +126,7 @@ def sentence(row):
 
 
 def measure_all(hosts, styles, sides, variant, folder, protocol):
-    """The Costs of all; those of one host and size are timed in one interleaved run."""
+    """The Costs of all hosts, styles and sizes; the styles of one host and size are timed in one interleaved run."""
     path = folder / "cost.json"
     known = {cost.key: cost for cost in comparison.load_costs(path)}
     found = []
@@ -144,14 +144,14 @@ def measure_all(hosts, styles, sides, variant, folder, protocol):
 
 
 def write_results(hosts, styles, rows, costs, folder):
-    """comparison.csv, comparison.md, accuracy_STAGE.png, latency.png and memory.png, and the table on the screen."""
-    table = comparison.figures(hosts, styles, rows, costs)
-    tables = [each for each in comparison.texts(table) if len(each[0]) > 2 and each[1]]
+    """Write comparison.csv, comparison.md, accuracy_STAGE.png, latency.png and memory.png; print the tables."""
+    table = comparison.summary_rows(hosts, styles, rows, costs)
+    tables = [each for each in comparison.summary_tables(table) if len(each[0]) > 2 and each[1]]
     with replacing(folder / "comparison.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, table[0])
         writer.writeheader()
         writer.writerows(table)
-    write_text(folder / "comparison.md", "\n".join(comparison.markdown(*each) for each in tables))
+    write_text(folder / "comparison.md", "\n".join(comparison.markdown_table(*each) for each in tables))
     pictures = plots(hosts, styles, rows, sorted({cost.side for cost in costs}), table)
     for name, picture in pictures.items():
         with replacing(folder / f"{name}.png") as beside:
@@ -170,7 +170,7 @@ def write_results(hosts, styles, rows, costs, folder):
 
 
 def plots(hosts, styles, rows, sides, table):
-    """{file's stem: function that draws it} of what there are figures for."""
+    """{file's stem: function that draws the plot} for all plots that there are figures for."""
 
     trained = {host: [row for row in rows if row["host"] == host and not row.get("error")] for host in hosts}
 
@@ -210,7 +210,7 @@ def plots(hosts, styles, rows, sides, table):
 
 
 def show(header, cells):
-    """The table on the screen."""
+    """Print a table."""
     printed = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, heading in enumerate(header):
         printed.add_column(heading, justify="right" if index > 1 else "left", overflow="fold")

@@ -18,6 +18,7 @@ from keras_mobattn.benchmark import benchmark_files, print_table, save_csv, save
 from keras_mobattn.data import take_images
 from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
 from keras_mobattn.files import replacing, write_json
+from keras_mobattn.formats.kinds import TFLITE
 from keras_mobattn.models import count_macs, load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies.resolution import DIM, time_layers
@@ -42,10 +43,10 @@ def demo(output_dir, settings):
     evaluation = evaluate(model, source, **run.view)
     cli.console.print(f"Test accuracy {100 * evaluation['accuracy']:.2f} % on {evaluation['num_images']} images")
     step("3/5", "Converting to TFLite and Core ML, each file checked against Keras on test images")
-    conversions = convert_all(model, source, run)
+    conversions = convert_to_every_format(model, source, run)
     cli.console.print(report_table(conversions))
     step("4/5", "Timing the converted model and every attention style with XNNPACK, one thread")
-    whole = benchmark_files([row.path for row in conversions if row.format == "TFLite"], num_runs=100, min_secs=1.0)
+    whole = benchmark_files([row.path for row in conversions if row.format == TFLITE.name], num_runs=100, min_secs=1.0)
     print_table(whole, cli.console)
     with tempfile.TemporaryDirectory() as layers:
         brief = dict(rounds=1, warmup_runs=3, num_runs=20, min_secs=0.3, max_secs=3.0)
@@ -74,8 +75,8 @@ def _free_folder(path):
     return next(folder for folder in taken if not folder.exists())
 
 
-def convert_all(model, source, run):
-    """Every precision of both formats; returns their CheckReports."""
+def convert_to_every_format(model, source, run):
+    """Convert to every precision of TFLite and Core ML; return the CheckReports."""
     check, representative = (
         take_images(source, split, min(count, source.num_examples[split]), model.input_shape[1:3], **run.view)[0]
         for split, count in (("test", CHECK_IMAGES), ("train", REPRESENTATIVE_IMAGES))
@@ -151,7 +152,7 @@ def _predictions(source, evaluation, size, view):
     labels, guesses = evaluation["labels"], evaluation["probabilities"].argmax(-1)
     wrong = np.flatnonzero(labels != guesses)
     rest = np.flatnonzero(labels == guesses)
-    chosen = np.concatenate([wrong[:6], rest])[:12]  # what went wrong first: that is what one wants to see
+    chosen = np.concatenate([wrong[:6], rest])[:12]  # wrong ones first: these one wants to see
     images, _ = take_images(source, "test", source.num_examples["test"], size, **view)
     names = source.class_names
     captions = [

@@ -18,17 +18,17 @@ DIM = 128  # attention width in layer 3 of MobileViTv2 1.0
 STRIDE = 8  # of layer 3: its maps have an eighth of the image's side
 PATCH_SIZE = 2
 PACKAGE = Path(__file__).parents[1]
-CONV = "1x1 conv"  # beside the styles: what the machine itself makes of a map that outgrows its caches
+CONV = "1x1 conv"  # beside the styles: shows what a map that outgrows the caches costs on any machine
 SOURCES = ("attention", "layers", "models", "export")  # parts of the package that a file depends on
 
 
 def tokens_at(resolution):
-    """Tokens that layer 3 attends over, at each of its 4 patch positions, for a square image of `resolution` pixels."""
+    """The number of tokens in layer 3, at each of its 4 patch positions, for a square image of `resolution` pixels."""
     return (resolution // STRIDE // PATCH_SIZE) ** 2
 
 
-def attention_layer(style, resolution):
-    """One attention layer of layer 3 by itself, or one 1x1 convolution, on maps [side, side, DIM]."""
+def lone_layer(style, resolution):
+    """A model of nothing but one attention layer of layer 3, or one 1x1 convolution, on maps [side, side, DIM]."""
     side = resolution // STRIDE
     x = keras.layers.Input((side, side, DIM), name="map")
     convolution = style == CONV
@@ -42,8 +42,8 @@ def backbone(style, resolution):
     return MobileViTv2(attention=style, input_shape=shape, include_top=False, include_preprocessing=False)
 
 
-# Subject -> how it is built, and with what.
-SUBJECTS = {"layer": (attention_layer, (*ATTENTIONS, CONV)), "backbone": (backbone, tuple(ATTENTIONS))}
+# Subject -> (function that builds its model, styles).
+SUBJECTS = {"layer": (lone_layer, (*ATTENTIONS, CONV)), "backbone": (backbone, tuple(ATTENTIONS))}
 
 
 def up_to_date(path):
@@ -69,7 +69,7 @@ def subject_file(subject, style, resolution, folder):
 
 
 def row_name(style, resolution):
-    """What a row is called: "mobile, 1024 tokens"."""
+    """The name of a row: "mobile, 1024 tokens"."""
     return f"{style}, {tokens_at(resolution)} tokens"
 
 

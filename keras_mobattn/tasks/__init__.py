@@ -6,9 +6,9 @@ from keras_mobattn.tasks.task import MetricTally, Objective, OutputMetric, Task
 
 __all__ = ["FEATURES", "TASKS", "MetricTally", "Objective", "OutputMetric", "Task", "task_of"]
 
-FEATURES = Task()  # of a model that none of TASKS recognises
+FEATURES = Task()  # for a model that none of TASKS recognises
 
 
 def task_of(model):
-    """The task of a Keras model from anywhere, by its last layers; FEATURES where none recognises it."""
+    """The task that recognises a Keras model, from anywhere, by its last layers; FEATURES where none does."""
     return next((task for task in TASKS.values() if task.recognises(model)), FEATURES)

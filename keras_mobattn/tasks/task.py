@@ -1,4 +1,4 @@
-"""What a model is for. One object answers for it wherever a kind of model would else be taken for granted."""
+"""The base class of tasks: what a model is for. No other code takes a kind of model for granted."""
 
 import re
 
@@ -11,42 +11,42 @@ from keras_mobattn.errors import InputError
 
 
 class Objective:
-    """What a training step minimises. A subclass defines `losses`; `student` only where it needs more than the outputs.
+    """The losses that training minimises. A subclass defines `losses`; `student` where it needs more than the outputs.
 
     Raises:
         NotImplementedError: `losses` of this class.
     """
 
     def student(self, network):
-        """A model on the layers of `network` that gives {"outputs": its output, and what else `__call__` takes}."""
+        """A model on the layers of `network`; its output is `seen` in `__call__`: {"outputs": network's output, ..}."""
         return keras.Model(network.inputs, {"outputs": network.output})
 
     def __call__(self, images, learned, seen):
-        """Losses float32 [B] of a training batch, of what `student` gave for it and of what `Task.encode` made."""
+        """Losses float32 [B] of a training batch; `learned` are its labels by `Task.encode`."""
         return self.losses(learned, seen["outputs"])
 
     def losses(self, learned, outputs):
-        """Losses float32 [B] by the model's outputs alone, as evaluation tells them."""
+        """Losses float32 [B] from the model's outputs alone, for evaluation."""
         raise NotImplementedError(f"{type(self).__name__} must define losses(learned, outputs).")
 
 
 class Task:
-    """What a model learns from, how it is judged, and what its outputs mean; by itself, a model of any outputs.
+    """What a model learns from, how it is judged, and what its outputs mean. The base class fits any outputs.
 
-    The trainer, evaluation, export and the commands ask a task and assume nothing. An entry of
-    `keras_mobattn.tasks.TASKS` makes one known by its name, `TrainSettings(task=name)`. A model gives a tensor or a
-    dict of tensors. A task that trains defines `build`, `objective` and `metrics`, and `encode` where it learns from
-    anything but one-hot labels; all other methods have a default.
+    The trainer, evaluation, export and the commands ask a task and assume nothing. `keras_mobattn.tasks.TASKS` has the
+    tasks by name, for `TrainSettings(task=name)`. A model gives a tensor or a dict of tensors. A task that trains
+    defines `build`, `objective` and `metrics`, and `encode` where it learns from anything but one-hot labels; all other
+    methods have a default.
 
     Attributes:
-        title: what files say that such a model is.
-        targets: the names in an example that it learns from, see `keras_mobattn.data.targets`.
+        title: what files call such a model.
+        targets: what it needs of an example beside the image, see `keras_mobattn.data.targets`.
         mixes: whether `encode` gives a float32 [B, K] that MixUp and CutMix may mix.
         best: the metric of `metrics`, or "loss", by which the best epoch is picked.
         higher_is_better: whether that metric is.
-        class_scores: the names of exported outputs that hold a score for each class.
-        probabilities: those of exported outputs that are probabilities, within 0..1.
-        coreml_type: what Core ML calls a package of it that has image input and labels: "imageClassifier", or None.
+        class_scores: names of exported outputs that hold a score for each class.
+        probabilities: names of exported outputs that are probabilities, within 0..1.
+        coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", or None.
     """
 
     title = "Image features"
@@ -74,15 +74,15 @@ class Task:
     # Learning
 
     def encode(self, images, targets, source):
-        """What is learned from images float32 [B, H, W, 3] in 0..255 with {target: batch}: a tensor or a dict."""
+        """The labels, a tensor or a dict, from images float32 [B, H, W, 3] in 0..255 and {target: batch}."""
         return targets
 
     def objective(self, settings, class_names):
-        """The Objective that the settings of a run ask for. Called in the scope of the strategy."""
+        """The Objective for a run's settings. Called in the scope of the strategy."""
         raise NotImplementedError(f"{type(self).__name__} must define objective(settings, class_names), to be trained.")
 
     def metrics(self):
-        """New Keras metrics, each of what `encode` made and the model's outputs; [] for the loss alone."""
+        """New Keras metrics of the labels and the model's outputs; [] for the loss alone."""
         return []
 
     def is_better(self, value, best):
@@ -92,31 +92,31 @@ class Task:
     # Evaluation
 
     def tally(self, class_names):
-        """What adds up a whole evaluation: an object with `add(learned, outputs)` a batch, and `result()`, a dict."""
+        """An object that adds up an evaluation: `add(learned, outputs)` for each batch, then `result()`, a dict."""
         return MetricTally(self.metrics())
 
     def report(self, title, result, class_names, published=None):
-        """What to print of a tally's result, texts and rich tables; `published` has {name of a figure: percent}."""
+        """Texts and rich tables that show a tally's result; `published` is {name of a figure: percent}, or None."""
         figures = {name: value for name, value in result.items() if isinstance(value, int | float)}
         return [title, *(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())]
 
     def last_words(self, result):
-        """One phrase on the result of a run, the dict in result.json."""
+        """A phrase on the result of a run, the dict in result.json."""
         return f"Test {self.best.replace('_', ' ')} {result[f'test_{self.best}']:.4f}"
 
     def answer(self, title, outputs, class_names, top):
-        """A rich table of what a model says of one image; `outputs` as the model gives them, [1, ..]."""
+        """A rich table of a model's outputs for one image, [1, ..]."""
         table = rich.table.Table("output", "values", title=title, title_justify="left")
         for name, value in named(outputs).items():
             table.add_row(name, np.array2string(np.squeeze(value), precision=4, threshold=2 * top))
         return table
 
     def record(self, outputs, class_names, top):
-        """What a model says of one image, for JSON: {name: number, text, or lists of them}."""
+        """A model's outputs for one image, for JSON: {name: number, text, or lists of them}."""
         return {name: np.squeeze(value).tolist() for name, value in named(outputs).items()}
 
     def in_words(self, record, top=3):
-        """A record in a few words, of its `top` best where there are several."""
+        """A record in a few words; of several classes the `top` best."""
         return ", ".join(f"{name} {np.array2string(np.asarray(value), threshold=4)}" for name, value in record.items())
 
     # Export
@@ -142,27 +142,27 @@ class Task:
         return ""
 
     def answers(self, outputs):
-        """What {output name: [n, ..]} says of each image, [n], so that equal answers can be counted; or None."""
+        """An answer for each image, [n], from {output name: [n, ..]}, so that equal ones can be counted; or None."""
         return None
 
 
 class OutputMetric(keras.metrics.Metric):
-    """A Keras metric of one output of several: of what was learned under `key` and the output of that name."""
+    """A Keras metric of one of several outputs: of the labels and the outputs under `key`."""
 
     def __init__(self, metric, key):
         super().__init__(metric.name)
         self._metric, self._key = metric, key
 
     def update_state(self, learned, outputs, sample_weight=None):
-        """Count a batch in."""
+        """Add a batch."""
         self._metric.update_state(learned[self._key], outputs[self._key])
 
     def result(self):
-        """The metric's own."""
+        """The metric's result."""
         return self._metric.result()
 
     def reset_state(self):
-        """Begin anew."""
+        """Start anew."""
         self._metric.reset_state()
 
 
@@ -173,7 +173,7 @@ class MetricTally:
         self._metrics, self._count = metrics, 0
 
     def add(self, learned, outputs):
-        """Count a batch in."""
+        """Add a batch."""
         for metric in self._metrics:
             metric.update_state(learned, outputs)
         self._count += len(tf.nest.flatten(outputs)[0])
@@ -184,5 +184,5 @@ class MetricTally:
 
 
 def named(outputs):
-    """What a model gave, a tensor or a dict, as a dict."""
+    """A model's outputs, a tensor or a dict, as a dict."""
     return outputs if isinstance(outputs, dict) else {"output": outputs}

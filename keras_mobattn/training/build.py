@@ -1,4 +1,4 @@
-"""What a run trains: the model of its settings, and the Learner that takes the steps."""
+"""From settings to the model that a run trains, and to the Learner that takes the steps."""
 
 import functools
 import inspect
@@ -23,7 +23,7 @@ def build_model(settings, class_names):
     """The model of the settings for these classes, with freshly initialised weights or those of `settings.weights`.
 
     Raises:
-        InputError: what the family doesn't have.
+        InputError: settings that the family doesn't have.
     """
     function = MODELS[settings.model]
     takes = inspect.signature(function).parameters
@@ -50,11 +50,13 @@ def build_model(settings, class_names):
 
 
 def make_learner(model, settings, class_names, steps_per_epoch, execution=None, cluster=None, class_weights=None):
-    """A Learner that starts from `model` and trains as the settings say, with losses weighted by `class_weights`. Call
-    it in the scope of the strategy."""
+    """A Learner that starts from `model` and trains by the settings, with losses weighted by `class_weights`.
+
+    Call it in the scope of the strategy.
+    """
     execution, cluster, task = execution or Execution(), cluster or Cluster(), TASKS[settings.task]
     network = copy_model(model, cluster.replicas > 1, bool(settings.sizes))
-    averaged = copy_model(model) if tf.distribute.has_strategy() else model  # a strategy's variables are of its making
+    averaged = copy_model(model) if tf.distribute.has_strategy() else model  # a strategy makes its own variables
     if settings.rematerialize:
         rematerialize(network)
     if settings.trainable == "head":
@@ -81,9 +83,10 @@ def make_learner(model, settings, class_names, steps_per_epoch, execution=None, 
 
 
 def copy_model(model, synchronized=False, any_size=False):
-    """A copy of `model` with weights of its own; batch norm over all replicas where `synchronized`; open sizes.
+    """A copy of `model` with weights of its own.
 
-    Synchronised batch norm is another graph, which must not get into files: only the network that learns has it.
+    With `synchronized` its batch norm is over all replicas: another graph, which must not get into files, so only the
+    network that learns has it. With `any_size` its input has open sides.
     """
 
     def copy(layer):

@@ -1,4 +1,4 @@
-"""What a run keeps on disk while it trains, and how it goes on from there."""
+"""The checkpoints of a run, and how it goes on from them."""
 
 import contextlib
 import dataclasses
@@ -17,9 +17,9 @@ STATE = "state.json"  # beside TensorFlow's files in each checkpoint
 
 
 def save_model(model, path, chief=True):
-    """Write a .keras file, whole or not at all, without the optimizer: that would treble it.
+    """Write a .keras file, whole or not at all, without the optimizer, which would treble it.
 
-    All workers call it, since reading a replicated variable takes all of them; only the chief's is kept.
+    All workers call it, since reading a replicated variable takes all of them; only the chief keeps its file.
     """
     with replacing(path) if chief else scratch_path(path) as beside:
         keras.Model(model.inputs, model.output, name=model.name).save(beside)
@@ -27,18 +27,18 @@ def save_model(model, path, chief=True):
 
 @contextlib.contextmanager
 def scratch_path(path):
-    """A path of the same name in a folder that is gone afterwards."""
+    """Yield a path of the same name in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / Path(path).name
 
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where a run is: steps taken, epochs evaluated, and the task's metric at its best; None before the first."""
+    """Where a run is."""
 
-    step: int = 0
-    epochs_done: int = 0
-    best: float | None = None
+    step: int = 0  # steps taken
+    epochs_done: int = 0  # epochs evaluated
+    best: float | None = None  # value of the task's metric; None before the first epoch
 
 
 class Checkpoints:
@@ -67,8 +67,9 @@ class Checkpoints:
         )
 
     def save(self, position):
-        """Write a checkpoint and remove those beyond the newest `keep`; return its path. All workers call it; the
-        chief's is kept.
+        """Write a checkpoint and remove all but the newest `keep`; return its path.
+
+        All workers call it; only the chief keeps its files.
 
         Raises:
             OSError, tf.errors.OpError: the disk is full or the folder can't be written. The earlier ones stay.
@@ -91,8 +92,9 @@ class Checkpoints:
         return self.folder.list_checkpoints()
 
     def restore(self, say):
-        """Load the newest checkpoint that is whole, and tell `say` of those that are not. Position() where there is
-        none.
+        """Load the newest checkpoint that is whole, and return its Position; Position() where there is none.
+
+        `say` is told of damaged ones.
 
         Raises:
             InputError: none of them is whole, or they are of another model.

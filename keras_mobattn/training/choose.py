@@ -1,4 +1,4 @@
-"""Settings for photographs that nobody has tuned anything for: from what is there, with the reason of each choice.
+"""Settings for photographs that nobody has tuned anything for, with the reason of each choice.
 
 settings, reasons = choose_settings(TrainSettings(dataset="photos/"), given={"dataset"})
 """
@@ -20,20 +20,19 @@ from keras_mobattn.families.family import written_call
 from keras_mobattn.models import published_name
 from keras_mobattn.weights import TAGS, hub_problem, imagenet_tag
 
-LOOKED_AT = 100  # images, of which the sizes are read
-SMALL = 128  # pixels: images with shorter sides than this are not enlarged to what the checkpoint was trained with,
+LOOKED_AT = 100  # images whose sizes are read
+SMALL = 128  # pixels: images with shorter sides are not enlarged to the checkpoint's size,
 SIDES = (64, 256)  # but to twice their side within these, a multiple of 32
 BATCH, LEAST_BATCH = 32, 4
 STEPS_AN_EPOCH = 8  # at least
 MEMORY_SHARE = 0.5  # of what is free
-# Bytes that each pixel of a batch takes in training: MobileViTv2 1.0 in float32, 16 images of 128 pixels, which took
-# 1.6 GB in all (training/benchmark_step.py); other widths in proportion
+# Of a batch in training: MobileViTv2 1.0 in float32, by training/benchmark_step.py; other widths in proportion
 PIXEL_BYTES = 70e6 / 128**2
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """Images to be seen in training, in how many epochs at least and at most, and the learning rates for that."""
+    """How long to train, and with which learning rates."""
 
     images_seen: int
     fewest_epochs: int
@@ -50,15 +49,15 @@ RANDOM = Budget(100_000, 10, 150, 0, 2e-3, 1.0)
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is known of the images: how many train, how many classes, and the usual shorter side in pixels or None."""
+    """What is known of the images."""
 
-    images: int
+    images: int  # to train on
     classes: int
-    side: int | None
+    side: int | None  # usual shorter side in pixels; None where no image can be read
 
 
 def choose_settings(settings, given=()):
-    """Return TrainSettings for a folder of photographs or a tfds set, and {what: how it was chosen, and why}.
+    """TrainSettings for a folder of photographs or a tfds set, and {what was chosen: the choice and its reason}.
 
     `given` are the names of the fields of `settings` that stay as they are.
 
@@ -142,7 +141,7 @@ def _median(sides):
 
 
 def _arguments(settings):
-    """Those of the model function that make the size."""
+    """The arguments of the model function that make its size."""
     size = {"width": settings.width} if settings.model == "MobileViTv2" else {}
     return size | ({"variant": settings.variant} if settings.variant else {})
 
@@ -161,7 +160,7 @@ def _why_no_weights(settings):
 
 
 def _batch(settings, facts):
-    """(images a step, why so few)."""
+    """(images for a step, why so few)."""
     height, width = settings.image_shape
     each = PIXEL_BYTES * height * width * (settings.width if settings.model == "MobileViTv2" else 1)
     batch, why, free = BATCH, "", _free_memory()
@@ -173,5 +172,5 @@ def _batch(settings, facts):
 
 
 def _free_memory():
-    """Bytes; without end on a GPU, which has its own and does not tell of it."""
+    """Bytes; infinity on a GPU, whose memory is another and isn't known."""
     return float("inf") if tf.config.list_physical_devices("GPU") else psutil.virtual_memory().available

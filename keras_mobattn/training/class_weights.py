@@ -8,7 +8,9 @@ from keras_mobattn.tasks import Objective
 
 
 def balanced(source):
-    """float32 [classes]: images / (classes x images of the class) of the training images, scikit-learn's "balanced".
+    """A weight for each class, float32 [classes]: training images / (classes x training images of the class).
+
+    scikit-learn calls them "balanced".
 
     Raises:
         InputError: a class without training images, or images without a label.
@@ -28,9 +30,9 @@ def balanced(source):
 
 
 class ClassWeighted(Objective):
-    """Another objective, whose losses in training are weighted by class: mixed labels by their shares.
+    """An objective that weights the training losses of another one by class; mixed labels count by their shares.
 
-    Evaluation has the other's own losses.
+    Evaluation has the other's losses as they are.
     """
 
     def __init__(self, objective, weights):

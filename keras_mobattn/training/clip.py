@@ -1,4 +1,4 @@
-"""How gradients are kept from growing: by the norm of all, or each unit's by the norm of its weights.
+"""Clipping of gradients: by the norm of all, or each unit's by the norm of its weights.
 
 Named in keras_mobattn.catalog.CLIPS.
 """
@@ -12,15 +12,15 @@ SMALLEST_GRADIENT = 1e-6  # keeps a gradient of 0 from dividing by 0
 
 
 def by_norm(gradients, weights, limit, norm):
-    """All gradients times limit / `norm`, their global norm, where that is larger."""
+    """All gradients, scaled by `limit` / `norm` where their global norm `norm` is larger than `limit`."""
     return tf.clip_by_global_norm(gradients, limit, norm)[0]
 
 
 def by_unit(gradients, weights, limit, norm):
     """Adaptive gradient clipping (Brock et al., arXiv:2102.06171, equation 3; timm/utils/agc.py).
 
-    The gradient of each unit, which is what makes one output channel, is scaled down to `limit` times the norm of the
-    unit's weights. A vector of biases or scales counts as one unit. timm leaves out no weight either.
+    The gradient of each unit (the weights of one output channel) is scaled down to `limit` times the norm of the unit's
+    weights. A vector of biases or scales is one unit. As in timm, no weight is left out.
     """
 
     def clipped(gradient, weight):
@@ -37,9 +37,9 @@ def _norm(x, axes):
 
 
 def _within_unit(weight):
-    """The axes of a weight that lie within one unit: its last one counts units, but for depthwise kernels and vectors.
+    """The axes of a weight within one unit: all but the last, which counts units.
 
-    Those are [H, W, C, 1]: one filter a channel.
+    Of a depthwise kernel [H, W, C, 1], with a filter for each channel, they are the first two; of a vector all.
     """
     axes = list(range(weight.shape.rank))
     if weight.shape.rank < 2:

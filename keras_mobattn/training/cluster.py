@@ -21,7 +21,7 @@ def mirrored():
 
 
 def multi_worker():
-    """Those of the machines in TF_CONFIG, or of the Slurm job.
+    """The devices of the machines in TF_CONFIG, or of the Slurm job.
 
     Raises:
         InputError: neither is there, or the cluster could not be joined.
@@ -44,10 +44,10 @@ def multi_worker():
 
 
 def _slurm(resolvers):
-    """The job's tasks, each with a GPU of its own, as --gpus-per-task=1 gives; or without, where there are none."""
+    """The resolver of a Slurm job, whose tasks have a GPU each, as by --gpus-per-task=1, or none."""
     if tf.config.list_physical_devices("GPU"):
         return resolvers.SlurmClusterResolver()
-    # It counts GPUs by nvidia-smi and can't divide none of them: it is told of one a task, and they are left out after.
+    # It counts GPUs by nvidia-smi and divides by their number: it is told of one for each task, and these are left out.
     slurm = resolvers.SlurmClusterResolver(
         gpus_per_node=int(os.environ["SLURM_NTASKS"]), gpus_per_task=1, auto_set_gpu=False
     )
@@ -70,7 +70,7 @@ def _check_tf_config(text):
 
 
 def tpu():
-    """This machine's TPU, or TPU_NAME.
+    """This machine's TPU, or the one in TPU_NAME.
 
     Raises:
         InputError: there is none.
@@ -87,7 +87,7 @@ def tpu():
 
 
 def auto():
-    """What is there: machines in TF_CONFIG or a Slurm job of several tasks, a TPU, several GPUs, else one device."""
+    """The strategy for what is there: machines in TF_CONFIG or a Slurm job, a TPU, several GPUs, else one device."""
     if "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_NTASKS", 1)) > 1:
         return multi_worker()
     if "TPU_NAME" in os.environ:
@@ -96,8 +96,10 @@ def auto():
 
 
 def is_chief(strategy):
-    """Whether this process will write the run's folder, told before any device is asked: `strategy` is a name of
-    STRATEGIES, and what is wrong with the environment is said by the strategy itself."""
+    """Whether this process will write the run's folder, by the environment alone, before any device is asked.
+
+    `strategy` is a name of STRATEGIES. Mistakes in the environment are left to the strategy, which says what is wrong.
+    """
     if strategy not in ("auto", "multi-worker"):
         return True
     with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -111,10 +113,13 @@ def is_chief(strategy):
 class Cluster:
     """A strategy, and this process's place in it.
 
-    Attributes: `strategy`; `replicas`, how many devices share a batch; `workers`, how many processes; `chief`, whether
-    this one writes the run's folder.
-
     Make it before any other TensorFlow operation: several workers can only be joined at a program's start.
+
+    Attributes:
+        strategy: the tf.distribute strategy.
+        replicas: how many devices share a batch.
+        workers: how many processes there are.
+        chief: whether this one writes the run's folder.
 
     Raises:
         InputError: an unknown strategy, or one that does not exist here.

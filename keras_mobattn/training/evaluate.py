@@ -1,4 +1,4 @@
-"""How well a saved model does on a set of images."""
+"""Evaluation of a model on a set of images."""
 
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import batches
@@ -6,12 +6,12 @@ from keras_mobattn.errors import InputError
 
 
 def evaluate(model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear", task=None):
-    """Predict a whole split. Returns what the task's tally makes of it, a dict.
+    """Predict a whole split; return the result of the task's tally, a dict.
 
-    `task` is a `tasks.Task`, by default classification: {"accuracy": float, "top5_accuracy": float, "num_images": int,
-    "confusion": int64 [classes, classes] (row: truth, column: prediction), "probabilities": float32 [n, classes],
-    "labels": int64 [n]}, accuracies in 0..1. `crop` and `interpolation` are how `data.fit_image` makes the images as
-    large as the model's input. The model is a Keras model, or a TFLiteModel.
+    The model is a Keras model, or a TFLiteModel. Images get its input size by `data.resize_and_crop` with `crop` and
+    `interpolation`. `task` is a `tasks.Task`, by default classification, whose result is {"accuracy": float,
+    "top5_accuracy": float, "num_images": int, "confusion": int64 [classes, classes] (row: truth, column: prediction),
+    "probabilities": float32 [n, classes], "labels": int64 [n]}, accuracies in 0..1.
 
     Raises:
         InputError: the model is not one of the task and the source, or has no fixed size.

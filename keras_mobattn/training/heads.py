@@ -1,4 +1,4 @@
-"""The heads of a model that starts from an earlier run, whose classes may come in another order."""
+"""The heads of a model that starts from an earlier run, which may have its classes in another order."""
 
 import warnings
 from pathlib import Path
@@ -8,10 +8,10 @@ from keras_mobattn.run_folder import RunFolder
 
 
 def match_heads(model, weights, class_names):
-    """Put the heads, which were loaded from the file `weights`, into the order of `class_names`, by the class names of
-    the run that the file lies in.
+    """Put heads that were loaded from the file `weights` into the order of `class_names`.
 
-    Where these are others, the heads start anew, which a warning says, as loading does where there are more or fewer.
+    The run that the file lies in tells their order. If its classes are others, the heads start anew, with a warning; so
+    they do in loading where the numbers differ.
     """
     run = RunFolder.of(weights) if Path(weights).exists() else None
     theirs, ours = run.labels if run else (), tuple(class_names)

@@ -1,4 +1,4 @@
-"""What a run has been through, one row an epoch: history.csv and curves.png."""
+"""The epochs of a run, one row each: history.csv and curves.png."""
 
 import csv
 import time
@@ -17,7 +17,7 @@ def read_history(path):
 
 
 class History(keras.callbacks.Callback):
-    """A RunFolder's history.csv and curves.png: one row an epoch, rewritten whole, so that none is there twice."""
+    """Writes a RunFolder's history.csv, a row for each epoch, anew after each epoch, so that no row is there twice."""
 
     def __init__(self, folder, epochs_done):
         super().__init__()

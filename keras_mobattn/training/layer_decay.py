@@ -1,14 +1,14 @@
-"""Learning rates that fall from block to block towards the image, and what of a network learns at all."""
+"""Learning rates that fall from block to block towards the image, and networks whose head alone learns."""
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.names import HEAD, HEADS, block_of, part_of
 
 
 def layer_scales(network, decay):
-    """[(weight, factor)]: each trainable weight's share of the learning rate.
+    """[(weight, factor)]: each trainable weight's share of the learning rate, by timm's layer decay.
 
-    As timm's layer decay: the head has 1, the last block `decay`, the one below it decay^2, the stem the smallest. A
-    layer that belongs to no block, see `names.block_of`, goes with the block before it.
+    The head has 1, the last block `decay`, the one below it decay^2, the stem the smallest share. A layer that belongs
+    to no block, see `names.block_of`, goes with the block before it.
     """
     blocks, factors = [None], []
     for layer in network.layers:

@@ -13,29 +13,29 @@ SUM = tf.distribute.ReduceOp.SUM
 
 
 class Requests(NamedTuple):
-    """What a worker asks of all workers in a step: to save a checkpoint after it, and to stop there."""
+    """What a worker asks of all workers in a step."""
 
-    save: bool = False
-    stop: bool = False
+    save: bool = False  # a checkpoint after it
+    stop: bool = False  # the run after it
 
 
 class Learner(keras.Model):
     """A model that `fit` trains: `network` learns, `averaged` holds the moving average of its weights.
 
-    Both are the same architecture. All weights are averaged, batch norm's statistics too (tf-keras's own `use_ema`
+    Both have the same architecture. All weights are averaged, batch norm's statistics too (tf-keras's own `use_ema`
     leaves them out): average = d * average + (1 - d) * weight after each step, with d = min(ema_decay, (1 + step) / (10
-    + step)), so that the start does not hang on to the initial weights. apple/ml-cvnets states it as momentum, 1 - d.
-    `publish` copies the averages into `averaged`, which then evaluates and is saved.
+    + step)), so that the initial weights are soon forgotten. apple/ml-cvnets gives the momentum, 1 - d. `publish`
+    copies the averages into `averaged`, which then evaluates and is saved.
 
-    A step in which the loss, or in float32 and bfloat16 a gradient, is not finite leaves no trace: neither weights, nor
-    averages, batch norm's statistics, optimizer or metrics move. With `on_nan` "stop" none after it leaves one either.
+    A step whose loss, or in float32 and bfloat16 a gradient, is not finite leaves no trace in weights, averages, batch
+    norm's statistics, optimizer or metrics. With `on_nan` "stop" no step after it leaves one either.
 
     Args:
         network, averaged: functional models, [B, H, W, C] -> a tensor or a dict of tensors [B, ..].
         optimizer: built for the network's weights.
         task: the Task of the model, which has the metrics.
-        loss: the task's Objective. A teacher is no part of the Learner's weights.
-        clip_norm, clip_mode: the limit of the gradients and what of CLIPS keeps it.
+        loss: the task's Objective. A teacher in it is no part of the Learner's weights.
+        clip_norm, clip_mode: the limit of the gradients, and the name in CLIPS of the way to keep to it.
         coupled_decay: (weight decay, the weights whose decay is added to their gradient).
         grad_accum_steps: how many parts a batch is computed in. Batches must be divisible by it.
 
@@ -83,21 +83,24 @@ class Learner(keras.Model):
 
     @property
     def metrics(self):
-        """What `fit` sets to zero at the start of each epoch."""
+        """The metrics, which `fit` sets to zero at the start of each epoch."""
         return [self._mean_loss, *self._task_metrics]
 
     @property
     def agreed(self):
-        """See above. Read where it is asked for only: it waits for the step to end."""
+        """See above. Asking waits for the step to end."""
         return Requests(*(float(each) > 0 for each in self._sums))
 
     def call(self, images, training=False):
-        """The outputs by the averaged weights, as of the last `publish`."""
+        """The outputs with the averaged weights, as of the last `publish`."""
         return self.averaged(images, training=training)
 
     def make_train_function(self, force=False):
-        """What `fit` calls for each step. Batches reach the step with the shapes that they have, so each shape is
-        traced once; Keras's own would trace one graph of unknown sizes."""
+        """The function that `fit` calls for each step.
+
+        Batches reach the step with their own shapes, so that each shape is traced once; Keras's function would trace
+        one graph of unknown sizes.
+        """
         if self.train_function is None or force:
             self.step_function = tf.function(self._step)
 
@@ -113,7 +116,7 @@ class Learner(keras.Model):
 
     @property
     def learning_rate(self):
-        """That of the last step."""
+        """The learning rate of the last step."""
         return float(self.optimizer.learning_rate.numpy())
 
     def publish(self):
@@ -122,7 +125,7 @@ class Learner(keras.Model):
             weight.assign(average.read_value())
 
     def _step(self, images, learned, requests):
-        """In cross-replica context, since a condition may not hold what synchronises replicas."""
+        """One step, in cross-replica context, since a condition must not contain what synchronises replicas."""
         run = self.distribute_strategy.run
         look = tf.function(self._look, jit_compile=True) if self.jit_compile else self._look
         learn = tf.function(self._learn, jit_compile=True) if self.jit_compile else self._learn
@@ -142,7 +145,7 @@ class Learner(keras.Model):
         return logs, sums[1:]
 
     def _look(self, images, learned, requests):
-        """Gradients over all replicas, clipped; and a sum over all: how many are not finite, who asks for what."""
+        """The clipped gradients of all replicas; and sums over all: how many are not finite, how many ask for what."""
         replica = tf.distribute.get_replica_context()
         kept = [tf.identity(weight) for weight in self.network.non_trainable_weights]
         losses, outputs, gradients = self._gradients(images, learned)
@@ -156,8 +159,11 @@ class Learner(keras.Model):
         return gradients, (losses, learned, outputs), kept, sums
 
     def _is_finite(self, losses, norm):
-        """Whether loss, gradient and moving statistics are: an infinite batch variance divides a map to 0, and then
-        only they show it. With a scaled loss the gradient is the scale's matter, which the optimizer lowers."""
+        """Whether losses, gradients and moving statistics are finite.
+
+        An infinite batch variance divides a map to 0, and then only the statistics show it. With a scaled loss
+        gradients don't count: there the optimizer lowers the scale.
+        """
         moved = [tf.reshape(weight, [-1]) for weight in self.network.non_trainable_weights]
         scaled = isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
         seen = [losses, *moved, *([] if scaled else [norm[None]])]
@@ -187,7 +193,7 @@ class Learner(keras.Model):
         return *whole, [total / self._parts for total in sums]
 
     def _array(self, dtype, images, shape):
-        """Room for what each part gives, [images of a part, *shape]."""
+        """A TensorArray for the results of the parts, each [images of a part, *shape]."""
         return tf.TensorArray(dtype, self._parts, element_shape=[images.shape[1], *shape])
 
     def _part_gradients(self, images, learned, weights):
@@ -232,7 +238,7 @@ def _joined(x):
 
 
 class Judge(keras.Model):
-    """Evaluates `averaged` as the task says: `evaluate(batches)` gives the loss and each of the task's metrics."""
+    """Evaluates `averaged`: `evaluate(batches)` gives the loss and each of the task's metrics."""
 
     def __init__(self, averaged, task, loss, jit_compile=False):
         super().__init__(name=averaged.name)
@@ -243,7 +249,7 @@ class Judge(keras.Model):
 
     @property
     def metrics(self):
-        """What `evaluate` sets to zero at its start."""
+        """The metrics, which `evaluate` sets to zero at its start."""
         return [self._mean_loss, *self._task_metrics]
 
     def call(self, images, training=False):
@@ -251,7 +257,7 @@ class Judge(keras.Model):
         return self._averaged(images, training=training)
 
     def test_step(self, batch):
-        """Count a batch in."""
+        """Add a batch."""
         images, learned = batch
         outputs = self(images, training=False)
         self._mean_loss.update_state(self._loss.losses(learned, outputs))
@@ -263,9 +269,11 @@ class Judge(keras.Model):
 class State:
     """What a run counts and averages, besides the model and its optimizer. Make it within the strategy's scope.
 
-    `step`: batches taken from the data, skipped ones too. `skipped`: those that left no trace. `halted`: the step, from
-    0, at which a value that is not finite ended the run, or -1. `averages`: one of each weight of `network`; each
-    replica has its own, and they are the same.
+    Attributes:
+        step: batches taken from the data, skipped ones too.
+        skipped: batches that left no trace.
+        halted: the step, from 0, at which a value that is not finite ended the run, or -1.
+        averages: one for each weight of `network`; each replica has its own, and they are the same.
     """
 
     def __init__(self, network):

@@ -1,8 +1,8 @@
 """One run in a folder at a time, whichever process on whichever machine asks.
 
-On one machine an operating system's lock decides. Machines that share the folder see a lease, a file that is renewed
-every RENEW_SECONDS: whoever comes second watches it, by a clock of its own, and takes it over when it was not renewed
-for STALE_SECONDS, or at once when its process has ended on this machine. Both are filelock's.
+On one machine the operating system's lock decides. Machines that share the folder see a lease, a file that its holder
+renews every RENEW_SECONDS. Whoever comes second watches it, by a clock of its own, and takes it over when it was not
+renewed for STALE_SECONDS, or at once when its process has ended on this machine. Both are filelock's.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ STALE_SECONDS = 60
 class RunLock:
     """The right to write to a RunFolder, for as long as the `with` block lasts.
 
-    A process that becomes another one of the same number, as a worker that starts itself again does, leaves the block
-    by `WorkerLost` and keeps the lease: the new one takes it up. `say` is told, in a sentence, why it takes a while.
+    An exception of `keep_on` ends the block with the lease kept: by WorkerLost, a worker starts itself again as a new
+    program with the same process number, which takes the lease up. `say` is told in a sentence why it takes a while.
 
     Raises:
         InputError: another run has the folder; the message says which.
@@ -45,7 +45,7 @@ class RunLock:
             self._refuse()
         try:
             self._take_lease()
-        except BaseException:  # a refusal, or Ctrl-C in the minute of watching: the lock is not ours to keep
+        except BaseException:  # a refusal, or Ctrl-C in the minute of watching
             self._give_back()
             raise
         return self
@@ -57,7 +57,7 @@ class RunLock:
         self._give_back()
 
     def _give_back(self):
-        """Let the operating system's lock go, and leave nothing of it, nor empty folders that were made for it."""
+        """Let the operating system's lock go, and remove its file and the empty folders that were made for it."""
         Path(self._machine.lock_file).unlink(missing_ok=True)  # still held: filelock sees that a file is gone
         self._machine.release()
         with contextlib.suppress(OSError):  # not empty
@@ -66,7 +66,7 @@ class RunLock:
 
     @property
     def lost(self):
-        """Whether another machine took the lease over, since this one had not renewed it for so long."""
+        """Whether another machine has taken the lease over, since this one had not renewed it in time."""
         return self._lease.compromise is not None
 
     def expect_held(self):
@@ -98,7 +98,7 @@ class RunLock:
                 self._refuse()
 
     def _renewed(self):
-        """What changes when the holder renews its lease."""
+        """A number that changes when the holder renews its lease; None where there is no lease."""
         try:
             with open(self._lease.lock_file, "rb") as file:  # opened, so that a network's file system asks its server
                 file.read()

@@ -1,4 +1,4 @@
-"""From settings to an optimizer: learning rates for the batch, warm-up, schedule, and what is decayed."""
+"""From settings to an optimizer: learning rates for the batch, warm-up, schedule, and the weights that are decayed."""
 
 import math
 
@@ -11,8 +11,10 @@ from keras_mobattn.training.adamw import AdamW
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up from `start` to `peak` over `warmup_steps`, then half a cosine to `floor` at `total_steps`, then
-    constant. With floor = peak it is constant after the warm-up."""
+    """A linear warm-up from `start` to `peak` over `warmup_steps`, then half a cosine down to `floor` at `total_steps`.
+
+    After that it is constant; with floor = peak already after the warm-up.
+    """
 
     def __init__(self, peak, floor, warmup_steps, total_steps, start=0.0):
         self.peak = peak
@@ -40,7 +42,7 @@ BATCH_POWER = {"sgd": 1.0, "adamw": 0.5}
 
 
 def schedule(settings, steps_per_epoch):
-    """The learning rate by step that the settings ask for."""
+    """The WarmupCosine of the settings."""
     ratio = settings.batch_size / (settings.base_batch_size or settings.batch_size)
     scale = ratio ** BATCH_POWER[settings.optimizer]
     peak = settings.learning_rate
@@ -60,10 +62,9 @@ def schedule(settings, steps_per_epoch):
 def make_optimizer(settings, steps_per_epoch, weights, shares=()):
     """The optimizer of the settings with its slots for `weights`, and the weights whose decay is part of the gradient.
 
-    `shares` are those of the learning rate, [(weight, factor)], see `AdamW.scale_rates`.
-
-    AdamW's decay is its own (Keras's and torch's are the same formula). SGD's is added to the gradient, as torch does,
-    so that momentum carries it; Keras's own would be a tenth of that with momentum .9.
+    `shares` of the learning rate are [(weight, factor)], see `AdamW.scale_rates`. AdamW decays weights itself, by the
+    same formula in Keras and torch. SGD's decay is added to the gradient, as in torch, so that momentum carries it;
+    with momentum .9 Keras's own would be a tenth of that.
     """
     rate = schedule(settings, steps_per_epoch)
     decayed = [weight for weight in weights if settings.decay_1d or is_decayed(weight.name, weight.shape.rank)]

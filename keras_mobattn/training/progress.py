@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a bar on a terminal, lines in a file, curves in TensorBoard."""
+"""The progress of a run: a bar on a terminal, lines in a file, curves in TensorBoard."""
 
 import time
 
@@ -11,9 +11,9 @@ LINE_EVERY = 60.0  # seconds between two lines of an epoch in a file
 
 
 class Meter(keras.callbacks.Callback):
-    """Counts the run's steps, and images per second as an average that forgets: a pause for a checkpoint soon fades.
+    """Counts the run's steps, and images per second as a moving average, in which a checkpoint's pause soon fades.
 
-    Goes first among the callbacks: the others read `step` and `images_per_second`.
+    It is the first callback: the others read `step` and `images_per_second`.
     """
 
     def __init__(self, plan, first_step):
@@ -36,9 +36,9 @@ class Meter(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Epoch, step, images per second, time left of the run, loss, the task's metric and learning rate, on stdout.
+    """Shows epoch, step, images per second, the run's time left, loss, the task's metric and learning rate, on stdout.
 
-    On a terminal a bar; in a file one line an epoch, and one a minute in between.
+    On a terminal by a bar; in a file by a line for each epoch, and one a minute in between.
     """
 
     COLUMNS = (
@@ -95,7 +95,7 @@ class Progress(keras.callbacks.Callback):
         return f"{done}/{steps} {seen} {self._rates()}"
 
     def _rates(self):
-        """The time left is by the steps of this process so far, evaluations and checkpoints included."""
+        """Learning rate, images per second, and the time left, by this process's steps, evaluations and checkpoints."""
         done, left = self._meter.step - self._began, self._plan.total_steps - self._meter.step
         seconds = (time.monotonic() - self._began_at) / max(1, done) * left
         return f"lr {self.model.learning_rate:.2e} {self._meter.images_per_second:.0f} img/s ETA {_clock(seconds)}"
@@ -107,7 +107,7 @@ def _clock(seconds):
 
 
 class Board(keras.callbacks.Callback):
-    """TensorBoard: train/ by step, validation/ by epoch at its last step, and on request a histogram of each weight.
+    """Writes TensorBoard's train/ by step, validation/ by epoch at its last step, and on request weights' histograms.
 
     Keras's own callback counts steps from 0 in each process, so that a resumed run would draw over itself.
     """

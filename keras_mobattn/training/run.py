@@ -15,7 +15,7 @@ from keras_mobattn.data.splits import TEST
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import Execution, in_form_of
+from keras_mobattn.settings import Execution, settings_to_resume
 from keras_mobattn.training.build import build_model, make_learner
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
 from keras_mobattn.training.class_weights import balanced
@@ -28,32 +28,31 @@ from keras_mobattn.training.stop import SignalWatch, WorkerLost
 from keras_mobattn.training.supervisor import Evaluation, Supervisor
 from keras_mobattn.weights import layers_with_forms
 
-# What a worker gets to see when another one dies, depending on what it was doing.
+# The errors of a worker when another one dies, depending on what it was doing.
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
 def train(settings, folder, resume=False, execution=None, progress=True, callbacks=()):
-    """Train with Keras `fit` and return the result, which also is in `folder`/result.json.
+    """Train with Keras `fit` and return the result, which is in `folder`/result.json too.
 
-    The folder gets settings.json, labels.txt (the class names), data.json (and how many images), history.csv,
-    curves.png, tensorboard/, checkpoints/, best.keras (the best epoch by the task's metric, for classifiers accuracy,
-    on the validation images where there are some beside the test, else on the test images), model.keras (the last
-    epoch; both hold the averaged weights) and result.json. `run_folder.RunFolder` reads them. No other run can write
-    to the folder in the meantime.
+    `folder` gets the files that `run_folder.RunFolder` names: settings, class names, history, curves, TensorBoard's
+    logs, checkpoints, the result, model.keras (the last epoch) and best.keras (the best one by the task's metric, on
+    the validation images where the test has others, else on the test images). Both models hold averaged weights. No
+    other run can write to the folder in the meantime.
 
     With `resume` the run in the folder goes on after the newest whole checkpoint, or from its start where there is
     none. Every image, augmentation and random number depends on the seed and the step alone, so that on one CPU it ends
-    with the weights, bit for bit, of a run that was never interrupted. `execution` may be another one than before. So
-    may be more epochs: the learning rate is then that of the longer schedule from here on, which is said, and what the
-    shorter run came to is kept under other names.
-    `callbacks` are further Keras callbacks; the model that they see is a Learner.
+    with the weights, bit for bit, of a run that was never interrupted. `execution` may change, and `epochs` may grow:
+    then the rest of the run follows the longer schedule, which is said, and the shorter run's model and result are kept
+    under other names.
 
-    With several workers (Cluster) each calls this with the same arguments and a folder that all of them see.
+    `callbacks` are further Keras callbacks; their model is a Learner. With several workers (Cluster) each calls this
+    with the same arguments and a folder that all of them see.
 
     Raises:
         InputError: settings, data, cluster or folder that can't be used, or another run in the folder.
-        Stopped: SIGTERM or SIGINT came; a checkpoint is saved. One that comes after the last step is sent again when
-            the result is written.
+        Stopped: SIGTERM or SIGINT came; a checkpoint is saved. A signal after the last step is sent again when the
+            result is written.
         Diverged: a loss or gradient was not finite.
         WorkerLost: another worker is gone.
         OSError, tf.errors.OpError: the folder can't be written.
@@ -74,7 +73,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
             f"resume={str(folder.path)!r}."
         )
     earlier = folder.settings if resume and folder.is_run else settings
-    settings = in_form_of(settings, earlier)
+    settings = settings_to_resume(settings, earlier)
     _expect_resumable(folder.path, earlier, settings)
     cluster = cluster or Cluster(execution.strategy)  # before anything else that computes
     started = time.perf_counter()
@@ -82,7 +81,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
     if resume:
         folder.expect_same_data(source)
     start = settings
-    if begun:  # a checkpoint holds all weights: what the run once started from need not be there any more
+    if begun:  # a checkpoint holds all weights: the file that the run once started from need not be there any more
         start = dataclasses.replace(settings, weights=None, weights_skip=None)
     elif settings.head_epochs:
         if cluster.chief:
@@ -116,7 +115,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
 
 
 def _train_head(settings, folder, rest):
-    """Train the head alone, in a folder of its own, or go on with that; returns the RunFolder when it has ended."""
+    """Train the head alone, in a folder of its own, or go on with that; return its RunFolder."""
     head = folder.head
     if not head.result_file.exists():
         _say(f"The head alone, {settings.head_epochs} epochs, in {head.path}; then all of the model.")
@@ -126,8 +125,10 @@ def _train_head(settings, folder, rest):
 
 
 def _as_built(settings, model):
-    """The settings, with the form of Mobile-Attention that the model has taken over from its weights: a run that is
-    resumed is built without these."""
+    """The settings, with the form of Mobile-Attention that the model has taken over from its weights.
+
+    A run that is resumed is built without these weights.
+    """
     published = any(layer.published for layer in layers_with_forms(model))
     changed = published and settings.attention == "mobile"
     return dataclasses.replace(settings, attention="mobile_published") if changed else settings
@@ -163,7 +164,7 @@ def _about_schedule(earlier, settings, steps_per_epoch, step):
 
 
 def make_plan(settings, source, replicas):
-    """Which images each step takes."""
+    """The StepPlan of the settings."""
     return StepPlan(
         source.num_examples["train"],
         settings.batch_size,
@@ -176,7 +177,7 @@ def make_plan(settings, source, replicas):
 
 
 class Run:
-    """What `train` does between a built learner and the result."""
+    """A run from its built learner to its result: `go`, then `finish`."""
 
     def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress, callbacks, lock=None):
         self.settings, self.folder, self.execution, self.cluster = settings, folder, execution, cluster
@@ -213,7 +214,7 @@ class Run:
             callback.set_model(learner)
 
     def go(self):
-        """From where the run is to its last step: the rest of an epoch that was begun, then whole ones."""
+        """Train from where the run is to its last step: the rest of an epoch that was begun, then whole ones."""
         steps = self.plan.steps_per_epoch
         position = self.supervisor.position
         epoch, in_epoch = divmod(position.step, steps)
@@ -260,7 +261,7 @@ class Run:
                     callback.close()
 
     def finish(self, started):
-        """Save the model, evaluate it, and save and return the result."""
+        """Save the model, evaluate it, save the result and return it."""
         self.learner.publish()
         save_model(self.learner.averaged, self.folder.model_file, self.cluster.chief)
         if self.cluster.chief:

@@ -1,4 +1,4 @@
-"""How a run ends before its last step: told to by a signal, or by numbers that are not finite."""
+"""The ends of a run before its last step: by a signal, by numbers that are not finite, by a lost worker."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ import threading
 class Stopped(Exception):  # noqa: N818  no error: the run was told to stop, and did
     """The run saved a checkpoint and left because of a signal.
 
-    `number` is the signal's; another worker's counts as SIGTERM. `path` is the checkpoint.
+    `number` is the signal's, SIGTERM where another worker got it. `path` is the checkpoint.
     """
 
     def __init__(self, number, path):
@@ -28,10 +28,8 @@ class WorkerLost(RuntimeError):  # noqa: N818
 class SignalWatch:
     """Remembers the first SIGTERM or SIGINT that arrives inside `listening()`; a second SIGINT interrupts at once.
 
-    Where the block ends as if none had come, it was too late for the block to act on it, and it is sent again.
-
-    Machines that can be taken back (preemptible ones, Slurm before a time limit) send SIGTERM and wait for some
-    seconds.
+    Where the block ends without acting on a signal, that came too late, and it is sent again. Machines that can be
+    taken back (preemptible ones, Slurm before a time limit) send SIGTERM and wait for some seconds.
     """
 
     def __init__(self):
@@ -39,14 +37,12 @@ class SignalWatch:
 
     @contextlib.contextmanager
     def listening(self):
-        """Outside of the main thread, where Python allows no handlers, nothing is caught."""
+        """Watch in this block. Outside of the main thread, where Python allows no handlers, nothing is caught."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        watched = {
-            number for number, handler in before.items() if handler is not signal.SIG_IGN
-        }  # nohup's stay ignored
+        watched = {number for number, handler in before.items() if handler is not signal.SIG_IGN}  # not nohup's
         for number in watched:
             signal.signal(number, self._receive)
         try:

@@ -1,4 +1,4 @@
-"""What happens between two steps and after an epoch: saving, stopping, evaluating."""
+"""Saving, stopping and evaluating between two steps and after an epoch."""
 
 import dataclasses
 import signal
@@ -10,12 +10,14 @@ from keras_mobattn.training.checkpoint import Position, save_model
 from keras_mobattn.training.learner import Requests
 from keras_mobattn.training.stop import Diverged, Stopped
 
-LOOK_EVERY = 10  # steps between two looks at whether a value was not finite; none after it changes anything
+LOOK_EVERY = 10  # steps between two looks for a value that was not finite; no step after it changes anything
 
 
 class Evaluation(keras.callbacks.Callback):
-    """After each epoch: loss and metrics of the averaged weights on what picks the best, as val_ in the logs. `seen`
-    has those of the last epoch, None before the first."""
+    """Evaluates the averaged weights after each epoch on the images that pick the best one; val_ in the logs.
+
+    `seen` has the loss and metrics of the last epoch, None before the first.
+    """
 
     def __init__(self, learner, testing, supervisor):
         super().__init__()
@@ -32,8 +34,8 @@ class Evaluation(keras.callbacks.Callback):
 class Supervisor(keras.callbacks.Callback):
     """Saves when it is time, when told to stop and after each epoch; ends a run that diverged.
 
-    Goes last among the callbacks: a checkpoint vouches for what the others wrote. With several workers each may ask in
-    the step's sums, and all act on the same step.
+    It is the last callback, since a checkpoint vouches for what the others wrote. Each of several workers may ask in
+    the step's sums (Requests), and all act on the same step.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Supervisor(keras.callbacks.Callback):
         self._restored = [variable.numpy() for metric in learner.metrics for variable in metric.variables]
 
     def on_epoch_begin(self, epoch, logs=None):
-        """`fit` has just set the metrics to zero; in an epoch that goes on they keep what they had."""
+        """Give the metrics their values back in an epoch that goes on: `fit` has just set them to zero."""
         if self._meter.step % self._steps_per_epoch:
             variables = [variable for metric in self._learner.metrics for variable in metric.variables]
             for variable, value in zip(variables, self._restored, strict=True):
@@ -76,8 +78,10 @@ class Supervisor(keras.callbacks.Callback):
             self._save()
 
     def on_evaluated_batch(self, batch, logs=None):
-        """Told to stop while evaluating: it comes first when the run goes on. Several workers finish the evaluation,
-        which needs them all."""
+        """Stop in the middle of an evaluation, which is then the first thing when the run goes on.
+
+        Several workers finish it, since it needs them all.
+        """
         if self._alone and self._watch.number is not None:
             self._stop()
 

@@ -1,7 +1,7 @@
-"""Pretrained checkpoints: what is published, where it comes from, and how it gets into a model and out again."""
+"""Pretrained checkpoints: the published ones, their download, and the way into a model and out again."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
-from keras_mobattn.weights.checkpoint import read_checkpoint
+from keras_mobattn.weights.checkpoint_file import read_checkpoint
 from keras_mobattn.weights.forms import layers_with_forms
 from keras_mobattn.weights.hub import download, hub_problem
 from keras_mobattn.weights.imagenet import decode_predictions, imagenet_classes, preprocess_input

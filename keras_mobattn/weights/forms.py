@@ -1,6 +1,6 @@
-"""Of which form of Mobile-Attention a file's weights are, and models that take over that form.
+"""The form of Mobile-Attention that a file's weights are for, and how a model takes it over.
 
-Files from before there were two forms are of the published one.
+Files from before there were two forms have the published one.
 """
 
 import warnings
@@ -10,16 +10,15 @@ from keras_mobattn.weights.port import attention_layers
 
 
 def layers_with_forms(model):
-    """The attention layers of which there are two forms, in order."""
+    """A model's attention layers that have two forms, in order."""
     return [layer for layer in attention_layers(model) if hasattr(layer, "published")]
 
 
 def take_form(model, published, name):
-    """Give the model's layers the form that a file's weights are for: the published one in place of the default.
+    """Turn a model's layers into the published form, if a file's weights are for that; return the changed layers.
 
-    `published` is {layer's name: the file's form, None where it doesn't tell}, and `name` what to call the file.
-    Returns the layers that it changed. Warns where there are such, and where the file doesn't tell and is taken to be
-    as the model is.
+    `published` is {layer's name: True, False, or None where the file doesn't tell}, and `name` what to call the file.
+    Warns of changed layers, and of a file that doesn't tell and is taken to have the model's form.
 
     Raises:
         InputError: weights of the default form for a model of the published one, or a file that doesn't tell for one

@@ -16,10 +16,10 @@ SHA256 = re.compile("[0-9a-f]{64}")
 def download(tag):
     """Return the path of a Tag's model.safetensors in huggingface_hub's cache, downloaded if it is not there yet.
 
-    huggingface_hub shows the progress, and goes on where a connection broke. Its environment variables hold, as they
+    huggingface_hub shows the progress, and goes on where a connection broke. It obeys its environment variables as they
     were when it was first imported: HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_HUB_DISABLE_PROGRESS_BARS and others.
-    What is in the cache serves when the hub can't be reached. huggingface_hub itself compares sizes alone, so the
-    file's sha256 is compared here with the hub's, every time; a file that differs is removed from the cache.
+    A file in the cache serves when the hub can't be reached. huggingface_hub compares sizes alone; here the file's
+    sha256 is compared with the hub's, every time, and a file that differs is removed from the cache.
 
     Raises:
         InputError: no connection, no such tag or file at the hub, a full disk, or a file that is truncated or altered.
@@ -31,7 +31,7 @@ def download(tag):
 
 
 def hub_problem(tag, seconds=PATIENCE):
-    """Why a Tag's file can't be had, or "": it is in the cache, or the hub answers within so many seconds."""
+    """Why a Tag's file can't be had, or "" where it is in the cache or the hub answers within so many seconds."""
     import huggingface_hub
     from huggingface_hub import constants
 
@@ -65,7 +65,7 @@ def _fetch(tag):
 
 
 def _reason(error):
-    """What went wrong, and what would mend it, without a full stop."""
+    """What went wrong and what would mend it, without a full stop."""
     from huggingface_hub import constants, errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__:
@@ -108,9 +108,10 @@ def _sha256(path):
 
 
 def _sha256_at_hub(path, tag):
-    """The hub names a large file by its sha256, and so does the cache: snapshots/COMMIT/FILE -> ../../blobs/SHA256.
+    """The sha256 of a file by which the hub names it; "" where it can't be had.
 
-    Without links (HF_HUB_DISABLE_SYMLINKS) the hub has to be asked. "" where it can't be had.
+    The cache has it too: snapshots/COMMIT/FILE is a link to ../../blobs/SHA256. Without links
+    (HF_HUB_DISABLE_SYMLINKS) the hub is asked.
     """
     import huggingface_hub
 
@@ -125,7 +126,7 @@ def _sha256_at_hub(path, tag):
 
 
 def _remove(path):
-    """Remove a file from the cache with all links that lead to it; return what is to be done now."""
+    """Remove a file and all links to it from the cache; return a sentence on what to do now."""
     try:
         while path.is_symlink():
             link, path = path, path.parent / path.readlink()

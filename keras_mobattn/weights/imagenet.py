@@ -1,4 +1,4 @@
-"""ImageNet's 1000 classes and the range of its images, under the two names that keras.applications gives them."""
+"""ImageNet's 1000 classes and the normalisation of images: keras.applications' decode_predictions, preprocess_input."""
 
 import functools
 from pathlib import Path
@@ -38,12 +38,12 @@ def decode_predictions(predictions, top=5):
 
 
 def preprocess_input(images, model="MobileViTv2"):
-    """RGB 0..255 -> what a model built with include_preprocessing=False takes: float32, of the same shape.
+    """RGB 0..255 -> the input of a model with include_preprocessing=False: float32, of the same shape.
 
-    `model` is the name of a model function, whose Family has the mean to subtract from RGB / 255 and the deviation to
-    divide by: none for MobileViT and MobileViTv2, ImageNet's for the others, as their published weights were trained.
-    `images` is an array or a tensor, an image or a batch; it is left unchanged. A model with
-    include_preprocessing=True, the default, takes RGB 0..255 as it is and needs no call of this.
+    `model` is the name of a model function. Its Family has the mean to subtract from RGB / 255 and the deviation to
+    divide by, as the published weights were trained: none for MobileViT and MobileViTv2, ImageNet's for the others.
+    `images` is an array or a tensor, an image or a batch; it stays as it is. A model with include_preprocessing=True,
+    the default, takes RGB 0..255 and needs no call of this.
 
     Raises:
         InputError: an unknown model.

@@ -1,6 +1,6 @@
 """Weights out of Keras's own files: .keras, .weights.h5 and the older .h5, whole models and weights alone.
 
-Only arrays and the JSON of the layers' settings are read. Loading the model itself would run code that the file brings:
+Only arrays and the JSON of the layers' settings are read. Loading the model itself would run code from the file:
 tf_keras's .h5 reader executes Lambda layers.
 """
 
@@ -22,26 +22,26 @@ UNREADABLE = (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.
 
 
 class Saved(NamedTuple):
-    """What a file says of itself, and how to take its weights."""
+    """What a file says of itself, and a function that loads its weights."""
 
-    bias: object  # the head's, of one element per class; None: no head
-    layers: list  # the configs of a whole model's layers; weights alone have none
-    marks: dict | None  # of the newer format: {path of a layer: whether it is Mobile-Attention as published}
+    bias: object  # of the head, one element for each class; None: no head
+    layers: list  # configs of a whole model's layers; [] for weights alone
+    marks: dict | None  # {path of a layer of Mobile-Attention: whether in the published form}; None: an older .h5
     fill: callable  # (model, skip) -> None
 
 
 def load_keras_file(model, path, name, skip):
-    """Fill `model` from a Keras file, but for the parts `skip`. Returns why the head was left out, or None.
+    """Fill `model` from a Keras file, but for the parts `skip`; return why the head was left out, or None.
 
-    Whole models tell the attention they have. Files of weights alone don't, and the .h5 of one style fits another whose
-    variables are the same. A model of Mobile-Attention's default form takes over the published one, if the file has it.
+    Whole models tell their attention. Files of weights alone don't, and the .h5 of one style fits another style with
+    the same variables. A model with the default form of Mobile-Attention takes over the file's, if that is published.
 
     Raises:
         InputError: a file that is damaged, or not of the same arguments; it names what differs.
     """
     with _explaining(model, name):
         saved = _read_new(path) if path.name.endswith((".keras", ".weights.h5")) else _read_old(path)
-        attention = None if ATTENTION in skip else _other_attention(model, saved.layers)
+        attention = None if ATTENTION in skip else _attention_mismatch(model, saved.layers)
         forms = {} if ATTENTION in skip else _forms(model, saved)
     if attention:
         raise InputError(
@@ -97,7 +97,7 @@ def _read_new(path):
 
 @contextlib.contextmanager
 def _keeping(model, skip):
-    """Let the layers of the parts `skip` ignore what is loaded: `load_own_variables` is Keras's hook."""
+    """Let the layers of the parts `skip` ignore loaded weights in this block, by Keras's hook `load_own_variables`."""
     layers = [layer for layer in model.layers if part_of(layer.name) in skip]
     layers = [each for layer in layers for each in layer._flatten_layers()]
     for layer in layers:
@@ -125,8 +125,10 @@ def _read_old(path):
 
 
 def _forms(model, saved):
-    """{name of an attention layer with two forms: whether the file's weights are of the published one}; None where it
-    doesn't tell. Files from before there were two are of the published one."""
+    """{name of an attention layer with two forms: whether the file has the published one, None where it doesn't tell}.
+
+    Files from before there were two have the published one.
+    """
     names = [layer.name for layer in layers_with_forms(model)]
     if saved.marks is not None:
         paths = (MOBILE_ATTENTION + (f"_{index}" if index else "") for index in range(len(names)))
@@ -137,7 +139,7 @@ def _forms(model, saved):
     return dict.fromkeys(names)
 
 
-def _other_attention(model, saved):
+def _attention_mismatch(model, saved):
     """(the file's attention, the model's) where class or heads differ, else None."""
     saved = {each["config"]["name"]: _attention(each["class_name"], each["config"]) for each in saved}
     for layer in attention_layers(model):

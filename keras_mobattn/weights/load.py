@@ -1,4 +1,4 @@
-"""What `weights=` takes: "imagenet", a tag, or a file. Whatever it is, it fits or it is an error that says why."""
+"""Loading what `weights=` takes: "imagenet", a tag, or a file. It fits, or it is an error that says why."""
 
 import warnings
 from pathlib import Path
@@ -6,24 +6,24 @@ from pathlib import Path
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.names import ATTENTION, HEAD, HEAD_BIAS
-from keras_mobattn.weights.checkpoint import READERS, read_checkpoint
+from keras_mobattn.weights.checkpoint_file import READERS, read_checkpoint
 from keras_mobattn.weights.hub import download
 from keras_mobattn.weights.keras_file import SUFFIXES, load_keras_file
-from keras_mobattn.weights.port import assign, head_to_skip, other_attention, recognise
+from keras_mobattn.weights.port import assign, attention_mismatch, head_to_skip, recognise
 from keras_mobattn.weights.tags import find_tag, imagenet_tag
 
 SKIPS = {None: (), "attention": (ATTENTION,)}  # weights_skip -> the parts of the model that it keeps as they are
 
 
 def load_weights(model, weights, family, architecture, skip=None):
-    """Fill `model` with pretrained weights, all of it but its head where that has other classes, or none at all.
+    """Fill `model` with pretrained weights: all of it, but its head where the classes differ; or nothing.
 
     `weights` is "imagenet" (the best published checkpoint of `architecture` at its default size), a tag of TAGS, or a
     file: .safetensors, .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, recognised by its keys, or
     Keras's own .keras or .h5. `family` is the model's Family and `architecture` its default name, such as
     "mobilevitv2_100". With skip="attention" the attention layers keep the values that they were initialised with.
 
-    Warns, once, that the head was not loaded: the model has none, or has another number of classes.
+    Warns, once, of a head that was not loaded, since the model has none or another number of classes.
 
     Raises:
         InputError: no such tag or file; one that can't be downloaded or read; one for another architecture or another
@@ -63,28 +63,28 @@ def _find(weights, architecture):
 
 
 def _load_checkpoint(model, path, name, family, architecture, skip):
-    """Load what another package wrote. Returns why the head was left out, or None."""
+    """Load another package's checkpoint; return why the head was left out, or None."""
     tensors = read_checkpoint(path)
     recognised = recognise(tensors)
     if recognised is None:
-        known = (f"{each.name} ({', '.join(source.name for source in each.sources)})" for each in FAMILIES.values())
+        known = (f"{each.name} ({', '.join(layout.name for layout in each.sources)})" for each in FAMILIES.values())
         raise InputError(
             f"Expected a classification checkpoint of one of these, as the packages beside it write it: "
             f"{', '.join(known)}. Received: {name}, with keys such as {', '.join(list(tensors)[:3])}. Get another file."
         )
-    trained, source = recognised
+    trained, layout = recognised
     if trained is not family:
         raise InputError(f"Expected weights of {architecture}. Received: {name}, a checkpoint of {trained.name}.")
-    attention = None if ATTENTION in skip else other_attention(model, family)
+    attention = None if ATTENTION in skip else attention_mismatch(model, family)
     if attention:
         raise InputError(
             f"Expected a model with attention={family.attention!r}, as {name} was trained. Received: one with "
             f"{attention}. weights_skip='attention' loads all but the attention layers, for fine-tuning."
         )
-    sizes = {found[0]: len(tensors[key]) for key in tensors if (found := source.find(key)) and found[0]}
+    sizes = {found[0]: len(tensors[key]) for key in tensors if (found := layout.find(key)) and found[0]}
     reason = head_to_skip(model, sizes.get((HEAD_BIAS,)))
     try:
-        assign(model, tensors, source.find, (*skip, HEAD) if reason else skip)
+        assign(model, tensors, layout.find, (*skip, HEAD) if reason else skip)
     except InputError as error:
-        raise InputError(f"{error}\nThat is in {name}, of {source.name}'s layout, for {architecture}.") from None
+        raise InputError(f"{error}\nThat is in {name}, of {layout.name}'s layout, for {architecture}.") from None
     return reason

@@ -1,4 +1,4 @@
-"""The strict engine between checkpoints and models: every tensor goes where a rule says, or nothing does."""
+"""Moving tensors between checkpoints and models: each by a rule to a place, or none at all."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from keras_mobattn.weights.transforms import GRID, SAME
 
 
 def variables_of(model):
-    """Every variable of a model by its name in the layouts: layer/weight or layer/sublayer/weight."""
+    """{name in the layouts: variable} of a model; names are layer/weight or layer/sublayer/weight."""
     return {variable_name(layer.name, each.name): each for layer in model.layers for each in layer.weights}
 
 
@@ -22,25 +22,25 @@ def attention_layers(model):
 
 
 def recognise(tensors):
-    """(Family, Source) whose rules know most of these keys; None if none knows half of them."""
+    """The (Family, Layout) whose rules know most of these keys; None if none knows half of them."""
     known = {each: sum(each[1].find(key) is not None for key in tensors) for each in _layouts()}
     best = max(known, key=known.get)
     return best if 2 * known[best] > len(tensors) else None
 
 
 def _layouts():
-    return [(family, source) for family in FAMILIES.values() for source in family.sources]
+    return [(family, layout) for family in FAMILIES.values() for layout in family.sources]
 
 
 def same_name(key):
-    """The rule for tensors that have our own names."""
+    """The rule for tensors that are called as our variables: a `find` for `assign`."""
     return (key,), GRID if role_of(key) in GRIDS else SAME
 
 
 def assign(model, tensors, find, skip=()):
-    """Assign every tensor to the variables that `find` names, or none at all.
+    """Assign every tensor to the variables that `find(key)` names, or none at all.
 
-    `find` is that of a Source, or `same_name`. Tensors and variables of the parts `skip` don't count.
+    `find` is a Layout's, or `same_name`. Tensors and variables of the parts `skip` don't count.
 
     Raises:
         InputError: tensors or variables left over, and shapes that differ; it lists all of them.
@@ -56,7 +56,7 @@ def assign(model, tensors, find, skip=()):
             continue
         filled.update(names)
         targets = [variables[name] for name in names]
-        tensor = transform.fit(tensor, _shapes(targets))
+        tensor = transform.resample(tensor, _shapes(targets))
         expected = _fused_shape(targets, transform)
         if targets and (tensor.shape != expected or tensor.dtype.kind != "f"):
             problems.append(f"{key}: the model expects {expected}, the file has {tensor.shape} of {tensor.dtype}")
@@ -97,7 +97,7 @@ def _fill(variables, tensor, transform):
 
 
 def head_to_skip(model, classes):
-    """Why the head of a file with so many classes (None: without a head) is not the model's; None if it is."""
+    """Why a file's head of so many classes (None: no head) does not fit the model's; None if it does."""
     bias = variables_of(model).get(HEAD_BIAS)
     own = None if bias is None else bias.shape[0]
     if classes in (None, own):
@@ -107,10 +107,10 @@ def head_to_skip(model, classes):
     return f"that has {classes} classes, and the model's has {own} and stays as it was initialised"
 
 
-def other_attention(model, family):
-    """The model's attention, if it is not what the checkpoints of `family` were trained with; else None.
+def attention_mismatch(model, family):
+    """The model's attention in words, if the checkpoints of `family` were trained with another one; else None.
 
-    Names and shapes don't tell: Mobile-Attention's are softmax attention's, and those of 2 heads are those of 4.
+    Names and shapes of variables don't tell: Mobile-Attention's are softmax attention's, with 2 heads as with 4.
     """
     for layer in attention_layers(model):
         config = layer.get_config()
@@ -123,11 +123,11 @@ def other_attention(model, family):
 
 
 def to_timm(model, path):
-    """Write the weights of a model to a .safetensors file, which timm's model of that name loads.
+    """Write the weights of a model to a .safetensors file that timm's model of the same name loads.
 
-    The mirror of what `weights=` reads, by the same table: torch's layouts, query, key and value fused, float32. A
-    model without a head gives a file without one, for timm's num_classes=0. Batch norm's count of training steps is
-    left out: torch takes it as zero.
+    By the same tables that `weights=` reads with: torch's layouts, query, key and value fused, float32. A model without
+    a head gives a file without one, for timm's num_classes=0. Batch norm's count of training steps is left out: torch
+    takes it as zero.
 
     Raises:
         InputError: another suffix; a model that isn't of this package, or whose attention isn't timm's.
@@ -148,11 +148,11 @@ def to_timm(model, path):
 
 
 def _timm_names(model, variables):
-    """timm's (key, our names, transform) for all of a model's variables."""
-    named = [(family, source.name_all(variables)) for family, source in _layouts() if source.name == "timm"]
+    """[(timm's key, our names, transform)] for all of a model's variables."""
+    named = [(family, layout.name_all(variables)) for family, layout in _layouts() if layout.name == "timm"]
     family, rows = max(named, key=lambda each: len(each[1]))
     left_over = set(variables) - {name for _, names, _ in rows for name in names}
-    attention = other_attention(model, family)
+    attention = attention_mismatch(model, family)
     if attention or left_over:
         wanted = " or ".join(f"a {each.name} with {each.attention} attention" for each in FAMILIES.values())
         raise InputError(

@@ -1,22 +1,22 @@
-"""The published checkpoints by name: those of all families."""
+"""The published checkpoints of all families, by name."""
 
 import difflib
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.families import FAMILIES, View
+from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.families.family import Checkpoint as Tag
 from keras_mobattn.families.family import written_call
 
 __all__ = ["TAGS", "Tag", "find_tag", "imagenet_tag", "list_weights", "written_call"]
 
-TAGS = View(lambda: {tag.name: tag for family in FAMILIES.values() for tag in family.checkpoints})
+TAGS = DerivedMapping(lambda: {tag.name: tag for family in FAMILIES.values() for tag in family.checkpoints})
 
 
 def find_tag(name):
     """Return the Tag called "mobilevitv2_100.cvnets_in1k" or "timm/mobilevitv2_100.cvnets_in1k".
 
     Raises:
-        InputError: there is none of that name; it lists those that come near.
+        InputError: there is none of that name; the message lists similar ones.
     """
     wanted = str(name).removeprefix("timm/")
     if wanted in TAGS:
@@ -33,7 +33,7 @@ def imagenet_tag(architecture):
     """Return the Tag with the best top-1 of an architecture at its default size: "mobilevitv2_100", "pvt_v2_b0".
 
     Raises:
-        InputError: none was published for it; it lists those for which there is one.
+        InputError: none was published for it; the message lists the models that have one.
     """
     fitting = [
         tag for tag in TAGS.values() if tag.architecture == architecture and tag.input_size == tag.family.input_size

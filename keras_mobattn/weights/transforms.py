@@ -1,4 +1,4 @@
-"""How one tensor of a checkpoint becomes one of our variables or several, and back."""
+"""The ways from one tensor of a checkpoint to one or several of our variables, and back."""
 
 import math
 from typing import NamedTuple
@@ -13,21 +13,23 @@ class Transform(NamedTuple):
 
     to_keras: callable
     to_torch: callable
-    # (their tensor, the shapes of ours) -> theirs, resampled for the model's input size, where it hangs on that
-    fit: callable = lambda tensor, shapes: tensor
+    # (their tensor, shapes of our variables) -> their tensor, resampled if it was learnt for another image size
+    resample: callable = lambda tensor, shapes: tensor
 
     def split(self, tensor, shapes):
-        """Their tensor as ours of these shapes: its rows, in their order."""
+        """Their tensor as our arrays of these shapes, which are its rows in this order."""
         ends = np.cumsum([shape[-1] for shape in shapes[:-1]], dtype=int)
         return [self.to_keras(rows) for rows in np.split(tensor, ends)]
 
     def join(self, arrays):
-        """Our arrays as their tensor."""
+        """Our arrays as one tensor of theirs."""
         return np.concatenate([self.to_torch(array) for array in arrays])
 
 
 SAME = Transform(lambda tensor: tensor, lambda kernel: kernel)
-GRID = SAME._replace(fit=lambda tensor, shapes: resample_to(tensor, shapes[0]))  # [h, w, C], for another image size
+GRID = SAME._replace(
+    resample=lambda tensor, shapes: resample_to(tensor, shapes[0])
+)  # [h, w, C], for another image size
 DENSE = Transform(lambda tensor: tensor.T, lambda kernel: kernel.T)  # [O, I] <-> [I, O]
 LINEAR = Transform(lambda tensor: tensor.T[None, None], lambda kernel: kernel[0, 0].T)  # [O, I] <-> [1, 1, I, O]
 CONV = Transform(  # [O, I, h, w] <-> [h, w, I, O]
@@ -48,9 +50,9 @@ TOKEN = Transform(lambda tensor: tensor[0, 0], lambda token: token[None, None]) 
 
 
 class Positions(Transform):
-    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: the positions of the tokens before the patches, and the patches'."""
+    """[1, P + h * w, C] <-> [P, C] and [h, w, C]: positions of the tokens before the patches, and of the patches."""
 
-    def fit(self, tensor, shapes):
+    def resample(self, tensor, shapes):
         """Resample the patches' positions from a square to the model's grid."""
         prefix, channels = shapes[0]
         side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
@@ -65,27 +67,29 @@ class Positions(Transform):
         return [tensor[0, :prefix], tensor[0, prefix:].reshape(shapes[1])]
 
     def join(self, arrays):
-        """Both, one after the other."""
+        """Both, one after the other, as one tensor."""
         return np.concatenate([arrays[0], arrays[1].reshape(-1, arrays[1].shape[-1])])[None]
 
 
 class BiasTable(Transform):
     """[h, rows * columns] <-> [rows, columns, h]: biases by the distance between a query and a key."""
 
-    def fit(self, tensor, shapes):
-        """Resample the table to the model's grid. A file doesn't tell its own: it is a square one, where the number of
-        biases is another than the model's."""
+    def resample(self, tensor, shapes):
+        """Resample the table to the model's grid.
+
+        A file doesn't tell its grid: with another number of biases than the model's it is taken for a square.
+        """
         (rows, columns, heads), side = shapes[0], math.isqrt(tensor.shape[-1])
         if tensor.shape != (heads, side**2) or side**2 == rows * columns:
             return tensor
         return resample_to(tensor.T.reshape(side, side, heads), shapes[0]).reshape(-1, heads).T
 
     def split(self, tensor, shapes):
-        """One table."""
+        """A list of the one table."""
         return [tensor.T.reshape(shapes[0])]
 
     def join(self, arrays):
-        """The same as rows of heads."""
+        """The table with a row for each head."""
         return arrays[0].reshape(-1, arrays[0].shape[-1]).T
 
 

@@ -17,7 +17,7 @@ from keras_mobattn import export, report
 from keras_mobattn.catalog import COMMANDS
 from keras_mobattn.commands import doctor, predict
 from keras_mobattn.commands.benchmark import DEVICES
-from keras_mobattn.data import fit_image, sample_photos
+from keras_mobattn.data import resize_and_crop, sample_photos
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 
@@ -135,7 +135,7 @@ def test_predict_by_any_file(kind, model_files, mobattn, capsys):
     assert mobattn("predict", "--model", model_files[kind], "--json-lines", "--top", 10) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["image"] for line in lines] == ["china.jpg", "flower.jpg"]
-    views = [fit_image(photo, (SIDE, SIDE)).numpy() for photo in load_sample_images().images]
+    views = [resize_and_crop(photo, (SIDE, SIDE)).numpy() for photo in load_sample_images().images]
     expected = load_model(model_files["keras"]).predict_on_batch(np.float32(views))
     named = "class" if kind == "keras" else "thing"
     for line, scores in zip(lines, expected, strict=True):

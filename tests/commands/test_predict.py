@@ -18,7 +18,7 @@ from helpers import ROOT
 from helpers import hub as loopback
 from keras_mobattn import InputError, randomize_weights
 from keras_mobattn.commands.opened import open_model
-from keras_mobattn.data import fit_image, sample_photos
+from keras_mobattn.data import resize_and_crop, sample_photos
 from keras_mobattn.export import to_tflite
 from keras_mobattn.models import load_model
 from keras_mobattn.weights import find_tag, imagenet_classes
@@ -179,7 +179,7 @@ def test_predict_with_a_model_of_ones_own(run_folder, photos, tmp_path, call_scr
     Image.fromarray(photos[0]).save(tmp_path / "a.png")
     model, names = run_folder / file, OWN[file]
     assert call_script(SCRIPTS / "predict.py", tmp_path / "a.png", "--model", model, "--top", len(names)) == 0
-    scores = load_model(run_folder / "model.keras")(np.float32(fit_image(photos[0], (32, 48)))[None]).numpy()[0]
+    scores = load_model(run_folder / "model.keras")(np.float32(resize_and_crop(photos[0], (32, 48)))[None]).numpy()[0]
     (rows,) = tables(capsys.readouterr().out)
     order = np.argsort(-scores)
     expected = dict(zip(OWN["own.tflite"] if "own" in file else OWN[""], scores, strict=True))

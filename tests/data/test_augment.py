@@ -11,10 +11,10 @@ from PIL import Image
 from keras_mobattn.data import AUGMENTATIONS, LABELS, Source, image_ops, sample_photos
 from keras_mobattn.data.augment import IMAGENET_MEAN, IMAGENET_STD, random_box
 from keras_mobattn.data.decode import decode, decode_crop
+from keras_mobattn.data.example_view import batch_view, image_view
 from keras_mobattn.data.mixing import ERASED_AREA, Mixing, beta, cut_mix, mix_up, random_erasing
 from keras_mobattn.data.randaugment import TIMM, TORCHVISION, Op, RandAugment
 from keras_mobattn.data.reading import seed_base
-from keras_mobattn.data.views import batch_view, image_view
 
 PHOTOS = sample_photos(2, (96, 128), seed=1)
 NOISE = np.random.RandomState(0).randint(0, 256, (64, 48, 3)).astype(np.uint8)

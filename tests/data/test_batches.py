@@ -10,8 +10,8 @@ from keras_mobattn.data import (
     Indexed,
     Source,
     batches,
-    fit_image,
     open_source,
+    resize_and_crop,
     sample_photos,
     take_images,
 )
@@ -154,7 +154,7 @@ def test_digits_keep_their_shape(digits):
 def test_resize_covers_and_crops_the_centre(size, target, rows, columns):
     y, x = np.mgrid[: size[0], : size[1]]
     image = np.stack([y * 200 // size[0], x * 200 // size[1], np.full_like(x, 77)], axis=-1).astype(np.uint8)
-    fitted = fit_image(tf.constant(image), target).numpy()
+    fitted = resize_and_crop(tf.constant(image), target).numpy()
     assert fitted.shape == (*target, 3)
     assert fitted.dtype == np.uint8
     scaled = [round(side * max(target[0] / size[0], target[1] / size[1])) for side in size]
@@ -165,7 +165,7 @@ def test_resize_covers_and_crops_the_centre(size, target, rows, columns):
 
 def test_resize_is_antialiased():
     stripes = np.tile(np.array([0, 255], np.uint8), 32)[None, :, None] * np.ones((64, 1, 3), np.uint8)
-    assert np.ptp(fit_image(tf.constant(stripes), (9, 9)).numpy()) < 60  # without: 0 and 255
+    assert np.ptp(resize_and_crop(tf.constant(stripes), (9, 9)).numpy()) < 60  # without: 0 and 255
 
 
 @pytest.mark.parametrize(

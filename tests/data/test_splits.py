@@ -11,7 +11,7 @@ from PIL import Image
 from keras_mobattn.data import open_source, take_images
 from keras_mobattn.data.folder import read_folder
 from keras_mobattn.data.listing import LEFTOVERS
-from keras_mobattn.data.splits import WORDS, by_role
+from keras_mobattn.data.splits import WORDS, by_split
 from keras_mobattn.errors import InputError
 
 counter = itertools.count()
@@ -114,7 +114,7 @@ def test_a_class_may_be_called_as_a_split(tree, tmp_path):
 
 
 def test_roles():
-    assert by_role(["Train", "VAL", "photos"]) == {"train": "Train", "validation": "VAL"}
+    assert by_split(["Train", "VAL", "photos"]) == {"train": "Train", "validation": "VAL"}
 
 
 LEFT_OUT = {  # what lies about -> what is told of it, "" for nothing

@@ -18,8 +18,8 @@ from keras_mobattn.data import (
     training_stream,
 )
 from keras_mobattn.data.digit_scenes import DigitScenes, DigitScenesConfig
+from keras_mobattn.data.example_view import example_view
 from keras_mobattn.data.targets import Geometry, moved
-from keras_mobattn.data.views import example_view
 from keras_mobattn.errors import InputError
 from keras_mobattn.tasks import Task
 

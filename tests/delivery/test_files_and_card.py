@@ -17,7 +17,7 @@ from keras_mobattn.about import About
 from keras_mobattn.catalog import FORMATS
 from keras_mobattn.data import open_source, take_images
 from keras_mobattn.delivery import card
-from keras_mobattn.delivery.table import cells
+from keras_mobattn.delivery.format_table import cells
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder

@@ -24,6 +24,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export.coreml import evaluator as mil
 from keras_mobattn.export.tflite.fuse import CONVOLUTIONS
 from keras_mobattn.export.tflite.quantize import FOLLOWERS
+from keras_mobattn.formats.coreml.program import read_program
 
 CASES = [(suffix, precision) for suffix, table in CONVERT.items() for precision in table]
 
@@ -200,7 +201,7 @@ def test_every_output_is_compared(suffix, head, tmp_path, monkeypatch):
     if suffix == ".tflite":
         results = Interpreter(str(path)).get_signature_runner()(image=photos(1).astype(np.float32))
     else:
-        results = mil.evaluate(mil.load_program(path), {"image": photos(1)})
+        results = mil.evaluate(read_program(path), {"image": photos(1)})
     expected = source.predict(photos(1).astype(np.float32))
     assert set(results) == set(expected) == set(HEADS[head][1])
     for name in results:

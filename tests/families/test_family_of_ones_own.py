@@ -21,7 +21,7 @@ from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
 from keras_mobattn.training import Stopped, TrainSettings, evaluate, load_settings, train
 from keras_mobattn.weights import TAGS, imagenet_tag, to_timm
-from keras_mobattn.weights.layouts import Source
+from keras_mobattn.weights.layouts import Layout
 
 DIMS = {"s": 16, "test": 8}
 
@@ -62,7 +62,7 @@ RECORD = Family(
     checkpoints=(
         Checkpoint("tiny_s.in1k", "tiny_s", 12.0, 34.0, 0.01, input_size=48, crop=0.9, origin="nobody", licence="none"),
     ),
-    layouts=(Source("timm", ROWS),),
+    layouts=(Layout("timm", ROWS),),
 )
 
 

@@ -10,7 +10,7 @@ from keras_mobattn.attention import ATTENTIONS, OWN
 
 RECORDS = families.FAMILIES
 FAMILIES = {name: functools.partial(family.build, variant="test") for name, family in RECORDS.items()}
-NEW_HOSTS = [name for name, family in RECORDS.items() if family.attention_patch == 1]
+HOSTS_WITHOUT_PATCHES = [name for name, family in RECORDS.items() if family.attention_patch == 1]
 OWN_STYLE = {name: OWN for name, family in RECORDS.items() if family.styles}  # families whose own attention is no style
 STYLES = [(name, style) for name, family in RECORDS.items() for style in (*ATTENTIONS, *family.styles)]
 QUICK_FAMILIES = ("MobileViTv2",)  # the others are slow tests, which CI runs too

@@ -2,9 +2,9 @@
 
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Statistics
-from keras_mobattn.studies.comparison import Cost, Plan
+from keras_mobattn.studies.comparison import Cost, StudyPlan
 
-PLAN = Plan("test", ("crops", "scenes"), (2, 3))
+PLAN = StudyPlan("test", ("crops", "scenes"), (2, 3))
 DEVICE = benchmark.Device("chip", "Linux")
 
 

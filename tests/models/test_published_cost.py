@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from helpers.cases import FAMILIES, NEW_HOSTS, RECORDS, STYLES
+from helpers.cases import FAMILIES, HOSTS_WITHOUT_PATCHES, RECORDS, STYLES
 from helpers.published import PUBLISHED_V1, PUBLISHED_V2, TIMMS_ROUNDING
 from keras_mobattn import (
     InputError,
@@ -44,7 +44,7 @@ def test_published_cost_of_mobilevit(variant):
     assert count_macs(model, norms=True) / 1e9 == pytest.approx(timms_gmacs, abs=TIMMS_ROUNDING)
 
 
-HOST_TAGS = [tag for tag in TAGS.values() if tag.function in NEW_HOSTS]
+HOST_TAGS = [tag for tag in TAGS.values() if tag.function in HOSTS_WITHOUT_PATCHES]
 QUICK_TAGS = ("deit_tiny_distilled_patch16_224", "pvt_v2_b0", "efficientformerv2_s0")  # the others take a minute
 HOST_CASES = [
     pytest.param(tag, marks=[pytest.mark.slow] * (tag.name.split(".")[0] not in QUICK_TAGS), id=tag.name)
@@ -79,7 +79,7 @@ def test_every_variant_is_published_or_a_test():
 PARAMETERS_KEPT = {"DeiT": (1.0, 1.0), "PVTv2": (0.87, 0.88), "EfficientFormerV2": (0.95, 1.05)}
 
 
-@pytest.mark.parametrize("family", NEW_HOSTS)
+@pytest.mark.parametrize("family", HOSTS_WITHOUT_PATCHES)
 @pytest.mark.parametrize(
     "head_dim", [pytest.param(2, marks=pytest.mark.slow), 8, pytest.param(16, marks=pytest.mark.slow)]
 )
@@ -94,7 +94,11 @@ def test_parameters_of_mobile_attention_in_a_host(family, head_dim):
 
 @pytest.mark.parametrize(
     ("family", "attention"),
-    [pytest.param(*case, marks=[pytest.mark.slow] * (case[1] != "mobile")) for case in STYLES if case[0] in NEW_HOSTS],
+    [
+        pytest.param(*case, marks=[pytest.mark.slow] * (case[1] != "mobile"))
+        for case in STYLES
+        if case[0] in HOSTS_WITHOUT_PATCHES
+    ],
 )
 def test_cost_in_tokens_is_linear_in_a_host(family, attention):
     """MACs of three sizes lie on a line in the number of pixels for every style but softmax and the hosts' own."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.cases import FAMILIES, NEW_HOSTS, RECORDS, STYLES
+from helpers.cases import FAMILIES, HOSTS_WITHOUT_PATCHES, RECORDS, STYLES
 from keras_mobattn import (
     MobileViT,
     MobileViTv2,
@@ -28,7 +28,7 @@ def test_any_input_size(family, size, tmp_path):
     """A model built for the size, and one built for any size, agree, and the pyramid has the strides it promises.
 
     Positions and biases are resampled: of the first when its weights are loaded, of the other for each image."""
-    for attention in ["mobile", *[OWN] * (family in NEW_HOSTS)]:
+    for attention in ["mobile", *[OWN] * (family in HOSTS_WITHOUT_PATCHES)]:
         anysize = FAMILIES[family](attention=attention, input_shape=(None, None, 3), classes=5)
         randomize_weights(anysize, 3)
         x = np.random.default_rng(1).uniform(0, 255, (2, *size, 3)).astype("float32")

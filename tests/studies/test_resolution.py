@@ -109,7 +109,7 @@ def test_table_has_the_slopes_of_the_last_sizes():
 
     quadratic = [cell(16, 7.0), *(cell(n, n**2 / 1e3) for n in (64, 256, 1024))]
     linear = [*(cell(n, n / 1e2) for n in (16, 64, 256)), cell(1024, None)]
-    header, rows = benchmark_resolution.table(
+    header, rows = benchmark_resolution.slopes_table(
         {"softmax": quadratic, "mobile": linear, "lost": [cell(n, None) for n in (1, 2, 3, 4)]}
     )
     assert header[1:5] == ["16", "64", "256", "1024"]

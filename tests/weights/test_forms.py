@@ -34,6 +34,9 @@ PREDICTIONS = np.load(FILES / "predictions.npz")["model"]
 build = functools.partial(keras_mobattn.MobileViTv2, 0.25, variant="test", classes=10)
 
 
+ANOTHER_PROCESSOR = 5e-6  # than the one that made PREDICTIONS adds up in another order: 1.2e-6 was seen
+
+
 def differ(model, expected, images=IMAGES):
     return np.abs(model.predict(images, verbose=0) - expected).max()
 
@@ -59,10 +62,10 @@ def test_a_model_takes_over_the_form_of_old_weights(first_models, name, attentio
     told = [each for each in said if "was trained with Mobile-Attention as published" in str(each.message)]
     assert [each.filename for each in told] == ([__file__] if attention == "mobile" else [])
     assert forms_of(model) == {True}
-    assert differ(model, PREDICTIONS) < 1e-6
+    assert differ(model, PREDICTIONS) < ANOTHER_PROCESSOR
     again = keras.Model.from_config(model.get_config())
     again.set_weights(model.get_weights())
-    assert differ(again, PREDICTIONS) < 1e-6
+    assert differ(again, PREDICTIONS) < ANOTHER_PROCESSOR
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
@@ -104,7 +107,7 @@ def test_old_weights_alone_are_of_the_published_form(first_models, tmp_path):
     model.save_weights(tmp_path / "old.weights.h5")
     for attention in FORMS:
         received = build(attention=attention, input_shape=(32, 32, 3), weights=tmp_path / "old.weights.h5")
-        assert differ(received, PREDICTIONS) < 1e-6
+        assert differ(received, PREDICTIONS) < ANOTHER_PROCESSOR
     received.load_weights(tmp_path / "old.weights.h5")
     with pytest.raises(InputError, match="weights of it as published"):
         build(attention="mobile", input_shape=(32, 32, 3)).load_weights(tmp_path / "old.weights.h5")
@@ -116,7 +119,7 @@ def test_weights_alone_in_the_older_format_tell_nothing(first_models, tmp_path):
         build(attention="mobile", input_shape=(32, 32, 3), weights=tmp_path / "old.h5")
     with pytest.warns(UserWarning, match="doesn't tell the form.*taken for the published one"):
         received = build(attention="mobile_published", input_shape=(32, 32, 3), weights=tmp_path / "old.h5")
-    assert differ(received, PREDICTIONS) < 1e-6
+    assert differ(received, PREDICTIONS) < ANOTHER_PROCESSOR
     with pytest.warns(UserWarning, match="without its head"):  # and nothing of forms, since no attention is loaded
         build(
             attention="mobile",
@@ -155,7 +158,7 @@ def test_a_load_that_fails_changes_nothing(first_models):
     model.predict(IMAGES, verbose=0)
     with pytest.warns(UserWarning, match="has that form now"):
         load_weights(model, first_models / "model.keras", family, model.name)
-    assert differ(model, PREDICTIONS) < 1e-6
+    assert differ(model, PREDICTIONS) < ANOTHER_PROCESSOR
 
 
 def test_models_of_both_forms_take_no_others_weights(tmp_path):

@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_images
 from tf_keras.src.applications import imagenet_utils
 
 from keras_mobattn import InputError, decode_predictions, preprocess_input
-from keras_mobattn.data import batches, fit_image, open_source, read_image, take_images
+from keras_mobattn.data import batches, open_source, read_image, resize_and_crop, take_images
 from keras_mobattn.weights import imagenet_classes
 from keras_mobattn.weights.tags import TAGS
 
@@ -104,7 +104,7 @@ def test_images_are_seen_as_timm_sees_them(timm, view):
     )
     for name, pixels in _images().items():
         expected = transform(Image.fromarray(pixels)).numpy().transpose(1, 2, 0) * 255
-        received = fit_image(tf.constant(pixels), (size, size), crop, interpolation).numpy()
+        received = resize_and_crop(tf.constant(pixels), (size, size), crop, interpolation).numpy()
         assert received.dtype == np.uint8
         assert np.abs(received - expected).max() < 1.01, name
         assert np.abs(received - expected).mean() < 0.3, name
@@ -119,7 +119,7 @@ def test_batches_and_one_image_are_fitted_alike(tmp_path):
     source, view = open_source(tmp_path), {"crop": 0.8, "interpolation": "bicubic"}
     options = {"image_size": (40, 56), "batch_size": 4}
     images = np.concatenate([images for images, _ in batches(source, "train", **options, **view)])
-    singles = np.stack([fit_image(x["image"], (40, 56), **view) for x in source.open("train")])
+    singles = np.stack([resize_and_crop(x["image"], (40, 56), **view) for x in source.open("train")])
     np.testing.assert_array_equal(images, singles)
     whole = np.concatenate([images for images, _ in batches(source, "train", **options)])
     np.testing.assert_array_equal(whole, take_images(source, "train", len(whole), (40, 56))[0])
@@ -129,7 +129,7 @@ def test_batches_and_one_image_are_fitted_alike(tmp_path):
 def test_an_image_of_the_right_size_is_left_alone():
     pixels = np.random.default_rng(0).integers(0, 256, (33, 20, 3), np.uint8)
     for interpolation in ("bilinear", "bicubic"):
-        np.testing.assert_array_equal(fit_image(pixels, (33, 20), 1.0, interpolation), pixels)
+        np.testing.assert_array_equal(resize_and_crop(pixels, (33, 20), 1.0, interpolation), pixels)
 
 
 def test_read_image(tmp_path):

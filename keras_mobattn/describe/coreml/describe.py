@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_mobattn.describe.coreml.compute_plan import ComputePlan, compute_plan
 from keras_mobattn.describe.coreml.rules import neural_engine_findings
-from keras_mobattn.describe.tflite.rules import Finding
+from keras_mobattn.describe.finding import Finding
 from keras_mobattn.files import size_bytes
 from keras_mobattn.formats.coreml.features import Feature
 from keras_mobattn.formats.coreml.macs import count_program_macs

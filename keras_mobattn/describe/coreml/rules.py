@@ -7,7 +7,7 @@ run on Apple's hardware.
 
 import dataclasses
 
-from keras_mobattn.describe.tflite.rules import Finding
+from keras_mobattn.describe.finding import Finding
 
 MAX_DIMENSION = 16384
 

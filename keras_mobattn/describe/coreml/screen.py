@@ -4,7 +4,7 @@ import collections
 
 from rich.markup import escape
 
-from keras_mobattn.describe.screen import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
+from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
 from keras_mobattn.formats.coreml.features import ENUMERATED
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from keras_mobattn import gpu
 from keras_mobattn._quiet import quiet_stderr
-from keras_mobattn.describe.tflite.rules import Finding, gpu_findings, why_xnnpack_leaves
+from keras_mobattn.describe.finding import Finding
+from keras_mobattn.describe.tflite.rules import gpu_findings, why_xnnpack_leaves
 from keras_mobattn.formats.random_inputs import random_inputs
-from keras_mobattn.formats.tflite.contents import Operator, Tensor, read_graph
+from keras_mobattn.formats.tflite.contents import Operator, Tensor, read_contents
 from keras_mobattn.formats.tflite.interpreter import delegation, executed
 
 GPU_MAX_ERROR = {"fp32": 1e-4, "fp16": 1e-2}  # largest error as a share of the outputs' spread
@@ -92,34 +93,34 @@ def describe_tflite(path, execute_on_gpu=True):
         InputError: not a TFLite file, or a corrupt one.
         OSError: it can't be read.
     """
-    graph = read_graph(path)
-    computed = [tensor for tensor in graph.tensors if not tensor.constant_bytes]
+    contents = read_contents(path)
+    computed = [tensor for tensor in contents.tensors if not tensor.constant_bytes]
     constant_bytes = collections.Counter()
-    for tensor in graph.tensors:
+    for tensor in contents.tensors:
         constant_bytes[tensor.dtype] += tensor.constant_bytes
-    xnnpack = _xnnpack(path, graph)
-    findings = {name: tuple(gpu_findings(graph, name == "refused")) for name in ("refused", "wrong")}
+    xnnpack = _xnnpack(path, contents)
+    findings = {name: tuple(gpu_findings(contents, name == "refused")) for name in ("refused", "wrong")}
     if xnnpack.problem:
         run = {"not_run": "It does not run on the CPU either."}
     else:
         run = _run_on_gpu(path) if execute_on_gpu else {"not_run": "It was not asked."}
-    limits = GPU_MAX_ERROR_INT8 if any(tensor.dtype in ("int8", "uint8") for tensor in graph.tensors) else GPU_MAX_ERROR
+    in_bytes = any(tensor.dtype in ("int8", "uint8") for tensor in contents.tensors)
     return TFLiteDescription(
         file=str(path),
-        size_bytes=graph.size_bytes,
-        signature=graph.signature,
-        inputs=graph.inputs,
-        outputs=graph.outputs,
-        operators=dict(collections.Counter(operator.kind for operator in graph.operators).most_common()),
-        tensors=dict(collections.Counter(tensor.dtype for tensor in graph.tensors).most_common()),
+        size_bytes=contents.size_bytes,
+        signature=contents.signature,
+        inputs=contents.inputs,
+        outputs=contents.outputs,
+        operators=dict(collections.Counter(operator.kind for operator in contents.operators).most_common()),
+        tensors=dict(collections.Counter(tensor.dtype for tensor in contents.tensors).most_common()),
         constant_bytes={dtype: size for dtype, size in constant_bytes.most_common() if size},
         high_rank=tuple(tensor for tensor in computed if len(tensor.shape) > 4),
         xnnpack=xnnpack,
-        gpu=GpuVerdict(**findings, **run, limits=dict(limits)),
+        gpu=GpuVerdict(**findings, **run, limits=dict(GPU_MAX_ERROR_INT8 if in_bytes else GPU_MAX_ERROR)),
     )
 
 
-def _xnnpack(path, graph):
+def _xnnpack(path, contents):
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet_stderr():  # "Created TensorFlow Lite XNNPACK delegate for CPU", and the reasons that the error repeats
@@ -130,7 +131,7 @@ def _xnnpack(path, graph):
         except CPU_ERRORS as error:
             return Xnnpack(problem=" ".join(str(error).split()))
     left = sorted(node["index"] for node in nodes if node["op_name"] != "DELEGATE")
-    return Xnnpack(partitions, tuple(_finding(graph.operators[index]) for index in left))
+    return Xnnpack(partitions, tuple(_finding(contents.operators[index]) for index in left))
 
 
 def _finding(operator: Operator):

@@ -6,17 +6,8 @@ run: where the runtime runs, it is asked, and these say why.
 
 import dataclasses
 
-from keras_mobattn.formats.tflite.contents import Graph, Operator
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """Something in the graph that breaks an accelerator: the operator, its output's name, and why where it is known."""
-
-    operator: str
-    tensor: str
-    reason: str
-
+from keras_mobattn.describe.finding import Finding
+from keras_mobattn.formats.tflite.contents import Contents, Operator
 
 # Operator -> why XNNPACK leaves it to the interpreter, whatever it computes in.
 XNNPACK_LEAVES = {
@@ -68,7 +59,10 @@ NOT_TWICE = {
 
 @dataclasses.dataclass(frozen=True)
 class GpuRule:
-    """`breaks` is asked of each operator. `refused`: the accelerator says so itself; else it computes wrong numbers."""
+    """`breaks` is asked of the Contents and each operator.
+
+    `refused`: the accelerator says so itself; else it computes wrong numbers.
+    """
 
     breaks: callable
     reason: str
@@ -79,31 +73,31 @@ def _tensors(operator):
     return [tensor for tensor in (*operator.inputs, *operator.outputs) if not tensor.constant_bytes]
 
 
-def _split_into_elementwise(graph: Graph, operator: Operator):
+def _split_into_elementwise(contents: Contents, operator: Operator):
     return operator.kind in ("SPLIT", "SPLIT_V") and any(
-        other.kind not in MATRIX for other in graph.consumers(operator)
+        other.kind not in MATRIX for other in contents.consumers(operator)
     )
 
 
 GPU_RULES = {
     "rank above 4": GpuRule(
-        lambda graph, operator: any(len(tensor.shape) > 4 for tensor in _tensors(operator)),
+        lambda contents, operator: any(len(tensor.shape) > 4 for tensor in _tensors(operator)),
         "a tensor of more than 4 dimensions",
     ),
     "operator": GpuRule(
-        lambda graph, operator: operator.kind in ("BROADCAST_TO", "L2_NORMALIZATION"),
+        lambda contents, operator: operator.kind in ("BROADCAST_TO", "L2_NORMALIZATION"),
         "not an operator of the GPU delegate",
     ),
     "int64": GpuRule(
-        lambda graph, operator: any(tensor.dtype == "int64" for tensor in operator.outputs),
+        lambda contents, operator: any(tensor.dtype == "int64" for tensor in operator.outputs),
         "int64: let ARG_MAX and CAST give int32, or leave them to the caller",
     ),
     "same input twice": GpuRule(
-        lambda graph, operator: operator.kind in NOT_TWICE and len({tensor.index for tensor in operator.inputs}) < 2,
+        lambda contents, operator: operator.kind in NOT_TWICE and len({tensor.index for tensor in operator.inputs}) < 2,
         "the same tensor on both sides",
     ),
     "dynamic shape": GpuRule(
-        lambda graph, operator: operator.kind == "SHAPE",
+        lambda contents, operator: operator.kind == "SHAPE",
         "shapes computed at run time: convert for a fixed batch",
     ),
     # 15 of 40 small graphs with a split came out wrong, without a word: a + b gives a, concat(b, a) gives concat(a, b).
@@ -114,17 +108,17 @@ GPU_RULES = {
         refused=False,
     ),
     "custom operator": GpuRule(
-        lambda graph, operator: operator.kind.startswith("Flex") or not operator.kind.isupper(),
+        lambda contents, operator: operator.kind.startswith("Flex") or not operator.kind.isupper(),
         "not a builtin operator",
     ),
 }
 
 
-def gpu_findings(graph, refused):
-    """What the rules have against the graph on a GPU: with `refused` what it refuses, else what it gets wrong."""
+def gpu_findings(contents, refused):
+    """What the rules have against the Contents on a GPU: with `refused` what it refuses, else what it gets wrong."""
     return [
         Finding(operator.kind, operator.outputs[0].name if operator.outputs else "", rule.reason)
-        for operator in graph.operators
+        for operator in contents.operators
         for rule in GPU_RULES.values()
-        if rule.refused == refused and rule.breaks(graph, operator)
+        if rule.refused == refused and rule.breaks(contents, operator)
     ]

@@ -4,8 +4,7 @@ import json
 
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.catalog import COREML_COMPRESSIONS
-from keras_mobattn.export.exportable import INPUT_NAME
-from keras_mobattn.export.tflite.metadata import default_description
+from keras_mobattn.export.exportable import INPUT_NAME, default_description
 
 PREVIEW = "com.apple.coreml.model.preview.type"  # Xcode's, by coremltools' guide "Xcode Model Preview Types"
 

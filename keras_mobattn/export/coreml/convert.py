@@ -19,6 +19,7 @@ from keras_mobattn.export.coreml.model import COMPUTE_UNITS, CoreMLModel, on_mac
 from keras_mobattn.export.exportable import expect_suffix, load
 from keras_mobattn.export.flexible import at_any_size
 from keras_mobattn.files import replacing
+from keras_mobattn.formats.kinds import COREML
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ def to_coreml(
     for the Neural Engine a package for each size is the safer choice. `about` (an export.About) fills in author,
     licence, version and description.
 
-    `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by `export.mil`, on any
+    `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by our evaluator, on any
     system, at every input size: it sees the converter's mistakes, not a device's own numerics. On macOS it is repeated
     by Core ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
 
@@ -79,7 +80,7 @@ def to_coreml(
         OSError: the path can't be written.
     """
     settings = choose(COREML_PRECISIONS, precision, "precision")
-    expect_suffix(path, ".mlpackage")
+    expect_suffix(path, COREML.suffix)
     start = time.perf_counter()
     source = load(model_or_file, labels)
     interface = expect_coreml(
@@ -96,7 +97,7 @@ def to_coreml(
         model = describe(model, source, interface, precision, compression, about)
         model.save(str(beside))
         name = precision if compression is None else f"{precision} {compression}"
-        options = dict(path=path, written=beside, format="Core ML", precision=name, start=start)
+        options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start)
         return _verify(beside, by_size, interface, tolerance, options)
 
 

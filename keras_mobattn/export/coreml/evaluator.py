@@ -5,34 +5,14 @@ nothing about the numerics of a device (the Neural Engine sums in its own way). 
 and every result is rounded to float16, that is, without the rounding inside a sum.
 """
 
-from pathlib import Path
-
 import numpy as np
 
-from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.coreml.mil_ops import OPS
-from keras_mobattn.formats.coreml.package import WEIGHTS, read_mlprogram
+from keras_mobattn.formats.coreml.constants import read_constants
+from keras_mobattn.formats.coreml.types import NUMPY
 
-
-def load_program(path):
-    """Read the MIL program (coremltools' in-memory form) of an .mlpackage; weights are read as well.
-
-    Raises:
-        InputError: no such folder, a damaged one, or a model that is not an ML program (an older neural network).
-    """
-    spec = read_mlprogram(path)
-    from coremltools.converters.mil.frontend.milproto.load import load
-
-    try:
-        folder = str(Path(path) / WEIGHTS)
-        with quiet_stderr():
-            return load(spec, specification_version=spec.specificationVersion, file_weights_dir=folder)
-    except Exception as error:  # the blob reader and the builder each raise types of their own
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    raise InputError(
-        f"Expected a Core ML ML-program package. Received: {str(path)!r}, unreadable ({reason}). Convert again."
-    )
+LISTS = ("values",)  # operands that are a list even of one value: `concat` has it
 
 
 def evaluate(program, inputs):
@@ -52,90 +32,69 @@ class Evaluator:
     """
 
     def __init__(self, program):
-        if "main" not in program.functions:
+        if program.function != "main":
             raise InputError(f"Expected a program with a function 'main'. Received: {', '.join(program.functions)}.")
-        self.main = program.functions["main"]
-        constants = [op for op in self.main.operations if _is_constant(op)]
-        self.constants = {op.outputs[0]: _constant(_value(op)) for op in constants}
-        self.operations = [op for op in self.main.operations if op.outputs[0] not in self.constants]
+        self.program = program
+        operands = (bound for operation in program.operations for bound in operation.operands.values())
+        taken = {value.name for bound in (*operands, program.results) for value in bound}
+        constants = read_constants(program)
+        self.constants = {name: _widened(value) for name, value in constants.items() if name in taken}
 
     def __call__(self, inputs):
         values = dict(self.constants)
-        for name, var in self.main.inputs.items():
-            if name not in inputs or not _fits(np.shape(inputs[name]), var):
-                received = {key: np.shape(value) for key, value in inputs.items()}
+        for value in self.program.values:
+            if value.name not in inputs or not _fits(np.shape(inputs[value.name]), value):
+                received = {key: np.shape(given) for key, given in inputs.items()}
                 raise InputError(
-                    f"Expected the input {name!r} of shape {_shape(var)}. Received: {received}. Pass that."
+                    f"Expected the input {value.name!r} of shape {value.shape}. Received: {received}. Pass that."
                 )
-            values[var] = _round(inputs[name], var)
+            values[value.name] = _rounded(inputs[value.name], value)
         with np.errstate(all="ignore"):  # an overflow shows in the result, as it would on the device
-            for op in self.operations:
-                values.update(zip(op.outputs, _run(op, values), strict=True))
-        return {var.name: values[var] for var in self.main.outputs}
+            for operation in self.program.operations:
+                names = (result.name for result in operation.results)
+                values.update(zip(names, _run(operation, values), strict=True))
+        return {result.name: values[result.name] for result in self.program.results}
 
 
-def _is_constant(op):
-    return op.op_type == "const" or op.op_type.startswith("constexpr_")
-
-
-def _value(op):
-    return op.outputs[0].val if op.op_type == "const" else op.materialized_val_inference()
-
-
-def _run(op, values):
+def _run(operation, values):
     """Return the results of one operation, rounded, shapes asserted."""
-    if op.op_type not in OPS:
-        raise InputError(f"Expected operations among {', '.join(OPS)}. Received: {_text(op)}. Add it to mil_ops.OPS.")
-    operands = {
-        name: [values[v] for v in var] if isinstance(var, list | tuple) else values[var]
-        for name, var in op.inputs.items()
-    }
+    text = f"operation {operation.kind!r} named {operation.name!r}"
+    if operation.kind not in OPS:
+        raise InputError(f"Expected operations among {', '.join(OPS)}. Received: {text}. Add it to mil_ops.OPS.")
     try:
-        results = OPS[op.op_type](**operands)
+        operands = {
+            name: [values[value.name] for value in bound] if name in LISTS else values[bound[0].name]
+            for name, bound in operation.operands.items()
+        }
+        results = OPS[operation.kind](**operands)
     except Exception as error:  # whatever numpy or TensorFlow made of operands that don't fit
-        raise InputError(
-            f"Expected operands that fit. Received: {_text(op)}. {type(error).__name__}: {error}"
-        ) from error
+        raise InputError(f"Expected operands that fit. Received: {text}. {type(error).__name__}: {error}") from error
     results = results if isinstance(results, list) else [results]
-    for result, var in zip(results, op.outputs, strict=True):
-        if not _fits(np.shape(result), var):
+    for result, declared in zip(results, operation.results, strict=True):
+        if not _fits(np.shape(result), declared):
             raise InputError(
-                f"Expected a result of the declared shape {_shape(var)}. Received: {np.shape(result)} "
-                f"from {_text(op)}. The program is damaged, or mil_ops computes this operation wrongly."
+                f"Expected a result of the declared shape {declared.shape}. Received: {np.shape(result)} "
+                f"from {text}. The program is damaged, or mil_ops computes this operation wrongly."
             )
-    return [_round(result, var) for result, var in zip(results, op.outputs, strict=True)]
+    return [_rounded(result, declared) for result, declared in zip(results, operation.results, strict=True)]
 
 
-def _shape(var):
-    """The declared shape, -1 where the program leaves a size open; None for a label or a dictionary."""
-    if not hasattr(var.sym_type, "get_shape"):
-        return None
-    return tuple(side if isinstance(side, int | np.integer) else -1 for side in var.shape)
-
-
-def _fits(shape, var):
-    declared = _shape(var)
-    if declared is None:
+def _fits(shape, declared):
+    """Whether a shape is that of a Value, which has -1 where the program leaves a size open; None fits anything."""
+    if declared.shape is None:
         return True
-    return len(shape) == len(declared) and all(want in (-1, side) for want, side in zip(declared, shape, strict=True))
+    sides = zip(declared.shape, shape, strict=False)
+    return len(shape) == len(declared.shape) and all(wanted in (-1, side) for wanted, side in sides)
 
 
-def _round(value, var):
+def _rounded(value, declared):
     """Round to the declared type; hold fp16 values in float32, in which the next operation computes."""
-    from coremltools.converters.mil.mil import types
-
-    if _shape(var) is None:
+    if declared.shape is None or declared.dtype not in NUMPY:  # a label, or a classifier's dictionary
         return value
-    return _constant(np.asarray(value).astype(types.nptype_from_builtin(var.dtype)))
+    return _widened(np.asarray(value).astype(NUMPY[declared.dtype]))
 
 
-def _constant(value):
-    """A constant as the operations take it: floats as float32 (axes, masks and names as they are)."""
-    if isinstance(value, str | list):
-        return value
-    value = np.asarray(value)
-    return value.astype(np.float32) if value.dtype == np.float16 else value
-
-
-def _text(op):
-    return f"operation {op.op_type!r} named {op.name!r}"
+def _widened(value):
+    """A value as the operations take it: floats as float32 (axes, masks and names as they are)."""
+    is_half = isinstance(value, np.ndarray) and value.dtype == np.float16
+    return value.astype(np.float32) if is_half else value

@@ -3,7 +3,7 @@
 coremltools folds batch norms, biases and most transposes. What it leaves, and what each rewrite takes away from one
 block of MobileViTv2 (one attention unit, fp32: 56 operations without them), is said beside it. They run in float32,
 before coremltools casts to float16, and every conversion is checked against Keras afterwards. The same thoughts on
-TFLite's graphs are in `export.fuse`.
+TFLite's graphs are in `export.tflite.fuse`.
 
 coremltools is imported at the top, since a pass is a subclass of its: import this module where it is needed.
 """

@@ -10,10 +10,10 @@ import numpy as np
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import VerificationError
-from keras_mobattn.export.coreml.evaluator import Evaluator, load_program
+from keras_mobattn.export.coreml.evaluator import Evaluator
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
-from keras_mobattn.formats.coreml.package import read_mlprogram
+from keras_mobattn.formats.coreml.program import read_program
 
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
 
@@ -26,7 +26,7 @@ def on_mac():
 class CoreMLModel(FileModel):
     """A .mlpackage of this package, fed and read alike whatever its interface.
 
-    `compute_units` None runs the evaluator of `export.mil`, a name of coremltools.ComputeUnit runs Core ML (macOS).
+    `compute_units` None runs our evaluator, a name of coremltools.ComputeUnit runs Core ML (macOS).
 
     Raises:
         InputError: no package, a damaged one, or one without the input "image".
@@ -34,7 +34,8 @@ class CoreMLModel(FileModel):
     """
 
     def __init__(self, path, compute_units=None):
-        self.spec = read_mlprogram(path)
+        program = read_program(path)
+        self.spec = program.spec
         description = self.spec.description
         inputs = {feature.name: feature.type for feature in description.input}
         if list(inputs) != [INPUT_NAME]:
@@ -46,7 +47,7 @@ class CoreMLModel(FileModel):
         self._input = inputs[INPUT_NAME]
         self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
         self.label = description.predictedFeatureName  # "" unless it is a classifier
-        self._run = self._evaluated(path) if compute_units is None else self._predicted(path, compute_units)
+        self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
 
     def run(self, image):
         """[1, H, W, C], pixels 0..255 for an image input -> {output name: array}, a classifier's scores as [1, K]."""
@@ -83,8 +84,8 @@ class CoreMLModel(FileModel):
             return tuple(next(value for value in self._sample.values() if isinstance(value, dict)))
         return tuple(json.loads(self.spec.description.metadata.userDefined.get("labels", "[]")))
 
-    def _evaluated(self, path):
-        evaluate = Evaluator(load_program(path))
+    def _evaluated(self, program):
+        evaluate = Evaluator(program)
 
         def run(image):
             return evaluate({INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image})

@@ -13,12 +13,16 @@ from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.exportable import expect_suffix, load
-from keras_mobattn.export.pixels import PROBABILITY, expect_bytes, expect_io, with_io
+from keras_mobattn.export.pixels import expect_bytes, expect_io
 from keras_mobattn.export.tflite.fuse import fuse
-from keras_mobattn.export.tflite.metadata import with_metadata
+from keras_mobattn.export.tflite.io import PROBABILITY, set_io
+from keras_mobattn.export.tflite.metadata import add_metadata
 from keras_mobattn.export.tflite.model import TFLiteModel
 from keras_mobattn.export.tflite.quantize import quantize_dynamic, quantize_fp16, quantize_int8
 from keras_mobattn.files import replacing
+from keras_mobattn.formats.kinds import TFLITE
+from keras_mobattn.formats.tflite.graph import Graph
+from keras_mobattn.formats.tflite.labels import with_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +30,7 @@ class TFLitePrecision:
     """How a float32 file is quantized, and how far the result may be from Keras."""
 
     tolerance: Tolerance
-    quantize: Callable | None = None  # bytes of the float32 file [, images] -> bytes
+    quantize: Callable | None = None  # Graph of the float32 file [, images] -> Graph
     takes_images: bool = False  # by which activations are measured
 
 
@@ -64,7 +68,7 @@ def to_tflite(
     The signature has the input "image" and, for a classifier, the output "probabilities" ("logits" without softmax);
     else "features", or the names of the model's several outputs. Precisions: float32; float16 weights; "dynamic",
     int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what lies between them, the
-    rest float32 (see export.quantize). Each is made of the float32 file after deploy-time fusion (see export.fuse).
+    rest float32 (see quantize.py). Each is made of the float32 file after deploy-time fusion (see fuse.py).
 
     `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are uint8 or float
     [n, H, W, C] in the model's input range; the check takes 8 photographs by default. `tolerance` is an
@@ -85,7 +89,7 @@ def to_tflite(
         OSError: the path can't be written.
     """
     settings = choose(TFLITE_PRECISIONS, precision, "precision")
-    expect_suffix(path, ".tflite")
+    expect_suffix(path, TFLITE.suffix)
     if settings.takes_images and representative_images is None:
         raise InputError(
             f"Expected representative_images for precision {precision!r}: a hundred or more training images [n, "
@@ -102,17 +106,19 @@ def to_tflite(
     if settings.takes_images:
         representative_images = check.as_images(representative_images, source, "representative_images")
     with replacing(path) as beside:
-        content = _convert(source, settings, representative_images)
-        content = with_io(content, input_dtype, output_dtype, input_scale)
-        beside.write_bytes(with_metadata(content, source, precision, about, input_scale))
+        graph = _convert(source, settings, representative_images)
+        set_io(graph, input_dtype, output_dtype, input_scale)
+        add_metadata(graph, source, precision, about, input_scale)
+        beside.write_bytes(with_labels(graph.content(), source.labels))
         return check.verify(
             source, TFLiteModel(beside).run, images, tolerance or settings.tolerance,
-            path=path, written=beside, format="TFLite", precision=precision, start=start,
+            path=path, written=beside, format=TFLITE.name, precision=precision, start=start,
             output_step=0.0 if output_dtype == "float32" else PROBABILITY,
         )  # fmt: skip
 
 
 def _convert(source, settings, images):
+    """The Exportable as a fused Graph, quantized as the settings have it."""
     # The converter saves what holds the variables. Given the Keras model it traces every layer again: for the tiny
     # MobileViTv2 12.5 s instead of 2.3 s, for the same bytes.
     holder = tf.Module()
@@ -128,7 +134,8 @@ def _convert(source, settings, images):
                 f"Expected a model of operations that TFLite has. Received: {source.model.name!r}: "
                 f"{'; '.join(dict.fromkeys(reasons))}."  # each once
             ) from error
-        content = fuse(content)
+        graph = Graph(content)
+        fuse(graph)
         if settings.quantize is None:
-            return content
-        return settings.quantize(content, images) if settings.takes_images else settings.quantize(content)
+            return graph
+        return settings.quantize(graph, images) if settings.takes_images else settings.quantize(graph)

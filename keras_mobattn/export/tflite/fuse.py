@@ -1,4 +1,4 @@
-"""Deploy-time fusion: fewer operators, the same numbers. Rewrites the weights of a float32 .tflite file.
+"""Deploy-time fusion: fewer operators, the same numbers. Rewrites the graph and weights of a float32 .tflite file.
 
 The converter folds batch norms. What it leaves, and what each rewrite takes away from MobileViTv2 1.0 at 256 pixels, is
 said beside it. A layer stays as it was trained in the Keras model; only the file differs, and every conversion is
@@ -7,18 +7,15 @@ checked against Keras afterwards.
 
 import numpy as np
 
-from keras_mobattn.formats.tflite.graph import Graph
-
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
-def fuse(content):
-    """Return the bytes of a .tflite file that computes the same with fewer operators."""
-    graph = Graph(content)
+def fuse(graph):
+    """Rewrite a Graph so that it computes the same with fewer operators."""
     for rewrite in (fold_shifts, fold_scales, merge_linear_convolutions):
         while rewrite(graph):
             pass
-    return graph.content()
+    graph.drop_unread()
 
 
 def fold_shifts(graph):

@@ -8,9 +8,9 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
-from keras_mobattn.export.pixels import dequantize, quantize
-from keras_mobattn.export.tflite.metadata import embedded_labels
+from keras_mobattn.export.tflite.io import dequantize, quantize
 from keras_mobattn.formats.tflite.flatbuffer import read_tflite
+from keras_mobattn.formats.tflite.labels import embedded_labels
 
 
 class TFLiteModel(FileModel):

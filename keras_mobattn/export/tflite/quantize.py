@@ -1,4 +1,4 @@
-"""fp16, dynamic-range and int8 quantization of a float32 .tflite file by ai-edge-quantizer.
+"""fp16, dynamic-range and int8 quantization of a float32 .tflite file by litert-quantizer.
 
 What is quantized is chosen here, per operator: the TF converter's own quantizer takes everything, which XNNPACK then
 refuses in pieces (52 partitions and .95 of fp32's time for MobileViTv2 1.0, against 1 and .36 here).
@@ -19,9 +19,9 @@ DENSE = ("CONV_2D", "FULLY_CONNECTED")
 FOLLOWERS = ("LOGISTIC", "MUL", "ADD", "PAD", "RESHAPE", "SPACE_TO_DEPTH", "CONCATENATION")
 
 
-def quantize_fp16(content):
-    """Weights in float16; a runtime computes in float32, or in float16 where its device does. Returns bytes."""
-    from ai_edge_quantizer import algorithm_manager, qtyping
+def quantize_fp16(graph):
+    """Return the Graph with weights in float16; a runtime computes in float32, or in float16 where its device does."""
+    from litert_quantizer import algorithm_manager, qtyping
 
     def configure(manager):
         for kind in CONVOLUTIONS:
@@ -33,16 +33,15 @@ def quantize_fp16(content):
                 algorithm_key=algorithm_manager.AlgorithmName.FLOAT_CASTING,
             )
 
-    return _quantize(content, configure)
+    return _quantize(graph.content(), configure) or graph
 
 
-def quantize_dynamic(content):
-    """int8 weights per channel; activations stay float32. Returns bytes.
+def quantize_dynamic(graph):
+    """Return the Graph with int8 weights per channel; activations stay float32.
 
     XNNPACK quantizes the activations of `dynamic_operators` as it goes and computes in int8; the other convolutions'
     weights it makes float32 again when it loads the file.
     """
-    graph = Graph(content)
     int8 = dynamic_operators(graph)
     rest = [operator for operator in _of_kinds(graph, CONVOLUTIONS) if all(operator is not other for other in int8)]
 
@@ -50,22 +49,26 @@ def quantize_dynamic(content):
         _add(graph, manager.add_dynamic_config, int8, num_bits=8)
         _add(graph, manager.add_weight_only_config, rest, num_bits=8)
 
-    return _quantize(content, configure)
+    return _quantize(graph.content(), configure) or graph
 
 
-def quantize_int8(content, images):
-    """int8 weights per channel and int8 activations in all convolutions and what lies between them. Returns bytes.
+def quantize_int8(graph, images):
+    """Return the Graph with int8 weights per channel, and int8 activations in all convolutions and between them.
 
     Normalisations, attention's mixing and residual sums around them stay float32: int8 would cost accuracy there, and
     XNNPACK has no int8 SOFTMAX, RSQRT, DIV or BATCH_MATMUL. `images` float32 [n, H, W, C] give the activations' ranges.
     """
-    graph = Graph(content)
     operators = int8_operators(graph)
     tensors = {int(tensor) for operator in operators for tensor in (*operator.inputs, *operator.outputs) if tensor >= 0}
     activations = {graph.name(tensor) for tensor in tensors if graph.constant(tensor) is None}
     bits = {"activation_num_bits": 8, "weight_num_bits": 8}
+    content = graph.content()
     ranges = activation_ranges(content, activations, images)
-    return _quantize(content, lambda manager: _add(graph, manager.add_static_config, operators, **bits), ranges)
+
+    def configure(manager):
+        _add(graph, manager.add_static_config, operators, **bits)
+
+    return _quantize(content, configure, ranges) or graph
 
 
 def dynamic_operators(graph):
@@ -105,8 +108,8 @@ def _of_kinds(graph, kinds):
 
 
 def _add(graph, add_config, operators, **bits):
-    """Configure each of the operators by the name that ai-edge-quantizer knows it by: its outputs'."""
-    from ai_edge_quantizer import qtyping
+    """Configure each of the operators by the name that litert-quantizer knows it by: its outputs'."""
+    from litert_quantizer import qtyping
 
     for operator in operators:
         scope = "".join(graph.name(tensor) + ";" for tensor in operator.outputs)
@@ -115,14 +118,15 @@ def _add(graph, add_config, operators, **bits):
 
 
 def _quantize(content, configure, ranges=None):
-    from ai_edge_quantizer import quantizer, recipe_manager
+    """The quantizer takes and gives bytes. Returns a Graph, or None where `configure` names nothing to quantize."""
+    from litert_quantizer import quantizer, recipe_manager
 
     manager = recipe_manager.RecipeManager()
     configure(manager)
-    if not (recipe := manager.get_quantization_recipe()):  # nothing to quantize
-        return content
+    if not (recipe := manager.get_quantization_recipe()):
+        return None
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # a report of its own, and a warning
         warnings.filterwarnings("ignore", ".*experimental_preserve_all_tensors")  # about the memory that it will need
         work = quantizer.Quantizer(content, recipe)
         result = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-    return bytes(result.quantized_model)
+    return Graph(bytes(result.quantized_model))

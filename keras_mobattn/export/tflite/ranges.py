@@ -10,7 +10,7 @@ SHRINKAGES = np.linspace(0.3, 1.0, 15)  # of the distance from zero to an extrem
 
 
 def activation_ranges(content, names, images):
-    """{tensor name: {"min": array, "max": array}} for ai-edge-quantizer, of the tensors `names` of a .tflite file.
+    """{tensor name: {"min": array, "max": array}} for litert-quantizer, of the tensors `names` of a .tflite file.
 
     The range of least mean squared error, not the extremes: what is clipped costs less than the coarser steps that a
     rare large value would give all others. On a MobileViTv2 1.0 trained on digits that raised the SNR of the

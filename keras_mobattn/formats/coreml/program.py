@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-import math
-import re
+from pathlib import Path
 
-from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError
+from keras_mobattn.formats.coreml.constants import scalar
 from keras_mobattn.formats.coreml.features import ENUMERATED, Feature, read_feature
 from keras_mobattn.formats.coreml.package import read_mlprogram
+from keras_mobattn.formats.coreml.types import dtype_name, size_bytes_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +49,23 @@ class Blob:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """One function of an ML program. Constants and constexpr_ operations, which make weights, are not `operations`."""
+    """One function of an ML program. Constants and constexpr_ operations, which make weights, are not `operations`.
 
+    What the operands of `operations` are called is in `values`, among the results before them, in `constants`, or the
+    name of one of the `constexprs`.
+    """
+
+    path: Path  # of the package
     spec: object  # the protobuf Model
     functions: tuple[str, ...]
     function: str
-    inputs: tuple[Feature, ...]
+    inputs: tuple[Feature, ...]  # as an app sees them
     outputs: tuple[Feature, ...]
     values: tuple[Value, ...]  # what the operations begin with
+    results: tuple[Value, ...]  # what they end with
     operations: tuple[Operation, ...]
     constexprs: tuple[Operation, ...]
+    constants: dict[str, object]  # name -> protobuf Value, which `read_constants` reads
     blobs: tuple[Blob, ...]
 
     @property
@@ -88,7 +95,7 @@ def read_program(path):
     functions = spec.mlProgram.functions
     name = next((n for n in ("main", spec.description.defaultFunctionName) if n in functions), min(functions))
     try:
-        return _read(spec, name)
+        return _read(Path(path), spec, name)
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(
             f"Expected a whole ML program. Received: {str(path)!r}, which refers to what is not in it ({error}). "
@@ -96,84 +103,99 @@ def read_program(path):
         ) from error
 
 
-def _read(spec, name):
+def _read(path, spec, name):
     function = spec.mlProgram.functions[name]
-    values = tuple(_value(feature.name, feature.type) for feature in function.inputs)
-    scope = {value.name: value for value in values}
-    operations, blobs = [], {}
     # A function may be written out for several versions of the operation set; `opset` says which one holds.
-    _walk(function.block_specializations[function.opset], scope, operations, blobs)
-    computed = [o for o in operations if o.kind != "const"]
+    block = function.block_specializations[function.opset]
+    values = tuple(_value(feature.name, feature.type) for feature in function.inputs)
+    read = _Reader(values)
+    read.walk(block)
     several = {described.name: described for described in spec.description.functions}
     described = several.get(name, spec.description)
     return Program(
+        path=path,
         spec=spec,
         functions=tuple(sorted(spec.mlProgram.functions)),
         function=name,
         inputs=tuple(map(read_feature, described.input)),
         outputs=tuple(map(read_feature, described.output)),
         values=values,
-        operations=tuple(o for o in computed if not o.kind.startswith("constexpr_")),
-        constexprs=tuple(o for o in computed if o.kind.startswith("constexpr_")),
-        blobs=tuple(blobs.values()),
+        results=tuple(read.scope[name] for name in block.outputs),
+        operations=tuple(o for o in read.operations if not _unpacks_weights(o.kind)),
+        constexprs=tuple(o for o in read.operations if _unpacks_weights(o.kind)),
+        constants=read.constants,
+        blobs=tuple(read.blobs.values()),
     )
 
 
-def _walk(block, scope, operations, blobs):
-    """Append the operations of a block and of those inside it; `scope` is {name: Value}, `blobs` {place: Blob}."""
-    scope.update((feature.name, _value(feature.name, feature.type)) for feature in block.inputs)
-    for op in block.operations:
-        bindings = {name: argument.arguments for name, argument in op.inputs.items()}
-        operands = {name: tuple(_bound(b, scope) for b in bound) for name, bound in bindings.items()}
-        literals = [b.value for bound in bindings.values() for b in bound if b.WhichOneof("binding") == "value"]
-        for literal in (*literals, *op.attributes.values()):
-            if literal.WhichOneof("value") == "blobFileValue":  # two constants may share one place
-                place = literal.blobFileValue.fileName, literal.blobFileValue.offset
-                blobs.setdefault(place, _blob(op.type, literal.type))
-        constant = _constant(op.attributes["val"]) if op.type == "const" and "val" in op.attributes else None
-        results = tuple(dataclasses.replace(_value(r.name, r.type), constant=constant) for r in op.outputs)
-        scope.update((result.name, result) for result in results)
-        operations.append(Operation(op.type, operands, results))
-        for inner in op.blocks:
-            _walk(inner, scope, operations, blobs)
+def _unpacks_weights(kind):
+    return kind.startswith("constexpr_")
 
 
-def _bound(binding, scope):
-    if binding.WhichOneof("binding") == "name":
-        return scope[binding.name]
-    return dataclasses.replace(_value("", binding.value.type), constant=_constant(binding.value))
+class _Reader:
+    """What a walk over the operations collects.
+
+    Attributes:
+        scope: {name: Value} of all that has been read.
+        operations: besides "const", in their order.
+        constants: {name: protobuf Value}.
+        blobs: {place in the file of weights: Blob}.
+    """
+
+    def __init__(self, values):
+        self.scope = {value.name: value for value in values}
+        self.operations, self.constants, self.blobs = [], {}, {}
+
+    def walk(self, block):
+        """Collect the operations of a block and of those inside it."""
+        self.scope.update((feature.name, _value(feature.name, feature.type)) for feature in block.inputs)
+        for op in block.operations:
+            if op.type == "const":
+                self._add_constant(op)
+            else:
+                self._add_operation(op)
+            for inner in op.blocks:
+                self.walk(inner)
+
+    def _add_constant(self, op):
+        (result,), stored = op.outputs, op.attributes["val"]
+        self.scope[result.name] = self._stored(result.name, stored, op.type)
+
+    def _add_operation(self, op):
+        place, operands = len(self.operations), {}
+        for name, argument in op.inputs.items():
+            bound = enumerate(argument.arguments)
+            operands[name] = tuple(self._bound(b, f"{place}/{name}/{number}", op.type) for number, b in bound)
+        if _unpacks_weights(op.type):  # before iOS 18 its operands are attributes
+            attributes = {name: stored for name, stored in op.attributes.items() if name != "name"}
+            operands |= {n: (self._stored(f"{place}/{n}", stored, op.type),) for n, stored in attributes.items()}
+        results = tuple(_value(result.name, result.type) for result in op.outputs)
+        self.scope.update((result.name, result) for result in results)
+        self.operations.append(Operation(op.type, operands, results))
+
+    def _bound(self, binding, name, kind):
+        """What an operand is bound to: the value of that name, or a constant that is written there and gets one."""
+        if binding.WhichOneof("binding") == "name":
+            return self.scope[binding.name]
+        return self._stored(name, binding.value, kind)
+
+    def _stored(self, name, stored, kind):
+        """Note a constant that an operation of that kind holds; return its Value."""
+        value = dataclasses.replace(_value(name, stored.type), constant=scalar(stored))
+        self.constants[name] = stored
+        if stored.WhichOneof("value") == "blobFileValue":  # two constants may share one place
+            place = stored.blobFileValue.fileName, stored.blobFileValue.offset
+            self.blobs.setdefault(place, Blob(kind, value.dtype, size_bytes_of(value.dtype, value.shape)))
+        return value
 
 
 def _value(name, proto):
     kind = proto.WhichOneof("type")
     if kind == "tensorType":
-        return Value(name, _dtype(proto.tensorType.dataType), tuple(map(_size, proto.tensorType.dimensions)))
+        return Value(name, dtype_name(proto.tensorType.dataType), tuple(map(_size, proto.tensorType.dimensions)))
     length = _size(proto.listType.length) if kind == "listType" else None
     return Value(name, str(kind).removesuffix("Type"), length=length)
 
 
 def _size(dimension):
     return int(dimension.constant.size) if dimension.WhichOneof("dimension") == "constant" else -1
-
-
-def _constant(value):
-    """The first element of a constant that is written out in the program: all there is of a scalar."""
-    tensor = value.immediateValue.tensor
-    kind = tensor.WhichOneof("value")
-    values = getattr(tensor, kind).values if kind in ("bools", "ints", "strings") else ()
-    return values[0] if len(values) else None
-
-
-def _blob(kind, proto):
-    value = _value("", proto)
-    bits = int((re.findall(r"\d+", value.dtype) or [8])[0])  # "float16", "uint6"; a "bool" has none in its name
-    return Blob(kind, value.dtype, -(-math.prod(value.shape) * bits // 8))
-
-
-@functools.cache
-def _dtypes():
-    return {value: name.lower() for name, value in import_coremltools().proto.MIL_pb2.DataType.items()}
-
-
-def _dtype(number):
-    return _dtypes().get(number, f"type {number}")

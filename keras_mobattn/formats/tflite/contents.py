@@ -1,10 +1,8 @@
-"""The operators and tensors of a .tflite file as plain records, read from the flatbuffer."""
+"""The operators and tensors of a .tflite file as plain records."""
 
 import dataclasses
-import functools
 
-from keras_mobattn.errors import InputError
-from keras_mobattn.formats.tflite.flatbuffer import read_tflite
+from keras_mobattn.formats.tflite.graph import open_graph, text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Operator:
 
 
 @dataclasses.dataclass(frozen=True)
-class Graph:
+class Contents:
     """The first subgraph. `inputs` and `outputs` are {name: Tensor}, by the signature's names where there is one."""
 
     size_bytes: int
@@ -52,68 +50,42 @@ class Graph:
         ]
 
 
-def read_graph(path):
-    """Read the first subgraph of a .tflite file.
+def read_contents(path):
+    """Return the Contents of a .tflite file.
 
     Raises:
         InputError: not a TFLite file, or a corrupt one.
         OSError: it can't be read.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    content = read_tflite(path)
-    try:
-        return _graph(schema, schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0)), len(content))
-    except Exception as error:  # offsets that lead anywhere: struct.error, IndexError, TypeError, MemoryError, ...
-        raise InputError(
-            f"Expected a whole TFLite file. Received: {str(path)!r}, which is cut off or corrupt. "
-            "Convert or copy it again."
-        ) from error
-
-
-@functools.cache
-def _names(enumeration):
-    return {value: name for name, value in vars(enumeration).items() if name.isupper()}
+    with open_graph(path) as graph:
+        tensors = tuple(_tensor(graph, index) for index in range(len(graph.tensors)))
+        operators = tuple(_operator(graph, tensors, *item) for item in enumerate(graph.operators))
+        signature = next((s for s in graph.model.signatureDefs or () if s.subgraphIndex == 0), None)
+        ends = {}
+        for side in ("inputs", "outputs"):
+            if signature:
+                ends[side] = {text(entry.name): tensors[entry.tensorIndex] for entry in getattr(signature, side)}
+            else:
+                ends[side] = {tensors[index].name: tensors[index] for index in getattr(graph.subgraph, side)}
+        key = text(signature.signatureKey) if signature else None
+        return Contents(graph.size_bytes, key, operators=operators, tensors=tensors, **ends)
 
 
-def _graph(schema, model, size_bytes):
-    subgraph = model.subgraphs[0]
-    tensors = tuple(_tensor(schema, model, *item) for item in enumerate(subgraph.tensors))
-    operators = tuple(_operator(schema, model, tensors, *item) for item in enumerate(subgraph.operators))
-    signature = next((s for s in model.signatureDefs or () if s.subgraphIndex == 0), None)
-    ends = {}
-    for side in ("inputs", "outputs"):
-        if signature:
-            ends[side] = {_text(entry.name): tensors[entry.tensorIndex] for entry in getattr(signature, side)}
-        else:
-            ends[side] = {tensors[index].name: tensors[index] for index in getattr(subgraph, side)}
-    key = _text(signature.signatureKey) if signature else None
-    return Graph(size_bytes, key, operators=operators, tensors=tensors, **ends)
-
-
-def _tensor(schema, model, index, tensor):
-    has_shape, signature = tensor.shape is not None, tensor.shapeSignature
-    shape = signature if signature is not None and len(signature) else tensor.shape if has_shape else ()
-    data = model.buffers[tensor.buffer].data
-    quantized = tensor.quantization and tensor.quantization.scale is not None and len(tensor.quantization.scale) == 1
+def _tensor(graph, index):
+    tensor, data = graph.tensors[index], graph.data(index)
+    quantization, shape = tensor.quantization, tensor.shapeSignature
+    quantized = quantization and quantization.scale is not None and len(quantization.scale) == 1
     return Tensor(
         index,
-        _text(tensor.name),
-        tuple(int(side) for side in shape),
-        _names(schema.TensorType)[tensor.type].lower(),
+        graph.name(index),
+        tuple(map(int, shape)) if shape is not None and len(shape) else graph.shape(index),
+        graph.dtype(index),
         0 if data is None else len(data),
-        float(tensor.quantization.scale[0]) if quantized else None,
-        int(tensor.quantization.zeroPoint[0]) if quantized else None,
+        float(quantization.scale[0]) if quantized else None,
+        int(quantization.zeroPoint[0]) if quantized else None,
     )
 
 
-def _operator(schema, model, tensors, index, operator):
-    code = model.operatorCodes[operator.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # old writers fill the second alone
-    kind = _text(code.customCode) if code.customCode else _names(schema.BuiltinOperator)[number]
+def _operator(graph, tensors, index, operator):
     inputs, outputs = (tuple(tensors[i] for i in ends if i >= 0) for ends in (operator.inputs, operator.outputs))
-    return Operator(index, kind, inputs, outputs)  # an input of -1 is absent, a bias say
-
-
-def _text(value):
-    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
+    return Operator(index, graph.kind(operator), inputs, outputs)  # an input of -1 is absent, a bias say

@@ -1,13 +1,15 @@
-"""The operators of a .tflite file as a graph that can be rewritten."""
+"""The operators of a .tflite file as a graph that can be read and rewritten: the one reader of the flatbuffer."""
 
 import collections
+import contextlib
 import functools
 
 import numpy as np
 
-from keras_mobattn.formats.tflite.flatbuffer import pack, unpack
+from keras_mobattn.errors import InputError
+from keras_mobattn.formats.tflite.flatbuffer import pack, read_tflite, unpack
 
-_DTYPES = {"FLOAT32": np.float32, "INT32": np.int32, "INT64": np.int64}
+_DTYPES = {"float32": np.float32, "int32": np.int32, "int64": np.int64}
 
 
 @functools.cache
@@ -18,6 +20,29 @@ def _names(enumeration):
     return {code: name for name, code in vars(getattr(schema_py_generated, enumeration)).items() if name.isupper()}
 
 
+@functools.cache
+def _codes(enumeration):
+    return {name: code for code, name in _names(enumeration).items()}
+
+
+@contextlib.contextmanager
+def open_graph(path):
+    """Yield the Graph of a .tflite file. What goes wrong while the body reads it is a fault of the file.
+
+    Raises:
+        InputError: not a TFLite file, or a corrupt one.
+        OSError: it can't be read.
+    """
+    content = read_tflite(path)
+    try:
+        yield Graph(content)
+    except Exception as error:  # offsets that lead anywhere: struct.error, IndexError, TypeError, MemoryError, ...
+        raise InputError(
+            f"Expected a whole TFLite file. Received: {str(path)!r}, which is cut off or corrupt. "
+            "Convert or copy it again."
+        ) from error
+
+
 class Graph:
     """The main subgraph of a .tflite file, given as bytes. Tensors are known by their index, as in the file.
 
@@ -25,50 +50,47 @@ class Graph:
     """
 
     def __init__(self, content):
+        self.size_bytes = len(content)  # with what is appended to the flatbuffer
         self.model = unpack(content)
         self.subgraph = self.model.subgraphs[0]  # others are the bodies of loops and conditions
         self.tensors = self.subgraph.tensors
-        self.operators = list(self.subgraph.operators)
+        self.operators = self.subgraph.operators
 
     def kind(self, operator):
-        """Its name in the schema, "CONV_2D" say."""
-        return _names("BuiltinOperator")[self.model.operatorCodes[operator.opcodeIndex].builtinCode]
+        """Its name in the schema, "CONV_2D" say, or that of a custom one."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        if code.customCode:
+            return text(code.customCode)
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)  # old writers fill the second alone
+        return _names("BuiltinOperator")[number]
 
     def has_activation(self, operator):
         """Whether the operator ends in a fused RELU, say."""
         return _names("ActivationFunctionType")[operator.builtinOptions.fusedActivationFunction] != "NONE"
 
     def name(self, tensor):
-        return self.tensors[tensor].name.decode()
+        return text(self.tensors[tensor].name)
+
+    def dtype(self, tensor):
+        """Its type in the schema's words, "float32" say."""
+        return _names("TensorType")[self.tensors[tensor].type].lower()
 
     def shape(self, tensor):
+        """The sizes that it is run with; 1 where one is open."""
         shape = self.tensors[tensor].shape
         return () if shape is None else tuple(int(side) for side in shape)
 
-    def constant(self, tensor):
-        """The values of a constant tensor of float32, int32 or int64; None for one that is computed, or absent (-1)."""
+    def data(self, tensor):
+        """The bytes of a constant tensor; None for one that is computed, or absent (-1)."""
         data = self.model.buffers[self.tensors[tensor].buffer].data if tensor >= 0 else None
-        dtype = _DTYPES.get(_names("TensorType")[self.tensors[tensor].type])
-        if data is None or len(data) == 0 or dtype is None:
+        return None if data is None or len(data) == 0 else np.asarray(data, np.uint8)
+
+    def constant(self, tensor):
+        """The values of a constant tensor of float32, int32 or int64; None for another."""
+        data = self.data(tensor)
+        if data is None or self.dtype(tensor) not in _DTYPES:
             return None
-        return np.asarray(data, np.uint8).view(dtype).reshape(self.shape(tensor))
-
-    def add_constant(self, like, values):
-        """Add a constant of the type of the tensor `like`, under a name of its own; return its index."""
-        from ai_edge_litert.schema_py_generated import BufferT, TensorT
-
-        old, new, buffer = self.tensors[like], TensorT(), BufferT()
-        dtype = _DTYPES[_names("TensorType")[old.type]]
-        buffer.data = np.ascontiguousarray(values, dtype).reshape(-1).view(np.uint8)
-        new.name = old.name + b"/%d" % len(self.tensors)  # the converter shares constants, quantizers want unique names
-        new.type, new.shape, new.buffer = old.type, list(values.shape), len(self.model.buffers)
-        self.model.buffers.append(buffer)
-        self.tensors.append(new)
-        return len(self.tensors) - 1
-
-    def producers(self):
-        """{tensor: the operator that computes it}."""
-        return {int(tensor): operator for operator in self.operators for tensor in operator.outputs}
+        return data.view(_DTYPES[self.dtype(tensor)]).reshape(self.shape(tensor))
 
     def consumers(self):
         """{tensor: the operators that read it}, with None among them for an output of the model."""
@@ -80,9 +102,68 @@ class Graph:
             found[int(tensor)].append(None)
         return found
 
-    def content(self):
-        """The file's bytes, without the tensors and weights that nothing reads any more."""
-        self.subgraph.operators = self.operators
+    def add_constant(self, like, values):
+        """Add a constant of the type of the tensor `like`, under a name of its own; return its index."""
+        values = np.asarray(values)
+        name = self.name(like) + f"/{len(self.tensors)}"  # the converter shares constants, quantizers want unique names
+        data = np.ascontiguousarray(values, _DTYPES[self.dtype(like)]).reshape(-1).view(np.uint8)
+        return self.add_tensor(name, values.shape, self.dtype(like), buffer=self._add_buffer(data))
+
+    def add_tensor(self, name, shape, dtype, scale=None, zero_point=0, buffer=0):
+        """Add a tensor and return its index. With a `scale` it is quantized: value = scale * (stored - zero_point)."""
+        from ai_edge_litert.schema_py_generated import QuantizationParametersT, TensorT
+
+        tensor = TensorT()
+        tensor.name, tensor.shape, tensor.type = name, list(shape), _codes("TensorType")[dtype.upper()]
+        tensor.buffer = buffer  # number 0 is "no constant"
+        if scale is not None:
+            tensor.quantization = QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = np.float32([scale]), np.int64([zero_point])
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def add_operator(self, place, kind, inputs, outputs, version=1):
+        """Add an operator without options before the operator number `place`."""
+        from ai_edge_litert.schema_py_generated import OperatorCodeT, OperatorT
+
+        code, operator = OperatorCodeT(), OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = _codes("BuiltinOperator")[kind]
+        code.version = version
+        operator.opcodeIndex = len(self.model.operatorCodes)
+        operator.inputs, operator.outputs = inputs, outputs
+        self.model.operatorCodes.append(code)
+        self.operators.insert(place, operator)
+
+    def replace_end(self, side, old, new):
+        """Make the tensor `new` an input or output ("inputs", "outputs") in the place of `old`, under its name."""
+        setattr(self.subgraph, side, [new if tensor == old else tensor for tensor in getattr(self.subgraph, side)])
+        for signature in self.model.signatureDefs or ():
+            for entry in getattr(signature, side):
+                entry.tensorIndex = new if entry.tensorIndex == old else entry.tensorIndex
+
+    def output_names(self):
+        """The signature's names in the order of the graph's outputs, which may be another than the signature's."""
+        names = {entry.tensorIndex: text(entry.name) for entry in self.model.signatureDefs[0].outputs}
+        return [names[tensor] for tensor in self.subgraph.outputs]
+
+    def add_metadata(self, name, data):
+        """Add bytes that whoever reads the file finds by `name`."""
+        from ai_edge_litert.schema_py_generated import MetadataT
+
+        entry = MetadataT()
+        entry.name, entry.buffer = name, self._add_buffer(np.frombuffer(data, np.uint8))
+        self.model.metadata = [*(self.model.metadata or []), entry]
+
+    def _add_buffer(self, data):
+        from ai_edge_litert.schema_py_generated import BufferT
+
+        buffer = BufferT()
+        buffer.data = data
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
+
+    def drop_unread(self):
+        """Take out the tensors and weights that nothing reads any more."""
         holders = (self.subgraph, *self.operators)
         used = {int(tensor) for holder in holders for tensor in (*holder.inputs, *holder.outputs)} - {-1}
         number = {-1: -1, **{old: new for new, old in enumerate(sorted(used))}}
@@ -93,8 +174,19 @@ class Graph:
             for entry in (*signature.inputs, *signature.outputs):
                 entry.tensorIndex = number[int(entry.tensorIndex)]
         self.subgraph.tensors = self.tensors = [self.tensors[old] for old in sorted(used)]
-        alive = {tensor.buffer for subgraph in self.model.subgraphs for tensor in subgraph.tensors}
-        alive |= {entry.buffer for entry in self.model.metadata or ()}
-        for index in set(range(len(self.model.buffers))) - alive:
-            self.model.buffers[index].data = None
+        holders = [*(tensor for subgraph in self.model.subgraphs for tensor in subgraph.tensors)]
+        holders += self.model.metadata or ()
+        buffers = [0, *sorted({int(holder.buffer) for holder in holders} - {0})]  # number 0 is "no constant"
+        number = {old: new for new, old in enumerate(buffers)}
+        self.model.buffers = [self.model.buffers[old] for old in buffers]
+        for holder in holders:
+            holder.buffer = number[int(holder.buffer)]
+
+    def content(self):
+        """The file's bytes."""
         return pack(self.model)
+
+
+def text(value):
+    """A name of the schema's objects as str; "" for none."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""

@@ -13,8 +13,8 @@ import time
 import tensorflow as tf
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.studies.comparison.plan import Plan
-from keras_mobattn.studies.comparison.run import train_stages
+from keras_mobattn.studies.comparison.one_run import train_stages
+from keras_mobattn.studies.comparison.study_plan import StudyPlan
 from keras_mobattn.training import Diverged, Stopped
 
 
@@ -24,7 +24,7 @@ def main(plan, host, style, seed, folder, num_threads):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     started = time.perf_counter()
     try:
-        found = train_stages(Plan(**plan), host, style, seed, folder)
+        found = train_stages(StudyPlan(**plan), host, style, seed, folder)
     except (InputError, Diverged, OSError, tf.errors.OpError) as error:
         return {"error": str(error).splitlines()[0]}
     return {**found, "seconds": round(time.perf_counter() - started, 1)}

@@ -1,4 +1,4 @@
-"""What a host with a style costs at a size: parameters, multiply-accumulates, and its TFLite file to time."""
+"""The cost of a host with a style at a size: parameters, multiply-accumulates, and the times of its TFLite file."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,7 @@ from keras_mobattn.export import to_tflite
 from keras_mobattn.files import read_json, write_json
 from keras_mobattn.formats.identity import identify_tflite
 from keras_mobattn.models import count_macs, randomize_weights
-from keras_mobattn.studies.comparison.plan import STYLES, host_fields
+from keras_mobattn.studies.comparison.study_plan import STYLES, host_fields
 from keras_mobattn.studies.resolution import up_to_date
 from keras_mobattn.training import TrainSettings
 from keras_mobattn.training.build import build_model
@@ -22,7 +22,7 @@ CLASSES = range(10)  # digits
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """A host with a style at `side` x `side` pixels. None where there is nothing to say; `error` says why."""
+    """The cost of a host with a style at `side` x `side` pixels. `error` says why fields are None."""
 
     host: str
     style: str
@@ -38,12 +38,12 @@ class Cost:
 
     @property
     def latency_ms(self):
-        """The median of one inference."""
+        """The median time of one inference."""
         return self.measurement.statistics.median_ms if self.measurement else None
 
     @property
     def peak_memory_mb(self):
-        """What loading the file and running it added to the process's memory."""
+        """The memory that loading and running the file added to the process."""
         return self.measurement.details.peak_memory_bytes / 1e6 if self.measurement else None
 
     @classmethod
@@ -55,8 +55,8 @@ class Cost:
 def convert(host, style, side, variant, folder):
     """Make the fp32 file of random weights, checked against Keras; return (Cost without a measurement, its path).
 
-    What is in `folder` already is used again, unless the package has changed since. A failure is a Cost too, with the
-    path None.
+    A file that is in `folder` already is used again, unless the package has changed since. A failure is a Cost too, and
+    its path None.
     """
     path = Path(folder) / f"{host}_{variant}_{style}_{side}.tflite".replace(" ", "_").replace("=", "").replace(",", "")
     figures = path.with_suffix(".json")
@@ -75,8 +75,8 @@ def convert(host, style, side, variant, folder):
 def measure(costs_and_paths, known, **protocol):
     """Time the files of one host and size in one interleaved run, so that ratios among them hold; return the Costs.
 
-    `known` are Costs of an earlier call: where all of these are among them, of the same files and the same protocol,
-    they are returned. `protocol` is that of `benchmark.benchmark_files`.
+    `known` are the Costs of earlier calls: if they have all of these files, by the same protocol, nothing is timed.
+    `protocol` has arguments of `benchmark.benchmark_files`.
     """
     old = {cost.key: cost for cost in known}
     kept = [old.get(cost.key) for cost, path in costs_and_paths if path]

@@ -1,4 +1,4 @@
-"""All runs of the comparison, some at a time, each in a process of its own."""
+"""The processes of a comparison: one for each run, some at a time."""
 
 import concurrent.futures
 import json
@@ -10,9 +10,9 @@ PROGRAM = _process.command("keras_mobattn.studies.comparison")
 
 
 class Pool:
-    """Runs a program, one process for each job, several at a time. Leaving the context ends what still runs.
+    """Runs a program, one process for each job, several at a time. Leaving the context ends running jobs.
 
-    What is ended that way saves a checkpoint, and goes on there when its job is run again.
+    These save a checkpoint, and go on from there when they are run again.
     """
 
     def __init__(self, processes, program=PROGRAM):
@@ -32,9 +32,9 @@ class Pool:
         self.executor.shutdown()
 
     def run(self, jobs):
-        """Yield (index, answer) of the jobs, dicts of the program's arguments, in the order in which they end.
+        """Yield (index, answer) for each of the jobs, dicts of the program's arguments, in the order in which they end.
 
-        An answer is what the program printed, or {"error": ..} when it died.
+        An answer is the JSON that the program printed, or {"error": ..} when it died.
         """
         futures = {self.executor.submit(self._run, job): index for index, job in enumerate(jobs)}
         for future in concurrent.futures.as_completed(futures):

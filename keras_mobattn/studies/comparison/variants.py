@@ -1,11 +1,11 @@
-"""Mobile-Attention with one thing left out or put back: styles that the comparison alone knows."""
+"""Mobile-Attention with one part left out or put back: styles for the comparison alone."""
 
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention import MobileAttention
 from keras_mobattn.attention.information_flow import CLIP, HEADS, conserved_flows, information_flow_attention
-from keras_mobattn.attention.products import multiply_heads
+from keras_mobattn.attention.multiply_heads import multiply_heads
 from keras_mobattn.catalog import ATTENTION_FORMS
 
 

@@ -1,4 +1,4 @@
-"""Classification: one label an image, a score for each class."""
+"""Classification: one label for each image, a score for each class."""
 
 from keras_mobattn.tasks.classification.task import Classification
 

@@ -41,8 +41,8 @@ def soft(teacher, student, temperature):
 class Distillation(CrossEntropy):
     """(1 - alpha) CE(class head, label) + alpha distance(distillation head, teacher).
 
-    The distance is `hard` or `soft`. A student without a second head, "predictions_dist", is asked for both by its
-    first, which the paper calls usual distillation. A prediction of the teacher that is not finite makes the loss NaN.
+    The distance is `hard` or `soft`. A student without a second head, "predictions_dist", uses its first one for both,
+    which the paper calls usual distillation. A prediction of the teacher that is not finite makes the loss NaN.
 
     Args:
         teacher: images [B, H, W, 3] in 0..255 -> logits float32 [B, classes]; it gets no gradient.
@@ -60,7 +60,7 @@ class Distillation(CrossEntropy):
         self._temperature = temperature
 
     def student(self, network):
-        """As Objective's: the heads' logits beside the probabilities.
+        """The student with the heads' logits beside its output.
 
         Raises:
             InputError: the network has no layer "predictions".
@@ -77,7 +77,7 @@ class Distillation(CrossEntropy):
         )
 
     def __call__(self, images, labels, seen):
-        """Losses float32 [B] of a training batch; evaluation has CrossEntropy's, which asks no teacher."""
+        """Losses float32 [B] of a training batch. Evaluation has CrossEntropy's, without a teacher."""
         by_label, by_teacher = (at_least_float32(seen[name]) for name in ("class_logits", "distilled_logits"))
         taught = tf.stop_gradient(self.teacher(images))
         losses = (1 - self._alpha) * keras.losses.categorical_crossentropy(
@@ -87,19 +87,19 @@ class Distillation(CrossEntropy):
 
 
 class Teacher:
-    """A classifier as it is, in inference mode: images [B, H, W, 3] in 0..255 -> logits float32 [B, classes].
+    """A frozen classifier in inference mode: images [B, H, W, 3] in 0..255 -> logits float32 [B, classes].
 
-    Images are resized bilinearly where the model takes one other size. It is no part of a checkpoint or of a saved
-    student, since nothing of it changes.
+    Images are resized bilinearly where the model takes one other size. Checkpoints and saved students don't hold it,
+    since it never changes.
 
     Args:
         model: a keras.Model that takes RGB 0..255 and gives probabilities or logits [B, classes]. It is frozen.
-        classes: as many as it must have.
-        image_size: (height, width) that it is tried with where it takes any size.
-        order: for each class of the data the teacher's index; None where theirs are the same.
+        classes: the number of classes that it must have.
+        image_size: (height, width) of the images that it is tried with.
+        order: for each class of the data its index among the teacher's; None where these are the same.
 
     Raises:
-        InputError: a model of other classes, inputs or outputs, or whose scores are not finite.
+        InputError: a model with other classes, inputs or outputs, or with scores that are not finite.
     """
 
     def __init__(self, model, classes, image_size, order=None):
@@ -130,8 +130,8 @@ class Teacher:
             raise InputError(
                 f"Expected a teacher with finite scores. Received: {model.name}, which gives NaN or infinity."
             )
-        # Scores of noise that are not negative and add up to 1 are probabilities: no model's logits do that. A thousand
-        # of half precision add up to 1 within 1e-2 only.
+        # Scores of noise that are not negative and add up to 1 are probabilities: no model's logits do that. In half
+        # precision a thousand add up to 1 within 1e-2 only.
         self._probabilities = np.min(scores) >= 0 and np.allclose(np.sum(scores, -1), 1, atol=1e-2)
 
     def __call__(self, images):
@@ -147,14 +147,13 @@ class Teacher:
 
 
 def open_teacher(name, class_names, image_size, precision="float32"):
-    """The Teacher in a .keras or .h5 file, a SavedModel folder or the folder of a run; or the published checkpoint
-    `name`, a tag of TAGS, computing as the policy `precision` says.
+    """The Teacher of that name: a .keras or .h5 file, a SavedModel folder, the folder of a run, or a tag of TAGS.
 
-    What a run or a checkpoint knows of its classes' names is compared with `class_names`: the scores of a teacher that
-    has them in another order are put into that of the data.
+    A published checkpoint computes by the dtype policy `precision`. Where a run or a checkpoint tells its classes'
+    names, these are compared with `class_names`, and scores in another order are put into the order of the data.
 
     Raises:
-        InputError: there is no such thing, it can't be read or downloaded, or it is no teacher for the data.
+        InputError: there is none of that name, it can't be read or downloaded, or it is no teacher for the data.
     """
     published = name.removeprefix("timm/") in TAGS and not Path(name).exists()
     run = None if published else RunFolder.of(name)
@@ -172,7 +171,7 @@ def open_teacher(name, class_names, image_size, precision="float32"):
 
 
 def _order(name, theirs, ours):
-    """For each of our classes its index among the teacher's; None where these are the same, or not known."""
+    """For each of our classes its index among the teacher's; None where these are the same, or unknown."""
     if not theirs or theirs == ours or len(theirs) != len(ours):  # Teacher says that the numbers differ
         return None
     if unknown := [each for each in ours if each not in theirs]:

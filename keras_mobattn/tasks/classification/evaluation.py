@@ -1,4 +1,4 @@
-"""How a classifier did on a whole split, and how that is shown."""
+"""The accuracy of a classifier on a whole split, and tables of it."""
 
 import numpy as np
 import rich.markup
@@ -17,7 +17,7 @@ class AccuracyTally:
         self._labels, self._probabilities = [], []
 
     def add(self, labels, probabilities):
-        """Count a batch in."""
+        """Add a batch."""
         self._labels.append(np.argmax(labels, -1))
         self._probabilities.append(np.asarray(probabilities))
 
@@ -38,7 +38,7 @@ class AccuracyTally:
 
 
 def accuracy_table(title, class_names, result):
-    """Images and top-1 accuracy of each class, and of all. A class without images has no accuracy."""
+    """A rich table of images and top-1 accuracy for each class, and for all. A class without images has no accuracy."""
     table = rich.table.Table(title=title)
     for column in ("class", "images", "top-1 %"):
         table.add_column(column, justify="left" if column == "class" else "right")
@@ -51,7 +51,7 @@ def accuracy_table(title, class_names, result):
 
 
 def best_classes(title, scores, class_names, top):
-    """The `top` classes of one image by their scores [classes]."""
+    """A rich table of the `top` classes of one image by their scores [classes]."""
     table = rich.table.Table("class", title=title, title_justify="left")
     table.add_column("score", justify="right")
     for i in np.argsort(-scores, kind="stable")[:top]:

@@ -12,5 +12,5 @@ class CrossEntropy(Objective):
         self.label_smoothing = label_smoothing
 
     def losses(self, labels, probabilities):
-        """Losses float32 [B] of labels and probabilities [B, classes]."""
+        """Losses float32 [B] from labels and probabilities, [B, classes] both."""
         return keras.losses.categorical_crossentropy(labels, probabilities, label_smoothing=self.label_smoothing)

@@ -1,4 +1,4 @@
-"""The task of one label an image."""
+"""The task of one label for each image."""
 
 import numpy as np
 import tf_keras as keras
@@ -28,15 +28,15 @@ class Classification(Labels, Task):
     coreml_type = "imageClassifier"
 
     def build(self, make, class_names):
-        """The model function's own top, as wide as there are classes."""
+        """The model with its function's own top, as wide as there are classes."""
         return make(classes=len(class_names))
 
     def recognises(self, model):
-        """One output [B, n] of a Dense, Activation or Softmax layer that is a score for each of n classes."""
+        """Whether its one output [B, n] is a score for each class, of a Dense, Activation or Softmax layer."""
         return score_name(model) is not None
 
     def expect_model(self, model, source):
-        """Refuse a model of another number of classes than the source has."""
+        """Refuse a model with another number of classes than the source."""
         classes, shape = len(source.class_names), model.output_shape
         if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] != classes:
             raise InputError(
@@ -62,7 +62,7 @@ class Classification(Labels, Task):
         )
 
     def metrics(self):
-        """Accuracy; of mixed labels that of the heavier class."""
+        """Accuracy; with mixed labels, of the heavier class."""
         return [keras.metrics.CategoricalAccuracy("accuracy")]
 
     def tally(self, class_names):
@@ -70,7 +70,7 @@ class Classification(Labels, Task):
         return AccuracyTally(len(class_names))
 
     def report(self, title, result, class_names, published=None):
-        """A table by class, and top-1 and top-5, beside the published ones where there are any."""
+        """A table by class, and sentences on top-1 and top-5, with the published accuracies where there are any."""
         lines = []
         for top, key in ((1, "accuracy"), (5, "top5_accuracy")):
             if len(class_names) <= top:
@@ -80,11 +80,11 @@ class Classification(Labels, Task):
         return [accuracy_table(title, class_names, result), *lines]
 
     def last_words(self, result):
-        """The accuracy on the test images."""
+        """A phrase with the accuracy on the test images."""
         return f"Test accuracy {100 * result['test_accuracy']:.2f} %"
 
     def answer(self, title, outputs, class_names, top):
-        """The best classes and their scores."""
+        """A rich table of the best classes and their scores."""
         return best_classes(title, outputs[0], class_names, top)
 
     def record(self, outputs, class_names, top):
@@ -94,11 +94,11 @@ class Classification(Labels, Task):
         return {"classes": [{"class": class_names[i], "score": round(float(scores[i]), 6)} for i in best]}
 
     def in_words(self, record, top=3):
-        """As "temple 0.93, pagoda 0.04"."""
+        """A record in words: "temple 0.93, pagoda 0.04"."""
         return ", ".join(f"{each['class']} {each['score']:.2f}" for each in record["classes"][:top])
 
     def output_names(self, model):
-        """The one output by what its layer makes: "probabilities" or "logits"."""
+        """The name of the one output, by its activation: "probabilities" or "logits"."""
         name = score_name(model)
         return (name,) if name else super().output_names(model)
 
@@ -113,11 +113,11 @@ class Classification(Labels, Task):
             )
 
     def describe_output(self, name, model):
-        """How many classes there are."""
+        """A sentence with the number of classes."""
         return f"A score for each of {model.output_shape[-1]} classes."
 
     def answers(self, outputs):
-        """The class of the highest score."""
+        """The index of the best class for each image, [n]."""
         name, *others = outputs
         return None if others or name not in self.class_scores else outputs[name].argmax(-1)
 

@@ -1,5 +1,7 @@
 """Where each tensor of a published checkpoint goes: one file a family, whose LAYOUTS its record names."""
 
-from keras_mobattn.weights.layouts.source import Source
+from keras_mobattn.weights.layouts.layout import Layout
 
-__all__ = ["Source"]
+Source = Layout  # its earlier name
+
+__all__ = ["Layout", "Source"]

@@ -1,6 +1,6 @@
 """Where timm keeps the tensors of DeiT."""
 
-from keras_mobattn.weights.layouts.source import Source
+from keras_mobattn.weights.layouts.layout import Layout
 
 TIMM = (
     ("cls_token", "embedding", "class token"),
@@ -18,4 +18,4 @@ TIMM = (
     ("head_dist", "predictions_dist", "classifier"),
 )
 
-LAYOUTS = (Source("timm", TIMM),)
+LAYOUTS = (Layout("timm", TIMM),)

@@ -1,10 +1,10 @@
 """Where timm keeps the tensors of EfficientFormerV2."""
 
-from keras_mobattn.weights.layouts.source import Source
+from keras_mobattn.weights.layouts.layout import Layout
 
 
 def _attention(theirs, ours, query):
-    """The rows of what an attention consists of in either place; `query` is the projection to queries."""
+    """The rows of an attention, in a block or in an embedding; `query` is their projection to queries."""
     bias = "conv with bias, batch norm"
     return (
         (f"{theirs}.{query}", f"{ours}_attention_query", bias),
@@ -40,4 +40,4 @@ TIMM = (
     ("head_dist", "predictions_dist", "classifier"),
 )
 
-LAYOUTS = (Source("timm", TIMM),)
+LAYOUTS = (Layout("timm", TIMM),)

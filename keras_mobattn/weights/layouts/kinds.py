@@ -18,8 +18,11 @@ from keras_mobattn.weights.transforms import (
 
 
 class Part(NamedTuple):
-    """One tensor of a module. More than one of ours: theirs is fused, ours are its rows in this order. None of ours: a
-    buffer that inference doesn't need."""
+    """One tensor of their module, and the variables of our layer that it becomes.
+
+    With several, their tensor is fused, and ours are its rows in this order. Without any, it is a buffer that inference
+    doesn't need.
+    """
 
     theirs: str  # what follows the module's name, if anything; {conv} and {norm} are the source's own words
     ours: tuple[str, ...]  # what follows the layer's name

@@ -1,6 +1,6 @@
 """Where timm, apple/ml-cvnets and transformers keep the tensors of MobileViT."""
 
-from keras_mobattn.weights.layouts.source import Source
+from keras_mobattn.weights.layouts.layout import Layout
 from keras_mobattn.weights.layouts.units import BLOCK, cvnets_rows, timm_rows, transformers_rows
 
 TIMM = (
@@ -65,7 +65,7 @@ TRANSFORMERS = (
 )
 
 LAYOUTS = (
-    Source("timm", TIMM),
-    Source("cvnets", CVNETS, first_layer=1, conv="block.conv", norm="block.norm"),
-    Source("transformers", TRANSFORMERS, conv="convolution", norm="normalization"),
+    Layout("timm", TIMM),
+    Layout("cvnets", CVNETS, first_layer=1, conv="block.conv", norm="block.norm"),
+    Layout("transformers", TRANSFORMERS, conv="convolution", norm="normalization"),
 )

@@ -1,6 +1,6 @@
 """Where timm, apple/ml-cvnets and transformers keep the tensors of MobileViTv2."""
 
-from keras_mobattn.weights.layouts.source import Source
+from keras_mobattn.weights.layouts.layout import Layout
 from keras_mobattn.weights.layouts.units import cvnets_rows, timm_rows, transformers_rows
 
 TIMM = timm_rows(
@@ -51,7 +51,7 @@ TRANSFORMERS = transformers_rows(
 )
 
 LAYOUTS = (
-    Source("timm", TIMM),
-    Source("cvnets", CVNETS, first_layer=1, conv="block.conv", norm="block.norm"),
-    Source("transformers", TRANSFORMERS, conv="convolution", norm="normalization"),
+    Layout("timm", TIMM),
+    Layout("cvnets", CVNETS, first_layer=1, conv="block.conv", norm="block.norm"),
+    Layout("transformers", TRANSFORMERS, conv="convolution", norm="normalization"),
 )

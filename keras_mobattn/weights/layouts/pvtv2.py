@@ -1,6 +1,6 @@
 """Where timm keeps the tensors of PVT v2."""
 
-from keras_mobattn.weights.layouts.source import Source
+from keras_mobattn.weights.layouts.layout import Layout
 
 _BLOCK = (
     ("norm1", "norm1", "norm"),
@@ -27,4 +27,4 @@ TIMM = (
     ("head", "predictions", "classifier"),
 )
 
-LAYOUTS = (Source("timm", TIMM),)
+LAYOUTS = (Layout("timm", TIMM),)

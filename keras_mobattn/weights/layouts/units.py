@@ -1,4 +1,4 @@
-"""What the layouts of MobileViT and MobileViTv2 share: inverted residuals, and blocks of attention units.
+"""Rows that the layouts of MobileViT and MobileViTv2 share: inverted residuals, and blocks of attention units.
 
 Sources: apple/ml-cvnets (`mobilevit.py`, `mobilevit_v2.py` and their blocks), timm (`mobilevit.py`) and transformers
 (`modeling_mobilevit.py`, `modeling_mobilevitv2.py`).
@@ -18,7 +18,7 @@ def residual(theirs, ours, expand, depthwise, project):
 
 
 def timm_rows(block, unit):
-    """timm's rows; those of a block's own layers and of an attention unit are given."""
+    """timm's rows, given what differs between the two families: a block's own layers, and an attention unit."""
     names = ("conv1_1x1", "conv2_kxk", "conv3_1x1")
     return (
         ("stem", "stem", "conv, batch norm"),

@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
 from keras_mobattn.export.coreml import evaluator as mil
+from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.layers import GroupNorm1
 
 import_coremltools()  # quietly, before mil_fuse imports it
@@ -167,27 +168,28 @@ def converted():
             pass_pipeline=mil_fuse.pipeline(),
             skip_model_load=True,
         ).save(f"{folder}/model.mlpackage")
-        program = mil.load_program(f"{folder}/model.mlpackage")
+        program = read_program(f"{folder}/model.mlpackage")
+        evaluate = mil.Evaluator(program)
     images = {name: np.random.default_rng(i).normal(size=SHAPE).astype(np.float32) for i, name in enumerate(inputs)}
-    received, expected = mil.evaluate(program, images), every(**{k: tf.constant(v) for k, v in images.items()})
+    received, expected = evaluate(images), every(**{k: tf.constant(v) for k, v in images.items()})
     order = [tensor.name.split(":")[0] for tensor in concrete.outputs]
     kinds = collections.defaultdict(collections.Counter)
-    variables = {var.name: var for var in program.functions["main"].outputs}
     for name, output in zip(sorted(expected), order, strict=True):
         np.testing.assert_allclose(received[output], expected[name], rtol=2e-5, atol=2e-5, err_msg=name)
-        kinds[name.split("_")[0]] += collections.Counter(op.op_type for op in ancestors(variables[output]))
+        kinds[name.split("_")[0]] += collections.Counter(each.kind for each in ancestors(program, output))
     return {case: (fired[name], kinds[name]) for case, name in zip(TAKEN | LEFT, inputs, strict=True)}
 
 
-def ancestors(var):
+def ancestors(program, name):
     """The operations that a value comes from, each once."""
-    found, queue = [], [var.op]
+    makers = {result.name: operation for operation in program.operations for result in operation.results}
+    found, queue = {}, [name]
     while queue:
-        op = queue.pop()
-        if op is not None and op not in found:
-            found.append(op)
-            queue += [operand.op for operand in op.get_flattened_inputs()]
-    return found
+        operation = makers.get(queue.pop())
+        if operation is not None and operation.name not in found:
+            found[operation.name] = operation
+            queue += [value.name for bound in operation.operands.values() for value in bound]
+    return found.values()
 
 
 @pytest.mark.parametrize("case", TAKEN)

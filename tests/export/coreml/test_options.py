@@ -19,6 +19,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export.coreml import convert as coreml
 from keras_mobattn.export.coreml import evaluator as mil
 from keras_mobattn.formats.coreml.package import read_mlprogram
+from keras_mobattn.formats.coreml.program import read_program
 
 SIZE = (64, 128)  # not square, so that a swap shows
 LABELS = ("ash", "birch", "cedar", "elm", "fir", "oak", "pine")
@@ -88,7 +89,7 @@ def test_a_classifier_for_vision_and_xcode(model, path):
     assert metadata.shortDescription.startswith("Trees: image classifier in fp16")
     assert metadata.userDefined["com.apple.coreml.model.preview.type"] == "imageClassifier"
     assert description.input[0].shortDescription == "Image of 64 x 128 pixels (height x width), RGB."
-    outputs = mil.evaluate(mil.load_program(path), {"image": PIXELS[:1].transpose(0, 3, 1, 2)})
+    outputs = mil.evaluate(read_program(path), {"image": PIXELS[:1].transpose(0, 3, 1, 2)})
     expected = model(PIXELS[:1])[0].numpy()
     assert outputs["classLabel"] == LABELS[expected.argmax()]
     assert list(outputs["probabilities"]) == list(LABELS)

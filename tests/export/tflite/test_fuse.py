@@ -100,6 +100,12 @@ def convert(function):
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module()).convert()
 
 
+def fused(content):
+    graph = Graph(content)
+    fuse(graph)
+    return graph.content()
+
+
 def run(content, image):
     return Interpreter(model_content=content).get_signature_runner()(image=image)
 
@@ -113,7 +119,7 @@ def kinds(content):
 def test_rewrites(name):
     function, left = (REWRITTEN | UNTOUCHED)[name]
     before = convert(function)
-    after = fuse(before)
+    after = fused(before)
     if left is not None:
         assert kinds(after) == left
     assert (kinds(after) == kinds(before)) == (name in UNTOUCHED or left is None)
@@ -126,7 +132,7 @@ def test_rewrites(name):
 
 def test_what_nothing_reads_leaves_the_file():
     before = convert(lambda x: conv(conv(x, 64), 80))
-    assert len(fuse(before)) < len(before) - 4 * (8 * 64 + 64 * 80 - 8 * 80)  # bytes of float32
+    assert len(fused(before)) < len(before) - 4 * (8 * 64 + 64 * 80 - 8 * 80)  # bytes of float32
 
 
 def test_a_mobilevitv2_loses_its_affine_norms_and_double_projections(tmp_path, tiny_model):
@@ -151,6 +157,6 @@ def test_int8_lies_between_int8():
         z = conv(y)
         return conv(centred(z * tf.sigmoid(z)))  # read by a norm: float
 
-    graph = Graph(fuse(convert(network)))
+    graph = Graph(fused(convert(network)))
     chosen = collections.Counter(graph.kind(operator) for operator in int8_operators(graph))
     assert chosen == {"CONV_2D": 4, "LOGISTIC": 1, "MUL": 1, "ADD": 1}

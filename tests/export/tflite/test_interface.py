@@ -15,9 +15,11 @@ from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import check
-from keras_mobattn.export import pixels as interface
-from keras_mobattn.export.tflite import metadata
+from keras_mobattn.export.tflite.io import set_io
+from keras_mobattn.export.tflite.metadata import add_metadata
 from keras_mobattn.formats.tflite.flatbuffer import pack, unpack
+from keras_mobattn.formats.tflite.graph import Graph
+from keras_mobattn.formats.tflite.labels import with_labels
 
 SIZE = (24, 40)  # not square, so that a swap shows
 NAMES = ("ant", "bee", "crane", "crane", "été", "tit mouse", "ox")  # twice the same, as in ImageNet; not ASCII; a blank
@@ -53,6 +55,18 @@ def files(source, tmp_path_factory):
     return folder
 
 
+def with_io(content, input_dtype, output_dtype):
+    graph = Graph(content)
+    set_io(graph, input_dtype, output_dtype)
+    return graph.content()
+
+
+def with_metadata(content, source, *described, **options):
+    graph = Graph(content)
+    add_metadata(graph, source, *described, **options)
+    return with_labels(graph.content(), source.labels)
+
+
 def run(content, image):
     """The one output of a file given as bytes, and the details of its input and output."""
     signature = Interpreter(model_content=bytes(content)).get_signature_runner()
@@ -64,7 +78,7 @@ def run(content, image):
 @pytest.mark.parametrize(("input_dtype", "output_dtype"), DTYPES)
 def test_bytes_in_and_out_are_the_same_numbers(precision, input_dtype, output_dtype, files):
     plain = (files / f"{precision}.tflite").read_bytes()
-    content = interface.with_io(plain, input_dtype, output_dtype)
+    content = with_io(plain, input_dtype, output_dtype)
     for pixels in photos(3):
         expected, *_ = run(plain, pixels[None].astype(np.float32))
         given = {"float32": pixels.astype(np.float32), "uint8": pixels, "int8": (pixels.astype(int) - 128)}[input_dtype]
@@ -83,7 +97,7 @@ def test_bytes_in_and_out_are_the_same_numbers(precision, input_dtype, output_dt
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_xnnpack_takes_bytes_in_the_one_partition(precision, files, tmp_path):
     path = tmp_path / "model.tflite"
-    path.write_bytes(interface.with_io((files / f"{precision}.tflite").read_bytes(), "uint8", "uint8"))
+    path.write_bytes(with_io((files / f"{precision}.tflite").read_bytes(), "uint8", "uint8"))
     row = benchmark_tflite(path, warmup_runs=0, num_runs=1, min_secs=0)
     assert (row.details.partitions, row.details.undelegated, row.inputs) == (1, {}, ("uint8[1,24,40,3]",))
 
@@ -109,7 +123,7 @@ def test_the_check_reads_a_quantized_output(source, tmp_path):
     assert report.max_abs_error == pytest.approx(np.abs(received - expected).max(), rel=1e-5)
     assert 1e-4 < report.max_abs_error < 1.01 / 256
     with pytest.MonkeyPatch.context() as patch, pytest.raises(export.VerificationError, match="one step of 0.0039"):
-        patch.setattr(export.tflite_model, "dequantize", lambda values, detail: (values + np.float32(2)) / 256)
+        patch.setattr(export.tflite.model, "dequantize", lambda values, detail: (values + np.float32(2)) / 256)
         export.to_tflite(source, path, output_dtype="uint8", check_images=photos())
 
 
@@ -154,8 +168,8 @@ def test_outputs_that_bytes_cannot_hold_are_refused(tmp_path):
 def test_metadata_leaves_the_model_as_it_was(source, files, tmp_path):
     """Signature, numbers and partitions; and the same bytes each time."""
     plain = pack(unpack((files / "fp32.tflite").read_bytes()))
-    content = metadata.with_metadata(plain, source, "fp32")
-    assert content == metadata.with_metadata(plain, source, "fp32")
+    content = with_metadata(plain, source, "fp32")
+    assert content == with_metadata(plain, source, "fp32")
     image = photos(1).astype(np.float32)
     np.testing.assert_array_equal(run(content, image)[0], run(plain, image)[0])
     (tmp_path / "model.tflite").write_bytes(content)
@@ -164,7 +178,7 @@ def test_metadata_leaves_the_model_as_it_was(source, files, tmp_path):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == ["labels.txt"]
         assert archive.read("labels.txt").decode() == "".join(f"{name}\n" for name in NAMES)
-    assert not zipfile.is_zipfile(io.BytesIO(metadata.with_metadata(plain, export.load(source.model), "fp32")))
+    assert not zipfile.is_zipfile(io.BytesIO(with_metadata(plain, export.load(source.model), "fp32")))
 
 
 def test_buffers_are_aligned(files):
@@ -282,7 +296,7 @@ def test_mediapipe_reads_what_the_file_says_of_itself(mediapipe, source, files):
     assert read_metadata(plain).description.startswith(b"Image classifier in fp32")
     bare = unpack(plain)
     bare.metadata.pop()
-    model = read_metadata(metadata.with_metadata(pack(bare), source, "fp32", about, input_scale=1 / 255))
+    model = read_metadata(with_metadata(pack(bare), source, "fp32", about, input_scale=1 / 255))
     told = (model.name, model.description, model.version, model.author, model.license)
     assert told == (b"birds", b"Names birds.", b"2.1", b"me", b"CC0-1.0")
     (graph,) = model.subgraphMetadata

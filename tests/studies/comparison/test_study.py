@@ -18,7 +18,7 @@ from keras_mobattn.data.digit_crops import DigitCrops
 from keras_mobattn.data.digit_scenes import DigitScenes
 from keras_mobattn.errors import InputError
 from keras_mobattn.studies import compare_attention, comparison
-from keras_mobattn.studies.comparison import STAGES, Cost, Plan
+from keras_mobattn.studies.comparison import STAGES, Cost, StudyPlan
 
 SCRIPT = ROOT / "training" / "compare_attention.py"
 
@@ -38,7 +38,7 @@ def faked_fixture(monkeypatch):
                 yield index, {"error": "no luck"} if failing else reached
 
     monkeypatch.setattr(comparison, "Pool", Pool)
-    monkeypatch.setattr(Plan, "prepare", lambda plan: None)
+    monkeypatch.setattr(StudyPlan, "prepare", lambda plan: None)
     monkeypatch.setattr(comparison, "convert", lambda host, style, side, *_: (cost_of(host, style, side, 1.0), Path()))
     monkeypatch.setattr(comparison, "measure", lambda pairs, known, **protocol: [cost for cost, _ in pairs])
     return jobs

@@ -5,6 +5,7 @@ import collections
 import rich.box
 import rich.table
 
+from keras_mobattn.formats.kinds import COREML
 from keras_mobattn.report import Table
 
 
@@ -81,7 +82,7 @@ def caption(delivery):
         f"{delivery.num_checked} images. XNNPACK: into how many pieces it takes the file, 1 is best. GPU, ANE (Apple's "
         "Neural Engine): whether it would run there alone, as mobattn describe judges."
     )
-    if any(row.format == "Core ML" for row in delivery.rows):
+    if any(row.format == COREML.name for row in delivery.rows):
         parts.append("Core ML's scores and errors are by this package's evaluator of its programs, not by Apple's.")
     return " ".join(parts)
 

@@ -1,4 +1,4 @@
-"""What is compared, and the budget that every run gets: tables."""
+"""What the study compares, and the budget of every run."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ STYLES = {  # name -> fields of TrainSettings
     "mobile d=8": {"attention": "mobile", "head_dim": 8},
     "mobile d=8, published": {"attention": "mobile_published", "head_dim": 8},
 }
-VARIANTS = {  # to choose the default form by: what its parts do, and the initial deviation of query and key
+VARIANTS = {  # of "mobile": each without one part of the default form, or with another initial deviation
     f"mobile d={d}, {name}": {"attention": "mobile", "head_dim": d, **fields}
     for d in (2, 8)
     for name, fields in {
@@ -27,24 +27,21 @@ VARIANTS = {  # to choose the default form by: what its parts do, and the initia
         **{f"gain {gain}": {"gain": gain} for gain in (0.5, 1, 2, 3, 4, 6, 8)},  # deviation gain / sqrt(dim)
     }.items()
 }
-# What of a host's own attention is the attention, and what its surroundings: EfficientFormerV2's has both.
+# Plain attention in the place of a host's own, to tell EfficientFormerV2's attention from its surroundings.
 VARIANTS["softmax"] = {"attention": "softmax"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A training: fields of TrainSettings, and the stage whose weights it starts from. The model is evaluated at other
-    `sides` too, on the first `SIDE_IMAGES` test images, without more training."""
+    """A training of the study."""
 
-    fields: dict[str, object]
+    fields: dict[str, object]  # of TrainSettings
     epochs: int
-    after: str | None = None
-    sides: tuple[int, ...] = ()
+    after: str | None = None  # the stage whose weights it starts from
+    sides: tuple[int, ...] = ()  # image sizes at which SIDE_IMAGES test images are evaluated too, without more training
 
 
-# The scenes alone teach little, so they start from the weights of the crops. The learning rate matters: with 1e-3 DeiT
-# was at 10 % on crops after 20 000 images. A start on `digits` is no help: with 1e-3 it kept PVTv2 at chance for 60 000
-# images.
+# The scenes alone teach little, so they start from the weights of the crops (docs/measurements.md).
 STAGES = {
     "crops": Stage({"dataset": "digit_crops", "image_size": 32, "augment": "none"}, epochs=2),
     "scenes": Stage({"dataset": "digit_scenes", "image_size": 96, "augment": "none"}, epochs=1, after="crops"),
@@ -54,24 +51,23 @@ STAGES = {
 }
 EPOCHS = tuple(stage.epochs for stage in STAGES.values())
 SIDE_IMAGES = 1000
-# Of MobileViTv2 a step takes so long that three stages of it would double the study's time; and of 32 pixels its last
+# MobileViTv2's steps are so slow that three stages would double the study's time; and with images of 32 pixels its last
 # two attention blocks have a single token.
 FEWER_STAGES = {"MobileViTv2": ("fashion",)}
-# Trained where it is asked for by name: with these the study would take more than three hours of two cores.
+# Trained only if they are asked for by name: with these the study would take more than three hours of two cores.
 LEFT_OUT = {"EfficientFormerV2": ("mobile d=2",), "MobileViTv2": ("mobile d=2",)}
-# Small batches: with 64, 32 and 16 images EfficientFormerV2 was at 22, 31 and 38 % on scenes, DeiT with "mobile"
-# at 30, 37 and 40 % on crops, and they took 1 to 1.3 times as long.
+# Small batches teach more in the same epochs, and a large learning rate teaches nothing (docs/measurements.md).
 COMMON = {"learning_rate": 5e-4, "batch_size": 16, "warmup_epochs": 0.5, "label_smoothing": 0.0, "clip_norm": 1.0}
 PLAN = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What all runs in one folder share. `epochs` are those of `stages`."""
+class StudyPlan:
+    """What all runs in one folder share."""
 
     variant: str
     stages: tuple[str, ...]
-    epochs: tuple[int, ...]
+    epochs: tuple[int, ...]  # of each stage
     data_dir: str | None = None
 
     def check(self, hosts, styles, seeds, sides):
@@ -113,7 +109,8 @@ class Plan:
             expect_name([each for each in dict.fromkeys(known) if each], self.variant, f"variant of {host}")
 
     def settings(self, host, style, seed):
-        """{stage: TrainSettings} of one run; those after another stage still lack the weights to start from."""
+        """{stage: TrainSettings} of one run; in stages after another one the weights to start from are still
+        missing."""
         fields = {name: value for name, value in {**VARIANTS, **STYLES}[style].items() if name != "gain"}
         fields |= {**host_fields(host, self.variant), **COMMON, "seed": seed, "data_dir": self.data_dir}
         return {
@@ -123,7 +120,7 @@ class Plan:
         }
 
     def stages_of(self, host):
-        """Those of `stages` that this host is trained in."""
+        """The stages of the plan in which this host is trained."""
         return tuple(stage for stage in self.stages if stage in FEWER_STAGES.get(host, self.stages))
 
     def job(self, host, style, seed, folder, num_threads):
@@ -133,7 +130,7 @@ class Plan:
         return {"plan": dataclasses.asdict(self), **job}
 
     def claim(self, folder):
-        """Write the plan into `folder`, or see that what is there came of the same one.
+        """Write the plan into `folder`, or check that the runs there have the same plan.
 
         Raises:
             InputError: the folder has runs of another plan.
@@ -153,20 +150,20 @@ class Plan:
         write_json(path, plan)
 
     def prepare(self):
-        """Draw the images of every stage, which two processes would else do at once."""
+        """Draw the images of every stage, before two processes do it at once."""
         for stage in self.stages:
             open_source(STAGES[stage].fields["dataset"], self.data_dir)
 
 
 def host_fields(host, variant):
-    """Fields of TrainSettings: the host in this size, or MobileViTv2 0.5 of a family that has no such variant."""
+    """Fields of TrainSettings for the host in this size; a family without "nano" has its default: MobileViTv2 0.5."""
     return {"model": host, "variant": variant if variant in FAMILIES[host].small or variant != "nano" else None}
 
 
 def styles_of(host, styles=None):
-    """Those of `styles` that differ in this host: "own" goes where it is another one of them.
+    """The styles that differ in this host: "own" is left out if it is another one of `styles`.
 
-    With None all STYLES that the study has time for.
+    With None they are all STYLES that the study has time for.
     """
     if styles is None:
         styles = tuple(style for style in STYLES if style not in LEFT_OUT.get(host, ()))
@@ -176,5 +173,5 @@ def styles_of(host, styles=None):
 
 
 def timed_styles_of(host, styles=None):
-    """Those of `styles_of` that are timed too: variants and softmax are trained alone."""
+    """The styles of `styles_of` that are timed too; variants and softmax are only trained."""
     return tuple(style for style in styles_of(host, styles) if style in STYLES)

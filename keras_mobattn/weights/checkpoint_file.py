@@ -1,4 +1,4 @@
-"""Read the tensors of a checkpoint file, and run nothing that is in it."""
+"""The tensors of a checkpoint file of another package, read without running anything in it."""
 
 import re
 import zipfile
@@ -26,9 +26,9 @@ PREFIX = re.compile(r"^((module|model|ema_model|_orig_mod)\.)+")
 def read_checkpoint(path):
     """Return the tensors of a .safetensors, .pt, .pth or .bin file: key to numpy array.
 
-    Floating-point tensors come as float32, whatever they were; keys without the prefixes that training programs add.
-    A file of several state dicts gives that of the moving average. The pickled formats (.pt, .pth, .bin) are read by
-    torch with weights_only, which refuses whatever would have to be executed.
+    Floating-point tensors become float32, and keys lose the prefixes that training programs add. Of several state dicts
+    in a file the moving average is read. torch reads the pickled formats (.pt, .pth, .bin) with weights_only, which
+    refuses whatever would have to be executed.
 
     Raises:
         InputError: another suffix; a damaged or foreign file; a pickled one where torch is missing, or that holds more
@@ -100,7 +100,7 @@ def _numpy(tensor):
 
 
 def _state_dict(content, path):
-    """The mapping of names to tensors inside what a training program saved."""
+    """The mapping of names to tensors in a training program's file."""
     import torch
 
     while isinstance(content, Mapping) and not any(torch.is_tensor(value) for value in content.values()):

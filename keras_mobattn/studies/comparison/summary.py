@@ -1,17 +1,17 @@
-"""The result of the comparison: accuracy and cost by host and style, as figures and as texts."""
+"""The result of the comparison: accuracy and cost by host and style, as numbers and as tables."""
 
 import statistics
 
 from keras_mobattn.benchmark.texts import number_text
-from keras_mobattn.studies.comparison.plan import STAGES, styles_of, timed_styles_of
+from keras_mobattn.studies.comparison.study_plan import STAGES, styles_of, timed_styles_of
 
 
-def figures(hosts, styles, rows, costs):
-    """One dict per host and style, all with the same keys and None where nothing is known.
+def summary_rows(hosts, styles, rows, costs):
+    """A dict of numbers for each host and style, all with the same keys and None where nothing is known.
 
-    `rows` are those of runs, {"host", "style", "seed", "accuracies", "sizes" and "competition", or "error"}; `costs`
-    are Costs. Accuracies are in percent, for each stage; "se" is the mean's standard error over the seeds.
-    "competition" is what trained models lose without it, in points. Ratios are to the host's first style that is timed.
+    `rows` are the runs', {"host", "style", "seed", "accuracies", "sizes" and "competition", or "error"}; `costs` are
+    Costs. Accuracies are in percent, for each stage; "se" is the mean's standard error over the seeds. "competition" is
+    the loss of trained models without it, in points. Ratios are to the host's first style that is timed.
     """
     sides = sorted({cost.side for cost in costs})
     by_key = {cost.key: cost for cost in costs}
@@ -88,8 +88,8 @@ def _speed(costs, references, sides):
     return found
 
 
-def texts(table):
-    """Two tables of `figures`, of accuracies and of costs: each its headings and one list of texts a row."""
+def summary_tables(table):
+    """Two tables of `summary_rows`, of accuracies and of costs: each (headings, a list of texts for each row)."""
     return _accuracy_texts(table), _cost_texts(table)
 
 
@@ -146,6 +146,6 @@ def _thousands(count):
     return "" if count is None else f"{count:,}"
 
 
-def markdown(header, cells):
+def markdown_table(header, cells):
     """A markdown table."""
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *cells))

@@ -11,7 +11,7 @@ from keras_mobattn.attention import MobileAttention
 from keras_mobattn.catalog import ATTENTION_FORMS
 from keras_mobattn.errors import InputError
 from keras_mobattn.studies import comparison
-from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, Plan, styles_of
+from keras_mobattn.studies.comparison import HOSTS, STAGES, STYLES, VARIANTS, StudyPlan, styles_of
 
 
 def test_every_run_has_the_same_budget():
@@ -31,7 +31,7 @@ def test_every_run_has_the_same_budget():
 
 
 def test_hosts_are_small_and_styles_differ():
-    plan = Plan("nano", tuple(STAGES), comparison.EPOCHS)
+    plan = StudyPlan("nano", tuple(STAGES), comparison.EPOCHS)
     for host in HOSTS:
         settings = plan.settings(host, "own", 0)
         assert set(settings) == ({"fashion"} if host == "MobileViTv2" else set(STAGES))
@@ -58,7 +58,7 @@ def test_variants_change_one_thing_of_the_default_form():
     for name in ("mobile_clipped", "mobile_without_competition"):
         assert np.abs(mixed[name] - default.mix(query, key, value)).max() > 1e-3
         np.testing.assert_allclose(layers[name].mix(same, same, value), default.mix(same, same, value), rtol=1e-5)
-    plan = Plan("test", tuple(STAGES), comparison.EPOCHS)
+    plan = StudyPlan("test", tuple(STAGES), comparison.EPOCHS)
     for style, fields in VARIANTS.items():
         for settings in plan.settings("DeiT", style, 0).values():
             assert (settings.attention, settings.head_dim) == (fields["attention"], fields.get("head_dim"))
@@ -67,7 +67,11 @@ def test_variants_change_one_thing_of_the_default_form():
 def test_a_folder_keeps_to_its_plan(tmp_path):
     PLAN.claim(tmp_path)
     PLAN.claim(tmp_path)
-    for other in (Plan("test", PLAN.stages, (2, 4)), Plan("xs", PLAN.stages, (2, 3)), Plan("test", ("crops",), (2,))):
+    for other in (
+        StudyPlan("test", PLAN.stages, (2, 4)),
+        StudyPlan("xs", PLAN.stages, (2, 3)),
+        StudyPlan("test", ("crops",), (2,)),
+    ):
         with pytest.raises(InputError, match="the same --variant, --stages and --epochs, or another --output-dir"):
             other.claim(tmp_path)
     PLAN.claim(tmp_path)

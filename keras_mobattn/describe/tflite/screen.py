@@ -1,13 +1,10 @@
-"""A description on the terminal, 80 columns wide. Long names of tensors are cut in the middle; JSON has them whole."""
+"""The description of a .tflite file on the terminal, 80 columns wide; JSON has everything whole."""
 
 import collections
 
-import rich.box
 from rich.markup import escape
-from rich.table import Table
 
-MB = 1e6
-MOST = 12  # rows of a list of findings; JSON has them all
+from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
 
 
 def print_tflite(description, console):
@@ -26,13 +23,6 @@ def print_tflite(description, console):
             console.print(_findings(findings))
 
 
-def plain_table(*headings, right=()):
-    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    return table
-
-
 def _ends(description):
     signature = f"signature {description.signature}" if description.signature else "no signature"
     table = plain_table("", "name", "type", "shape", "quantized", right=())
@@ -48,21 +38,6 @@ def _types(description):
     table = plain_table("type", "tensors", "constants MB", right=("tensors", "constants MB"))
     for dtype, count in description.tensors.items():
         table.add_row(dtype, str(count), f"{description.constant_bytes.get(dtype, 0) / MB:.3f}")
-    return table
-
-
-def operators_table(operators):
-    """{operator: count} in three pairs of columns: those of a vision transformer then fit a screen."""
-    columns = 3
-    items = list(operators.items())
-    rows = -(-len(items) // columns)
-    table = plain_table(*["operator", "count"] * columns, right=("count",))
-    for row in range(rows):
-        cells = []
-        for kind, count in items[row::rows]:
-            cells += [escape(kind), str(count)]
-        table.add_row(*cells)
-    table.title, table.title_justify = count_text(sum(operators.values()), "operator"), "left"
     return table
 
 
@@ -108,18 +83,3 @@ def _findings(findings):
     for (operator, reason), tensors in list(groups.items())[:MOST]:
         table.add_row(escape(operator), str(len(tensors)), escape(short_name(tensors[0])), escape(reason))
     return table
-
-
-def count_text(number, noun):
-    return f"{number} {noun}{'s'[: number != 1]}"
-
-
-def shape_text(shape):
-    """As rich markup: \\[1, ?, 64], or scalar."""
-    sides = ", ".join("?" if side < 0 else str(side) for side in shape)
-    return f"\\[{sides}]" if shape else "scalar"
-
-
-def short_name(name, width=24):
-    """The end says which operator of the layer it was, the beginning which layer."""
-    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"

@@ -1,4 +1,4 @@
-"""What a model costs: multiply-accumulates, counted on the graph that runs."""
+"""Multiply-accumulates of a Keras model, counted on the graph that runs."""
 
 import math
 
@@ -50,11 +50,11 @@ NORMS = {keras.layers.BatchNormalization: 2, keras.layers.LayerNormalization: 5,
 
 
 def count_macs(model, input_shape=None, norms=False):
-    """Count the multiply-accumulates of one example: those of convolutions, linear layers and matrix products.
+    """Multiply-accumulates of one example in convolutions, linear layers and matrix products.
 
     `input_shape` is without the batch, (height, width, channels) or (tokens, dim); it may be left out where the model's
-    own is fixed. Element-wise operators are not counted: separable attention's sums are among these. With `norms`,
-    normalisations count as in timm's tables (2 per element of a batch norm, 5 of a layer or group norm), for a
+    own is fixed. Element-wise operators don't count, the sums of separable attention among them. With `norms`,
+    normalisations count too, as in timm's tables: 2 per element of a batch norm, 5 of a layer or group norm; for a
     functional model at its own size. Papers print the number as "FLOPs" or "GMACs"; one MAC is two floating-point
     operations.
 

@@ -14,7 +14,7 @@ from keras_mobattn.attention import information_flow
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies import comparison
-from keras_mobattn.studies.comparison import Plan, run
+from keras_mobattn.studies.comparison import StudyPlan, one_run
 from keras_mobattn.training import Stopped, TrainSettings
 from keras_mobattn.training.build import build_model
 
@@ -32,19 +32,19 @@ def _stand_in(monkeypatch, stop_in=None):
         (folder / "model.keras").touch()
         (folder / "result.json").write_text(json.dumps({"test_accuracy": settings.epochs / 4}))
 
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(one_run, "train", train)
     return calls
 
 
 def test_stages_start_from_the_one_before_and_go_on_where_they_were(monkeypatch, tmp_path):
     calls = _stand_in(monkeypatch, stop_in="scenes")
     with pytest.raises(Stopped):
-        run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
+        one_run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
     assert (tmp_path / "scenes" / "checkpoints").exists()
     crops = str(tmp_path / "crops" / "model.keras")
     assert calls == [("crops", None, True), ("scenes", crops, True)]
     for _ in range(2):  # the second time nothing is left to do
-        found = run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
+        found = one_run.train_stages(PLAN, "MobileViT", "own", 0, tmp_path)
         assert found == {"accuracies": {"crops": 0.5, "scenes": 0.75}, "sizes": {}, "competition": {}}
         assert calls[2:] == [("scenes", crops, True)]
     assert not list(tmp_path.rglob("checkpoints"))
@@ -52,17 +52,17 @@ def test_stages_start_from_the_one_before_and_go_on_where_they_were(monkeypatch,
 
 def test_a_gain_scales_query_and_key_at_the_start(tmp_path):
     """Of the weights that the style itself starts from with this seed, and of nothing else."""
-    settings = Plan("test", ("fashion",), (1,)).settings("MobileViTv2", "mobile d=2", 5)["fashion"]
+    settings = StudyPlan("test", ("fashion",), (1,)).settings("MobileViTv2", "mobile d=2", 5)["fashion"]
     settings = dataclasses.replace(settings, dataset="digits")
     usual, half = (
-        load_model(run._start(settings, f"mobile d=2, gain {gain:g}", tmp_path / f"{gain}.keras"))
+        load_model(one_run._start(settings, f"mobile d=2, gain {gain:g}", tmp_path / f"{gain}.keras"))
         for gain in (information_flow.MOBILE_GAIN, 0.5)
     )
     for one, other in zip(usual.weights, half.weights, strict=True):
         scaled = any(f"attention/{part}/kernel" in one.name for part in ("query", "key"))
         factor = 0.5 / information_flow.MOBILE_GAIN if scaled else 1
         np.testing.assert_allclose(other.numpy(), factor * one.numpy(), rtol=1e-6)
-    assert run._start(settings, "mobile d=2", tmp_path / "none.keras") is None
+    assert one_run._start(settings, "mobile d=2", tmp_path / "none.keras") is None
     assert not (tmp_path / "none.keras").exists()
 
 
@@ -73,18 +73,18 @@ def test_a_trained_model_is_seen_at_other_sizes_and_without_competition(tmp_path
     settings = TrainSettings(
         variant="test", attention="mobile", head_dim=2, epochs=1, warmup_epochs=0, learning_rate=1e-2, image_size=64
     )
-    result = run.train(settings, tmp_path / "run", progress=False)
+    result = one_run.train(settings, tmp_path / "run", progress=False)
     folder = RunFolder(tmp_path / "run")
-    found = run.accuracies_at(folder, (48, 64))
+    found = one_run.accuracies_at(folder, (48, 64))
     assert set(found) == {"48", "64"}
     assert found["64"] == pytest.approx(result["test_accuracy"], abs=0.003)  # 359 images; one may be on the border
-    usual, without = run.with_and_without_competition(folder)
+    usual, without = one_run.with_and_without_competition(folder)
     assert usual == found["64"]
     assert 0 <= without <= 1
     source = folder.open_source()
     variant = build_model(dataclasses.replace(settings, attention="mobile_without_competition"), source.class_names)
     variant.set_weights(load_model(folder.model_file).get_weights())
-    assert without == run._accuracy(variant, *run._test_images(source, (64, 64)))
+    assert without == one_run._accuracy(variant, *one_run._test_images(source, (64, 64)))
 
 
 # What a job says -> what its process does. "wait" writes a file when it is told to end.

@@ -1,4 +1,4 @@
-"""How a backbone gets its attention layer: from a name, a class, or any callable `dim -> layer`."""
+"""The attention layer of a backbone, from a name, a class, or any callable `dim -> layer`."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -34,13 +34,13 @@ def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=N
             f"that takes dim and returns a tf_keras layer. Received: {attention!r}, which returned {layer!r}."
         )
     if isinstance(layer, Attention):
-        # Built once more: the callable takes a width, and neither a name nor patches.
+        # Built once more, since the callable takes neither a name nor patches.
         return type(layer).from_config({**layer.get_config(), "name": name, **_patches(type(layer), patch_size)})
     return TokensOfPatches(layer, patch_size, name=name)
 
 
 def _patches(make, patch_size):
-    """What an attention is told of patches: nothing where each pixel is one, since some styles see whole maps alone."""
+    """The argument patch_size, in a dict: none where each pixel is a patch, since some styles take whole maps alone."""
     if patch_size > 1 and not getattr(make, "TAKES_PATCHES", True):
         raise InputError(
             f"Expected attention to be a layer that takes patches of {patch_size}x{patch_size} pixels apart. Received: "
@@ -50,7 +50,10 @@ def _patches(make, patch_size):
 
 
 def _heads(make, attention, num_heads, head_dim):
-    """What the layer class `make`, or the form of one, is told of heads. Another callable knows them itself."""
+    """The argument num_heads or head_dim of the layer class `make`, or of a form of one, in a dict.
+
+    Any other callable knows its heads itself.
+    """
     make = getattr(make, "func", make) if make in ATTENTION_FORMS.values() else make
     headwise = isinstance(make, type) and issubclass(make, HeadwiseAttention)
     if head_dim is not None and not headwise:

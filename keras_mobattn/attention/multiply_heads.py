@@ -3,18 +3,17 @@
 import numpy as np
 import tensorflow as tf
 
-BLOCK = 16  # float32 values that a vector of AVX-512 holds; XNNPACK pads the width of a product to it, or to 8 on ARM
+VECTOR = 16  # float32 values in a vector of AVX-512: XNNPACK pads the width of a product to it (on ARM to 8)
 
 
 def multiply_heads(value, key, query):
     """V K^T Q of each head: [G, h, d, N] three times -> [G, h, d, N]. Cost N D d.
 
-    Heads narrower than BLOCK are multiplied several at a time, and what one head would give another is set to zero
-    between the two products. For Mobile-Attention with d = 8 that is two heads at a time, and .97 of the layer's time
-    for 256 tokens, .89 for 4096 (XNNPACK, 128 channels).
+    Heads narrower than VECTOR are multiplied several at a time, two of Mobile-Attention's with d = 8; between the two
+    products, what one head would give another is set to zero.
     """
     heads, d = query.shape[1:3]
-    together = max(n for n in range(1, heads + 1) if heads % n == 0 and (n == 1 or n * d <= BLOCK))
+    together = max(n for n in range(1, heads + 1) if heads % n == 0 and (n == 1 or n * d <= VECTOR))
     if together == 1:
         return tf.matmul(tf.matmul(value, key, transpose_b=True), query)
     tokens = query.shape[3] or tf.shape(query)[3]

@@ -1,6 +1,6 @@
-"""What training and evaluation see of the examples: one at a time from its file to a view, then a batch of views.
+"""What training and evaluation see of the examples: from an example to its view, then from a batch of views to labels.
 
-Both halves are functions of their arguments alone: `number` tells an image from all others of a run, and seeds it.
+Both are functions of their arguments alone: `number` tells an image from all others of a run, and seeds its draws.
 """
 
 import dataclasses
@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from keras_mobattn.data.augment import augmenter, random_box
 from keras_mobattn.data.decode import decode, decode_crop
-from keras_mobattn.data.fit import INTERPOLATIONS, covering, resize, with_size
 from keras_mobattn.data.mixing import random_erasing
 from keras_mobattn.data.reading import seed_base
+from keras_mobattn.data.resizing import INTERPOLATIONS, covering_size, resize, with_size
 from keras_mobattn.data.targets import Geometry, moved
 
 
@@ -19,8 +19,8 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
     """A function (example, (height, width), number int64) -> {"image": uint8 [height, width, 3], target: ..}.
 
     The geometry is drawn once and applied to the image and to all `targets`; what changes colours is for the image
-    alone. Without random crops the image is seen as `data.fit_image` sees it with `crop` and `interpolation` (default:
-    the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation".
+    alone. Without random crops the image is seen as `data.resize_and_crop` sees it with `crop` and `interpolation`
+    (default: the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation".
     """
     see = image_view(augmentation, seed, crop, interpolation)
 
@@ -34,7 +34,7 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
 def image_view(augmentation, seed, crop=1.0, interpolation=None):
     """A function (image, (height, width), number int64, orientation=None) -> (uint8 [height, width, 3], its Geometry).
 
-    The geometry is that of the upright image, where EXIF's `orientation` is given.
+    With EXIF's `orientation` the image is turned upright, and the Geometry is the upright image's.
     """
     method = INTERPOLATIONS[interpolation or augmentation.interpolation]
 
@@ -44,7 +44,7 @@ def image_view(augmentation, seed, crop=1.0, interpolation=None):
     def whole(image, image_size, number, orientation):
         pixels = decode(image, orientation)
         shape = tf.shape(pixels)[:2]
-        scaled, offset = covering(shape, image_size, crop)
+        scaled, offset = covering_size(shape, image_size, crop)
         top, left = offset
         pixels = resize(pixels, scaled, method)[top : top + image_size[0], left : left + image_size[1]]
         return pixels, Geometry(shape, (0, 0), shape, scaled, offset, image_size)
@@ -73,8 +73,10 @@ def image_view(augmentation, seed, crop=1.0, interpolation=None):
 
 
 def batch_view(augmentation, task, source, seed):
-    """A function (views {"image": uint8 [B, H, W, 3], target: ..}, number) -> (images float32, what `task.encode`
-    makes of them)."""
+    """A function (views {"image": uint8 [B, H, W, 3], target: ..}, number) -> (images float32, labels).
+
+    The labels are the result of `task.encode`, mixed as the images are.
+    """
     vary = augmenter(augmentation) if augmentation.layers else None
 
     def view(views, number):

@@ -1,4 +1,4 @@
-"""One source's layout of a family's checkpoints: a table of rows, read in either direction."""
+"""The layout of a family's checkpoints from one source: a table of rows, read in either direction."""
 
 import dataclasses
 import functools
@@ -9,23 +9,23 @@ from keras_mobattn.weights.layouts.kinds import KINDS
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """The layout of one source's checkpoints of one family.
+class Layout:
+    """The layout of one family's checkpoints from one source.
 
-    A row is (their module, our layer, kind); KINDS says which tensors a module of that kind has. In both names {early}
-    is layer 1 or 2, {late} layer 3, 4 or 5, {stage} any, each counted from `first_layer` by the source and from 1 by
-    us; {block} and {unit} count from 0.
+    A row is (their module, our layer, kind): ("stages.{stage}.blocks.{block}.norm1", "stage{stage}_block{block}_norm1",
+    "norm"). KINDS says which tensors a module of that kind has. In both names {early} is layer 1 or 2, {late} layer 3,
+    4 or 5, {stage} any; the source counts these from `first_layer`, and we from 1. {block} and {unit} count from 0.
     """
 
-    name: str  # whose: to_timm writes that of "timm"
+    name: str  # the source's; to_timm writes "timm"
     rows: tuple[tuple[str, str, str], ...]
-    first_layer: int = 0  # the number that it gives to our layer 1
+    first_layer: int = 0  # the source's number of our layer 1
     conv: str = "conv"  # its words, which the kinds have as {conv} and {norm}
     norm: str = "bn"
 
     @functools.cached_property
     def parts(self):
-        """Every row's every part, as (their template, our templates, transform)."""
+        """[(their template, our templates, transform)] of every part of every row."""
         words = {"conv": self.conv, "norm": self.norm}
         return [
             (
@@ -49,9 +49,9 @@ class Source:
         return None
 
     def name_all(self, names):
-        """The mirror of `find`: (their key, our names, transform) for every variable among `names` that a rule knows.
+        """[(their key, our names, transform)] for every variable among `names` that a rule knows: the mirror of `find`.
 
-        A row with {units}, which our names don't tell, has no mirror: timm's have none.
+        Rows with {units} are left out, since our names don't tell that number. timm has no such rows.
         """
         found = []
         for theirs, ours, transform in self.parts:
@@ -82,6 +82,6 @@ def pattern(template, first_layer):
 
 
 def fill(template, match, shift):
-    """`template` with the numbers that `match` found, those of layers moved by `shift`."""
+    """`template` with the numbers that `match` found; `shift` is added to the numbers of layers."""
     numbers = {name: int(value) for name, value in match.groupdict().items()}
     return template.format(**{name: n + shift * (name in ("early", "late", "stage")) for name, n in numbers.items()})

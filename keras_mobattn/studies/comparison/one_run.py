@@ -12,19 +12,18 @@ from keras_mobattn.attention import MobileAttention
 from keras_mobattn.attention.information_flow import MOBILE_GAIN
 from keras_mobattn.data import open_source, take_images
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.studies.comparison.plan import SIDE_IMAGES, STAGES, VARIANTS
+from keras_mobattn.studies.comparison.study_plan import SIDE_IMAGES, STAGES, VARIANTS
 from keras_mobattn.studies.comparison.variants import MobileAttentionWithoutCompetition
 from keras_mobattn.training import train
 from keras_mobattn.training.build import build_model
 
 
 def train_stages(plan, host, style, seed, folder):
-    """Train each stage in folder/STAGE, and evaluate it.
+    """Train each stage in folder/STAGE, evaluate it, and return the accuracies, all in 0..1.
 
-    Where an earlier call was interrupted, it goes on after the newest checkpoint; stages that ended are kept.
-    Returns {"accuracies": {stage: accuracy on its test images after the last epoch, in 0..1}, "sizes": {stage: {side:
-    the same for images of this side}}, "competition": {stage: (with it, without it)}}; the last two are measured on
-    the first SIDE_IMAGES test images.
+    {"accuracies": {stage: on its test images, after the last epoch}, "sizes": {stage: {side: at this image size}},
+    "competition": {stage: (with it, without it)}}; the last two are of the first SIDE_IMAGES test images. Where an
+    earlier call was interrupted, this one goes on after the newest checkpoint; stages that have ended are kept.
 
     Raises:
         InputError, Stopped, Diverged, OSError, tf.errors.OpError: as `train`.
@@ -49,7 +48,7 @@ def train_stages(plan, host, style, seed, folder):
 
 
 def _start(settings, style, path):
-    """A file with the initial weights of a style with a gain; None for other styles, which start as their layers do."""
+    """A file with the initial weights of a style with a gain; None for other styles."""
     gain = VARIANTS.get(style, {}).get("gain")
     if gain is None:
         return None
@@ -66,7 +65,7 @@ def _start(settings, style, path):
 
 
 def accuracies_at(run, sides):
-    """{side: accuracy in 0..1 of a run's model on its test images, resized to this side}, the weights as they are."""
+    """{side: accuracy in 0..1 of a run's model, as it is, on its test images of this size}."""
     source = run.open_source()
     return {
         str(side): _accuracy(_model_at(run, size, source), *_test_images(source, size))
@@ -76,7 +75,7 @@ def accuracies_at(run, sides):
 
 
 def with_and_without_competition(run):
-    """Accuracies in 0..1 of a run's model, as it is and with every competition replaced by its mean."""
+    """(accuracy of a run's model as it is, accuracy with every competition replaced by its mean), in 0..1."""
     source, size = run.open_source(), run.settings.image_shape
     model, test = _model_at(run, size, source), _test_images(source, size)
     usual = _accuracy(model, *test)
@@ -97,7 +96,7 @@ def _test_images(source, size):
 
 
 def _accuracy(model, images, labels):
-    """In 0..1."""
+    """The accuracy of a model, in 0..1."""
     batches = np.array_split(images.astype("float32"), -(-len(images) // 100))
     # Eagerly: predict would trace the model first, which takes longer than so few images.
     guesses = np.concatenate([model(batch, training=False).numpy().argmax(-1) for batch in batches])

@@ -1,4 +1,4 @@
-"""How an image becomes the size that a model takes when nothing is random: resized to cover it, its middle cropped."""
+"""How evaluation brings an image to a model's input size: resized to cover it, then its middle cropped."""
 
 import functools
 
@@ -9,36 +9,35 @@ from keras_mobattn.errors import InputError, choose, expect_range
 INTERPOLATIONS = {"bilinear": tf.image.ResizeMethod.BILINEAR, "bicubic": tf.image.ResizeMethod.BICUBIC}
 
 
-def fit_image(image, image_size, crop=1.0, interpolation="bilinear"):
-    """Evaluation's view of uint8 [h, w, 3]: resized to cover `image_size` / `crop`, cropped to `image_size` (H, W).
+def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
+    """An image uint8 [h, w, 3], resized to cover `image_size` / `crop` and cropped to `image_size` (H, W): uint8.
 
-    The aspect is kept and the resize is antialiased ("bilinear" or "bicubic"); the crop is around the centre. Returns
-    uint8 [H, W, 3], rounded so that what is cached, what evaluation sees and what `take_images` returns are the same
-    numbers. Within one level of 0..255 they are those of timm's transform, with which the published accuracies were
-    measured.
+    For example 400x600 pixels, to (256, 256) with crop .888: resized to 288x432, then cut to the middle 256x256. The
+    resize keeps the aspect and is antialiased, "bilinear" or "bicubic". The result is rounded to uint8 [H, W, 3] before
+    it is cached or evaluated, so that `take_images` returns the same numbers. Within one level of 0..255 these are
+    timm's, with whose transform the published accuracies were measured.
 
     Raises:
         InputError: an unknown interpolation, a size below 1, or a crop outside of 0 to 1.
     """
-    return fitter(image_size, crop, interpolation)(image)
+    return resizer(image_size, crop, interpolation)(image)
 
 
-def fitter(image_size, crop=1.0, interpolation="bilinear"):
-    """`fit_image` as a function of the image alone, its arguments checked: inside tf.data they would be too late."""
+def resizer(image_size, crop=1.0, interpolation="bilinear"):
+    """`resize_and_crop` as a function of the image alone; checks the other arguments now, before tf.data runs it."""
     method = choose(INTERPOLATIONS, interpolation, "interpolation")
     expect_range("crop, the share of the resized side that is kept,", crop, 0, 1, above=True)
-    return functools.partial(fit, image_size=checked_size(image_size), crop=crop, method=method)
+    return functools.partial(_resize_and_crop, image_size=checked_size(image_size), crop=crop, method=method)
 
 
-def fit(image, image_size, crop=1.0, method=INTERPOLATIONS["bilinear"]):
-    """`fit_image` unchecked."""
-    scaled, (top, left) = covering(tf.shape(image)[:2], image_size, crop)
+def _resize_and_crop(image, image_size, crop, method):
+    scaled, (top, left) = covering_size(tf.shape(image)[:2], image_size, crop)
     image = resize(image, scaled, method)
     return with_size(image[top : top + image_size[0], left : left + image_size[1]], image_size)
 
 
-def covering(shape, image_size, crop=1.0):
-    """The size that an image of `shape` is resized to, to cover `image_size` / `crop`, and where its middle begins.
+def covering_size(shape, image_size, crop=1.0):
+    """The size to which an image of `shape` is resized, so that it covers `image_size` / `crop`; and the crop's corner.
 
     Both are (vertical, horizontal) pixels; with `crop` 1 the sides of `image_size` may be tensors too.
     """
@@ -51,25 +50,25 @@ def covering(shape, image_size, crop=1.0):
 
 
 def with_size(image, image_size):
-    """The image, its static shape known where the sides of `image_size` are ints."""
+    """The image with its static shape set where the sides of `image_size` are ints."""
     return tf.ensure_shape(image, [*(side if isinstance(side, int) else None for side in image_size), 3])
 
 
 def _half(pixels):
-    """Half of a number of pixels, rounded to the nearest even one as Python's round does."""
+    """Half of a number of pixels; halves are rounded to the even number, as by Python's round."""
     return tf.cast(tf.round(pixels / 2), tf.int32)
 
 
 def resize(image, size, method):
-    """uint8 [h, w, 3] -> uint8 [H, W, 3], antialiased, within one level of Pillow's, which too rounds half-way.
+    """uint8 [h, w, 3] -> uint8 [H, W, 3], antialiased, within one level of Pillow's.
 
-    First the width, then the height, with the pixels of a row as channels of one: tf.image.resize is vectorised over
-    channels alone, and takes 2.3 ms of one core for 300x350 bicubic to 256x256 at once, where this takes 0.8.
+    First the width, then the height, rounded in between as Pillow does. The pixels of a row are channels, since
+    tf.image.resize is vectorised over channels alone.
     """
     height, width = size
     h, w = tf.unstack(tf.shape(image)[:2])
-    # 0.5 is what rounds, and stands between cast and transpose: grappler would swap these, and oneDNN prints that it
-    # has no transpose for uint8.
+    # The 0.5 is for rounding. It stands between cast and transpose, which grappler would swap: then oneDNN prints that
+    # it has no transpose for uint8.
     columns = tf.reshape(tf.transpose(tf.cast(image, tf.float32) + 0.5, [1, 0, 2]), [w, 3 * h])
     columns = tf.clip_by_value(tf.floor(_resize_first(columns, width, method)), 0.0, 255.0)
     rows = tf.transpose(tf.reshape(columns, [width, h, 3]), [1, 0, 2])
@@ -78,7 +77,7 @@ def resize(image, size, method):
 
 
 def _resize_first(values, size, method):
-    """The first axis of [n, channels] to `size`."""
+    """[n, channels] -> [size, channels]."""
     return tf.image.resize(values[:, None], [size, 1], method, antialias=True)[:, 0]
 
 

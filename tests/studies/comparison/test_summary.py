@@ -26,7 +26,7 @@ COSTS = [
 
 def test_figures_and_their_texts():
     hosts, styles = ("DeiT", "PVTv2"), ("own", "separable")
-    table = comparison.figures(hosts, styles, ROWS, COSTS)
+    table = comparison.summary_rows(hosts, styles, ROWS, COSTS)
     assert [(row["host"], row["style"]) for row in table] == [(h, s) for h in hosts for s in styles]
     first, second, third, fourth = table
     assert (first["scenes mean"], first["crops mean"]) == pytest.approx((60, 90))
@@ -39,7 +39,7 @@ def test_figures_and_their_texts():
     assert second["peak MB at 96"] == 5.5
     assert (third["scenes se"], third["ms at 192"], third["ratio at 96"]) == (None, None, 1.0)
     assert set(fourth) == set(first)
-    (header, cells), (cost_header, costs) = comparison.texts(table)
+    (header, cells), (cost_header, costs) = comparison.summary_tables(table)
     assert header == ["host", "attention", "crops %", "scenes %"]
     assert cells == [
         ["DeiT", "own", "90.0 ± 0.0", "60.0 ± 5.8"],
@@ -49,7 +49,7 @@ def test_figures_and_their_texts():
     ]
     assert costs[0] == ["DeiT", "own", "96,000", "96.0", "2.00 (1.00)", "8.00 (1.00)", "10.0", "10.0"]
     assert [row[:2] for row in costs] == [["DeiT", "own"], ["DeiT", "separable"], ["PVTv2", "own"]]
-    lines = comparison.markdown(cost_header, costs).splitlines()
+    lines = comparison.markdown_table(cost_header, costs).splitlines()
     assert lines[1] == "|" + " --- |" * len(cost_header)
     assert len(lines) == 5
 
@@ -63,7 +63,7 @@ def test_sizes_and_competition_are_told():
         }
         for seed in (0, 2)
     ]  # fmt: skip
-    (header, cells), _ = comparison.texts(comparison.figures(("DeiT",), ("mobile d=2",), rows, []))
+    (header, cells), _ = comparison.summary_tables(comparison.summary_rows(("DeiT",), ("mobile d=2",), rows, []))
     assert header == ["host", "attention", "fashion %", *(f"fashion at {side}" for side in (48, 64, 96, 128)),
                       "fashion by competition"]  # fmt: skip
     assert cells == [["DeiT", "mobile d=2", "80.0 ± 0.0", "25.0", "33.0", "49.0", "65.0", "3.0 ± 1.0"]]

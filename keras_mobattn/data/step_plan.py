@@ -1,4 +1,4 @@
-"""What each step of a run is fed: how many images of which size, and which place in the data they come from."""
+"""The images of each step of a run: how many, of which size, and from which place in the data."""
 
 import dataclasses
 import functools
@@ -13,20 +13,20 @@ class StepPlan:
     """The batches of a whole run, each a pure function of its step, so that a run can begin anywhere.
 
     With `sizes` this is the multi-scale sampler of MobileViT (arXiv:2110.02178, section 3.3; cvnets): each step draws
-    one of the sizes, and its batch is scaled so that the pixels per step stay those of `batch_size` images of
-    `image_size`: 128 at 256 pixels become 327, 227, 128, 101, 81 at 160, 192, 256, 288, 320.
+    one of the sizes and as many images as have the pixels of `batch_size` images of `image_size`. 128 images of 256
+    pixels become 327, 227, 128, 101, 81 at 160, 192, 256, 288, 320.
 
-    With one size an epoch is a permutation of the images of which the last, partial batch is left out; a set that is
-    smaller than `batch_size` is one batch. With several sizes batches run on over the border of two permutations, so
-    that each image is seen once in `num_examples` images whatever sizes were drawn.
+    With one size an epoch is a permutation of the images without the last, partial batch; a set that is smaller than
+    `batch_size` is one batch. With several sizes batches run on from one permutation into the next, so that each image
+    is seen once in `num_examples` images, whatever sizes were drawn.
 
     Args:
         num_examples: Images in the training set.
         batch_size: Images per step, over all replicas and accumulated parts, at `image_size`.
         epochs: How often the set is seen.
         image_size: Height and width in pixels, one number or (height, width).
-        sizes: Heights and widths in pixels to draw from, ascending; None for `image_size` alone, which is one number
-            beside them.
+        sizes: Sides in pixels to draw from, ascending; None for `image_size` alone. With sizes, `image_size` is one
+            number.
         granularity: Every batch is a multiple of this: replicas times accumulated parts.
         seed: Draws the sizes.
 
@@ -84,7 +84,7 @@ class StepPlan:
 
     @property
     def steps_per_epoch(self):
-        """Steps that an epoch has: with several sizes, of the mean batch. At least 1."""
+        """Steps of an epoch, at least 1; with several sizes, by the mean batch."""
         return max(1, self.num_examples * len(self.batch_of) // sum(self.batch_of.values()))
 
     @property
@@ -94,18 +94,18 @@ class StepPlan:
 
     @property
     def epoch_images(self):
-        """Images after which the next permutation begins."""
+        """Images of a permutation, after which the next one begins."""
         return self.num_examples if self.sizes else self.steps_per_epoch * self.batch(0)
 
     @functools.cached_property
     def drawn(self):
-        """For every step the index into `sizes`: uint8 [total_steps]. A longer run begins as a shorter one does."""
+        """The index into `sizes` of every step: uint8 [total_steps]. A longer run begins as a shorter one does."""
         rng = np.random.RandomState(self.seed % 2**32)  # the legacy generator: numpy promises to never change it
         return rng.randint(len(self.batch_of), size=self.total_steps).astype(np.uint8)
 
     @functools.cached_property
     def offsets(self):
-        """Images consumed before every step, and in all: int64 [total_steps + 1]."""
+        """Images used up before every step, and in all: int64 [total_steps + 1]."""
         batches = np.array(list(self.batch_of.values()), np.int64)[self.drawn]
         return np.concatenate([[0], np.cumsum(batches)])
 
@@ -118,12 +118,12 @@ class StepPlan:
         return self.batch_of[self.size(step)]
 
     def offset(self, step):
-        """Images consumed before a step; total_steps may be asked for too."""
+        """Images used up before a step; `step` may be total_steps too."""
         return int(self.offsets[step if step == self.total_steps else self._checked(step)])
 
     @property
     def shapes(self):
-        """The set of (size, batch) that occur in the run: as many as a step function has traces."""
+        """The set of (size, batch) pairs in the run, one for each trace of a step function."""
         pairs = list(self.batch_of.items())
         return {pairs[index] for index in np.unique(self.drawn)}
 
