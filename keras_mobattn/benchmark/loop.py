@@ -24,6 +24,10 @@ class DeviceLostError(Exception):
     """The device can't be reached any more. The message is a sentence."""
 
 
+class RowError(Exception):
+    """This row can't be timed, but the next may be. The message is a sentence."""
+
+
 class BenchmarkInterrupted(KeyboardInterrupt):
     """Ctrl-C during a benchmark. `measurements` holds the rows so far, pooled over the rounds that were run."""
 
@@ -57,7 +61,7 @@ class Target:
         """Return the row with the figures of one round, or with the `error` that it stopped with.
 
         Raises:
-            InputError: its sentence is the row's error.
+            InputError, RowError: its sentence is the row's error.
             DeviceLostError: there is nothing left to time on.
         """
         raise NotImplementedError
@@ -109,7 +113,7 @@ def _go_round(target, rows, done, rounds, cool_down, show):
                 _pause(cool_down * worked, row, show)
                 worked = True
                 row = target.measure(row, show)
-        except InputError as error:
+        except (InputError, RowError) as error:
             row = dataclasses.replace(row, error=str(error))
         except DeviceLostError as lost:
             warnings.warn(f"{lost} The rounds so far count.", stacklevel=3)

@@ -13,7 +13,7 @@ from keras_mobattn.benchmark.android.benchmark_model_binary import benchmark_mod
 from keras_mobattn.benchmark.android.benchmark_model_output import Delegation, parse, phase_of
 from keras_mobattn.benchmark.android.details import AndroidDetails
 from keras_mobattn.benchmark.android.phone import find_phone
-from keras_mobattn.benchmark.loop import DeviceLostError, Target, time_rows
+from keras_mobattn.benchmark.loop import DeviceLostError, RowError, Target, time_rows
 from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
 from keras_mobattn.benchmark.texts import in_brackets, title_of
 from keras_mobattn.catalog import ANDROID_FOLDER
@@ -173,7 +173,7 @@ class Android(Target):
             yield
         except DeviceLostError as error:
             self.lost = True
-            raise InputError(str(error)) from error
+            raise RowError(str(error)) from error
 
     def _tool(self, row, flags, title, show):
         """Run benchmark_model, showing what it is at. Returns (its output, its exit code)."""
