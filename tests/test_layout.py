@@ -19,7 +19,7 @@ from keras_mobattn.catalog import COMMANDS as COMMAND_TABLE
 # What everyone may import: errors and files, and what is read without TensorFlow.
 EVERYONE = {
     *("errors", "files", "names", "families", "catalog", "about", "recipes", "settings", "run_folder"),
-    *("_process", "_quiet", "_tensorflow"),
+    *("_lazy", "_process", "_quiet", "_tensorflow"),
 }
 # What commands and studies put together.
 PARTS = {
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "settings": {"data"},  # for open_source, when it is asked for
     "run_folder": set(),
     "names": set(),
+    "_lazy": set(),  # it imports what a package names
     "_process": set(),
     "_quiet": set(),
     "_tensorflow": set(),

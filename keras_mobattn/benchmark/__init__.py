@@ -1,8 +1,8 @@
 """Time exported files. Imports no models: a benchmark takes a file."""
 
-import importlib
+from keras_mobattn._lazy import importer
 
-HOMES = {  # public name -> its module, imported when the name is asked for: the process that times a file needs none
+HOMES = {  # public name -> its module, imported when asked for: the process that times a file needs none
     **dict.fromkeys(("BACKENDS", "COREML_DEVICES", "COREML_UNITS"), "keras_mobattn.catalog"),
     **dict.fromkeys(("Device", "Measurement", "Statistics"), "keras_mobattn.benchmark.measurement"),
     **dict.fromkeys(("load_measurements", "present", "save_csv", "save_json"), "keras_mobattn.benchmark.results"),
@@ -21,16 +21,4 @@ HOMES = {  # public name -> its module, imported when the name is asked for: the
 }
 
 __all__ = [*HOMES]
-
-
-def __getattr__(name):
-    """Import a public name when it is first asked for (PEP 562)."""
-    if name not in HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(HOMES[name]), name)
-    return value
-
-
-def __dir__():
-    """The public names, imported or not."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = importer(__name__, HOMES)

@@ -12,6 +12,7 @@ from keras_mobattn import benchmark, gpu
 from keras_mobattn.benchmark import Statistics
 from keras_mobattn.benchmark.this_machine import worker
 from keras_mobattn.benchmark.this_machine.benchmark import WORKER
+from keras_mobattn.gpu import driver
 
 
 def test_statistics_are_those_of_the_formulas():
@@ -105,7 +106,7 @@ def test_the_gpu_is_timed_until_its_outputs_are_read(files, backend):
 
 
 def test_the_gpu_without_a_driver_is_a_row(files, monkeypatch):
-    monkeypatch.setattr(gpu.driver, "FOLDERS", ())
+    monkeypatch.setattr(driver, "FOLDERS", ())
     monkeypatch.setenv("VK_DRIVER_FILES", "/nowhere.json")
     row = benchmark.benchmark_tflite(files["plain"], backend="gpu", **QUICK)
     assert "python -m keras_mobattn.gpu" in row.error
