@@ -84,29 +84,27 @@ def time_rows(target, *, rounds=1, cool_down=0.0):
     """
     expect_range("rounds", rounds, 1, whole=True)
     expect_range("cool_down", cool_down, 0)
-    rows, done = [], []
+    done = []
     try:
         with target.connected() as rows, _progress(rounds * len(rows)) as show:
-            done = [[] for _ in rows]
+            done = [(row, []) for row in rows]
             target.start(rows, show)
-            _go_round(target, rows, done, rounds, cool_down, show)
+            _go_round(target, done, rounds, cool_down, show)
     except DeviceLostError as lost:  # before the first row: `_go_round` tells it in the rows
         raise InputError(f"{lost} Plug it in again and start again.") from lost
     except KeyboardInterrupt:
-        so_far = [_pooled(target, row, parts) for row, parts in zip(rows, done, strict=True) if parts]
-        raise BenchmarkInterrupted(so_far) from None
-    return [_pooled(target, row, parts) for row, parts in zip(rows, done, strict=True)]
+        raise BenchmarkInterrupted([_pooled(target, row, parts) for row, parts in done if parts]) from None
+    return [_pooled(target, row, parts) for row, parts in done]
 
 
-def _go_round(target, rows, done, rounds, cool_down, show):
-    """Fill `done`, which has a list of rounds for each row."""
-    shares = [_share(row, rounds) for row in rows]
+def _go_round(target, done, rounds, cool_down, show):
+    """Fill `done`, [(row, its rounds so far)]."""
     worked = False
-    for turn, (row, parts) in enumerate(list(zip(shares, done, strict=True)) * rounds):
-        show(f"Next: {title_of(row)}", done=turn)
+    for turn, (whole, parts) in enumerate(done * rounds):
+        show(f"Next: {title_of(whole)}", done=turn)
         if parts and parts[-1].error:  # what failed in one round would fail in the next
             continue
-        row = dataclasses.replace(row, date=now())
+        row = dataclasses.replace(_share(whole, rounds), date=now())
         try:
             if not row.error:
                 target.prepare(row, show)
@@ -117,7 +115,7 @@ def _go_round(target, rows, done, rounds, cool_down, show):
             row = dataclasses.replace(row, error=str(error))
         except DeviceLostError as lost:
             warnings.warn(f"{lost} The rounds so far count.", stacklevel=3)
-            for missed, parts in zip(shares, done, strict=True):
+            for missed, parts in done:
                 if not parts:
                     parts.append(dataclasses.replace(missed, error=str(lost)))
             return
