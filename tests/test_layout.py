@@ -19,7 +19,7 @@ from keras_mobattn.catalog import COMMANDS as COMMAND_TABLE
 # What everyone may import: errors and files, and what is read without TensorFlow.
 EVERYONE = {
     *("errors", "files", "names", "families", "catalog", "about", "recipes", "settings", "run_folder"),
-    *("_quiet", "_tensorflow"),
+    *("_lazy", "_process", "_quiet", "_tensorflow"),
 }
 # What commands and studies put together.
 PARTS = {
@@ -37,6 +37,8 @@ MAY_IMPORT = {
     "settings": {"data"},  # for open_source, when it is asked for
     "run_folder": set(),
     "names": set(),
+    "_lazy": set(),  # it imports what a package names
+    "_process": set(),
     "_quiet": set(),
     "_tensorflow": set(),
     "_registration": set(),
@@ -79,11 +81,11 @@ HEAVY = (
     "torch",
     "transformers",
 )
-# tfds builders are subclasses of tfds's; the modules are imported when such a set is opened. The worker is a program.
+# tfds builders are subclasses of tfds's; the modules are imported when such a set is opened.
 BUILDERS = {
     f"data/{name}.py" for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter")
 }
-HEAVY_AT_TOP = {*BUILDERS, "benchmark/this_machine/worker.py", "export/coreml/fuse.py"}
+HEAVY_AT_TOP = {*BUILDERS, "export/coreml/fuse.py"}
 TESTS = ROOT / "tests"
 TEST_FILES = sorted(TESTS.rglob("*.py"))
 WRAPPERS = [path for path in SCRIPTS if path.name != "benchmark_peers.py"]  # it works with other packages' programs

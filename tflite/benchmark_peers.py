@@ -22,7 +22,7 @@ from rich.table import Table
 
 import keras_mobattn
 from keras_mobattn import benchmark, cli, gpu
-from keras_mobattn.benchmark.measurement import operators_text
+from keras_mobattn.benchmark.texts import operators_text
 from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.export import Tolerance, to_tflite
 from keras_mobattn.files import write_text
@@ -202,7 +202,7 @@ def table(rows, precisions, timed, gpu_verdicts):
     cells = []
     for row in rows:
         own = {precision: ms.get((row.title, precision)) for precision in precisions}
-        partitions = [timed[row.title, precision].partitions for precision in precisions]
+        partitions = [timed[row.title, precision].detail("partitions") for precision in precisions]
         texts = [row.title, f"{own[precisions[0]]:.3g}" if own[precisions[0]] else ""]
         texts += [_ratio(own[precision], reference) for precision in precisions]
         texts += [_ratio(own["int8"], own["fp32"])] if both else []

@@ -1,14 +1,16 @@
-"""The record that every benchmark fills in, whatever the runtime and the device, and its JSON and CSV files."""
+"""The record that every benchmark fills in, whatever the target."""
 
-import csv
 import dataclasses
-import json
-from pathlib import Path
 
 import numpy as np
 
-from keras_mobattn.errors import InputError
-from keras_mobattn.files import replacing, write_json
+from keras_mobattn.benchmark.android.details import AndroidDetails
+from keras_mobattn.benchmark.apple.details import AppleDetails
+from keras_mobattn.benchmark.details import Details
+from keras_mobattn.benchmark.this_machine.details import ThisMachineDetails
+
+# Target -> the class of its rows' details.
+DETAILS = {kind.target: kind for kind in (ThisMachineDetails, AndroidDetails, AppleDetails)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,24 +22,6 @@ class Device:
     cores: int | None = None
     soc: str | None = None  # a phone's chip, e.g. "Google Tensor G3"
     abi: str | None = None  # a phone's instruction set in Android's words, e.g. "arm64-v8a"
-
-
-@dataclasses.dataclass(frozen=True)
-class Conditions:
-    """How warm a phone was and how fast it ran, as far as it may be read. Maps from the phone's own names."""
-
-    temperatures_c: dict[str, float] = dataclasses.field(default_factory=dict)  # by thermal zone
-    clocks_mhz: dict[str, float] = dataclasses.field(default_factory=dict)  # by core
-    battery_percent: int | None = None
-    throttling: int | None = None  # Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe and above
-
-    @property
-    def hottest_c(self):
-        return max(self.temperatures_c.values(), default=None)
-
-    @property
-    def fastest_mhz(self):
-        return max(self.clocks_mhz.values(), default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,47 +58,49 @@ class Statistics:
 class Measurement:
     """One file, timed in one configuration on one device. A failure is a Measurement too: `error` says why.
 
-    Times are in ms, sizes in bytes; what is unknown or does not apply is None. The record holds only plain values.
+    Times are in ms, sizes in bytes; what a target's tool does not tell is None. The record holds only plain values.
     """
 
     name: str  # what the tables call it: the file's stem unless the caller knows better (an attention style, say)
     file: str
     device: Device
     runtime: str  # name and version, e.g. "ai-edge-litert 2.3.0"
-    backend: str  # what computes: "xnnpack", "builtin" (the runtime's own CPU kernels), "gpu fp16", "gpu fp32", ...
-    num_threads: int | None = None
+    backend: str  # what computes: "xnnpack", "builtin" (the runtime's own CPU kernels), "gpu fp16", "coreml all", ...
+    num_threads: int | None = None  # of the CPU; None where the runtime chooses
     inputs: tuple[str, ...] = ()  # e.g. "float32[1,256,256,3]"
     warmup_runs: int | None = None  # what was asked for, as benchmark_model means it; Statistics.count is what was run
     num_runs: int | None = None
-    warmup_min_secs: float | None = None
     min_secs: float | None = None
     max_secs: float | None = None
-    rounds: int = 1  # fresh processes whose samples are pooled
+    rounds: int = 1  # whose samples are pooled, each loaded afresh
     seed: int | None = None  # of the random inputs
     load_ms: float | None = None  # read, delegate, pack weights, allocate; the median over rounds or loads
     first_ms: float | None = None  # the very first inference; the median over rounds
-    warmup_ms: float | None = None  # the mean over the warm-up, where a tool prints no more of it
     statistics: Statistics | None = None  # of the steady inferences, after the warm-up
     samples_ms: tuple[float, ...] = ()  # steady inferences in the order in which they ran
-    load_samples_ms: tuple[float, ...] = ()  # where a round loads several times: every load, in order
-    load_memory_bytes: int | None = None  # growth from before loading until loaded
-    peak_memory_bytes: int | None = None  # growth from before loading; some 10 MB of it are the runtime's
     size_bytes: int | None = None
     sha256: str | None = None  # the first 16 hexadecimal digits
     macs: int | None = None  # of one run, counted from the file by `with_roofline`
     roofline_gflops: float | None = None  # what 1x1 convolutions alone reached beside it: type, backend, threads alike
-    operators: int | None = None  # in the file
-    delegated: int | None = None  # how many of them the backend's delegate took
-    partitions: int | None = None  # pieces that the backend's delegate took: 1 is best, 0 means nothing
-    undelegated: dict[str, int] | None = None  # what it left to the built-in CPU kernels: {operator: how many}
-    refusals: tuple[str, ...] = ()  # why it left them, in its own words, where it says: "UNPACK: not supported."
-    op_profile: tuple[dict, ...] = ()  # {"op", "name", "ms", "percent", "calls"} of each, in order, from other runs
-    before: Conditions | None = None  # the phone, right before and right after
-    after: Conditions | None = None
-    python: str | None = None
+    details: Details = ThisMachineDetails()  # what only its target tells
     date: str | None = None  # ISO 8601, local time with its offset
     command: str | None = None
     error: str | None = None
+
+    @property
+    def target(self):
+        """What the file was timed on, a name in DETAILS: "this machine", "android", "apple"."""
+        return self.details.target
+
+    def detail(self, name):
+        """One of the details, e.g. "partitions"; None where the row's target has none of that name."""
+        return getattr(self.details, name, None)
+
+    def filled(self, **values):
+        """The row with these values: of fields of its own, or else of its details."""
+        details = {name: value for name, value in values.items() if name not in FIELDS}
+        own = {name: value for name, value in values.items() if name in FIELDS}
+        return dataclasses.replace(self, **own, details=dataclasses.replace(self.details, **details))
 
     @property
     def gflops(self):
@@ -127,66 +113,26 @@ class Measurement:
 
         Raises TypeError or KeyError when fields don't fit.
         """
-        record = {**record, "device": Device(**record["device"])}
-        record |= {name: tuple(record[name]) for name in TUPLES if name in record}
-        record |= {name: Conditions(**record[name]) for name in ("before", "after") if record.get(name)}
+        record = dict(record if "details" in record else _with_details(record))
+        kind = DETAILS[record["details"]["target"]]
+        details = {name: value for name, value in record["details"].items() if name != "target"}
+        record |= {"device": Device(**record["device"]), "details": kind.from_dict(details)}
+        record |= {name: tuple(record[name]) for name in ("inputs", "samples_ms") if name in record}
         statistics = record["statistics"] and Statistics(**record["statistics"])
         if statistics and statistics.p95_ms is None and record["samples_ms"]:
             statistics = Statistics.of(record["samples_ms"])
         return cls(**{**record, "statistics": statistics})
 
 
-TUPLES = ("inputs", "samples_ms", "load_samples_ms", "refusals", "op_profile")
+FIELDS = frozenset(field.name for field in dataclasses.fields(Measurement))
+# What a runtime's name begins with -> its target, for files that don't say.
+RUNTIMES = {"benchmark_model": "android", "Core ML": "apple", "": "this machine"}
 
 
-def save_json(path, measurements):
-    """Write every field of every measurement, raw samples included."""
-    write_json(path, [dataclasses.asdict(measurement) for measurement in measurements])
-
-
-def load_measurements(path):
-    """Read back what `save_json` wrote, as a list of Measurement.
-
-    Raises:
-        InputError: the file is not a benchmark's JSON.
-        OSError: it can't be read.
-    """
-    try:
-        return [Measurement.from_dict(record) for record in json.loads(Path(path).read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"Expected the JSON file of a benchmark. Received: {str(path)!r} ({error}). Run the benchmark again."
-        ) from error
-
-
-def save_csv(path, measurements):
-    """Write one line per measurement, flat: everything but raw samples and op profile, the statistics as columns."""
-    rows = [_flat(measurement) for measurement in measurements]
-    columns = dict.fromkeys(column for row in rows for column in row)
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _flat(measurement):
-    row = dataclasses.asdict(measurement)
-    device = {f"device_{name}": value for name, value in row.pop("device").items()}
-    blank = {field.name: None for field in dataclasses.fields(Statistics)}  # so that a failure has every column
-    statistics = row.pop("statistics") or blank
-    for name in ("samples_ms", "load_samples_ms", "op_profile"):
-        del row[name]
-    conditions = {}
-    for when in ("before", "after"):
-        del row[when]
-        known = getattr(measurement, when) or Conditions()
-        conditions |= {f"hottest_c_{when}": known.hottest_c, f"fastest_mhz_{when}": known.fastest_mhz}
-    row["inputs"] = " ".join(row["inputs"])
-    row["undelegated"] = operators_text(row["undelegated"])
-    row["refusals"] = " ".join(row["refusals"])
-    return {**row, **conditions, **device, **statistics}
-
-
-def operators_text(counts):
-    """{"CAST": 2, "POW": 1} as "CAST x2, POW"; "" for none."""
-    return ", ".join(name if count == 1 else f"{name} x{count}" for name, count in (counts or {}).items())
+def _with_details(record):
+    """A record of the versions whose rows had the fields of all targets, with those of its own as `details`."""
+    target = next(target for beginning, target in RUNTIMES.items() if record["runtime"].startswith(beginning))
+    names = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in DETAILS.items()}
+    details = {name: value for name, value in record.items() if name in names[target]}
+    rest = {name: value for name, value in record.items() if name not in set().union(*names.values())}
+    return {**rest, "details": {**details, "target": target}}

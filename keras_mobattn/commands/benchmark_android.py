@@ -17,6 +17,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.catalog import ANDROID_FOLDER
 from keras_mobattn.commands.exported import exported_files
+from keras_mobattn.commands.measured import time_and_show
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.kinds import TFLITE
 
@@ -62,9 +63,9 @@ def main(
     from keras_mobattn import benchmark
 
     files = exported_files(files, (TFLITE,))
-    output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
-    try:
-        measurements = benchmark.benchmark_android(
+
+    def time():
+        return benchmark.benchmark_android(
             files,
             serial=serial,
             delegates=_split(delegates),
@@ -81,12 +82,13 @@ def main(
             benchmark_model=benchmark_model,
             device_dir=device_dir,
         )
-    except benchmark.BenchmarkInterrupted as stop:
-        if stop.measurements:  # an earlier run's files are worth more than empty ones
-            _present(stop.measurements, output_dir, profile)
-        raise
-    _present(measurements, output_dir, profile)
-    return int(any(row.error for row in measurements))
+
+    def show(rows):
+        benchmark.present(rows, output_dir, cli.console)
+        if profile:
+            benchmark.print_op_profiles(rows, cli.console)
+
+    return time_and_show(time, show, output_dir)
 
 
 def _split(words):
@@ -98,14 +100,6 @@ def _integers(words):
         return tuple(map(int, words))
     except ValueError:
         raise InputError(f"Expected whole numbers of threads, e.g. 1 2 4. Received: {' '.join(words)!r}.") from None
-
-
-def _present(measurements, output_dir, profile):
-    from keras_mobattn import benchmark
-
-    benchmark.present(measurements, output_dir, cli.console)
-    if profile:
-        benchmark.print_op_profiles(measurements, cli.console)
 
 
 def run():

@@ -18,6 +18,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
 from keras_mobattn.commands.exported import exported_files
+from keras_mobattn.commands.measured import time_and_show
 from keras_mobattn.formats.kinds import COREML
 
 
@@ -59,9 +60,9 @@ def main(
     from keras_mobattn import benchmark
 
     files = exported_files(files, (COREML,))
-    output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
-    try:
-        measurements = benchmark.benchmark_coreml(
+
+    def time():
+        return benchmark.benchmark_coreml(
             files,
             device=device,
             units=units,
@@ -76,12 +77,8 @@ def main(
             cool_down=cool_down,
             seed=seed,
         )
-    except benchmark.BenchmarkInterrupted as stop:
-        if stop.measurements:  # an earlier run's files are worth more than empty ones
-            benchmark.present(stop.measurements, output_dir, cli.console)
-        raise
-    benchmark.present(measurements, output_dir, cli.console)
-    return int(any(row.error for row in measurements))
+
+    return time_and_show(time, lambda rows: benchmark.present(rows, output_dir, cli.console), output_dir)
 
 
 def run():

@@ -43,7 +43,7 @@ def _report(measurements):
     profiles = tuple(
         report.Section(f"Operators of {label}", table=report.op_profile_table(row))
         for label, row in rows.items()
-        if row.op_profile
+        if row.detail("op_profile")
     )
     failed = sum(bool(row.error) for row in measurements)
     devices = ", ".join(dict.fromkeys(row.device.name for row in measurements))

@@ -13,6 +13,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.catalog import BACKENDS
 from keras_mobattn.commands.exported import exported_files
+from keras_mobattn.commands.measured import time_and_show
 from keras_mobattn.formats.kinds import TFLITE
 
 
@@ -47,10 +48,10 @@ def main(
     from keras_mobattn import benchmark
 
     files = exported_files(files, (TFLITE,))
-    output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
-    rooflines = benchmark.roofline_files(files, output_dir) if roofline else ()
-    try:
-        measurements = benchmark.benchmark_files(
+
+    def time():
+        rooflines = benchmark.roofline_files(files, output_dir) if roofline else ()
+        return benchmark.benchmark_files(
             (*files, *rooflines),
             num_threads=num_threads,
             backends=backend,
@@ -61,18 +62,11 @@ def main(
             max_secs=max_secs,
             seed=seed,
         )
-    except benchmark.BenchmarkInterrupted as stop:
-        if stop.measurements:  # an earlier run's files are worth more than empty ones
-            _present(stop.measurements, output_dir, roofline)
-        raise
-    _present(measurements, output_dir, roofline)
-    return int(any(row.error for row in measurements))
 
+    def show(rows):
+        benchmark.present(benchmark.with_roofline(rows) if roofline else rows, output_dir, cli.console)
 
-def _present(measurements, output_dir, roofline):
-    from keras_mobattn import benchmark
-
-    benchmark.present(benchmark.with_roofline(measurements) if roofline else measurements, output_dir, cli.console)
+    return time_and_show(time, show, output_dir)
 
 
 def run():

@@ -61,7 +61,8 @@ def litert_gpu():
 
 def android():
     """The phone that adb reaches."""
-    from keras_mobattn.benchmark.android.phone import DeviceLostError, find_phone
+    from keras_mobattn.benchmark.android.phone import find_phone
+    from keras_mobattn.benchmark.loop import DeviceLostError
 
     try:
         with quiet_stderr():  # adb tells that it starts

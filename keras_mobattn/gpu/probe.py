@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn.formats.tflite.sigmoid import sigmoid_model
-from keras_mobattn.gpu.run import GpuError, GpuJob, run_jobs_on_gpu
+from keras_mobattn.gpu.jobs import GpuError, GpuJob, run_jobs_on_gpu
 
 
 def gpu_problem():

@@ -43,7 +43,7 @@ def op_profile_table(measurement, count=15):
         header=("operator", "count", "ms", "share"),
         rows=tuple(
             (kind, number, f"{ms:.3f}", f"{100 * share:.1f} %")
-            for kind, number, ms, share in benchmark.top_operators(measurement.op_profile, count)
+            for kind, number, ms, share in benchmark.top_operators(measurement.detail("op_profile") or (), count)
         ),
     )
 

@@ -117,7 +117,7 @@ class Limits:
         """A sentence when [(tokens, Measurement)] predict a run beyond the limits at `tokens`, else None."""
         good = [(count, row) for count, row in points if not row.error]
         ms = extrapolate([(count, row.statistics.median_ms) for count, row in good], tokens)
-        memory = extrapolate([(count, row.peak_memory_bytes) for count, row in good], tokens)
+        memory = extrapolate([(count, row.details.peak_memory_bytes) for count, row in good], tokens)
         if ms is None or (ms <= 1e3 * self.max_run_secs and memory <= 1e9 * self.max_memory_gb):
             return None
         return (

@@ -11,7 +11,8 @@ import rich.console
 from helpers import FIXTURES
 from helpers.made_up_rows import example_rows
 from keras_mobattn import benchmark
-from keras_mobattn.benchmark import Measurement, Statistics, table
+from keras_mobattn.benchmark import Measurement, Statistics
+from keras_mobattn.benchmark.measurement import DETAILS
 from keras_mobattn.errors import InputError
 
 
@@ -25,7 +26,7 @@ def test_files_of_the_first_version_are_read(tmp_path):
     path = FIXTURES / "benchmark_first_version.json"  # written by that version, before it had p95_ms
     benchmark.save_json(tmp_path / "new.json", example_rows()[:2])
     old, new = (json.loads(file.read_text()) for file in (path, tmp_path / "new.json"))
-    assert set(old[1]) < set(new[1])  # it lacks fields
+    assert set(old[1]) < {*new[1], *new[1]["details"]}  # it lacks fields, and has a target's details among them
     assert set(old[1]["statistics"]) < set(new[1]["statistics"])
     lost, mobile = benchmark.load_measurements(path)
     assert (lost.error, lost.statistics) == ("No such file.", None)
@@ -45,7 +46,9 @@ def test_csv_has_every_field_but_the_samples(tmp_path):
     with (tmp_path / "rows.csv").open(newline="") as file:
         lost, mobile, *_ = csv.DictReader(file)
     apart = {"samples_ms", "load_samples_ms", "op_profile", "statistics", "device", "before", "after"}
-    expected = {field.name for field in dataclasses.fields(Measurement)} - apart
+    apart |= {"details", "target"}
+    kinds = (Measurement, *DETAILS.values())
+    expected = {field.name for kind in kinds for field in dataclasses.fields(kind)} - apart
     expected |= {field.name for field in dataclasses.fields(Statistics)}
     expected |= {f"device_{field.name}" for field in dataclasses.fields(benchmark.Device)}
     expected |= {"hottest_c_before", "hottest_c_after", "fastest_mhz_before", "fastest_mhz_after"}
@@ -72,7 +75,7 @@ def test_table_has_ratios_to_the_first_row_that_was_measured():
 def test_printed_table_fits_the_terminal(width):
     out = io.StringIO()
     console = rich.console.Console(file=out, width=width, force_terminal=True, no_color=True, color_system=None)
-    table.print_table(example_rows()[:3], console)
+    benchmark.print_table(example_rows()[:3], console)
     lines = out.getvalue().splitlines()[:4]
     assert max(map(len, map(str.rstrip, lines))) <= width
     assert "median ms" in lines[0]

@@ -6,13 +6,12 @@ Building them takes gigabytes of other packages: here a stand-in program does it
 import importlib
 import os
 import sys
-import types
 
 import pytest
 
 from helpers import ROOT
+from helpers.made_up_rows import fake_row
 from keras_mobattn import benchmark
-from keras_mobattn.benchmark import Statistics
 from keras_mobattn.errors import InputError
 
 SCRIPTS = ROOT / "tflite"
@@ -86,8 +85,7 @@ def test_an_environment_that_cannot_be_installed_is_a_reason(script, monkeypatch
 
 
 def _timed(median_ms=None, partitions=None):
-    statistics = None if median_ms is None else Statistics.of([median_ms])
-    return types.SimpleNamespace(statistics=statistics, partitions=partitions, error=None if median_ms else "no")
+    return fake_row("", (median_ms,), partitions=partitions) if median_ms else fake_row("", error="no")
 
 
 def test_table_has_ratios_to_the_first_row_and_keeps_failures(script):

@@ -317,7 +317,7 @@ def test_the_table_names_every_figure(tmp_path):
 def expect_one_partition_of_rank_4(path):
     """XNNPACK takes everything in one piece, and the GPU delegate would find nothing above rank 4."""
     row = benchmark_tflite(path, warmup_runs=0, num_runs=1, min_secs=0)
-    assert (row.partitions, row.undelegated) == (1, {}), row
+    assert (row.details.partitions, row.details.undelegated) == (1, {}), row
     tensors = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     assert max(len(tensor["shape"]) for tensor in tensors.get_tensor_details()) <= 4
 

@@ -163,4 +163,4 @@ def test_it_trains_resumes_is_evaluated_exported_and_benchmarked(tmp_path):
     assert evaluate(model, settings.open_source())["accuracy"] == pytest.approx(result["test_accuracy"])
     path = tmp_path / "m.tflite"
     assert export.to_tflite(model, path).max_abs_error < 1e-4
-    assert benchmark_tflite(path, warmup_runs=0, num_runs=1, min_secs=0).partitions == 1
+    assert benchmark_tflite(path, warmup_runs=0, num_runs=1, min_secs=0).details.partitions == 1

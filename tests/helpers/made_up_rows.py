@@ -5,11 +5,11 @@ from keras_mobattn.benchmark import Measurement, Statistics
 
 
 def fake_row(name, samples=(), **fields):
-    """A Measurement of these samples in ms; other fields as given."""
+    """A Measurement of these samples in ms; other fields and details as given."""
     device = benchmark.Device("chip", "Linux", 2)
     given = dict(statistics=Statistics.of(samples), load_ms=samples[0], first_ms=samples[-1]) if samples else {}
     given |= dict(samples_ms=tuple(samples), peak_memory_bytes=int(samples[0])) if samples else {}
-    return Measurement(name, f"{name}.tflite", device, "rt 1", **{"backend": "xnnpack", **given, **fields})
+    return Measurement(name, f"{name}.tflite", device, "rt 1", "xnnpack").filled(**{**given, **fields})
 
 
 def example_rows():

@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_mobattn import benchmark, report
 from keras_mobattn.benchmark import Device, Measurement, Statistics
+from keras_mobattn.benchmark.android.details import AndroidDetails
 from keras_mobattn.commands import benchmark_report
 from keras_mobattn.errors import InputError
 from keras_mobattn.report import plots
@@ -262,7 +263,8 @@ def test_a_bad_page_leaves_the_earlier_one(tmp_path):
 def test_benchmarks_of_several_devices_in_one_page(tmp_path):
     operators = ({"op": "CONV_2D", "name": "c", "ms": 3.0, "percent": 75.0, "calls": 1, "inside": False},) * 2
     here = dataclasses.replace(_measured("net", 2.0), num_threads=1)
-    phone = dataclasses.replace(here, device=Device("Phone", "Android 14", soc="X1"), op_profile=operators)
+    device, details = Device("Phone", "Android 14", soc="X1"), AndroidDetails(op_profile=operators)
+    phone = dataclasses.replace(here, device=device, details=details)
     benchmark.save_json(tmp_path / "here.json", [here, dataclasses.replace(here, num_threads=2), _failed("lost")])
     benchmark.save_json(tmp_path / "phone.json", [phone, phone])
     benchmark_report.main((tmp_path / "here.json", tmp_path / "phone.json"), output=tmp_path / "page.html")

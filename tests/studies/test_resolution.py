@@ -36,7 +36,7 @@ def _stand_in(monkeypatch, exponent):
             style: benchmark_resolution._row(path, style, side, *num_threads, **settings)
             for style, path in files.items()
         }
-        return {style: dataclasses.replace(row, **measured) for style, row in rows.items()}
+        return {style: row.filled(**measured) for style, row in rows.items()}
 
     monkeypatch.setattr(benchmark_resolution, "time_resolution", time_resolution)
     return calls
@@ -151,7 +151,7 @@ def test_a_style_for_real(tmp_path, capfd):
     expected = [f"{style}, {tokens} tokens" for tokens in (16, 64) for style in ("separable", "1x1 conv")]
     assert [row.name for row in rows] == expected
     assert [row.inputs for row in rows[::2]] == [("float32[1,8,8,128]",), ("float32[1,16,16,128]",)]
-    assert all(row.partitions == 1 and not row.undelegated for row in rows)
+    assert all(row.details.partitions == 1 and not row.details.undelegated for row in rows)
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "files").iterdir()}
     assert benchmark_resolution.main(**given) == 0  # nothing is converted or timed again
     assert benchmark.load_measurements(tmp_path / "layer.json") == rows
@@ -165,4 +165,4 @@ def test_whole_models_for_real(tmp_path):
     assert benchmark_resolution.main(subject="backbone", **given) == 0
     rows = benchmark.load_measurements(tmp_path / "backbone.json")
     assert [row.inputs for row in rows[::2]] == [("float32[1,64,64,3]",), ("float32[1,128,128,3]",)]
-    assert all(row.partitions == 1 and not row.undelegated for row in rows)
+    assert all(row.details.partitions == 1 and not row.details.undelegated for row in rows)

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-peak_memory = runpy.run_path(str(ROOT / "keras_mobattn" / "benchmark" / "this_machine" / "worker.py"))["peak_memory"]
+MEMORY = ROOT / "keras_mobattn" / "benchmark" / "this_machine" / "memory.py"
+peak_memory = runpy.run_path(str(MEMORY))["peak_memory"]
 
 
 def serve(make_step):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from keras_mobattn.benchmark.android.benchmark_model_binary import benchmark_model_for
 from keras_mobattn.benchmark.android.benchmark_model_output import Delegation, parse, phase_of
-from keras_mobattn.benchmark.android.phone import DeviceLostError, find_phone
-from keras_mobattn.benchmark.progress import progress
-from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, protocol
-from keras_mobattn.benchmark.table import in_brackets, threads_text
+from keras_mobattn.benchmark.android.details import AndroidDetails
+from keras_mobattn.benchmark.android.phone import find_phone
+from keras_mobattn.benchmark.loop import DeviceLostError, RowError, Target, time_rows
+from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
+from keras_mobattn.benchmark.texts import in_brackets, title_of
 from keras_mobattn.catalog import ANDROID_FOLDER
 from keras_mobattn.errors import InputError, choose, expect_range
 
@@ -73,36 +74,20 @@ def benchmark_android(
         InputError: no files, a limit out of range, no phone that can be used, no benchmark_model for it.
         BenchmarkInterrupted: on Ctrl-C, with the rows so far. The phone is cleaned up.
     """
-    limits = protocol(warmup_runs, num_runs, min_secs, max_secs, warmup_min_secs=warmup_min_secs)
+    limits = protocol(warmup_runs, num_runs, min_secs, max_secs)
     configurations = _configurations([Path(path) for path in paths], delegates, num_threads)
-    precision = choose(PRECISIONS, gpu_precision, "GPU precision")
+    choose(PRECISIONS, gpu_precision, "GPU precision")
     for name, seconds in {"cool_down": cool_down, "warmup_min_secs": warmup_min_secs}.items():
         expect_range(name, seconds, 0)
     if benchmark_model is not None and not Path(benchmark_model).is_file():
         raise InputError(
             f"Expected the path of benchmark_model, built for the phone. Received: {str(benchmark_model)!r}."
         )
-    options = dict(precision=precision, require_full_delegation=require_full_delegation, profile=profile)
-    rows = []
-    try:
-        phone = find_phone(serial)
-        tool = Path(benchmark_model or benchmark_model_for(phone.abis))
-        sha256, device = hashlib.sha256(tool.read_bytes()).hexdigest(), phone.describe()
-        with phone.folder(device_dir) as folder, progress(len(configurations)) as show:
-            show("Pushing benchmark_model", note=f"On {device.name}, {device.os}: {tool}, SHA-256 {sha256}")
-            phone.push(tool, f"{folder}/benchmark_model", mode=0o755)
-            bench = _Bench(phone, folder, cool_down, options, show)
-            same = dict(device=device, runtime=f"benchmark_model {sha256[:16]}", **limits)
-            for path, name, delegate, threads in configurations:
-                backend = f"gpu {gpu_precision}" if delegate == "gpu" else DELEGATES[delegate][0]
-                row = begin_row(path, name, threads, backend=backend, **same)
-                rows.append(row if row.error else bench.measure(row, delegate))
-                show(done=len(rows))
-    except DeviceLostError as error:  # before the first row: `measure` tells it in the row
-        raise InputError(f"{error} Plug it in again and start again.") from error
-    except KeyboardInterrupt:
-        raise BenchmarkInterrupted(rows) from None
-    return [_with_folder_left(row, phone.left_behind) for row in rows]
+    fields = {**limits, "details": AndroidDetails(warmup_min_secs=warmup_min_secs)}
+    where = serial, benchmark_model, device_dir
+    target = Android(configurations, fields, *where, gpu_precision, require_full_delegation, profile)
+    rows = time_rows(target, cool_down=cool_down)
+    return [_with_folder_left(row, target.phone.left_behind) for row in rows]
 
 
 def _configurations(paths, delegates, num_threads):
@@ -117,68 +102,89 @@ def _configurations(paths, delegates, num_threads):
     return [(*file, *way) for file in zip(paths, names_of(paths), strict=True) for way in ways]
 
 
-class _Bench:
-    """Runs one row after the other on a phone that has benchmark_model in `folder`."""
+@dataclasses.dataclass
+class Android(Target):
+    """A phone behind adb, with benchmark_model in a folder of ours. It may go and come back: rows tell of it."""
 
-    def __init__(self, phone, folder, cool_down, options, show):
-        self.phone, self.folder, self.cool_down, self.options, self.show = phone, folder, cool_down, options, show
+    configurations: list  # of `_configurations`
+    fields: dict  # of every row
+    serial: str | None
+    benchmark_model: Path | None
+    device_dir: str
+    gpu_precision: str
+    require_full_delegation: bool
+    profile: bool
+
+    @contextlib.contextmanager
+    def connected(self):
         self.pushed = None  # the file that is on the phone
-        self.warm = False  # has worked since the last pause
         self.lost, self.patience = False, RETURN_SECS
+        self.phone = find_phone(self.serial)
+        self.tool = Path(self.benchmark_model or benchmark_model_for(self.phone.abis))
+        self.sha256, device = hashlib.sha256(self.tool.read_bytes()).hexdigest(), self.phone.describe()
+        same = dict(device=device, runtime=f"benchmark_model {self.sha256[:16]}", **self.fields)
+        with self.phone.folder(self.device_dir) as self.folder:
+            yield [
+                begin_row(path, name, threads, backend=self._backend(delegate), **same)
+                for path, name, delegate, threads in self.configurations
+            ]
 
-    def measure(self, row, delegate):
-        """Return the row with its figures, or with the reason why there are none."""
-        title = f"{row.name}, {row.backend}, {threads_text(row.num_threads)}"
-        self._await_phone()
-        try:
-            self._push(row.file)
-            self._cool_down(title)
-            before = self.phone.conditions()
-            flags = flags_of(row, delegate, self.options["precision"], self.options["require_full_delegation"])
-            fields = fields_of(*self._tool(row, flags, title), delegate, self.options["require_full_delegation"])
-        except (InputError, DeviceLostError) as error:
-            self.lost = isinstance(error, DeviceLostError)
-            return dataclasses.replace(row, error=str(error))
-        row = dataclasses.replace(row, **fields, before=before)
-        with contextlib.suppress(DeviceLostError):  # the figures are there; the next row tells that the phone is gone
-            row = dataclasses.replace(row, after=self.phone.conditions())
-            if self.options["profile"] and not row.error:
-                flags |= {"enable_op_profiling": "true", "num_runs": PROFILE_RUNS, "min_secs": 0}
-                text, _ = self._tool(row, flags, f"{title}, op profile")
-                row = dataclasses.replace(row, op_profile=parse(text).op_profile)
-        return row
+    def start(self, rows, show):
+        device = rows[0].device
+        show("Pushing benchmark_model", note=f"On {device.name}, {device.os}: {self.tool}, SHA-256 {self.sha256}")
+        self.phone.push(self.tool, f"{self.folder}/benchmark_model", mode=0o755)
 
-    def _await_phone(self):
+    def prepare(self, row, show):
         while self.lost and self.patience > 0:
-            self.show("Waiting for the phone to come back")
+            show("Waiting for the phone to come back")
             time.sleep(0.5)
             self.patience -= 0.5
             self.lost = not self.phone.is_there()
-
-    def _push(self, path):
-        if path != self.pushed:
-            self.show(f"Pushing {path}")
+        if row.file != self.pushed:
+            show(f"Pushing {row.file}")
             self.pushed = None
-            self.phone.push(Path(path), f"{self.folder}/model.tflite", mode=0o644)
-            self.pushed = path
+            with self._losing():
+                self.phone.push(Path(row.file), f"{self.folder}/model.tflite", mode=0o644)
+            self.pushed = row.file
 
-    def _cool_down(self, title):
-        end = time.monotonic() + self.cool_down * self.warm
-        while (left := end - time.monotonic()) > 0:
-            self.show(f"Cooling down, {left:.0f} s; next: {title}")
-            time.sleep(min(left, 0.5))
-        self.warm = False
+    def measure(self, row, show):
+        title, delegate = title_of(row), next(name for name in DELEGATES if self._backend(name) == row.backend)
+        flags = flags_of(row, delegate, PRECISIONS[self.gpu_precision], self.require_full_delegation)
+        with self._losing():
+            before = self.phone.conditions()
+            text, code = self._tool(row, flags, title, show)
+        row = row.filled(**fields_of(text, code, delegate, self.require_full_delegation), before=before)
+        with contextlib.suppress(DeviceLostError):  # the figures are there; the next row tells that the phone is gone
+            row = row.filled(after=self.phone.conditions())
+            if self.profile and not row.error:
+                flags |= {"enable_op_profiling": "true", "num_runs": PROFILE_RUNS, "min_secs": 0}
+                text, _ = self._tool(row, flags, f"{title}, op profile", show)
+                row = row.filled(op_profile=parse(text).op_profile)
+        return row
 
-    def _tool(self, row, flags, title):
+    def _backend(self, delegate):
+        return f"gpu {self.gpu_precision}" if delegate == "gpu" else DELEGATES[delegate][0]
+
+    @contextlib.contextmanager
+    def _losing(self):
+        """A phone that is lost in this block is the row's error; `prepare` waits for it before the next."""
+        self.lost = False
+        try:
+            yield
+        except DeviceLostError as error:
+            self.lost = True
+            raise RowError(str(error)) from error
+
+    def _tool(self, row, flags, title, show):
         """Run benchmark_model, showing what it is at. Returns (its output, its exit code)."""
-        self.warm = True
+
+        def show_phase(line):
+            if phase := phase_of(line):
+                show(f"{title}: {phase}")
+
         arguments = ["./benchmark_model", *(f"--{name}={value}" for name, value in flags.items())]
         timeout = 2 * row.max_secs + LOAD_SECS  # warm-up and measuring each have max_secs
-        return self.phone.run(self.folder, arguments, timeout, lambda line: self._show_phase(title, phase_of(line)))
-
-    def _show_phase(self, title, phase):
-        if phase:
-            self.show(f"{title}: {phase}")
+        return self.phone.run(self.folder, arguments, timeout, show_phase)
 
 
 def flags_of(row, delegate, precision, require_full_delegation):
@@ -188,12 +194,13 @@ def flags_of(row, delegate, precision, require_full_delegation):
         flags["gpu_precision_loss_allowed"] = precision
     if require_full_delegation and delegate != "cpu":
         flags["require_full_delegation"] = "true"
-    limits = ("warmup_runs", "warmup_min_secs", "num_runs", "min_secs", "max_secs")
-    return {**flags, **{name: getattr(row, name) for name in limits}}
+    limits = {name: getattr(row, name) for name in ("num_runs", "min_secs", "max_secs")}
+    warmup = {"warmup_runs": row.warmup_runs, "warmup_min_secs": row.details.warmup_min_secs}
+    return {**flags, **warmup, **limits}
 
 
 def fields_of(text, code, delegate, require_full_delegation=False):
-    """The fields of a Measurement that a run of benchmark_model tells, by its output and exit code (None: it hung)."""
+    """What a run of benchmark_model tells, for `Measurement.filled`, by its output and exit code (None: it hung)."""
     output = parse(text)
     took = output.delegations.get(delegate, Delegation())
     error = _death(text, output, code)

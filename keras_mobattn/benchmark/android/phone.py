@@ -9,7 +9,9 @@ import struct
 import subprocess
 import time
 
-from keras_mobattn.benchmark.measurement import Conditions, Device
+from keras_mobattn.benchmark.android.details import Conditions
+from keras_mobattn.benchmark.loop import DeviceLostError
+from keras_mobattn.benchmark.measurement import Device
 from keras_mobattn.catalog import ANDROID_FOLDER
 from keras_mobattn.errors import InputError
 
@@ -34,10 +36,6 @@ for core in /sys/devices/system/cpu/cpu[0-9]*; do
 dumpsys battery 2>/dev/null
 dumpsys thermalservice 2>/dev/null
 """
-
-
-class DeviceLostError(Exception):
-    """The phone can't be reached any more, or adb failed in the middle. The message is a sentence."""
 
 
 def find_phone(serial=None):

@@ -3,28 +3,25 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import itertools
 import platform
 import statistics
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.benchmark.apple.iphone import LOST, DeviceLostError, expect_mac, find_iphone, quiet_bars, reason
+from keras_mobattn.benchmark.apple.details import AppleDetails
+from keras_mobattn.benchmark.apple.iphone import LOST, expect_mac, find_iphone, quiet_bars, reason
+from keras_mobattn.benchmark.loop import DeviceLostError, Target, time_rows
 from keras_mobattn.benchmark.measurement import Statistics
-from keras_mobattn.benchmark.progress import progress
-from keras_mobattn.benchmark.rows import (
-    BenchmarkInterrupted,
-    begin_row,
-    names_of,
-    pool_rounds,
-    protocol,
-    round_share,
-)
+from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
+from keras_mobattn.benchmark.texts import title_of
 from keras_mobattn.benchmark.this_machine.host import describe_host
 from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
 from keras_mobattn.errors import InputError, choose, expect_range
@@ -73,32 +70,18 @@ def benchmark_coreml(
             app can't be put on it.
         BenchmarkInterrupted: on Ctrl-C, with the rows so far.
     """
-    whole = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
-    share = round_share(whole, rounds)
+    limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
     expect_range("load_runs", load_runs, 1, whole=True)
-    expect_range("cool_down", cool_down, 0)
     if not paths or not units:
         raise InputError("Expected at least one .mlpackage and one choice of compute units. Received: none.")
     for unit in units:
         choose(COREML_UNITS, unit, "compute units")
     choose(dict.fromkeys(COREML_DEVICES), device, "device")
-    phone = find_iphone(identifier, development_team) if device == "iphone" else None
-    expect_mac("Core ML")
-    described = phone.describe() if phone else describe_host()
-    rows = [_begin(*item, described, bool(phone), share) for item in _configurations(paths, units)]
-    bench = _Bench(phone, rows, rounds, load_runs, cool_down)
-    try:
-        asyncio.run(bench.run())
-    except KeyboardInterrupt:
-        raise BenchmarkInterrupted([pool_rounds(parts, whole) for parts in bench.done if parts]) from None
-    return [pool_rounds(parts, whole) for parts in bench.done]
-
-
-def _configurations(paths, units):
-    """[(path, name in tables, unit)], all of one package together, none twice."""
     paths = [Path(path) for path in paths]
-    files = list(zip(paths, names_of(paths), strict=True))
-    return [(*file, unit) for file, unit in dict.fromkeys(itertools.product(files, units))]
+    files = dict.fromkeys(zip(paths, names_of(paths), strict=True))
+    configurations = [(*file, unit) for file, unit in dict.fromkeys(itertools.product(files, units))]
+    find = functools.partial(find_iphone, identifier, development_team) if device == "iphone" else lambda: None
+    return time_rows(Apple(configurations, limits, find, load_runs), rounds=rounds, cool_down=cool_down)
 
 
 def _begin(path, name, unit, device, on_phone, limits):
@@ -111,7 +94,7 @@ def _begin(path, name, unit, device, on_phone, limits):
         device=device,
         runtime=f"Core ML via coremltools {importlib.metadata.version('coremltools')}",
         backend=COREML_UNITS[unit][0],
-        python=platform.python_version(),
+        details=AppleDetails(python=platform.python_version()),
         **limits,
     )
     if row.error:
@@ -127,62 +110,37 @@ def _begin(path, name, unit, device, on_phone, limits):
     return row
 
 
-class _Bench:
-    """Goes round the rows; `done` has the rounds of each so far."""
+@dataclasses.dataclass
+class Apple(Target):
+    """This Mac, or an iPhone. coremltools' benchmarker is made for asyncio, which runs in here alone."""
 
-    def __init__(self, phone, rows, rounds, load_runs, cool_down):
-        self.phone, self.rows, self.rounds, self.load_runs, self.cool_down = phone, rows, rounds, load_runs, cool_down
-        self.done = [[] for _ in rows]
-        self.worked = False  # since the last pause
+    configurations: list  # (path, name in tables, unit) of each row
+    limits: dict  # fields of every row
+    find: Callable  # returns the Iphone, or None on this Mac
+    load_runs: int = 1
 
-    async def run(self):
-        try:
-            with progress(self.rounds * len(self.rows)) as show:
-                if self.phone and not all(row.error for row in self.rows):
-                    show("Putting coremltools' app on the phone; the first time it is built, which takes minutes")
-                    await self.phone.ready()  # what is wrong with signing ends it all
-                await self._go_round(show)
-        except DeviceLostError as lost:  # before the first row: `_go_round` tells it in the rows
-            raise InputError(f"{lost} Plug it in again and start again.") from lost
-        finally:
-            if self.phone:
-                self.phone.stop()
-
-    async def _go_round(self, show):
-        for turn in range(self.rounds * len(self.rows)):
-            parts, row = self.done[turn % len(self.rows)], self.rows[turn % len(self.rows)]
-            show(f"Next: {row.name}, {row.backend}", done=turn)
-            if parts and parts[-1].error:  # what failed in one round would fail in the next
-                continue
-            if row.error:
-                parts.append(row)
-                continue
+    @contextlib.contextmanager
+    def connected(self):
+        self.phone = self.find()
+        expect_mac("Core ML")
+        device = self.phone.describe() if self.phone else describe_host()
+        with asyncio.Runner() as self.runner:
             try:
-                await self._pause(show, row)
-                parts.append(await self._measure(row, show))
-            except DeviceLostError as lost:
-                warnings.warn(f"{lost} The rounds so far count.", stacklevel=2)
-                for row, parts in zip(self.rows, self.done, strict=True):
-                    if not parts:
-                        parts.append(dataclasses.replace(row, error=str(lost)))
-                return
-            self.worked = True
+                yield [_begin(*item, device, bool(self.phone), self.limits) for item in self.configurations]
+            finally:
+                if self.phone:
+                    self.phone.stop()
 
-    async def _pause(self, show, row):
-        end = time.monotonic() + self.cool_down * self.worked
-        while (left := end - time.monotonic()) > 0:
-            show(f"Cooling down, {left:.0f} s; next: {row.name}, {row.backend}")
-            await asyncio.sleep(min(left, 0.5))
+    def start(self, rows, show):
+        if self.phone and not all(row.error for row in rows):
+            show("Putting coremltools' app on the phone; the first time it is built, which takes minutes")
+            self.runner.run(self.phone.ready())  # what is wrong with signing ends it all
 
-    async def _measure(self, row, show):
-        """The row with the figures of one round, or with the reason why there are none."""
-        title = f"{row.name}, {row.backend}"
+    def measure(self, row, show):
         with warnings.catch_warnings(record=True) as caught:  # what Core ML says on loading comes as a warning
             warnings.simplefilter("always")
             try:
-                device = await self.phone.ready() if self.phone else None
-                with quiet_bars():
-                    return await _timed_row(row, device, self.load_runs, lambda phase: show(f"{title}: {phase}"))
+                return self.runner.run(self._timed(row, lambda phase: show(f"{title_of(row)}: {phase}")))
             except DeviceLostError:
                 raise
             except Exception as error:  # what Core ML, devicectl or coremltools have to say is the reason in the row
@@ -192,6 +150,15 @@ class _Bench:
                     self.phone.stop()  # the next row gets an app that has nothing loaded
                 said = [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
                 return dataclasses.replace(row, error=" ".join([reason(error), *" ".join(said).split()]))
+
+    async def _timed(self, row, show):
+        device = await self.phone.ready() if self.phone else None
+        with quiet_bars():
+            return await _timed_row(row, device, self.load_runs, show)
+
+    def pooled(self, parts):
+        loads = tuple(itertools.chain.from_iterable(part.details.load_samples_ms for part in parts))
+        return {"load_samples_ms": loads, "load_ms": statistics.median(loads)}
 
 
 async def _timed_row(row, device, load_runs, show):
@@ -211,8 +178,7 @@ async def _timed_row(row, device, load_runs, show):
     # A model that is only dropped stays loaded on the phone: coremltools 9.0 makes a coroutine to unload it, unawaited.
     with contextlib.suppress(Exception):  # the figures are there
         await benchmarker._loaded_model.unload()
-    return dataclasses.replace(
-        row,
+    return row.filled(
         load_ms=statistics.median(loads),
         load_samples_ms=tuple(loads),
         first_ms=(warmup + samples)[0],

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from keras_mobattn.benchmark.loop import DeviceLostError
 from keras_mobattn.benchmark.measurement import Device
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import cache_folder
@@ -43,10 +44,6 @@ MENDING = (
 
 
 LOST = "The iPhone is not connected any more."
-
-
-class DeviceLostError(Exception):
-    """The phone is not connected any more. The message is a sentence."""
 
 
 def find_iphone(identifier=None, development_team=None):

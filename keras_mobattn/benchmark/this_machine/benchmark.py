@@ -1,5 +1,6 @@
 """Time .tflite files on this machine's CPU or GPU, each in a fresh process, going round the configurations."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import itertools
@@ -7,17 +8,19 @@ import json
 import platform
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
-from keras_mobattn import gpu
+from keras_mobattn import _process, gpu
+from keras_mobattn.benchmark.loop import Target, time_rows
 from keras_mobattn.benchmark.measurement import Statistics
-from keras_mobattn.benchmark.rows import BenchmarkInterrupted, begin_row, names_of, pool_rounds, protocol, round_share
+from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
+from keras_mobattn.benchmark.texts import title_of
+from keras_mobattn.benchmark.this_machine.details import ThisMachineDetails
 from keras_mobattn.benchmark.this_machine.host import describe_host
 from keras_mobattn.catalog import BACKENDS
 from keras_mobattn.errors import InputError, choose
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = "keras_mobattn.benchmark.this_machine.worker"
 LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
 
 
@@ -37,7 +40,7 @@ def benchmark_tflite(
         InputError: an unknown backend; a count or a time limit is out of range.
     """
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
-    return _measure(Path(path), Path(path).stem, _threads(num_threads, backend), backend, limits)
+    return _timed(_begin(Path(path), Path(path).stem, _threads(num_threads, backend), backend, limits))
 
 
 def benchmark_files(
@@ -67,37 +70,29 @@ def benchmark_files(
     paths = [Path(path) for path in paths]
     if not paths or not num_threads or not backends:
         raise InputError("Expected at least one .tflite file, one number of threads and one backend. Received: none.")
-    whole = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
-    share = round_share(whole, rounds)
-    files = list(zip(paths, names_of(paths), strict=True))
-    combinations = itertools.product(files, num_threads, backends)
-    configurations = list(
-        dict.fromkeys((file, _threads(threads, backend), backend) for file, threads, backend in combinations)
-    )
-    done = [[] for _ in configurations]
-    try:
-        for parts, ((path, name), threads, backend) in _tracked(list(zip(done, configurations, strict=True)), rounds):
-            if not (parts and parts[-1].error):  # what failed in one round would fail in the next
-                parts.append(_measure(path, name, threads, backend, share))
-    except KeyboardInterrupt:
-        raise BenchmarkInterrupted([pool_rounds(parts, whole) for parts in done if parts]) from None
-    return [pool_rounds(parts, whole) for parts in done]
+    limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
+    files = dict.fromkeys(zip(paths, names_of(paths), strict=True))
+    ways = dict.fromkeys((_threads(*way), way[1]) for way in itertools.product(num_threads, backends))
+    target = ThisMachine([(*file, *way, limits) for file, way in itertools.product(files, ways)])
+    return time_rows(target, rounds=rounds)
 
 
-def _tracked(configurations, rounds):
-    """Yield the configurations `rounds` times over, with a progress bar on stderr that names the one under way."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+@dataclasses.dataclass
+class ThisMachine(Target):
+    """This machine's CPU and GPU."""
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Timing", total=rounds * len(configurations))
-        for _, configuration in itertools.product(range(rounds), configurations):
-            (_, name), threads, backend = configuration[1]
-            on_threads = f", {threads} thread{'s'[: threads > 1]}" if threads else ""
-            progress.update(task, description=f"Timing {name}, {BACKENDS[backend]}{on_threads}")
-            yield configuration
-            progress.advance(task)
+    configurations: list  # the arguments of `_begin` for each row
+
+    @contextlib.contextmanager
+    def connected(self):
+        yield [_begin(*configuration) for configuration in self.configurations]
+
+    def measure(self, row, show):
+        show(f"Timing {title_of(row)}")
+        return _timed(row)
+
+    def pooled(self, parts):
+        return {"peak_memory_bytes": max(part.details.peak_memory_bytes or 0 for part in parts) or None}
 
 
 def _on_gpu(backend):
@@ -108,38 +103,42 @@ def _threads(num_threads, backend):
     return None if _on_gpu(backend) else num_threads
 
 
-def _measure(path, name, num_threads, backend, limits):
-    runtime = f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}"
-    row = begin_row(
+def _begin(path, name, num_threads, backend, limits):
+    """A row without figures."""
+    return begin_row(
         path,
         name,
         num_threads,
         device=describe_host(),
-        runtime=runtime,
+        runtime=f"ai-edge-litert {importlib.metadata.version('ai-edge-litert')}",
         backend=BACKENDS[backend],
-        python=platform.python_version(),
+        details=ThisMachineDetails(python=platform.python_version()),
         **limits,
     )
+
+
+def _timed(row):
+    """The row with its figures, or with the reason why there are none."""
     if row.error:
         return row
-    found = _run_worker(dict(path=str(path), num_threads=num_threads, backend=backend, **limits))
+    backend = next(backend for backend, text in BACKENDS.items() if text == row.backend)
+    asked = ("num_threads", "warmup_runs", "num_runs", "min_secs", "max_secs", "seed")
+    found = _run_worker({"path": row.file, "backend": backend, **{name: getattr(row, name) for name in asked}})
     if "error" in found:
         return dataclasses.replace(row, **found)
-    found["runtime"] = f"{runtime} on {found.pop('adapter')}" if _on_gpu(backend) else runtime
-    tuples = {key: tuple(found.pop(key)) for key in ("samples_ms", "inputs")}
-    return dataclasses.replace(row, **found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
+    if adapter := found.pop("adapter", None):
+        found["runtime"] = f"{row.runtime} on {adapter}"
+    tuples = {name: tuple(found.pop(name)) for name in ("samples_ms", "inputs")}
+    return row.filled(**found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
 
 
 def _run_worker(job):
-    """Run worker.py on `job` and return its answer, or {"error": why there is none}."""
+    """Run the worker on `job` and return its answer, or {"error": why there is none}."""
     on_gpu = _on_gpu(job["backend"])
     limit = 2 * job["max_secs"] + LOAD_SECS  # warm-up and measuring each have max_secs
-    command = [sys.executable, str(WORKER), json.dumps(job)]
-    options = {"env": gpu.environment()} if on_gpu else {}
+    variables = gpu.environment() if on_gpu else None
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=limit, check=False, **options
-        )
+        done = _process.run(WORKER, json.dumps(job), variables=variables, timeout=limit)
     except subprocess.TimeoutExpired:
         return {"error": f"No result after {limit:.0f} s: the process hung and was ended."}
     if done.returncode:
@@ -156,5 +155,4 @@ def _death(returncode, stderr):
     last_words = f" Its last words: {stderr.strip().splitlines()[-1]}" if stderr.strip() else ""
     if returncode == -signal.SIGKILL:
         return f"The process was killed, as the system does when memory runs out.{last_words}"
-    how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
-    return f"The runtime crashed ({how}).{last_words}"
+    return f"The runtime crashed ({_process.how_it_ended(returncode)}).{last_words}"

@@ -1,23 +1,18 @@
-"""Time one .tflite file in this process: `python worker.py '{"path": ..., ...}'` prints one line of JSON.
+"""Time one .tflite file in this process, started by `benchmark` with a job as JSON: prints one line of JSON.
 
-A program of its own, started by its path, and not `-m keras_mobattn...`: importing the package imports TensorFlow,
-whose 4 s and some hundreds of MB would be counted in every row. Only numpy and ai_edge_litert are imported here.
+A process of its own, fresh for every row, in which nothing is loaded but numpy and ai_edge_litert: what else took
+memory would hide the file's.
 """
 
-import contextlib
 import json
-import resource
-import runpy
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-PACKAGE = Path(__file__).parents[2]
-random_inputs = runpy.run_path(str(PACKAGE / "formats" / "random_inputs.py"))["random_inputs"]
-delegation = runpy.run_path(str(PACKAGE / "formats" / "tflite" / "interpreter.py"))["delegation"]
-GPU_WORKER = PACKAGE / "gpu" / "worker.py"
+from keras_mobattn.benchmark.this_machine.memory import peak_memory
+from keras_mobattn.formats.random_inputs import random_inputs
+from keras_mobattn.formats.tflite.interpreter import delegation
 
 
 def main(path, backend, num_threads, warmup_runs, num_runs, min_secs, max_secs, seed):
@@ -65,7 +60,9 @@ class CpuModel:
 
 def gpu_model(path, backend, num_threads):
     """A file on the GPU accelerator alone; its `run` ends when the outputs are read."""
-    model = runpy.run_path(str(GPU_WORKER))["GpuModel"](path, float16=backend == "gpu-fp16")
+    from keras_mobattn.gpu.model import GpuModel
+
+    model = GpuModel(path, float16=backend == "gpu-fp16")
     model.facts = lambda: {"undelegated": {}}  # or it would have been refused
     return model
 
@@ -86,23 +83,7 @@ def timed_runs(run, num_runs, min_secs, max_secs, clock=time.perf_counter):
     return samples
 
 
-def peak_memory(reset=False):
-    """Peak resident memory of this process in bytes; with `reset`, count from now on.
-
-    Linux's getrusage also reports the peak of the process that forked us (its ru_maxrss survives exec), which with
-    TensorFlow loaded there would hide everything that we do here: /proc has our own.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes, and our own
-    if reset:
-        with contextlib.suppress(OSError):  # some containers forbid it; the peak of the imports then stays in
-            Path("/proc/self/clear_refs").write_text("5")
-    return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-
-
 if __name__ == "__main__":
-    sys.path.pop(0)  # our own folder: its module names must not hide those of packages
     try:
         result = main(**json.loads(sys.argv[1]))
     except Exception as error:  # whatever the runtime has to say is the reason in the row

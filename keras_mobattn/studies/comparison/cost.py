@@ -44,7 +44,7 @@ class Cost:
     @property
     def peak_memory_mb(self):
         """The memory that loading and running the file added to the process."""
-        return self.measurement.peak_memory_bytes / 1e6 if self.measurement else None
+        return self.measurement.details.peak_memory_bytes / 1e6 if self.measurement else None
 
     @classmethod
     def from_dict(cls, record):

@@ -3,9 +3,10 @@
 import concurrent.futures
 import json
 import subprocess
-import sys
 
-PROGRAM = (sys.executable, "-m", "keras_mobattn.studies.comparison")
+from keras_mobattn import _process
+
+PROGRAM = _process.command("keras_mobattn.studies.comparison")
 
 
 class Pool:
@@ -43,7 +44,7 @@ class Pool:
         command = [*self.program, json.dumps(job)]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
         # A session of its own: Ctrl-C in a terminal goes to us, who end it once.
-        process = subprocess.Popen(command, start_new_session=True, **options)
+        process = subprocess.Popen(command, env=_process.environment(), start_new_session=True, **options)
         self.running.add(process)
         if self.leaving:
             process.terminate()

@@ -2,7 +2,7 @@
 
 import statistics
 
-from keras_mobattn.benchmark.table import number_text
+from keras_mobattn.benchmark.texts import number_text
 from keras_mobattn.studies.comparison.study_plan import STAGES, styles_of, timed_styles_of
 
 

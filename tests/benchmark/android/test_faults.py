@@ -34,7 +34,7 @@ def test_whatever_dies_is_a_row_and_the_others_are_kept(phone, tmp_path, monkeyp
     for row in rows:
         assert DEATHS[row.name][1] in row.error
         assert row.statistics is None
-        assert row.before.temperatures_c
+        assert row.details.before.temperatures_c
         assert row.size_bytes
     assert not subprocess.run(["pgrep", "-f", "sleep 60$"], capture_output=True, check=False).stdout
 
@@ -57,7 +57,7 @@ def test_unplugged_after_the_figures(phone, tmp_path):
     unplug = f"{adbutils.adb_path()} -P {adbd.ADB_PORT} disconnect {adbd.SERIAL} >&2; sleep 5"
     script = f"case $* in *profiling*) {unplug};; *) cat {OUTPUTS}/xnnpack.txt;; esac"
     (row,) = bench([model_file(tmp_path, "m", script)], phone, profile=True)
-    assert (row.error, row.statistics.median_ms, row.op_profile) == (None, 20.166, ())
+    assert (row.error, row.statistics.median_ms, row.details.op_profile) == (None, 20.166, ())
     adbd.connect()
     for left in phone.iterdir():
         shutil.rmtree(left)

@@ -10,6 +10,7 @@ from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Conditions, Device
 from keras_mobattn.benchmark.android import benchmark as android
 from keras_mobattn.benchmark.android import phone as android_device
+from keras_mobattn.benchmark.android.details import AndroidDetails
 from keras_mobattn.commands import benchmark_android
 from keras_mobattn.errors import InputError
 
@@ -55,16 +56,16 @@ def test_rows_of_a_phone(phone, tmp_path):
     assert failed.error.startswith("benchmark_model failed. The delegate could not be applied. It says: Can not open")
     assert failed.statistics is None
     assert last.statistics.median_ms == 8.104
-    assert (last.load_ms, last.first_ms, last.warmup_ms) == (1523.77, 12.011, 8.2155)
-    assert (last.operators, last.delegated, last.partitions) == (366, 366, 1)
-    assert last.peak_memory_bytes == 128 * 2**20
+    assert (last.load_ms, last.first_ms, last.details.warmup_ms) == (1523.77, 12.011, 8.2155)
+    assert (last.details.operators, last.details.delegated, last.details.partitions) == (366, 366, 1)
+    assert last.details.peak_memory_bytes == 128 * 2**20
     assert last.size_bytes == paths[2].stat().st_size
     assert len(last.sha256) == 16
     assert last.runtime.startswith("benchmark_model ")
     assert last.device == Device("Example Phone 7 [dual]", "Android 14 (API 34)", 8, "ACME X1000", "arm64-v8a")
     assert (
-        last.before
-        == last.after
+        last.details.before
+        == last.details.after
         == Conditions(
             temperatures_c={"cpu-0-0": 46.7, "battery": 31.0, "CPU": 44.1, "skin": 38.5},
             clocks_mhz={"cpu0": 1803.0, "cpu7": 2914.0},
@@ -91,16 +92,16 @@ def test_every_configuration_and_its_flags(phone, tmp_path):
         f"--graph=model.tflite --num_threads=1 --use_xnnpack=false {common}",
         f"--graph=model.tflite --num_threads=4 --use_xnnpack=false {common}",
     ]
-    assert (rows[0].num_runs, rows[0].warmup_min_secs, rows[0].max_secs) == (7, 0.1, 9)
+    assert (rows[0].num_runs, rows[0].details.warmup_min_secs, rows[0].max_secs) == (7, 0.1, 9)
 
 
 def test_op_profile_comes_from_runs_of_its_own(phone, tmp_path):
     script = f"case $* in *profiling=true*) cat {OUTPUTS}/profile.txt;; *) cat {OUTPUTS}/xnnpack.txt;; esac"
     row, failed = bench([model_file(tmp_path, "m", script), replay(tmp_path, "load_failed", 1)], phone, profile=True)
     assert row.statistics.median_ms == 20.166
-    assert [operator["op"] for operator in row.op_profile][:2] == ["TfLiteXNNPackDelegate", "SPLIT_V"]
-    assert failed.op_profile == ()
-    top = benchmark.top_operators(row.op_profile, count=3)
+    assert [operator["op"] for operator in row.details.op_profile][:2] == ["TfLiteXNNPackDelegate", "SPLIT_V"]
+    assert failed.details.op_profile == ()
+    top = benchmark.top_operators(row.details.op_profile, count=3)
     assert [kind[:3] for kind in top] == [
         ("Convolution (NHWC, F32) IGEMM", 2, 9.0),
         ("Fully Connected (NC, F32) GEMM", 1, 8.0),
@@ -165,7 +166,8 @@ def test_phone_and_host_stand_in_one_table():
     host = benchmark.Measurement("m", "m.tflite", Device("chip", "Linux", 2), "rt 1", "xnnpack")
     host = dataclasses.replace(host, statistics=benchmark.Statistics.of([2.0, 4.0]))
     fields = android.fields_of((OUTPUTS / "build_of_2020.txt").read_text(), 0, "gpu")
-    phone = dataclasses.replace(host, backend="gpu fp16", **fields, after=Conditions({"skin": 41.0}))
+    phone = dataclasses.replace(host, backend="gpu fp16", details=AndroidDetails(after=Conditions({"skin": 41.0})))
+    phone = phone.filled(**fields)
     header, rows = benchmark.header_and_rows([host, phone])
     cells = [dict(zip(header, row, strict=True)) for row in rows]
     assert [(row["median ms"], row["p95"], row["ops"], row["°C"]) for row in cells] == [

@@ -63,6 +63,6 @@ def test_script_times_the_roofline_among_the_files(tmp_path, monkeypatch):
     assert benchmark_tflite.main((int8,), **given) == 0
     row, best = benchmark.load_measurements(tmp_path / "out" / "benchmark.json")
     assert best.name == roofline.NAMES["int8"]
-    assert (best.partitions, best.undelegated) == (1, {})
+    assert (best.details.partitions, best.details.undelegated) == (1, {})
     assert row.roofline_gflops == best.gflops
     assert row.gflops > 0

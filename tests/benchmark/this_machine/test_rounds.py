@@ -27,11 +27,12 @@ def _stand_in(monkeypatch, measure):
     """Replace the timing; return the list in which the names of its calls appear."""
     calls = []
 
-    def stand_in(path, name, num_threads, backend, protocol):
-        calls.append(name)
-        return measure(name, len(calls))
+    def stand_in(row):
+        calls.append(row.name)
+        return measure(row.name, len(calls))
 
-    monkeypatch.setattr(tflite, "_measure", stand_in)
+    monkeypatch.setattr(tflite, "_timed", stand_in)
+    monkeypatch.setattr(tflite, "_begin", lambda path, name, *_: fake_row(name, num_runs=1, min_secs=0, max_secs=1))
     return calls
 
 
@@ -41,7 +42,7 @@ def test_rounds_are_interleaved_and_pooled(monkeypatch):
     assert calls == ["a", "b"] * 3
     assert a.samples_ms == (1, 10, 9, 90, 25, 250)
     assert b.samples_ms == (4, 40, 16, 160, 36, 360)
-    assert (a.load_ms, a.first_ms, a.peak_memory_bytes) == (9, 90, 25)  # median, median, most
+    assert (a.load_ms, a.first_ms, a.details.peak_memory_bytes) == (9, 90, 25)  # median, median, most
 
 
 def test_a_failed_configuration_is_not_tried_again(monkeypatch):
@@ -117,9 +118,9 @@ DEATHS = {  # what the worker does -> part of the reason
 @pytest.mark.parametrize("name", DEATHS)
 def test_a_dying_worker_is_a_row(files, tmp_path, monkeypatch, name):
     code, reason = DEATHS[name]
-    stand_in = tmp_path / "worker.py"
-    stand_in.write_text(f"import os, signal, sys, time\n{code}\n")
-    monkeypatch.setattr(tflite, "WORKER", stand_in)
+    (tmp_path / "stand_in.py").write_text(f"import os, signal, sys, time\n{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(tflite, "WORKER", "stand_in")
     monkeypatch.setattr(tflite, "LOAD_SECS", 0.5 if name == "hang" else 30)
     row = benchmark.benchmark_tflite(files["plain"], **{**QUICK, "max_secs": 0.25})
     assert reason in row.error

@@ -11,6 +11,8 @@ from helpers.timed_files import QUICK
 from keras_mobattn import benchmark, gpu
 from keras_mobattn.benchmark import Statistics
 from keras_mobattn.benchmark.this_machine import worker
+from keras_mobattn.benchmark.this_machine.benchmark import WORKER
+from keras_mobattn.gpu import driver
 
 
 def test_statistics_are_those_of_the_formulas():
@@ -65,7 +67,7 @@ def test_the_whole_record(files):
     assert row.runtime.startswith("ai-edge-litert ")
     assert row.device.cores >= 1
     assert row.device.name
-    assert row.python.count(".") == 2
+    assert row.details.python.count(".") == 2
     assert row.date[4] == "-"
     assert row.command
 
@@ -85,7 +87,7 @@ DELEGATION = {  # file, backend -> operators, partitions, left out. A swish is L
 @pytest.mark.parametrize(("name", "backend"), DELEGATION)
 def test_partitions_and_what_was_left_out(files, name, backend):
     row = benchmark.benchmark_tflite(files[name], backend=backend, **QUICK)
-    assert (row.operators, row.partitions, row.undelegated) == DELEGATION[name, backend]
+    assert (row.details.operators, row.details.partitions, row.details.undelegated) == DELEGATION[name, backend]
     assert row.backend == backend
     assert row.runtime.startswith("ai-edge-litert ")
 
@@ -95,7 +97,7 @@ def test_partitions_and_what_was_left_out(files, name, backend):
 def test_the_gpu_is_timed_until_its_outputs_are_read(files, backend):
     row = benchmark.benchmark_tflite(files["plain"], backend=backend, **QUICK)
     assert row.error is None
-    assert (row.backend, row.num_threads, row.undelegated) == (benchmark.BACKENDS[backend], None, {})
+    assert (row.backend, row.num_threads, row.details.undelegated) == (benchmark.BACKENDS[backend], None, {})
     assert row.runtime.endswith(f" on {gpu.gpu_adapter()}")
     assert row.inputs == ("float32[1,16,16,3]",)
     assert len(row.samples_ms) == 4
@@ -104,7 +106,7 @@ def test_the_gpu_is_timed_until_its_outputs_are_read(files, backend):
 
 
 def test_the_gpu_without_a_driver_is_a_row(files, monkeypatch):
-    monkeypatch.setattr(gpu.driver, "FOLDERS", ())
+    monkeypatch.setattr(driver, "FOLDERS", ())
     monkeypatch.setenv("VK_DRIVER_FILES", "/nowhere.json")
     row = benchmark.benchmark_tflite(files["plain"], backend="gpu", **QUICK)
     assert "python -m keras_mobattn.gpu" in row.error
@@ -140,18 +142,28 @@ def test_inputs_are_random_and_seeded(dtype):
 
 def test_peak_memory_is_the_files_own(files):
     assert "tensorflow" in sys.modules  # this process is large: some hundreds of MB must not show up, nor hide the rest
-    small, heavy = (benchmark.benchmark_tflite(files[name], **QUICK).peak_memory_bytes for name in ("plain", "heavy"))
+    rows = (benchmark.benchmark_tflite(files[name], **QUICK) for name in ("plain", "heavy"))
+    small, heavy = (row.details.peak_memory_bytes for row in rows)
     weights = files["heavy"].stat().st_size
     assert 0 < small < 25e6
     assert weights < heavy < 3 * weights + 25e6
 
 
-def test_worker_imports_neither_tensorflow_nor_this_package(files):
+def test_the_process_that_times_loads_nothing_heavy(files):
     job = json.dumps({"path": str(files["plain"]), "num_threads": 1, "backend": "xnnpack", "seed": 0, **QUICK})
     code = f"""import runpy, sys
 sys.argv = ["worker", {job!r}]
-runpy.run_path({worker.__file__!r}, run_name="__main__")
+runpy.run_module({WORKER!r}, run_name="__main__")
 assert "ai_edge_litert" in sys.modules
-print([name for name in ("tensorflow", "tf_keras", "keras_mobattn") if name in sys.modules])"""
+heavy = ("tensorflow", "tf_keras", "coremltools", "matplotlib", "rich", "wrapt", "keras_mobattn.errors")
+print([name for name in heavy if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.splitlines()[-1] == "['keras_mobattn.errors']"  # which comes with the package itself
+
+
+def test_files_beside_the_process_hide_no_package(files, tmp_path, monkeypatch):
+    for name in ("numpy.py", "ai_edge_litert.py", "json.py"):
+        (tmp_path / name).write_text("raise ImportError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # the process finds this package all the same
+    assert benchmark.benchmark_tflite(files["plain"], **QUICK).error is None

@@ -18,6 +18,7 @@ from keras_mobattn.describe.tflite import screen
 from keras_mobattn.describe.tflite.describe import max_error
 from keras_mobattn.describe.tflite.rules import GPU_RULES
 from keras_mobattn.errors import InputError
+from keras_mobattn.formats.tflite.sigmoid import sigmoid_model
 
 SCRIPT = ROOT / "tflite" / "describe.py"
 
@@ -115,7 +116,7 @@ def test_what_the_file_holds(graphs):
 
 
 def test_files_without_a_signature(tmp_path):
-    (tmp_path / "sigmoid.tflite").write_bytes(gpu.probe.sigmoid_model(3))
+    (tmp_path / "sigmoid.tflite").write_bytes(sigmoid_model(3))
     found = describe.describe_tflite(tmp_path / "sigmoid.tflite", execute_on_gpu=gpu.gpu_problem() is None)
     assert found.signature is None
     assert set(found.inputs) == {"x"}

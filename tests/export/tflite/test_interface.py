@@ -99,7 +99,7 @@ def test_xnnpack_takes_bytes_in_the_one_partition(precision, files, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(with_io((files / f"{precision}.tflite").read_bytes(), "uint8", "uint8"))
     row = benchmark_tflite(path, warmup_runs=0, num_runs=1, min_secs=0)
-    assert (row.partitions, row.undelegated, row.inputs) == (1, {}, ("uint8[1,24,40,3]",))
+    assert (row.details.partitions, row.details.undelegated, row.inputs) == (1, {}, ("uint8[1,24,40,3]",))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
@@ -174,7 +174,7 @@ def test_metadata_leaves_the_model_as_it_was(source, files, tmp_path):
     np.testing.assert_array_equal(run(content, image)[0], run(plain, image)[0])
     (tmp_path / "model.tflite").write_bytes(content)
     row = benchmark_tflite(tmp_path / "model.tflite", warmup_runs=0, num_runs=1, min_secs=0)
-    assert (row.partitions, row.undelegated) == (1, {})
+    assert (row.details.partitions, row.details.undelegated) == (1, {})
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == ["labels.txt"]
         assert archive.read("labels.txt").decode() == "".join(f"{name}\n" for name in NAMES)

@@ -1,6 +1,5 @@
 """An attention comparison as a whole: runs and timed files that are kept, failures as rows, going on after Ctrl-C."""
 
-import dataclasses
 import json
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from helpers import ROOT
 from helpers.compared import cost_of
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Statistics
+from keras_mobattn.benchmark.rows import begin_row
 from keras_mobattn.data.digit_crops import DigitCrops
 from keras_mobattn.data.digit_scenes import DigitScenes
 from keras_mobattn.errors import InputError
@@ -73,9 +73,9 @@ def test_timed_files_are_kept_as_a_group(monkeypatch, tmp_path):
 
     def benchmark_files(paths, *, num_threads, **protocol):
         timed.append([path.name for path in paths])
-        begun = [benchmark.rows.begin_row(path, path.stem, *num_threads, device=benchmark.describe_host(), runtime="rt",
-                                          backend="xnnpack", **protocol) for path in paths]  # fmt: skip
-        return [dataclasses.replace(row, statistics=Statistics.of([2.0]), peak_memory_bytes=1) for row in begun]
+        begun = [begin_row(path, path.stem, *num_threads, device=benchmark.describe_host(), runtime="rt",
+                           backend="xnnpack", **protocol) for path in paths]  # fmt: skip
+        return [row.filled(statistics=Statistics.of([2.0]), peak_memory_bytes=1) for row in begun]
 
     monkeypatch.setattr(benchmark, "benchmark_files", benchmark_files)
     pairs = [(Cost("A", style, 96, 1, 2), tmp_path / f"{style}.tflite") for style in ("own", "separable")]

@@ -2,7 +2,7 @@
 
 import itertools
 
-from keras_mobattn.benchmark.table import number_text, threads_text
+from keras_mobattn.benchmark.texts import number_text, title_of
 
 
 def top_operators(op_profile, count=10):
@@ -28,16 +28,14 @@ def print_op_profiles(measurements, console, count=10):
     for row in measurements:
         if row.error:
             continue
-        title = f"{row.name}, {row.backend}, {threads_text(row.num_threads)}"
-        if not row.op_profile:
-            console.print(f"{title}: the profiling run gave no op profile.", style="yellow", markup=False)
+        if not row.detail("op_profile"):
+            console.print(f"{title_of(row)}: the profiling run gave no op profile.", style="yellow", markup=False)
             continue
-        table = Table(
-            "operator", box=None, padding=(0, 2, 0, 0), pad_edge=False, title=escape(title), title_justify="left"
-        )
+        layout = dict(box=None, padding=(0, 2, 0, 0), pad_edge=False, title_justify="left")
+        table = Table("operator", title=escape(title_of(row)), **layout)
         for heading in ("count", "ms", "share"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for kind, number, ms, share in top_operators(row.op_profile, count):
+        for kind, number, ms, share in top_operators(row.detail("op_profile"), count):
             table.add_row(escape(kind), str(number), number_text(ms), f"{100 * share:.1f} %")
         console.print()
         console.print(table)

@@ -1,26 +1,10 @@
-"""Measurements as a table: plain cells for any page, and one for the terminal."""
+"""The table of latencies, as plain cells for any page and on the terminal, and the remarks below it."""
 
-import itertools
-
-from keras_mobattn.benchmark.measurement import operators_text
-
-MB = 1e6
+from keras_mobattn.benchmark.texts import devices_text, in_brackets, megabytes_text, number_text, operators_text
 
 
 def _text(value):
     return "" if value is None else str(value)
-
-
-def number_text(value):
-    """Three digits or so: 0.0214, 3.40, 21.4, 315."""
-    if value is None:
-        return ""
-    digits = next((digits for limit, digits in ((0.1, 4), (1, 3), (10, 2), (100, 1)) if abs(value) < limit), 0)
-    return f"{value:.{digits}f}"
-
-
-def _megabytes(value):
-    return number_text(None if value is None else value / MB)
 
 
 def _median(statistics):
@@ -30,14 +14,15 @@ def _median(statistics):
 
 def _operators(row):
     """366, or 294/366 where a delegate took 294 of them."""
-    if None in (row.delegated, row.operators) or row.delegated == row.operators:
-        return _text(row.operators)
-    return f"{row.delegated}/{row.operators}"
+    delegated, operators = row.detail("delegated"), row.detail("operators")
+    if None in (delegated, operators) or delegated == operators:
+        return _text(operators)
+    return f"{delegated}/{operators}"
 
 
 def _change(row, what, digits):
     """What was before and after: "31.0 → 38.5"."""
-    values = [getattr(conditions, what) for conditions in (row.before, row.after) if conditions]
+    values = [getattr(conditions, what) for conditions in map(row.detail, ("before", "after")) if conditions]
     return " → ".join(f"{value:.{digits}f}" for value in values if value is not None)
 
 
@@ -69,12 +54,12 @@ FIGURES = {
     "mean ± std": lambda row, first: _spread(row.statistics),
     "runs": lambda row, first: str(row.statistics.count),
     "first": lambda row, first: number_text(row.first_ms),
-    "warm-up": lambda row, first: number_text(row.warmup_ms),
+    "warm-up": lambda row, first: number_text(row.detail("warmup_ms")),
     "load": lambda row, first: number_text(row.load_ms),
-    "peak MB": lambda row, first: _megabytes(row.peak_memory_bytes),
-    "file MB": lambda row, first: _megabytes(row.size_bytes),
+    "peak MB": lambda row, first: megabytes_text(row.detail("peak_memory_bytes")),
+    "file MB": lambda row, first: megabytes_text(row.size_bytes),
     "ops": lambda row, first: _operators(row),
-    "parts": lambda row, first: _text(row.partitions),
+    "parts": lambda row, first: _text(row.detail("partitions")),
     "GFLOP/s": lambda row, first: number_text(row.gflops),
     "% of roofline": lambda row, first: row.roofline_gflops and f"{100 * row.gflops / row.roofline_gflops:.0f}" or "",
     "°C": lambda row, first: _change(row, "hottest_c", 1),
@@ -95,7 +80,7 @@ def header_and_rows(measurements):
 
     Times are in ms. "ratio" is the median against that of the first measurement that did not fail. "parts" are the
     partitions that the delegate took: 1 is best; "ops" 294/366 means that it took 294 of 366 operators. "peak MB" is
-    Measurement.peak_memory_bytes, "°C" the hottest zone and "MHz" the fastest core before and after; "device" is
+    its growth from before loading, "°C" the hottest zone and "MHz" the fastest core before and after; "device" is
     there when there are several.
     """
     first = next((row for row in measurements if not row.error and row.statistics.median_ms), None)
@@ -120,45 +105,15 @@ def remarks(measurements):
         if row.error:
             sentences.append(f"{row.name} failed: {row.error}")
             continue
-        if row.undelegated:
-            sentences.append(f"{row.name}: {row.backend} left out {operators_text(row.undelegated)}.")
-        elif None not in (row.delegated, row.operators) and row.delegated < row.operators:
-            left = f"{row.operators - row.delegated} of {row.operators} operators"
-            sentences.append(f"{row.name}: {row.backend} left out {left}{in_brackets(row.refusals)}.")
+        delegated, operators = row.detail("delegated"), row.detail("operators")
+        if row.detail("undelegated"):
+            sentences.append(f"{row.name}: {row.backend} left out {operators_text(row.detail('undelegated'))}.")
+        elif None not in (delegated, operators) and delegated < operators:
+            left = f"{operators - delegated} of {operators} operators"
+            sentences.append(f"{row.name}: {row.backend} left out {left}{in_brackets(row.detail('refusals'))}.")
         if row.statistics.median_ms is None:
             sentences.append(f"{row.name}: ~ is the mean; this build of the tool prints no median.")
     return list(dict.fromkeys(sentences))
-
-
-def threads_text(number):
-    """As in: 1 thread, 2 threads; nothing for None, which is a GPU's."""
-    return f"{number} thread{'s'[: number > 1]}" if number else ""
-
-
-def labels_of(measurements):
-    """A short, distinct label for every row: of its name, backend, threads and device, those in which rows differ."""
-    parts = [(row.name, row.backend, threads_text(row.num_threads), row.device.name) for row in measurements]
-    differ = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
-    labels = []
-    for part in parts:
-        label = ", ".join(filter(None, itertools.compress(part, differ))) or part[0]
-        again = sum(known.rpartition(" #")[0] == label or known == label for known in labels)
-        labels.append(f"{label} #{again + 1}" if again else label)
-    return labels
-
-
-def in_brackets(refusals):
-    """What a delegate says of what it left out, for the end of a sentence: " (UNPACK: Operation is not supported)"."""
-    return f" ({'; '.join(refusal.rstrip('.: ') for refusal in refusals)})" if refusals else ""
-
-
-def devices_text(measurements):
-    """Where the measurements were made, each device and runtime once."""
-    devices = dict.fromkeys((row.device, row.runtime) for row in measurements)
-    return "; ".join(
-        ", ".join(filter(None, (device.name, device.soc, device.cores and f"{device.cores} cores", device.os, runtime)))
-        for device, runtime in devices
-    )
 
 
 def print_table(measurements, console):

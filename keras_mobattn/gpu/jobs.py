@@ -1,21 +1,19 @@
-"""Run files on the GPU accelerator in a process of its own, and tell why where it can't be done."""
+"""Jobs for the GPU accelerator, run in a process of its own, and why where it can't be done."""
 
 import dataclasses
 import json
 import re
-import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from keras_mobattn import _process
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 from keras_mobattn.gpu import driver
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = "keras_mobattn.gpu.worker"
 MAX_SECS = 300  # compiling and running one file; SwiftShader needs 20 s for the largest model at 256 pixels
 NO_DRIVER = "there is no driver for it: `python -m keras_mobattn.gpu` gets one"
 # What the runtime writes to stderr -> what it means. In the order in which they are looked for.
@@ -113,16 +111,14 @@ def _read_outputs(job, record):
 
 def _run_worker(listing, first):
     """Run jobs from number `first` on until the end or a crash; {job: reasons against it, None if it ran}, adapter."""
-    command = [sys.executable, str(WORKER), str(listing), str(first)]
-    child = subprocess.run(
-        command, env=driver.environment(), capture_output=True, text=True, errors="replace", check=False
-    )
+    child = _process.run(WORKER, str(listing), str(first), variables=driver.environment())
     said = dict(re.findall(r"^--- job (\d+)\n(.*?)(?=^--- job |\Z)", child.stderr, re.DOTALL | re.MULTILINE))
     lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith('{"job"')]
     done = {line["job"]: line["error"] and why(said.get(str(line["job"]), ""), line["error"]) for line in lines}
     if child.returncode or not done:
         died = first + len(done)
-        done[died] = why(said.get(str(died), child.stderr), _death(child.returncode))
+        crash = f"the runtime crashed ({_process.how_it_ended(child.returncode)})"
+        done[died] = why(said.get(str(died), child.stderr), crash)
     return done, adapter(child.stderr)
 
 
@@ -130,11 +126,6 @@ def adapter(stderr):
     """The name of the GPU, or what stands in for it, out of what the runtime wrote to stderr; "" if it says none."""
     found = re.search(r"Selected adapter: (.+?), arch=", stderr)
     return found[1] if found else ""
-
-
-def _death(returncode):
-    how = f"signal {signal.Signals(-returncode).name}" if returncode < 0 else f"exit code {returncode}"
-    return f"the runtime crashed ({how})"
 
 
 def why(stderr, otherwise):
