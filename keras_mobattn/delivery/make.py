@@ -67,7 +67,8 @@ def deliver(
     source = export.load_trained(model)
     chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     run = RunFolder.of(model)
-    scorer = Scorer(run, source, num_test_images, wishes.input_scale)
+    open_run = functools.partial(run.open_source, on_corrupt=on_corrupt) if run else None
+    scorer = Scorer(run, source, num_test_images, wishes.input_scale, lambda: chosen.source or open_run())
     total = 3 * len(formats) + 2
     progress("Keras", 0, total)
     rows = [_keras_row(source, file, scorer)]
@@ -124,18 +125,18 @@ class Scorer:
         missing: {"score": why there is none}.
     """
 
-    def __init__(self, run, source, most, input_scale):
+    def __init__(self, run, source, most, input_scale, open_source):
         self.metric, self.images, self.count, self.missing = None, None, 0, {}
         self._task, self._scale, self._view = source.task, np.float32(input_scale), run.view if run else {}
-        if why := NO_RUN if run is None else self._open(run, most):
+        if why := NO_RUN if run is None else self._open(run, most, open_source):
             self.missing = {"score": why}
         else:
             self.metric = source.task.best
 
-    def _open(self, run, most):
+    def _open(self, run, most, open_source):
         """Find the images; return why they can't be had, or ""."""
         try:
-            found = run.open_source()
+            found = open_source()
         except InputError as error:
             return str(error)
         if changes := run.changes_in(found):

@@ -15,11 +15,15 @@ NUM_REPRESENTATIVE = 100  # TensorFlow's guide to post-training quantization: "a
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """uint8 [n, H, W, 3] to check with and to calibrate int8 with, and a sentence on where they are from."""
+    """uint8 [n, H, W, 3] to check with and to calibrate int8 with, and a sentence on where they are from.
+
+    `source` is the Source of a run's images; None where they are others.
+    """
 
     check: np.ndarray
     representative: np.ndarray
     description: str
+    source: object = None
 
 
 def choose_images(path, folder, image_size, on_corrupt="error"):
@@ -57,6 +61,7 @@ def _from_run(run, image_size, on_corrupt):
         check,
         representative,
         f"Images: dataset {run.settings.dataset!r}, test images for the check, training images for int8.",
+        source,
     )
 
 

@@ -104,8 +104,12 @@ def test_a_format_that_fails_costs_no_other(run, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise InputError("Expected luck. Received: none.")
 
+    opened, open_run = [], RunFolder.open_source
+    monkeypatch.setattr(RunFolder, "open_source", lambda *args, **how: opened.append(how) or open_run(*args, **how))
     monkeypatch.setattr(export, "to_coreml", refuse)
-    made = delivery.deliver(run.path, tmp_path, ("tflite-fp32", "coreml-fp16"), num_test_images=4)
+    made = delivery.deliver(run.path, tmp_path, ("tflite-fp32", "coreml-fp16"), num_test_images=4, on_corrupt="skip")
+    assert opened == [{"on_corrupt": "skip"}]  # once, for the check and the scores
+    assert made.num_images == 4
     assert [row.error for row in made.rows] == [None, None, "Expected luck. Received: none."]
     assert {path.name for path in tmp_path.iterdir()} >= {"model_fp32.tflite", "model_export.json", "model_card.html"}
 
