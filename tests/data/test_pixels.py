@@ -134,37 +134,42 @@ def seen_by_all(folder, shape):
     return seen
 
 
-def predicted(path, shape, monkeypatch):
-    """The pixels that the command predict gives a model."""
+def predicted(paths, shape, monkeypatch):
+    """The pixels of each file that the command predict gives a model."""
     given = []
     image = keras.Input((*shape, 3))
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
     monkeypatch.setattr(model, "predict_on_batch", lambda batch: given.append(batch[0]) or np.zeros((1, 2)))
     opened = Opened("mine", model, TASKS["classification"], ("a", "b"), {})
     monkeypatch.setattr("keras_mobattn.commands.opened.open_model", lambda *_: opened)
-    assert predict.main((path,), model=path) == 0
-    return given[0]
+    assert predict.main(tuple(paths), model=paths[0]) == 0
+    return given
 
 
-def converted(path, shape):
-    """The images that a conversion checks and calibrates with, of a folder with this file alone."""
-    alone = path.parent.parent.parent / "images" / path.parent.name
-    alone.mkdir(parents=True)
-    (alone / path.name).write_bytes(path.read_bytes())
-    chosen = choose_images(alone.parent, alone, shape)
-    return {"check": chosen.check[0], "calibrate": chosen.representative[0]}
+def converted(paths, folder, shape):
+    """The images that a conversion checks and calibrates with, of a folder with these files."""
+    folder.mkdir()
+    for number, path in enumerate(paths):
+        (folder / f"{number}{path.suffix}").write_bytes(path.read_bytes())
+    chosen = choose_images(folder, folder, shape)
+    return [*chosen.check, *chosen.representative]
 
 
 def expect_all_see(folder, files, shape, monkeypatch):
     """`files`: {class: (path, what a person sees, how far off)}."""
-    seen = seen_by_all(folder, shape)
+    seen, paths = seen_by_all(folder, shape), [path for path, _, _ in files.values()]
+    given = dict(zip(files, predicted(paths, shape, monkeypatch), strict=True))
+    taken = converted(paths, folder.parent / "alone", shape)
+    assert len(taken) == len(files)
+    left = [image.tobytes() for image in taken]
     for label, (path, pixels, tolerance) in files.items():
         expected = read_image(path)
         assert expected.dtype == np.uint8
         assert np.abs(expected.astype(float) - pixels).max() <= tolerance, label
-        others = {"predict": predicted(path, shape, monkeypatch), **converted(path, shape)}
-        for who, image in {**{who: images[label] for who, images in seen.items()}, **others}.items():
+        others = {who: images[label] for who, images in seen.items()} | {"predict": given[label]}
+        for who, image in others.items():
             np.testing.assert_array_equal(image, expected, err_msg=f"{who} {label}")
+        left.remove(expected.tobytes())  # a conversion draws their order
 
 
 def test_all_see_the_same(tmp_path, monkeypatch):
