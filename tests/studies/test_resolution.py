@@ -21,7 +21,7 @@ def test_extrapolation_goes_through_the_last_two_points(slope):
 
 def test_tokens_are_those_of_layer_3():
     assert [resolution.tokens_at(side) for side in (64, 256, 1024)] == [16, 256, 4096]
-    assert resolution.attention_layer("separable", 64).input_shape == (None, 8, 8, 128)
+    assert resolution.lone_layer("separable", 64).input_shape == (None, 8, 8, 128)
 
 
 def _stand_in(monkeypatch, exponent):
