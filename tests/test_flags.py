@@ -1,6 +1,7 @@
 """What an error advises is what the command has: every flag in every text is asked of the parsers."""
 
 import ast
+import functools
 import importlib
 import re
 from pathlib import Path
@@ -54,8 +55,21 @@ def programs():
     return {module.__name__: module.main for module in modules}
 
 
+@functools.cache
+def imports_of(path):
+    """Names of all modules that a file imports, at its top or inside functions; some of them may be no modules."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+@functools.cache
 def imported_by(module):
-    """Names of our modules that a module's text imports, at its top or inside functions, and what these import."""
+    """Names of our modules that a module imports, and what these import."""
     found, todo = set(), [module]
     while todo:
         name = todo.pop()
@@ -64,11 +78,7 @@ def imported_by(module):
         if name in found or not path.exists() or not name.startswith("keras_mobattn"):
             continue
         found.add(name)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                todo += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        todo += imports_of(path)
     return found
 
 

@@ -1,5 +1,6 @@
 """The constants of Core ML packages, bit by bit as coremltools' own reader has them."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -51,8 +52,9 @@ CASES = [
 ]
 
 
-def written(path, system="iOS18", precision="FLOAT16", compression=None):
-    """Write a package of two convolutions and constants of several types; return its path."""
+@functools.cache
+def plain(system, precision):
+    """A coremltools model of two convolutions and constants of several types, without compression."""
     ct = import_coremltools()
     from coremltools.converters.mil import Builder as mb  # noqa: N813 (its own name everywhere)
 
@@ -66,7 +68,13 @@ def written(path, system="iOS18", precision="FLOAT16", compression=None):
     program = mb.program(input_specs=[mb.TensorSpec(shape=SHAPE)], opset_version=target)(layers)
     options = {"compute_precision": getattr(ct.precision, precision), "skip_model_load": True}
     with quiet_stderr():
-        model = ct.convert(program, minimum_deployment_target=target, **options)
+        return ct.convert(program, minimum_deployment_target=target, **options)
+
+
+def written(path, system="iOS18", precision="FLOAT16", compression=None):
+    """Write the model as a package; return its path."""
+    ct, model = import_coremltools(), plain(system, precision)
+    with quiet_stderr():
         if compression:
             compress, config = COMPRESSIONS[compression][1](ct.optimize.coreml)
             model = compress(model, ct.optimize.coreml.OptimizationConfig(config))
