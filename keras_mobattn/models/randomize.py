@@ -1,9 +1,10 @@
 """Random weights that hide nothing: for timing, for conversion, for parity."""
 
+import contextlib
+
 import numpy as np
 import tf_keras as keras
 
-from keras_mobattn.layers import Dropout
 from keras_mobattn.names import DEPTHWISE, DISTANCE, SCALE, SHIFT, role_of
 
 # What a variable is for -> how to draw it, given the generator and the shape. Freshly initialised scales of one, zero
@@ -37,21 +38,35 @@ def randomize_weights(model, seed=0):
 
 
 def _calibrate(model, rng):
-    layers = list(model._flatten_layers())
-    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-    drops = [layer for layer in layers if isinstance(layer, Dropout)]
-    # With momentum 0 one pass in training mode sets the moving statistics to the batch's. No dropout: a seed is a seed.
-    settings = [(norm, "momentum") for norm in norms] + [(drop, "rate") for drop in drops]
-    kept = [(layer, name, getattr(layer, name)) for layer, name in settings]
-    for layer, name in settings:
-        setattr(layer, name, 0.0)
-    model(_images(model, rng), training=True)
-    for layer, name, value in kept:
-        setattr(layer, name, value)
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    with contextlib.ExitStack() as stack:
+        for norm in norms:
+            norm.moving_mean.assign(np.zeros(norm.moving_mean.shape))  # for one that the model does not call
+            norm.moving_variance.assign(np.ones(norm.moving_variance.shape))
+            stack.enter_context(_measuring(norm))
+        model(_images(model, rng), training=False)  # no dropout: a seed is a seed
     for norm in norms:
         deviation = np.sqrt(norm.moving_variance.numpy())
         norm.moving_mean.assign_add(deviation * rng.normal(0, 0.1, deviation.shape))
         norm.moving_variance.assign(np.square(deviation) * rng.uniform(0.5, 2.0, deviation.shape) + 1e-3)
+
+
+@contextlib.contextmanager
+def _measuring(norm):
+    """In this block the batch norm makes each batch's statistics its own, even where it is frozen, or called with
+    training=False, as in transfer learning."""
+    momentum, trainable, call = norm.momentum, norm.trainable, norm.call
+
+    def measure(inputs, *_, **__):
+        return call(inputs, training=True)
+
+    norm.momentum, norm.trainable = 0.0, True
+    object.__setattr__(norm, "call", measure)  # Keras would track it as a part of the layer
+    try:
+        yield
+    finally:
+        norm.__dict__.pop("call")
+        norm.momentum, norm.trainable = momentum, trainable
 
 
 def _images(model, rng):

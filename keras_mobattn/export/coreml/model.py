@@ -3,6 +3,7 @@
 import functools
 import json
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ def on_mac():
 
 class CoreMLModel(FileModel):
     """A .mlpackage of this package, fed and read alike whatever its interface.
+
+    Threads may share one; by Core ML itself they take turns.
 
     `compute_units` None runs our evaluator, a name of coremltools.ComputeUnit runs Core ML (macOS).
 
@@ -94,11 +97,13 @@ class CoreMLModel(FileModel):
 
     def _predicted(self, path, compute_units):
         ct = import_coremltools()
-        model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit[compute_units])
+        model, turn = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit[compute_units]), threading.Lock()
 
         def run(image):
+            given = {INPUT_NAME: _picture(image) if self.takes_pixels else image}
             try:
-                return dict(model.predict({INPUT_NAME: _picture(image) if self.takes_pixels else image}))
+                with turn:
+                    return dict(model.predict(given))
             except RuntimeError as error:
                 raise VerificationError(f"Expected a package that Core ML runs. Received: {error}.") from error
 

@@ -1,6 +1,7 @@
 """A .tflite file that runs: for the check of a conversion, and for the accuracy on a data set."""
 
 import contextlib
+import threading
 from pathlib import Path
 
 from keras_mobattn._quiet import quiet_stderr
@@ -18,7 +19,7 @@ class TFLiteModel(FileModel):
 
     Images and outputs are float32, in the Keras model's range: quantized inputs and outputs are converted by their
     tensors' parameters. As in Keras, `input_shape` is (None, H, W, C), and `output_shape` a tuple of shapes for several
-    outputs.
+    outputs. Threads may share one: they take turns, since the file's interpreter has one memory.
 
     Raises:
         InputError: not a TFLite file, or one without a signature that takes "image".
@@ -40,7 +41,7 @@ class TFLiteModel(FileModel):
                 f"Expected a file with a signature of one input, {INPUT_NAME!r}. Received: {str(path)!r} with "
                 f"{signatures or 'none'}. Convert the model with mobattn export."
             )
-        self._signature = interpreter.get_signature_runner()
+        self._turn, self._signature = threading.Lock(), interpreter.get_signature_runner()
         self._taken, self._given = self._signature.get_input_details()[INPUT_NAME], self._signature.get_output_details()
         self.input_shape = (None, *(int(side) for side in self._taken["shape"][1:]))
         shapes = [(None, *(int(side) for side in detail["shape"][1:])) for detail in self._given.values()]
@@ -48,7 +49,7 @@ class TFLiteModel(FileModel):
 
     def run(self, image):
         """One image [1, H, W, C] -> {output name: array}."""
-        with _refusal():
+        with self._turn, _refusal():
             results = self._signature(**{INPUT_NAME: quantize(image, self._taken)})
         return {name: dequantize(value, self._given[name]) for name, value in results.items()}
 
