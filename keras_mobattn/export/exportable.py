@@ -128,6 +128,12 @@ def _as_labels(labels):
 
 def _input_shape(model):
     inputs = tf.nest.flatten(model.inputs or [])
+    if not inputs and not isinstance(model, keras.Sequential):
+        raise InputError(
+            f"Expected a model with an input of known size. Received: {type(model).__name__}, a subclass of "
+            "keras.Model that computes in its call() alone. Give it an input: image = keras.Input((256, 256, 3)), then "
+            "keras.Model(image, model(image))."
+        )
     if len(inputs) != 1:
         raise InputError(
             f"Expected a built model with one input. Received: {len(inputs)} inputs. Build it with input_shape."
@@ -154,16 +160,36 @@ def _in_float32(model):
     """Return the model, or a float32 copy if any layer computes in half precision."""
     if all(layer.compute_dtype not in HALF for layer in model._flatten_layers()):
         return model
-    with global_policy("float32"):  # for the sublayers that a layer makes itself
-        copy = type(model).from_config(_without_half(model.get_config()))
+    classes = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}  # a user's own, in wrappers
+    with global_policy("float32"), keras.utils.custom_object_scope(classes):  # for what a layer makes itself
+        copy = _copied(model)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _copied(layer):
+    """A layer or model like this one, in float32. Its class and functions are those of the live object."""
+    if isinstance(layer, keras.Sequential) or getattr(layer, "_is_graph_network", False):
+        inputs = [_input_like(tensor) for tensor in layer.inputs or ()]
+        return keras.models.clone_model(layer, inputs or None, clone_function=_copied)
+    config = _without_half(layer.get_config())
+    if isinstance(layer, keras.layers.Lambda):  # a config has code alone, without the module around it
+        own = {name: getattr(layer, name) for name in ("function", "mask", "arguments")}
+        return type(layer)(**own, name=layer.name, dtype="float32")
+    return type(layer).from_config(config)
+
+
+def _input_like(tensor):
+    """A Keras input of the same shape and name, in float32."""
+    dtype = _without_half(tensor.dtype.name)
+    return keras.Input(batch_size=tensor.shape[0], shape=tensor.shape[1:], name=tensor.node.layer.name, dtype=dtype)
 
 
 def _without_half(config):
     """Replace half precision by float32 wherever a Keras config names it: policies, casts."""
     if isinstance(config, dict):
         return {key: _without_half(value) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(_without_half(value) for value in config)
+    if isinstance(config, list | tuple):  # Keras's own kinds of lists, too
+        values = [_without_half(value) for value in config]
+        return tuple(values) if isinstance(config, tuple) else values
     return "float32" if config in (*HALF, *(f"mixed_{dtype}" for dtype in HALF)) else config

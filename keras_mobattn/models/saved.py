@@ -30,6 +30,12 @@ def load_model(file):
     Raises:
         InputError: the file is missing or can't be read.
     """
+    if type(file).__module__.split(".")[0] == "keras":
+        raise InputError(
+            f"Expected a model of tf_keras, which is Keras 2. Received: {type(file).__name__} {file.name!r} of Keras "
+            "3. Build it with `import tf_keras as keras` and give it the weights: "
+            "model.set_weights(keras_3_model.get_weights())."
+        )
     if not isinstance(file, str | Path):
         raise InputError(f"Expected a keras.Model or the path of a saved one. Received: {file!r}. Pass one of these.")
     if not Path(file).exists():

@@ -218,23 +218,6 @@ def _spoil(outputs, name):
     return {key: value + (np.ptp(value) * 1e-3 if key == name else 0) for key, value in outputs.items()}
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_a_mixed_precision_model_is_exported_in_float32(policy, tmp_path):
-    keras.mixed_precision.set_global_policy(policy)
-    try:
-        model = keras_mobattn.MobileViTv2(variant="test", attention="mobile", input_shape=(32, 32, 3), classes=5)
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
-    keras_mobattn.randomize_weights(model)
-    source = export.load(model)
-    assert {layer.compute_dtype for layer in source.model._flatten_layers()} == {"float32"}
-    assert keras.mixed_precision.global_policy().name == "float32"
-    images = sample_photos(2, (32, 32)).astype(np.float32)
-    np.testing.assert_allclose(source.predict(images)["probabilities"], model(images).numpy(), atol=0.05)
-    for ours, theirs in zip(source.model.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
 def test_a_converted_nan_fails(tmp_path, monkeypatch):
     run = export.TFLiteModel.run
     monkeypatch.setattr(

@@ -112,3 +112,33 @@ def test_an_inexpressible_model_is_refused(suffix, tmp_path):
     head = keras.layers.Lambda(lambda x: tf.py_function(lambda v: v, [x], tf.float32))
     refused("operations that", suffix, small_model(head), tmp_path / f"model{suffix}", check_images=photos())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", CONVERT)
+def test_a_model_of_keras_3_is_named(suffix, tmp_path):
+    import keras as keras_3
+
+    model = keras_3.Sequential([keras_3.Input((8, 8, 3)), keras_3.layers.Conv2D(2, 3)], name="mine")
+    with pytest.raises(InputError, match="model of tf_keras.*Received: Sequential 'mine' of Keras 3.*set_weights"):
+        convert(suffix, "fp32", model, tmp_path / f"model{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.conv = keras.layers.Conv2D(2, 3)
+
+    def call(self, image):
+        return keras.backend.mean(self.conv(image), axis=(1, 2))
+
+
+@pytest.mark.parametrize("suffix", CONVERT)
+def test_a_subclassed_model_needs_an_input(suffix, tmp_path):
+    model = Subclassed()
+    model(np.float32(photos(1)[:, :8, :8]))
+    with pytest.raises(InputError, match="Received: Subclassed, a subclass of keras.Model .*model[(]image[)][)]"):
+        convert(suffix, "fp32", model, tmp_path / f"model{suffix}")
+    image = keras.Input((8, 8, 3))  # as the sentence says
+    images = photos(4)[:, :8, :8]
+    convert(suffix, "fp32", keras.Model(image, model(image)), tmp_path / f"model{suffix}", check_images=images)
