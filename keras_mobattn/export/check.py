@@ -8,6 +8,7 @@ import rich.box
 import rich.table
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.export.given_images import as_images
 from keras_mobattn.files import size_bytes
 
 NUM_PHOTOS = 8  # photographs of the default check
@@ -58,22 +59,6 @@ class CheckReport:
     size_bytes: int
     seconds: float
     device_errors: dict[str, float] = dataclasses.field(default_factory=dict)
-
-
-def as_images(images, source, what):
-    """Return `images` as float32 [n, H, W, C], or raise an InputError that calls them `what`."""
-    shape, images = source.input_shape, np.asarray(images)
-    fits = images.ndim == 4 and images.shape[1:] == shape and len(images) > 0
-    if not fits or not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
-        raise InputError(
-            f"Expected {what} to be uint8 or float [n, {', '.join(map(str, shape))}] in the model's input range. "
-            f"Received: {images.dtype} {list(images.shape)}. Resize the images to the model's input size."
-        )
-    if not np.isfinite(images.astype(np.float32)).all():
-        raise InputError(
-            f"Expected {what} to be finite. Received: NaN or infinity among them. Look at how they are made."
-        )
-    return images.astype(np.float32)
 
 
 def images_or_photos(images, source, input_scale=1.0):

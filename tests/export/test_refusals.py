@@ -13,7 +13,11 @@ WRONG_IMAGES = {
     "another size": np.zeros((2, 40, 24, 3), np.uint8),
     "one image without its batch axis": np.zeros((*SIZE, 3), np.uint8),
     "none": np.zeros((0, *SIZE, 3), np.uint8),
-    "integers": np.zeros((2, *SIZE, 3), np.int64),
+    "truth values": np.zeros((2, *SIZE, 3), bool),
+    "a list of sizes": [np.zeros((*SIZE, 3)), np.zeros((40, 24, 3))],
+    "no element": [],
+    "a generator without any": lambda: iter(()),
+    "a set without an end": tf.data.Dataset.from_tensors(np.zeros((*SIZE, 3), np.uint8)).repeat(),
     "text": np.full((2, *SIZE, 3), "x"),
     "NaN": np.full((2, *SIZE, 3), np.nan),
 }
@@ -22,7 +26,7 @@ WRONG_IMAGES = {
 @pytest.mark.parametrize("images", WRONG_IMAGES.values(), ids=WRONG_IMAGES)
 @pytest.mark.parametrize("argument", ["check_images", "representative_images"])
 def test_wrong_images_are_refused(images, argument, tmp_path):
-    with pytest.raises(InputError, match=f"Expected {argument} to be .*Received: "):
+    with pytest.raises(InputError, match=f"Expected {argument} (to|of) .*Received: "):
         convert(".tflite", "int8", shared_model(), tmp_path / "model.tflite", **{argument: images})
     assert not list(tmp_path.iterdir())
 

@@ -13,6 +13,7 @@ from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.exportable import expect_suffix, load
+from keras_mobattn.export.given_images import as_images
 from keras_mobattn.export.pixels import expect_bytes, expect_io
 from keras_mobattn.export.tflite.fuse import fuse
 from keras_mobattn.export.tflite.io import PROBABILITY, set_io
@@ -70,8 +71,9 @@ def to_tflite(
     int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what lies between them, the
     rest float32 (see quantize.py). Each is made of the float32 file after deploy-time fusion (see fuse.py).
 
-    `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are uint8 or float
-    [n, H, W, C] in the model's input range; the check takes 8 photographs by default. `tolerance` is an
+    `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are numbers
+    [n, H, W, C] in the model's input range: an array, a list, a tf.data set, a generator, or a function that returns
+    one, as TFLite's representative_dataset. The check takes 8 photographs by default. `tolerance` is an
     export.Tolerance in place of the precision's own. The file appears whole, or what was there stays.
 
     Whatever the precision, `input_dtype` "uint8" takes RGB 0..255 straight from a camera, "int8" the same minus 128;
@@ -104,7 +106,7 @@ def to_tflite(
     if input_dtype != "float32":
         expect_bytes(images, input_scale)
     if settings.takes_images:
-        representative_images = check.as_images(representative_images, source, "representative_images")
+        representative_images = as_images(representative_images, source, "representative_images")
     with replacing(path) as beside:
         graph = _convert(source, settings, representative_images)
         set_io(graph, input_dtype, output_dtype, input_scale)

@@ -1,0 +1,61 @@
+"""Images that a caller gives, in any of the forms that TensorFlow's users have them in, as one array."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_mobattn.errors import InputError
+
+
+def as_images(images, source, what):
+    """Return images as float32 [n, H, W, C].
+
+    `images` is an array of numbers, or one after the other: a list, a tf.data set, a generator, or a function that
+    returns one, as TFLite's representative_dataset. Each element is an image or a batch, alone, in a list or dict of
+    one, or beside its label: `image`, `[image]`, `{"image": image}`, `(images, labels)`.
+
+    Raises:
+        InputError: none, endless, of another size than the Exportable `source` takes, or with NaN; `what` they are
+            called.
+    """
+    shape, images = source.input_shape, _collected(images, what)
+    fits = images.ndim == 4 and images.shape[1:] == shape and len(images) > 0
+    if not fits or not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
+        raise InputError(
+            f"Expected {what} to be numbers [n, {', '.join(map(str, shape))}] in the model's input range, or as many "
+            f"images of that size one after the other. Received: {images.dtype} {list(images.shape)}. Resize the "
+            "images to the model's input size."
+        )
+    if not np.isfinite(images.astype(np.float32)).all():
+        raise InputError(
+            f"Expected {what} to be finite. Received: NaN or infinity among them. Look at how they are made."
+        )
+    return images.astype(np.float32)
+
+
+def _collected(images, what):
+    """All of them as one array, of whatever shape and type."""
+    if callable(images):
+        images = images()
+    if isinstance(images, tf.data.Dataset) and images.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise InputError(
+            f"Expected {what} to come to an end. Received: a tf.data set that repeats for ever. Take some: "
+            "dataset.take(100)."
+        )
+    if hasattr(images, "__array__") or isinstance(images, str) or not hasattr(images, "__iter__"):
+        return np.asarray(images)
+    parts = [np.asarray(_image_of(element)) for element in images]
+    batches = [part if part.ndim == 4 else part[None] for part in parts]
+    if len(shapes := list(dict.fromkeys(batch.shape[1:] for batch in batches))) > 1:
+        raise InputError(
+            f"Expected {what} of one size. Received: {' and '.join(str(list(shape)) for shape in shapes[:2])}. Resize "
+            "the images to the model's input size."
+        )
+    return np.concatenate(batches) if batches else np.empty(0)
+
+
+def _image_of(element):
+    """The image or batch in an element of a set."""
+    if isinstance(element, dict):
+        element = tuple(element.values())
+    holds_arrays = isinstance(element, list | tuple) and bool(element) and hasattr(element[0], "shape")
+    return element[0] if holds_arrays and np.ndim(element[0]) >= 3 else element
