@@ -5,6 +5,7 @@ import time
 import warnings
 
 import numpy as np
+import tensorflow as tf
 
 from keras_mobattn._quiet import coremltools_messages, import_coremltools
 from keras_mobattn.about import About
@@ -123,6 +124,7 @@ def _expect_target(since, target, what):
 def _convert(source, settings, target, interface):
     ct = import_coremltools()
     from keras_mobattn.export.coreml import fuse as mil_fuse
+    from keras_mobattn.export.coreml import missing_ops  # noqa: F401  registers them
 
     concrete = source.concrete_function()
     graph_names = [tensor.name.split(":")[0] for tensor in concrete.outputs]
@@ -144,7 +146,7 @@ def _convert(source, settings, target, interface):
                 skip_model_load=True,
                 **options,
             )
-        except (NotImplementedError, ValueError, KeyError) as error:
+        except (NotImplementedError, ValueError, KeyError, tf.errors.OpError) as error:
             failure = error
         else:
             failure = None

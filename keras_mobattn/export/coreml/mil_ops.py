@@ -10,7 +10,10 @@ import tensorflow as tf  # for convolutions alone: numpy has none that is fast e
 
 
 def conv(x, weight, bias=None, strides=(1, 1), pad_type="valid", pad=(0, 0, 0, 0), dilations=(1, 1), groups=1):
-    """2-D convolution of [n, C, H, W] with [O, C / groups, kH, kW]."""
+    """2-D convolution of [n, C, H, W] with [O, C / groups, kH, kW], or the same in 1-D."""
+    if x.ndim == 3:
+        options = (1, *strides), pad_type, (0, 0, *pad)[-4:], (1, *dilations), groups
+        return conv(x[:, :, None], weight[:, :, None], bias, *options)[:, :, 0]
     sides = _pads(x.shape[2:], weight.shape[2:], strides, pad_type, pad, dilations)
     x = tf.transpose(tf.pad(x, [(0, 0), (0, 0), *sides]), [0, 2, 3, 1])
     kernel = tf.transpose(weight, [2, 3, 1, 0])  # [kH, kW, C / groups, O]
@@ -26,6 +29,41 @@ def conv(x, weight, bias=None, strides=(1, 1), pad_type="valid", pad=(0, 0, 0, 0
         )
     y = y if bias is None else y + bias
     return tf.transpose(y, [0, 3, 1, 2]).numpy()
+
+
+def conv_transpose(
+    x, weight, bias=None, pad=(0, 0, 0, 0), output_shape=None, pad_type="valid", strides=(1, 1), dilations=(1, 1),
+    groups=1,
+):  # fmt: skip
+    """The gradient of a 2-D convolution, of [n, C, H, W] with [C, O / groups, kH, kW], or the same in 1-D."""
+    if x.ndim == 3:
+        shape = None if output_shape is None else (*output_shape[:2], 1, output_shape[2])
+        options = (0, 0, *pad)[-4:], shape, pad_type, (1, *strides), (1, *dilations), groups
+        return conv_transpose(x[:, :, None], weight[:, :, None], bias, *options)[:, :, 0]
+    if set(map(int, dilations)) != {1}:
+        raise ValueError("conv_transpose with dilations")
+    whole = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], strides, weight.shape[2:], strict=True)]
+    parts = [
+        tf.nn.conv2d_transpose(a, k, (len(x), *whole, k.shape[2]), list(strides), "VALID")
+        for a, k in zip(
+            tf.split(tf.transpose(x, [0, 2, 3, 1]), int(groups), -1),
+            tf.split(tf.transpose(weight, [2, 3, 1, 0]), int(groups), -1),
+            strict=True,
+        )
+    ]
+    y = tf.transpose(tf.concat(parts, -1), [0, 3, 1, 2]).numpy()
+    for axis, (have, stride) in enumerate(zip(whole, strides, strict=True)):
+        before, after = pad[2 * axis : 2 * axis + 2] if pad_type == "custom" else (0, 0)
+        size = x.shape[2 + axis] * stride if pad_type.startswith("same") else have - before - after
+        size = size if output_shape is None else int(output_shape[2 + axis])
+        if pad_type.startswith("same"):  # an odd one is taken from the end, as in TensorFlow, or from the start
+            cut = max(have - size, 0)
+            before = -(-cut // 2) if pad_type == "same_lower" else cut // 2
+        y = np.take(y, range(before, min(before + size, have)), axis=2 + axis)
+        missing = [(0, 0)] * 4
+        missing[2 + axis] = (0, size - y.shape[2 + axis])  # what no kernel reaches
+        y = np.pad(y, missing)
+    return y if bias is None else y + bias[:, None, None]
 
 
 def pooling(reduce, padding):
@@ -111,6 +149,13 @@ def gelu(x, mode="EXACT"):
 def elu(x, alpha=1.0):
     """x where positive, alpha (exp(x) - 1) elsewhere."""
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def resize_nearest_neighbor(x, target_size_height, target_size_width):
+    """Resize the last two axes: each pixel is the one at its place, rounded down."""
+    for axis, target in ((-2, int(target_size_height)), (-1, int(target_size_width))):
+        x = np.take(x, np.arange(target) * x.shape[axis] // target, axis)
+    return x
 
 
 def space_to_depth(x, block_size):
@@ -232,6 +277,9 @@ OPS = {
     "maximum": lambda x, y: np.maximum(x, y),
     "minimum": lambda x, y: np.minimum(x, y),
     "pow": lambda x, y: np.power(x, y),
+    "greater": lambda x, y: x > y,
+    "not_equal": lambda x, y: x != y,
+    "select": lambda cond, a, b: np.where(cond, a, b),
     # of one
     "abs": lambda x: np.abs(x),
     "exp": lambda x: np.exp(x),
@@ -245,6 +293,9 @@ OPS = {
     "silu": lambda x: x * sigmoid(x),
     "sigmoid": sigmoid,
     "gelu": gelu,
+    "erf": lambda x: tf.math.erf(x).numpy(),
+    "softplus": lambda x: np.logaddexp(x, np.float32(0)),
+    "leaky_relu": lambda x, alpha=0.01: np.where(x >= 0, x, alpha * x),
     "elu": elu,
     "softmax": softmax,
     "cast": cast,
@@ -258,6 +309,7 @@ OPS = {
     "matmul": matmul,
     "linear": linear,
     "conv": conv,
+    "conv_transpose": conv_transpose,
     "avg_pool": pooling(np.mean, 0.0),  # zeros of the padding count in the mean unless excluded
     "max_pool": pooling(np.max, -np.inf),
     # moving values around
@@ -274,6 +326,7 @@ OPS = {
     "space_to_depth": space_to_depth,
     "depth_to_space": depth_to_space,
     "upsample_bilinear": upsample_bilinear,
+    "resize_nearest_neighbor": resize_nearest_neighbor,
     "resize_bilinear": resize_bilinear,
     # shapes computed at run time, in packages for several input sizes
     "shape": lambda x: np.int32(x.shape),
