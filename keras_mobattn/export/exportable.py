@@ -172,11 +172,10 @@ def _copied(layer):
     if isinstance(layer, keras.Sequential) or getattr(layer, "_is_graph_network", False):
         inputs = [_input_like(tensor) for tensor in layer.inputs or ()]
         return keras.models.clone_model(layer, inputs or None, clone_function=_copied)
-    config = _without_half(layer.get_config())
     if isinstance(layer, keras.layers.Lambda):  # a config has code alone, without the module around it
         own = {name: getattr(layer, name) for name in ("function", "mask", "arguments")}
         return type(layer)(**own, name=layer.name, dtype="float32")
-    return type(layer).from_config(config)
+    return type(layer).from_config(_without_half(layer.get_config()))
 
 
 def _input_like(tensor):

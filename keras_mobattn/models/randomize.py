@@ -32,13 +32,13 @@ def randomize_weights(model, seed=0):
     rng = np.random.default_rng(seed)
     for variable in model.weights:
         variable.assign(DRAWS.get(role_of(variable.name), _kernel)(rng, tuple(variable.shape)))
-    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
-        _calibrate(model, rng)
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    if norms:
+        _calibrate(model, norms, rng)
     return model
 
 
-def _calibrate(model, rng):
-    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+def _calibrate(model, norms, rng):
     with contextlib.ExitStack() as stack:
         for norm in norms:
             norm.moving_mean.assign(np.zeros(norm.moving_mean.shape))  # for one that the model does not call
