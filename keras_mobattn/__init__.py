@@ -10,6 +10,7 @@ import os
 import pkgutil
 
 from keras_mobattn import _registration  # noqa: F401  imported for what it does
+from keras_mobattn._lazy import importer
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
 
@@ -32,16 +33,14 @@ HOMES = {  # public name -> the module that has it
 MODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 
 __all__ = ["InputError", *HOMES]
+_public, _ = importer(__name__, {name: f"{__name__}.{home}" for name, home in HOMES.items()})
 
 
 def __getattr__(name):
     """Import a public name, or a module of the package, when it is first asked for (PEP 562)."""
     if name in MODULES:
         return importlib.import_module(f"{__name__}.{name}")  # which makes it an attribute: it is not asked for again
-    if name in HOMES:
-        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _public(name)
 
 
 def __dir__():
