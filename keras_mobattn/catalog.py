@@ -43,7 +43,12 @@ ATTENTION_FORMS = Registry({"mobile_published": "keras_mobattn.attention.informa
 
 # Sets of images that need no download
 EMBEDDED = {name: f"keras_mobattn.data.{name}" for name in ("digits", "digit_crops", "digit_scenes")}
-TASKS = Registry({"classification": "keras_mobattn.tasks.classification:CLASSIFICATION"})
+TASKS = Registry(
+    {
+        "classification": "keras_mobattn.tasks.classification:CLASSIFICATION",
+        "binary_classification": "keras_mobattn.tasks.classification:BINARY_CLASSIFICATION",
+    }
+)
 
 AUGMENTATIONS = Registry(
     {
@@ -100,8 +105,8 @@ COREML_PRECISIONS = Registry(
 )
 DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # for predictions where no model is named
 # Formats of `mobattn export` -> (kind of file, precision, suffix)
-FORMATS = {f"tflite-{name}": (TFLITE.name, name, TFLITE.suffix) for name in TFLITE_PRECISIONS}
-FORMATS |= {f"coreml-{name}": (COREML.name, name, COREML.suffix) for name in ("fp16", "fp32")}
+FORMATS = {f"tflite-{name}": (TFLITE, name) for name in TFLITE_PRECISIONS}
+FORMATS |= {f"coreml-{name}": (COREML, name) for name in ("fp16", "fp32")}
 COREML_COMPRESSIONS = Registry(
     {
         "int8": "keras_mobattn.export.coreml.compress:INT8",

@@ -2,53 +2,47 @@
 
 from pathlib import Path
 
-import numpy as np
 import rich.console
 
 from keras_mobattn.cli import console, say
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
 from keras_mobattn.export.exportable import load_trained
+from keras_mobattn.export.file_name import file_name
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import read_labels
 from keras_mobattn.models import model_file
 
 
-def convert_all(
-    convert, suffix, model, output, precisions, *, expect, images, on_corrupt, labels, input_scale, input_bias=0.0
-):
-    """Convert a model to each of `precisions`, and print one table; return the exit code, 1 if a conversion failed.
+def convert_all(convert, kind, model, output, variants, *, expect, images, on_corrupt, labels, **options):
+    """Convert a model to each of `variants`, and print one table; return the exit code, 1 if a conversion failed.
 
     Args:
-        convert: A function (source, path, precision, representative_images=, check_images=) -> CheckReport.
-        suffix: Of the files.
+        convert: A function (source, path, variant, representative_images=, check_images=) -> CheckReport.
+        kind: The FileKind of the files.
         model: A model file or a run folder.
-        output: A file for one precision, else a folder; None for the model's.
-        precisions: Names of precisions.
+        output: A file for one variant, else a folder; None for the model's.
+        variants: {name of a precision, say: what `file_name` has to know of it}.
         expect: A function of the source that refuses options which don't fit it, before anything is converted.
         images: A folder of images to check with, or None.
         on_corrupt: What happens to images that can't be decoded.
         labels: A file of class names; None for the names of the run that the model lies in.
-        input_scale: The model takes RGB 0..255 times this,
-        input_bias: plus this.
+        options: Others of `export.load`.
     """
-    paths = {precision: _path(model, output, precision, suffix, len(precisions)) for precision in precisions}
+    paths = {name: _path(model, output, kind, len(variants), named) for name, named in variants.items()}
     with console.status("Loading the model and images"):
-        source = load_trained(model, read_labels(labels) if labels else ())
+        source = load_trained(model, read_labels(labels) if labels else (), **options)
         expect(source)
         chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     say(chosen.description)
     say(_about_labels(source))
-    scale, bias = np.float32(input_scale), np.float32(input_bias)
-    check, representative = (scale * stack + bias for stack in (chosen.check, chosen.representative))
+    check, representative = map(source.input_range.from_pixels, (chosen.check, chosen.representative))
     reports, failures = [], []
-    for precision, path in paths.items():
-        with console.status(f"Converting to {precision}, checking on {len(check)} images"):
+    for variant, path in paths.items():
+        with console.status(f"Converting to {variant}, checking on {len(check)} images"):
             try:
-                reports.append(
-                    convert(source, path, precision, representative_images=representative, check_images=check)
-                )
-            except InputError as error:  # the other precisions may do
+                reports.append(convert(source, path, variant, representative_images=representative, check_images=check))
+            except InputError as error:  # the others may do
                 failures.append(error)
     if reports:
         console.print(report_table(reports))
@@ -72,13 +66,13 @@ def _about_labels(source):
     return f"Labels in the file: {first} ({len(source.labels)} classes)."
 
 
-def _path(model, output, precision, suffix, count):
+def _path(model, output, kind, count, named):
     """runs/digits -> runs/digits/model_fp32.tflite; --output names another folder, or the file itself."""
-    if output is not None and output.suffix == suffix:
+    if output is not None and output.suffix == kind.suffix:
         if count > 1:
             raise InputError(
-                f"Expected a folder as --output for {count} precisions. Received: {str(output)!r}. Pass a folder."
+                f"Expected a folder as --output for {count} files. Received: {str(output)!r}. Pass a folder."
             )
         return output
     file = model_file(model)
-    return (file.parent if output is None else Path(output)) / f"{file.stem}_{precision}{suffix}"
+    return (file.parent if output is None else Path(output)) / file_name(file.stem, kind, **named)

@@ -30,8 +30,9 @@ def main(
     minimum_deployment_target: Literal[tuple(COREML_TARGETS)] = "iOS17",
     input_type: Literal[tuple(INPUT_TYPES)] = "tensor",
     input_sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxW...")] = (),
-    input_scale: float = 1.0,
-    input_bias: tuple[float, ...] = (0.0,),
+    input_scale: tuple[float, ...] | None = None,
+    input_bias: tuple[float, ...] | None = None,
+    single_output: bool = False,
     images: Path | None = None,
     on_corrupt: Literal["error", "skip"] = "error",
     labels: Path | None = None,
@@ -50,9 +51,10 @@ def main(
             classifier, which Vision and Xcode's preview understand.
         input_sizes: further heights and widths that the package takes, e.g. 320x320 192x256: multiples of 64, for
             PVTv2 of 32; not for DeiT and EfficientFormerV2.
-        input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
-            include_preprocessing=False. A package for pixels does it itself.
-        input_bias: a number that is added then, or one for each channel.
+        input_scale: what RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
+            a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Packages take 0..255.
+        input_bias: what is added then.
+        single_output: of a binary classifier, give the probability of the second class alone, not those of both.
         images: any folder of images to check with.
         on_corrupt: what to do with images that can't be decoded.
         labels: a text file of class names, one a line; default the run's.
@@ -65,8 +67,6 @@ def main(
         minimum_deployment_target=minimum_deployment_target,
         input_type=input_type,
         input_sizes=[_size(text) for text in input_sizes],
-        input_scale=input_scale,
-        input_bias=input_bias,
     )
     compressions = [None if name == NONE else name for name in compression]
     variants = {"_".join(filter(None, pair)): pair for pair in itertools.product(precision, compressions)}
@@ -81,8 +81,12 @@ def main(
         return to_coreml(source, path, precision, **options)
 
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
-    options |= dict(input_scale=input_scale, input_bias=input_bias)
-    return convert_all(convert, COREML.suffix, model, output, tuple(variants), **options)
+    options |= dict(input_scale=input_scale, input_bias=input_bias, single_output=single_output)
+    named = {
+        name: {"precision": precision, "compression": compression, "single_output": single_output, **input_options}
+        for name, (precision, compression) in variants.items()
+    }
+    return convert_all(convert, COREML, model, output, named, **options)
 
 
 def _size(text):

@@ -28,7 +28,9 @@ def main(
     output_dtype: Literal[tuple(IO_DTYPES)] = "float32",
     images: Path | None = None,
     on_corrupt: Literal["error", "skip"] = "error",
-    input_scale: float = 1.0,
+    input_scale: tuple[float, ...] | None = None,
+    input_bias: tuple[float, ...] | None = None,
+    single_output: bool = False,
     labels: Path | None = None,
     about: About = About(),  # noqa: B008
 ):
@@ -43,19 +45,23 @@ def main(
         output_dtype: uint8 gives probabilities times 256, int8 the same minus 128.
         images: any folder of images, to check with and to calibrate int8 with.
         on_corrupt: what to do with images that can't be decoded.
-        input_scale: what RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
-            include_preprocessing=False. Float input of the file has to be multiplied by it, quantized input hasn't.
+        input_scale: what RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
+            a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Files take 0..255.
+        input_bias: what is added then.
+        single_output: of a binary classifier, give the probability of the second class alone, not those of both.
         labels: a text file of class names, one a line, to be packed into the file; default the run's.
         about: what the file says of itself.
     """
     from keras_mobattn.commands.convert import convert_all
     from keras_mobattn.export import expect_io, to_tflite
 
-    io_options = {"input_dtype": input_dtype, "output_dtype": output_dtype, "input_scale": input_scale}
+    io_options = {"input_dtype": input_dtype, "output_dtype": output_dtype}
     convert = functools.partial(to_tflite, about=about, **io_options)
     expect = functools.partial(expect_io, **io_options)
-    options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels, input_scale=input_scale)
-    return convert_all(convert, TFLITE.suffix, model, output, precision, **options)
+    options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
+    options |= dict(input_scale=input_scale, input_bias=input_bias, single_output=single_output)
+    variants = {name: {"precision": name, "single_output": single_output, **io_options} for name in precision}
+    return convert_all(convert, TFLITE, model, output, variants, **options)
 
 
 def run():

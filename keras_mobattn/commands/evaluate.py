@@ -25,6 +25,8 @@ def main(
     split: str = "test",
     on_corrupt: Literal["error", "skip"] = "error",
     batch_size: int = 64,
+    input_scale: tuple[float, ...] | None = None,
+    input_bias: tuple[float, ...] | None = None,
 ) -> None:
     """Print how well a model does; for a classifier top-1 and top-5 accuracy, and the accuracy of each class.
 
@@ -42,6 +44,9 @@ def main(
             validation split.
         on_corrupt: What to do with images in a folder that can't be decoded.
         batch_size: Images per step.
+        input_scale: What RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
+            a Keras file that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1.
+        input_bias: What is added then.
     """
     from keras_mobattn.commands.opened import open_model
     from keras_mobattn.training import evaluate
@@ -55,7 +60,7 @@ def main(
     source = _open_source(run, dataset, data_dir, on_corrupt)
     if weights is not None:
         _expect_imagenet(source)  # before anything is downloaded
-    opened = open_model(model, weights)
+    opened = open_model(model, weights, input_scale, input_bias)
     names = opened.class_names
     if opened.named and not opened.tag:
         source = source.with_classes(names)
@@ -65,7 +70,8 @@ def main(
             f"{opened.title} does not name its classes: they are taken to be those of {source.name}, in that order.",
             stacklevel=1,
         )
-    result = evaluate(opened.model, source, split, batch_size, task=opened.task, **opened.view)
+    told = {"input_scale": input_scale, "input_bias": input_bias}
+    result = evaluate(opened.model, source, split, batch_size, task=opened.task, **opened.view, **told)
     title = f"{opened.title} on {source.name}, {split}: {result['num_images']} images"
     published = opened.tag and {"accuracy": opened.tag.top1, "top5_accuracy": opened.tag.top5}
     for part in opened.task.report(title, result, names, published):

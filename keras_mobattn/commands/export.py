@@ -26,7 +26,9 @@ def main(
     output_dir: Path | None = None,
     images: Path | None = None,
     on_corrupt: Literal["error", "skip"] = "error",
-    input_scale: float = 1.0,
+    input_scale: tuple[float, ...] | None = None,
+    input_bias: tuple[float, ...] | None = None,
+    single_output: bool = False,
     num_test_images: int = 500,
     input_type: Literal[tuple(INPUT_TYPES)] = "image",
     num_threads: int = 1,
@@ -40,8 +42,10 @@ def main(
         output_dir: Where the files go; beside the model when left out.
         images: Any folder of images to check with and to calibrate int8 with, in place of the run's.
         on_corrupt: What to do with images that can't be decoded.
-        input_scale: What RGB 0..255 is multiplied by to be what the model takes; 0.00392157 for one with
-            include_preprocessing=False.
+        input_scale: What RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
+            a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Files take 0..255.
+        input_bias: What is added then.
+        single_output: Of a binary classifier, give the probability of the second class alone, not those of both.
         num_test_images: At most how many of the run's test images every row is scored on.
         input_type: Of the Core ML packages: image takes pixels, as Vision and Xcode's preview do; tensor takes float32
             [1, H, W, C], as `mobattn benchmark --device iphone` does.
@@ -64,7 +68,7 @@ def main(
             images=images,
             on_corrupt=on_corrupt,
             num_test_images=num_test_images,
-            wishes=delivery.Wishes(input_type, input_scale, num_threads, about),
+            wishes=delivery.Wishes(input_type, num_threads, about, input_scale, input_bias, single_output),
             progress=tell,
         )
     table, caption, notes = delivery.screen_table(made)

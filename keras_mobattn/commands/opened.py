@@ -2,26 +2,31 @@
 
 import dataclasses
 
+import numpy as np
+
 from keras_mobattn._tensorflow import keras
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import FILE_MODELS, FileModel
-from keras_mobattn.models import load_model, model_file, pretrained_model
+from keras_mobattn.layers import ImageRange
+from keras_mobattn.models import known_range, load_model, model_file, pretrained_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import Task
+from keras_mobattn.tasks.classification.both_classes import num_classes
 from keras_mobattn.weights import imagenet_classes
 from keras_mobattn.weights.tags import Tag, find_tag
 
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A model that takes RGB 0..255.
+    """A model with what has to be known of it.
 
     Attributes:
         title: where it is from.
         model: a Keras model, a TFLiteModel or a CoreMLModel.
         task: what it is for.
         class_names: in the order of its outputs; () where it has no classes.
+        input_range: the ImageRange of the numbers that it takes.
         named: whether its file, its run or its checkpoint tells these names; else they are a guess.
         view: the arguments of `data.resize_and_crop` that it is evaluated with, by the published checkpoint, else by
             the run that it lies in, else {}.
@@ -35,22 +40,29 @@ class Opened:
     view: dict
     tag: Tag | None = None
     named: bool = True
+    input_range: ImageRange = ImageRange()
 
     @property
     def image_size(self):
         """(height, width) of its input in pixels."""
         return self.model.input_shape[1:3]
 
+    def predict(self, image):
+        """The model's outputs for one image of its size, RGB 0..255, as a batch of one."""
+        return self.model.predict_on_batch(self.input_range.from_pixels(np.float32(image)[np.newaxis]))
 
-def open_model(path=None, weights=None):
+
+def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     """Open a model file (.keras, .h5, .tflite, .mlpackage), a run folder, or the published checkpoint `weights`.
 
     With both, the file counts as made from that checkpoint, and has its class names and its view of images. A file in a
-    run's folder has the run's task, class names and view.
+    run's folder has the run's task, class names and view. `input_scale` and `input_bias` tell what RGB 0..255 is
+    multiplied by and what is added then, for a model that doesn't say it itself.
 
     Raises:
-        InputError: neither, a file that can't be read, an unknown checkpoint or one that can't be had, outputs of no
-            known task, an input of no fixed size, or another number of class names than of classes.
+        InputError: neither, nobody who says which numbers it takes, a file that can't be read, an unknown checkpoint or
+            one that can't be had, outputs of no known task, an input of no fixed size, or another number of class names
+            than of classes.
     """
     if path is None and weights is None:
         raise InputError("Expected a model file, a run folder, or --weights NAME. Received: none of them.")
@@ -65,15 +77,15 @@ def open_model(path=None, weights=None):
             "Expected a classifier with a fixed input size and one output [n, classes], or the folder of a run of "
             f"another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
         )
+    input_range = known_range(model, input_scale, input_bias)
     own_names = _own_names(model, path, run, tag)
     names = own_names or _usual_names(model.output_shape)
-    if task is classification and len(names) != model.output_shape[-1]:
+    if task is classification and len(names) != (count := num_classes(model.output_shape)):
         raise InputError(
-            f"Expected {model.output_shape[-1]} class names for {title}. Received: {len(names)}, "
-            f"{', '.join(names[:3])} ..."
+            f"Expected {count} class names for {title}. Received: {len(names)}, {', '.join(names[:3])} ..."
         )
     view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else {}
-    return Opened(title, model, task, names, view, tag, bool(own_names))
+    return Opened(title, model, task, names, view, tag, bool(own_names), input_range)
 
 
 def _load(file):
@@ -95,7 +107,7 @@ def _own_names(model, path, run, tag):
 
 def _usual_names(output_shape):
     """ImageNet's class names for 1000 classes, else numbers."""
-    count = output_shape[-1]
+    count = num_classes(output_shape)
     return _imagenet() if count == len(_imagenet()) else tuple(f"class {i}" for i in range(count))
 
 

@@ -36,6 +36,8 @@ def main(
     top: int = 5,
     json_lines: bool = False,
     plot: Path | None = None,
+    input_scale: tuple[float, ...] | None = None,
+    input_bias: tuple[float, ...] | None = None,
 ) -> int:
     """Print what a model says of each image.
 
@@ -49,9 +51,10 @@ def main(
         top: How many classes to print.
         json_lines: Print a line of JSON for each image, and nothing else.
         plot: Write a contact sheet of the images and what they were taken for to this .png.
+        input_scale: What RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
+            a Keras file that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1.
+        input_bias: What is added then.
     """
-    import numpy as np
-
     from keras_mobattn.commands.opened import open_model
 
     expect_range("--top", top, 1, whole=True)
@@ -61,7 +64,7 @@ def main(
     if model is None and weights is None:
         weights = _default_weights()
         _note(f"By the published checkpoint {DEFAULT_WEIGHTS}; --model RUN is for one of yours.")
-    opened = open_model(model, weights)
+    opened = open_model(model, weights, input_scale, input_bias)
     code, sheet = 0, []
     for title, read in found:
         try:
@@ -69,7 +72,7 @@ def main(
         except InputError as error:  # the other images may do
             code = cli.complain(error)
             continue
-        outputs = opened.model.predict_on_batch(np.float32(image)[np.newaxis])
+        outputs = opened.predict(image)
         record = opened.task.record(outputs, opened.class_names, top)
         if json_lines:
             print(json.dumps({"image": title, **record}, ensure_ascii=False))

@@ -105,9 +105,7 @@ def _trained(run, file):
 def _feeding(delivery, source, view):
     height, width, channels = source.input_shape
     colours = {1: "grey", 3: "RGB, in this order"}.get(channels, f"{channels} channels")
-    scale = delivery.input_scale
-    values = "as they are" if scale == 1 else f"multiplied by {scale:g}"
-    array = f"float32 [1, {height}, {width}, {channels}], named 'image', values 0..255 {values}"
+    array = f"float32 [1, {height}, {width}, {channels}], named 'image', values 0..255 as they are"
     resized = ""
     if view:
         covered = " x ".join(str(int(side / view["crop"])) for side in (height, width))  # rounded as in data.resizing
@@ -115,7 +113,7 @@ def _feeding(delivery, source, view):
             f" The model was tested on images that were resized ({view['interpolation']}, their aspect kept) until "
             f"they covered {covered} pixels, and cut out around the centre."
         )
-    package = "an image of that size, which it scales itself" if delivery.input_type == "image" else array
+    package = "an image of that size" if delivery.input_type == "image" else array
     return (
         f"{height} x {width} pixels (height x width), {colours}.{resized}\n\n.tflite files take {array}. .mlpackage "
         f"folders take {package}."
@@ -125,8 +123,7 @@ def _feeding(delivery, source, view):
 def _examples(delivery, source, images, view):
     count = min(EXAMPLES, images.num_examples["test"])
     pixels, labels = take_images(images, "test", count, source.input_shape[:2], **view)
-    (scores,) = source.predict(np.float32(delivery.input_scale) * pixels).values()
-    guesses, names = scores.argmax(-1), source.labels or images.class_names
+    guesses, names = source.task.answers(source.predict(pixels)), source.labels or images.class_names
     captions = [
         names[guess] if guess == label else f"{names[guess]},\nis {names[label]}"
         for guess, label in zip(guesses, labels, strict=True)
@@ -167,7 +164,7 @@ def snippet(language, row, source, view):
 
 
 def _snippets(delivery, source, view):
-    if not source.scores_classes or not source.labels or delivery.input_scale != 1:
+    if not source.scores_classes or not source.labels or source.single_output:
         return
     for name, (heading, language, _, tested) in LANGUAGES.items():
         if row := row_of(name, delivery):

@@ -6,8 +6,6 @@ import functools
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from keras_mobattn import benchmark, export
 from keras_mobattn.about import About
 from keras_mobattn.catalog import FORMATS
@@ -35,15 +33,17 @@ class Wishes:
 
     Attributes:
         input_type: of Core ML packages: "image" or "tensor".
-        input_scale: what RGB 0..255 is multiplied by to be what the model takes.
         num_threads: with which .tflite files are timed.
         about: what the files say of themselves.
+        input_scale, input_bias, single_output: as of `export.load`.
     """
 
     input_type: str = "image"
-    input_scale: float = 1.0
     num_threads: int = 1
     about: About = About()
+    input_scale: float | tuple[float, ...] | None = None
+    input_bias: float | tuple[float, ...] | None = None
+    single_output: bool = False
 
 
 def deliver(
@@ -64,11 +64,12 @@ def deliver(
     """
     _expect(formats, num_test_images, wishes)
     file, folder = model_file(model), folder_of(model, output_dir)
-    source = export.load_trained(model)
+    told = {name: getattr(wishes, name) for name in ("input_scale", "input_bias", "single_output")}
+    source = export.load_trained(model, **told)
     chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     run = RunFolder.of(model)
     open_run = functools.partial(run.open_source, on_corrupt=on_corrupt) if run else None
-    scorer = Scorer(run, source, num_test_images, wishes.input_scale, lambda: chosen.source or open_run())
+    scorer = Scorer(run, source, num_test_images, lambda: chosen.source or open_run())
     total = 3 * len(formats) + 2
     progress("Keras", 0, total)
     rows = [_keras_row(source, file, scorer)]
@@ -86,7 +87,6 @@ def deliver(
         runtime=runtime,
         num_threads=wishes.num_threads,
         input_type=wishes.input_type,
-        input_scale=wishes.input_scale,
         date=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         rows=tuple(rows),
     )
@@ -109,7 +109,6 @@ def _expect(formats, num_test_images, wishes):
         raise InputError(f"Expected formats: {', '.join(FORMATS)}. Received: none.")
     expect_range("num_test_images", num_test_images, 1, whole=True)
     expect_range("num_threads", wishes.num_threads, 1, whole=True)
-    expect_range("input_scale", wishes.input_scale, 0, above=True, below=True)
 
 
 def _tell(progress, name, first, total, what, step):
@@ -125,9 +124,9 @@ class Scorer:
         missing: {"score": why there is none}.
     """
 
-    def __init__(self, run, source, most, input_scale, open_source):
+    def __init__(self, run, source, most, open_source):
         self.metric, self.images, self.count, self.missing = None, None, 0, {}
-        self._task, self._scale, self._view = source.task, np.float32(input_scale), run.view if run else {}
+        self._task, self._view = source.task, run.view if run else {}
         if why := NO_RUN if run is None else self._open(run, most, open_source):
             self.missing = {"score": why}
         else:
@@ -145,48 +144,38 @@ class Scorer:
         self.images = found.first("test", self.count)
         return ""
 
-    def score(self, model):
-        """The task's metric, or None."""
+    def score(self, model, **told):
+        """The task's metric, or None. `told` is the range that the model takes, as `evaluate` wants it."""
         if self.metric is None:
             return None
-        if self._scale != 1:
-            model = _Scaled(model, self._scale)
-        return float(evaluate(model, self.images, batch_size=8, task=self._task, **self._view)[self.metric])
-
-
-class _Scaled:
-    """A model that takes RGB 0..255 times a factor, behind the names that `evaluate` uses."""
-
-    def __init__(self, model, scale):
-        self.name, self.input_shape, self.output_shape = model.name, model.input_shape, model.output_shape
-        self._model, self._scale = model, scale
-
-    def predict_on_batch(self, images):
-        return self._model.predict_on_batch(self._scale * np.asarray(images))
+        return float(evaluate(model, self.images, batch_size=8, task=self._task, **self._view, **told)[self.metric])
 
 
 def _keras_row(source, file, scorer):
     fields = ("latency_ms", "max_error", "snr_db", "top1_agreement", "partitions", "gpu", "neural_engine")
+    taken = source.input_range
+    score = scorer.score(source.model, input_scale=taken.scale, input_bias=taken.bias)
     missing = dict.fromkeys(fields, KERAS_IS_NO_FILE) | scorer.missing
-    return Row("Keras", "float32", file.name, size_bytes(file), score=scorer.score(source.model), missing=missing)
+    return Row("Keras", "float32", file.name, size_bytes(file), score=score, missing=missing)
 
 
 def _row(name, source, stem, chosen, scorer, wishes, tell):
-    kind, precision, suffix = FORMATS[name]
-    path = stem.with_name(f"{stem.name}_{precision}{suffix}")
-    row, scale = Row(kind, precision, path.name), np.float32(wishes.input_scale)
-    options = {"check_images": scale * chosen.check, "about": wishes.about, "input_scale": wishes.input_scale}
+    kind, precision = FORMATS[name]
+    interface = {"input_type": wishes.input_type} if kind is COREML else {}
+    path = stem.with_name(export.file_name(stem.name, kind, precision, single_output=wishes.single_output, **interface))
+    row, in_range = Row(kind.name, precision, path.name), source.input_range.from_pixels
+    options = {"check_images": in_range(chosen.check), "about": wishes.about}
     tell("converting", 0)
     try:
-        if kind == TFLITE.name:
-            options["representative_images"] = scale * chosen.representative
+        if kind is TFLITE:
+            options["representative_images"] = in_range(chosen.representative)
             report = export.to_tflite(source, path, precision, **options)
         else:
-            report = export.to_coreml(source, path, precision, input_type=wishes.input_type, **options)
+            report = export.to_coreml(source, path, precision, **interface, **options)
     except InputError as error:
         return dataclasses.replace(row, error=str(error))
     tell("scoring", 1)
-    score = scorer.score(export.FILE_MODELS[suffix](path))
+    score = scorer.score(export.FILE_MODELS[kind.suffix](path))
     tell("describing", 2)
     return dataclasses.replace(
         row,
@@ -201,7 +190,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
 
 def _verdicts(kind, path, missing):
     """Fields of a Row that `describe` knows."""
-    if kind == TFLITE.name:
+    if kind is TFLITE:
         described = describe_tflite(path)
         partitions, problem = described.xnnpack.partitions, described.xnnpack.problem
         missing = missing | {"neural_engine": COREML_ALONE} | ({"partitions": problem} if problem else {})

@@ -51,7 +51,6 @@ class Delivery:
         num_images: test images behind `score`; `num_checked` those behind the errors.
         device: this machine, in words; `runtime` what timed the files; `num_threads` with how many threads.
         input_type: of the Core ML packages, "image" or "tensor".
-        input_scale: what RGB 0..255 is multiplied by to be what the model takes.
         date: ISO 8601.
         rows: the Keras model first.
     """
@@ -64,7 +63,6 @@ class Delivery:
     runtime: str | None
     num_threads: int
     input_type: str
-    input_scale: float
     date: str
     rows: tuple[Row, ...]
 
@@ -83,6 +81,7 @@ def load_delivery(path):
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record.pop("input_scale", None)  # of earlier files
         return Delivery(**{**record, "rows": tuple(Row(**row) for row in record["rows"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(

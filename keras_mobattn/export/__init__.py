@@ -15,6 +15,7 @@ from keras_mobattn.export.coreml.convert import expect_coreml, to_coreml
 from keras_mobattn.export.coreml.model import CoreMLModel
 from keras_mobattn.export.exportable import load, load_trained
 from keras_mobattn.export.file_model import FileModel
+from keras_mobattn.export.file_name import file_name
 from keras_mobattn.export.pixels import expect_io
 from keras_mobattn.export.tflite.convert import to_tflite
 from keras_mobattn.export.tflite.model import TFLiteModel
@@ -42,6 +43,7 @@ __all__ = [
     "embedded_labels",
     "expect_coreml",
     "expect_io",
+    "file_name",
     "load",
     "load_trained",
     "read_labels",

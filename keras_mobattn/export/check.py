@@ -61,9 +61,9 @@ class CheckReport:
     device_errors: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
-def images_or_photos(images, source, input_scale=1.0):
-    """Return `images` as float32 [n, H, W, C], or for None the same NUM_PHOTOS photographs each time, RGB 0..255 times
-    `input_scale`."""
+def images_or_photos(images, source):
+    """Return `images`, which are in the Keras model's range, as pixels float32 [n, H, W, C]; for None the same
+    NUM_PHOTOS photographs each time."""
     from keras_mobattn.data import sample_photos
 
     if images is not None:
@@ -73,15 +73,16 @@ def images_or_photos(images, source, input_scale=1.0):
         raise InputError(
             f"Expected check_images for a model of {channels} input channels. Received: None. Pass some images."
         )
-    return np.float32(input_scale) * sample_photos(NUM_PHOTOS, tuple(size))
+    return np.float32(sample_photos(NUM_PHOTOS, tuple(size)))
 
 
 def verify(source, run, images, tolerance, *, path, written, format, precision, start, output_step=0.0):
     """Compare Keras with a converted model and return a CheckReport.
 
     `source` is an Exportable; `run` maps one image [1, H, W, C] to {output name: array} by the converted model;
-    `images` are float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is time.perf_counter()
-    before the conversion. `output_step` is that of a quantized output: an error of one step more is allowed.
+    `images` are pixels float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is
+    time.perf_counter() before the conversion. `output_step` is that of a quantized output: an error of one step more
+    is allowed.
 
     Raises:
         VerificationError: an error above the tolerance, other shapes than Keras's, or outputs that can't tell right

@@ -9,8 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.layers import HALF, global_policy
-from keras_mobattn.models import load_model, model_file
+from keras_mobattn.layers import HALF, ImageRange, global_policy
+from keras_mobattn.models import known_range, load_model, model_file
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
 
@@ -20,9 +20,12 @@ _BATCH = 8  # images that the Keras model takes at once while it is the referenc
 
 @dataclasses.dataclass(frozen=True)
 class Exportable:
-    """A Keras model that can be exported: float32 compute, a fixed input shape (H, W, C), named outputs.
+    """A Keras model that can be exported: a function of pixels 0..255 of a fixed shape (H, W, C), with named outputs.
 
-    `task` is what the model is for; `labels` are the names of its classes, or none.
+    Whatever range the Keras model takes, `input_range`, its scale and shift belong to the function, so that whoever
+    feeds a file need not know them. `task` is what the model is for; `labels` are the names of its classes, or none. Of
+    a binary classifier, which gives the one probability p of its second class, the function gives [1 - p, p]; with
+    `single_output` p alone, and files have no labels.
     """
 
     model: keras.Model
@@ -30,9 +33,16 @@ class Exportable:
     output_names: tuple[str, ...]
     labels: tuple[str, ...] = ()
     task: Task = FEATURES
+    input_range: ImageRange = ImageRange()
+    single_output: bool = False
 
     def __post_init__(self):
         self.task.expect_labels(self.model, self.output_names, self.labels)
+        if self.single_output and not self.task.is_binary:
+            raise InputError(
+                "Expected a binary classifier, which ends in one sigmoid, for single_output. Received: "
+                f"{self.model.name!r} with output {self.model.output_shape}. Leave it out."
+            )
 
     @property
     def scores_classes(self):
@@ -44,21 +54,34 @@ class Exportable:
         """Whether every output is within 0..1."""
         return set(self.output_names) <= set(self.task.probabilities)
 
+    @property
+    def axis_labels(self):
+        """The names of the scores along an exported output, in their order; () where there are none."""
+        return () if self.single_output else self.labels
+
+    def describe_output(self, name):
+        """A sentence on an exported output, or ""."""
+        if self.single_output:
+            first, second = self.labels or ("the first class", "the second")
+            return f"The probability of {second}, 0..1; that of {first} is the rest."
+        return self.task.describe_output(name, self.model)
+
     def concrete_function(self):
-        """Trace the model for one image [1, H, W, C] float32; outputs as {name: tensor}.
+        """Trace the function for one image [1, H, W, C] float32 of pixels; outputs as {name: tensor}.
 
         The batch is 1 and not None: with None the converter emits SHAPE, PACK and GATHER, which XNNPACK and the GPU
         reject.
         """
 
         def run(image):
-            return self.named(self.model(image, training=False))
+            return self.named(self.model(self.input_range.from_pixels(image), training=False))
 
         shape = (1, *self.model.input_shape[1:])  # height and width are open in a model `at_any_size`
         return tf.function(run).get_concrete_function(tf.TensorSpec(shape, tf.float32, INPUT_NAME))
 
-    def predict(self, images):
-        """Run Keras itself on images [n, H, W, C]; return {output name: float32 array [n, ...]}."""
+    def predict(self, pixels):
+        """Run Keras itself on pixels [n, H, W, C]; return {output name: float32 array [n, ...]}."""
+        images = self.input_range.from_pixels(pixels)
         batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
         outputs = [self.named(self.model(batch, training=False)) for batch in batches]
         parts = [{name: value.numpy() for name, value in output.items()} for output in outputs]
@@ -66,43 +89,55 @@ class Exportable:
 
     def named(self, outputs):
         """Return what the model gave (a tensor, a list or a dict) as {name: float32 tensor}."""
+        outputs = outputs if self.single_output else self.task.scores(outputs)
         values = tf.nest.flatten(outputs)  # a dict in the order of its sorted keys
         return {name: tf.cast(value, tf.float32) for name, value in zip(self.output_names, values, strict=True)}
 
 
-def load(model_or_file, labels=(), task=None):
+def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=None, single_output=False):
     """Make a model ready for export.
 
-    `model_or_file` is a keras.Model, a .keras or .h5 file, a SavedModel folder, or an Exportable (which keeps its
-    labels unless others are given). `labels` are the names of its classes, in the order of the outputs. `task` is a
-    `tasks.Task`, by default the one that recognises the model.
+    `model_or_file` is a keras.Model, a .keras or .h5 file, a SavedModel folder, or an Exportable (which keeps what is
+    not given anew). `labels` are the names of its classes, in the order of the outputs; two for a binary classifier,
+    whose sigmoid is the probability of the second. `task` is a `tasks.Task`, by default the one that recognises the
+    model. `input_scale` and `input_bias` are what pixels 0..255 are multiplied by, and what is added then, to be what
+    the model takes, a number or one for each channel: for a model that doesn't say it itself. `single_output` exports
+    the one probability of a binary classifier instead of those of both classes.
     A model of mixed precision is rebuilt in float32 with the same weights: the converters choose the precision
     themselves.
 
     Raises:
         InputError: the file is missing or can't be read; the model has several inputs, an input that isn't an image
-            [B, H, W, C] with fixed H, W and C, or nested outputs; labels that don't fit.
+            [B, H, W, C] with fixed H, W and C, or nested outputs; labels that don't fit; a range that nobody tells, or
+            another one than the model's own.
     """
     labels = _as_labels(labels)
     if isinstance(model_or_file, Exportable):
-        return dataclasses.replace(model_or_file, labels=labels or model_or_file.labels)
+        source = model_or_file
+        return dataclasses.replace(
+            source,
+            labels=labels or source.labels,
+            input_range=_other_range(source, input_scale, input_bias),
+            single_output=single_output or source.single_output,
+        )
     model = model_or_file if isinstance(model_or_file, keras.Model) else load_model(model_or_file)
     shape = _input_shape(model)
     _expect_flat(model.output)
+    input_range = known_range(model, input_scale, input_bias)
     model = _in_float32(model)
     task = task or task_of(model)
-    return Exportable(model, shape, task.output_names(model), labels, task)
+    return Exportable(model, shape, task.output_names(model), labels, task, input_range, single_output)
 
 
-def load_trained(path, labels=()):
+def load_trained(path, labels=(), **options):
     """The Exportable of a model file or a run folder: with the task of the run that it lies in, and without `labels`
-    with its class names.
+    with its class names. `options` are those of `load`.
 
     Raises:
         InputError: as `load`.
     """
     run = RunFolder.of(path)
-    source = load(model_file(path), labels, run and run.task)
+    source = load(model_file(path), labels, run and run.task, **options)
     return load(source, run.labels) if run and source.scores_classes and not source.labels else source
 
 
@@ -115,6 +150,11 @@ def expect_suffix(path, suffix):
 def default_description(source, how):
     """One sentence on what an Exportable is and how it was converted, e.g. in "int8"."""
     return f"{source.task.title} in {how}, converted by keras_mobattn {importlib.metadata.version('keras_mobattn')}."
+
+
+def _other_range(source, scale, bias):
+    """The range of an Exportable, or the one that is told; they may not differ where the model knows it."""
+    return source.input_range if scale is None and bias is None else known_range(source.model, scale, bias)
 
 
 def _as_labels(labels):

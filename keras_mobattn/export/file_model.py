@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_mobattn.layers import ImageRange
+
 
 class FileModel:
     """An exported file behind a Keras model's names. A subclass defines `run`, `input_shape` and `output_shape`.
@@ -11,7 +13,10 @@ class FileModel:
         labels: the class names in it; () if there are none.
         input_shape: (None, H, W, C), as in Keras.
         output_shape: (None, ..), or a tuple of such for several outputs.
+        input_range: pixels 0..255, whatever the Keras model took.
     """
+
+    input_range = ImageRange()
 
     def run(self, image):
         """One image [1, H, W, C] -> {output name: array [1, ..]}."""

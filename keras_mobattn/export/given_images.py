@@ -7,15 +7,15 @@ from keras_mobattn.errors import InputError
 
 
 def as_images(images, source, what):
-    """Return images as float32 [n, H, W, C].
+    """Return images in the Keras model's range as pixels float32 [n, H, W, C], which its exported files take.
 
     `images` is an array of numbers, or one after the other: a list, a tf.data set, a generator, or a function that
     returns one, as TFLite's representative_dataset. Each element is an image or a batch, alone, in a list or dict of
     one, or beside its label: `image`, `[image]`, `{"image": image}`, `(images, labels)`.
 
     Raises:
-        InputError: none, endless, of another size than the Exportable `source` takes, or with NaN; `what` they are
-            called.
+        InputError: none, endless, of another size or range than the Exportable `source` takes, or with NaN; `what`
+            they are called.
     """
     shape, images = source.input_shape, _collected(images, what)
     fits = images.ndim == 4 and images.shape[1:] == shape and len(images) > 0
@@ -25,11 +25,13 @@ def as_images(images, source, what):
             f"images of that size one after the other. Received: {images.dtype} {list(images.shape)}. Resize the "
             "images to the model's input size."
         )
-    if not np.isfinite(images.astype(np.float32)).all():
+    images = images.astype(np.float32)
+    if not np.isfinite(images).all():
         raise InputError(
             f"Expected {what} to be finite. Received: NaN or infinity among them. Look at how they are made."
         )
-    return images.astype(np.float32)
+    source.input_range.expect(images, what)
+    return source.input_range.to_pixels(images)
 
 
 def _collected(images, what):

@@ -12,6 +12,7 @@ from keras_mobattn.layers.conv import (
 )
 from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
 from keras_mobattn.layers.halving import HalvingConv
+from keras_mobattn.layers.input_range import ImageRange, InputRange
 from keras_mobattn.layers.norm import GroupNorm1, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
@@ -27,6 +28,8 @@ __all__ = [
     "Gelu",
     "GroupNorm1",
     "HalvingConv",
+    "ImageRange",
+    "InputRange",
     "LayerScale",
     "PadToMultiple",
     "Resize",

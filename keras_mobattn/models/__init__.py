@@ -2,6 +2,7 @@
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.families import FAMILIES
+from keras_mobattn.models.input_range import input_range_of, known_range
 from keras_mobattn.models.macs import count_macs
 from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model, published_name
 from keras_mobattn.models.pyramid import feature_pyramid
@@ -19,6 +20,8 @@ __all__ = [
     "RUN_SETTINGS",
     "count_macs",
     "feature_pyramid",
+    "input_range_of",
+    "known_range",
     "labels_file",
     "load_model",
     "model_file",

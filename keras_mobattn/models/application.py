@@ -5,6 +5,7 @@ import inspect
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.layers import InputRange
 from keras_mobattn.models.top import Top, check_classes
 from keras_mobattn.weights.load import load_weights
 
@@ -38,7 +39,7 @@ def application(
         include_top: end in pooling, dropout and a Dense layer `predictions`; else `pooling` (None, "avg" or "max")
             holds.
         include_preprocessing: the model takes RGB 0..255 (uint8 or float) and normalises it itself; else it takes the
-            result of `keras_mobattn.preprocess_input(images, model)`.
+            result of `keras_mobattn.preprocess_input(images, model)`, and a layer `input_range` says so.
         weights: None; "imagenet", the best published checkpoint of this architecture at its default size; a tag that
             `keras_mobattn.list_weights()` prints, such as "timm/mobilevitv2_100.cvnets_in1k"; or a file: .safetensors,
             .pt, .pth or .bin as timm, apple/ml-cvnets or transformers write it, or Keras's own .keras or .h5. With
@@ -54,7 +55,7 @@ def application(
     """
     _check(include_top, pooling, classes, weights, weights_skip)
     image = _input(input_tensor, input_shape, family.input_size)
-    x = body(_rescaling(family)(image) if include_preprocessing else image)
+    x = body(_normalised(image, family, include_preprocessing))
     x, seen = x if isinstance(x, tuple) else (x, None)
     if include_top:
         x = top(x, seen, classes, classifier_activation)
@@ -76,12 +77,15 @@ def application_model(build):
     return build
 
 
-def _rescaling(family):
-    """RGB 0..255 -> (RGB / 255 - mean) / std, by one number where the channels agree."""
+def _normalised(image, family, include_preprocessing):
+    """RGB 0..255 -> (RGB / 255 - mean) / std, by one number where the channels agree. Without preprocessing the image
+    itself, and a layer that says so where it has the family's channels."""
     scale = [1 / (255 * std) for std in family.std]
-    offset = [0 - mean / std for mean, std in zip(family.mean, family.std, strict=True)]
-    scale, offset = (each[0] if len(set(each)) == 1 else each for each in (scale, offset))
-    return keras.layers.Rescaling(scale, offset, name="preprocessing")
+    bias = [0 - mean / std for mean, std in zip(family.mean, family.std, strict=True)]
+    scale, bias = (each[0] if len(set(each)) == 1 else each for each in (scale, bias))
+    if include_preprocessing:
+        return keras.layers.Rescaling(scale, bias, name="preprocessing")(image)
+    return InputRange(scale, bias, name="input_range")(image) if image.shape[-1] == len(family.std) else image
 
 
 def _check(include_top, pooling, classes, weights, weights_skip):

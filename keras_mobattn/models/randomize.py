@@ -5,6 +5,8 @@ import contextlib
 import numpy as np
 import tf_keras as keras
 
+from keras_mobattn.layers import ImageRange
+from keras_mobattn.models.input_range import input_range_of
 from keras_mobattn.names import DEPTHWISE, DISTANCE, SCALE, SHIFT, role_of
 
 # What a variable is for -> how to draw it, given the generator and the shape. Freshly initialised scales of one, zero
@@ -75,5 +77,5 @@ def _images(model, rng):
     coarse = rng.uniform(0, 1, (BATCH, 3, 3, channels))
     rows, columns = (np.arange(side) * 3 // side for side in (height, width))
     images = 0.7 * coarse[:, rows][:, :, columns] + 0.3 * rng.uniform(0, 1, (BATCH, height, width, channels))
-    scale = 255 if any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers) else 1
-    return (scale * images).astype("float32")
+    input_range = input_range_of(model) or ImageRange(1 / 255)
+    return input_range.from_pixels(255 * images) if input_range.is_image else images.astype("float32")

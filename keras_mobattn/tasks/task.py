@@ -46,6 +46,7 @@ class Task:
         higher_is_better: whether that metric is.
         class_scores: names of exported outputs that hold a score for each class.
         probabilities: names of exported outputs that are probabilities, within 0..1.
+        is_binary: whether the model scores the second of two classes alone.
         coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", or None.
     """
 
@@ -56,6 +57,7 @@ class Task:
     higher_is_better = False
     class_scores = ()
     probabilities = ()
+    is_binary = False
     coreml_type = None
 
     # The model
@@ -70,6 +72,10 @@ class Task:
 
     def expect_model(self, model, source):
         """Refuse a model that can't be judged on the source."""
+
+    def scores(self, outputs):
+        """A model's outputs, tensors or arrays, as an exported file gives them."""
+        return outputs
 
     # Learning
 

@@ -3,18 +3,26 @@
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import batches
 from keras_mobattn.errors import InputError
+from keras_mobattn.models import known_range
 
 
-def evaluate(model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear", task=None):
+def evaluate(
+    model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear", task=None, *, input_scale=None,
+    input_bias=None,
+):  # fmt: skip
     """Predict a whole split; return the result of the task's tally, a dict.
 
-    The model is a Keras model, or a TFLiteModel. Images get its input size by `data.resize_and_crop` with `crop` and
-    `interpolation`. `task` is a `tasks.Task`, by default classification, whose result is {"accuracy": float,
-    "top5_accuracy": float, "num_images": int, "confusion": int64 [classes, classes] (row: truth, column: prediction),
-    "probabilities": float32 [n, classes], "labels": int64 [n]}, accuracies in 0..1.
+    The model is a Keras model, a TFLiteModel or a CoreMLModel. Images get its input size by `data.resize_and_crop` with
+    `crop` and `interpolation`, and the range that it takes. A Keras model that doesn't say its range is told by
+    `input_scale` and `input_bias`, what RGB 0..255 is multiplied by and what is added then.
+
+    `task` is a `tasks.Task`, by default classification, whose result is {"accuracy": float, "top5_accuracy": float,
+    "num_images": int, "confusion": int64 [classes, classes] (row: truth, column: prediction), "probabilities": float32
+    [n, classes], "labels": int64 [n]}, accuracies in 0..1.
 
     Raises:
-        InputError: the model is not one of the task and the source, or has no fixed size.
+        InputError: the model is not one of the task and the source, or has no fixed size; nobody says which numbers it
+            takes.
     """
     task = task or TASKS["classification"]
     task.expect_model(model, source)
@@ -23,8 +31,9 @@ def evaluate(model, source, split="test", batch_size=64, crop=1.0, interpolation
         raise InputError(
             f"Expected a model with a fixed input size. Received: {model.name} with input {model.input_shape}."
         )
+    input_range = known_range(model, input_scale, input_bias)
     tally = task.tally(source.class_names)
     view = {"image_size": size, "crop": crop, "interpolation": interpolation, "task": task}
     for images, learned in batches(source, split, batch_size=batch_size, **view):
-        tally.add(learned, model.predict_on_batch(images))
+        tally.add(learned, model.predict_on_batch(input_range.from_pixels(images)))
     return tally.result()

@@ -21,7 +21,8 @@ def match_heads(model, weights, class_names):
     if set(theirs) == set(ours):
         order = [theirs.index(name) for name in ours]
         for head in heads:
-            head.set_weights([values[..., order] for values in head.get_weights()])
+            one = head.units == 1  # the probability of the second class: the other's is that of minus the logit
+            head.set_weights([-values if one else values[..., order] for values in head.get_weights()])
         return
     for head in heads:
         head.kernel.assign(head.kernel_initializer(head.kernel.shape))

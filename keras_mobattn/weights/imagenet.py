@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.families import FAMILIES
+from keras_mobattn.layers import ImageRange
 
 CLASSES_FILE = Path(__file__).with_name("imagenet_classes.txt")  # made by tests/helpers/make_imagenet_classes.py
 
@@ -46,10 +47,13 @@ def preprocess_input(images, model="MobileViTv2"):
     the default, takes RGB 0..255 and needs no call of this.
 
     Raises:
-        InputError: an unknown model.
+        InputError: an unknown model, or images that are normalised already; within a tf.data map or a Keras model,
+            where values aren't known yet, the latter goes unseen.
     """
     family = choose(FAMILIES, model, "model")
     mean, std = (np.float32(255) * np.float32(each) for each in (family.mean, family.std))
+    if isinstance(images, np.ndarray | tf.__internal__.EagerTensor):
+        ImageRange().expect(np.asarray(images), "images")
     if isinstance(images, np.ndarray):
         return (images.astype(np.float32) - mean) / std
     return (tf.cast(images, tf.float32) - mean) / std  # symbolic Keras tensors too

@@ -70,10 +70,10 @@ def test_mixed_precision_with_layers_of_ones_own(policy, tmp_path):
     images = np.random.default_rng(0).uniform(0, 1, (4, 8, 8, 3)).astype(np.float32)
     for name, model in models.items():
         before = [layer.compute_dtype for layer in model._flatten_layers()]
-        source = export.load(model)
+        source = export.load(model, input_scale=1 / 255)
         assert {layer.compute_dtype for layer in source.model._flatten_layers()} == {"float32"}, name
         assert [layer.compute_dtype for layer in model._flatten_layers()] == before, name
-        (received,) = source.predict(images).values()
+        (received,) = source.predict(255 * images).values()
         np.testing.assert_allclose(received, model(images), atol=0.05, err_msg=name)
     for suffix in CONVERT:
         convert(suffix, "fp32", source, tmp_path / f"model{suffix}", check_images=images)

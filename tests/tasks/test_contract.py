@@ -7,13 +7,14 @@ import tf_keras as keras
 
 from keras_mobattn import InputError, export
 from keras_mobattn.data.targets import MOVES
+from keras_mobattn.layers import InputRange
 from keras_mobattn.tasks import FEATURES, TASKS, MetricTally, Objective, Task, task_of
-from keras_mobattn.tasks.classification import CLASSIFICATION
+from keras_mobattn.tasks.classification import BINARY_CLASSIFICATION, CLASSIFICATION
 
 
 def model(*layers, several=False):
     image = x = keras.Input((8, 8, 3))
-    for layer in (keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), *layers):
+    for layer in (InputRange(), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), *layers):
         x = layer(x)
     return keras.Model(image, {"b": x, "a": keras.layers.Dense(2)(x)} if several else x)
 
@@ -22,6 +23,9 @@ ENDINGS = {  # the last layers -> (the task, the outputs' names)
     "softmax": ([keras.layers.Dense(3, activation="softmax")], CLASSIFICATION, ("probabilities",)),
     "softmax layer": ([keras.layers.Dense(3), keras.layers.Softmax()], CLASSIFICATION, ("probabilities",)),
     "sigmoid": ([keras.layers.Dense(3, activation="sigmoid")], CLASSIFICATION, ("probabilities",)),
+    "one sigmoid": ([keras.layers.Dense(1, activation="sigmoid")], BINARY_CLASSIFICATION, ("probabilities",)),
+    "one number": ([keras.layers.Dense(1)], FEATURES, ("features",)),
+    "one softmax": ([keras.layers.Dense(1, activation="softmax")], FEATURES, ("features",)),
     "logits": ([keras.layers.Dense(3)], CLASSIFICATION, ("logits",)),
     "relu": ([keras.layers.Dense(3, activation="relu")], FEATURES, ("features",)),
     "pooled": ([], FEATURES, ("features",)),
@@ -35,7 +39,7 @@ def test_a_model_is_told_by_its_last_layers(name):
     assert task_of(given) is task
     source = export.load(given)
     assert (source.task, source.output_names) == (task, names)
-    assert source.scores_classes == (task is CLASSIFICATION)
+    assert source.scores_classes == (task is not FEATURES)
     assert source.gives_probabilities == (names == ("probabilities",))
 
 

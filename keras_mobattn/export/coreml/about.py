@@ -24,8 +24,8 @@ def describe(model, source, interface, precision, compression, about):
         feature.shortDescription = _output_text(feature, source)
     if interface.is_classifier(source):
         metadata.userDefined[PREVIEW] = source.task.coreml_type
-    elif source.labels:
-        metadata.userDefined["labels"] = json.dumps(source.labels, ensure_ascii=False)
+    elif source.axis_labels:
+        metadata.userDefined["labels"] = json.dumps(source.axis_labels, ensure_ascii=False)
     return import_coremltools().models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
 
 
@@ -33,12 +33,13 @@ def _input_text(source, interface):
     height, width, channels = source.input_shape
     sizes = " or ".join(f"{h} x {w}" for h, w in ((height, width), *interface.sizes))
     colours = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
+    values = ", values 0..255" if source.input_range.is_image else ""
     if interface.kind == "image":
         return f"Image of {sizes} pixels (height x width), {colours}."
-    return f"Image [1, height, width, {channels}] of {sizes} pixels, {colours}, in the Keras model's input range."
+    return f"Image [1, height, width, {channels}] of {sizes} pixels, {colours}{values}."
 
 
 def _output_text(feature, source):
     if feature.type.WhichOneof("Type") == "stringType":
         return "The most likely class."
-    return source.task.describe_output(feature.name, source.model)
+    return source.describe_output(feature.name)

@@ -47,18 +47,18 @@ def to_coreml(
     *,
     compression=None,
     input_type="tensor",
-    input_scale=1.0,
-    input_bias=0.0,
+    input_scale=None,
+    input_bias=None,
     input_sizes=(),
+    single_output=False,
     labels=(),
     about=About(),  # noqa: B008  (frozen)
 ):
     """Convert to an .mlpackage (ML program) for one image, check it, and return the CheckReport.
 
-    The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] in the model's input range, "image" takes
-    RGB pixels (a CVPixelBuffer, as Vision hands them over), which the package multiplies by `input_scale` and shifts by
-    `input_bias` (a number, or one for each channel) to be in that range: 1 and 0 for the models of this package, 1/255
-    for one with include_preprocessing=False. Outputs are named as in to_tflite, float32.
+    The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] of pixels 0..255, "image" takes RGB pixels (a
+    CVPixelBuffer, as Vision hands them over). `input_scale`, `input_bias` and `single_output` are those of to_tflite.
+    Outputs are named as there, float32.
 
     `labels` are the names of the classes, those of an Exportable by default. With image input they make a classifier,
     which Vision and Xcode's preview understand: outputs "classLabel", the most likely name, and "probabilities",
@@ -83,15 +83,15 @@ def to_coreml(
     settings = choose(COREML_PRECISIONS, precision, "precision")
     expect_suffix(path, COREML.suffix)
     start = time.perf_counter()
-    source = load(model_or_file, labels)
-    interface = expect_coreml(
-        source, minimum_deployment_target, compression, input_type, input_scale, input_bias, input_sizes
-    )
+    source = load(
+        model_or_file, labels, input_scale=input_scale, input_bias=input_bias, single_output=single_output
+    )  # fmt: skip
+    interface = expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes)
     tolerance = tolerance or (settings if compression is None else COREML_COMPRESSIONS[compression]).tolerance
     by_size = [(source, check_images_of(check_images, source, interface))]
     if interface.sizes:
         source = at_any_size(source, (source.input_shape[:2], *interface.sizes))
-        by_size += [(source, resized(by_size[0][1], size, interface)) for size in interface.sizes]
+        by_size += [(source, resized(by_size[0][1], size)) for size in interface.sizes]
     with replacing(path) as beside:
         model = _convert(source, settings, COREML_TARGETS[minimum_deployment_target], interface)
         model = model if compression is None else compress(model, compression)
@@ -99,13 +99,13 @@ def to_coreml(
         model.save(str(beside))
         name = precision if compression is None else f"{precision} {compression}"
         options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start)
-        return _verify(beside, by_size, interface, tolerance, options)
+        return _verify(beside, by_size, tolerance, options)
 
 
-def expect_coreml(source, minimum_deployment_target, compression, input_type, input_scale, input_bias, input_sizes):
+def expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes):
     """Return the Interface of a package; raise an InputError for what to_coreml can't make of the Exportable."""
     choose(COREML_TARGETS, minimum_deployment_target, "minimum_deployment_target")
-    interface = expect_input(source, input_type, input_scale, input_bias, input_sizes)
+    interface = expect_input(source, input_type, input_sizes)
     if compression is not None:
         since = choose(COREML_COMPRESSIONS, compression, "compression").since
         _expect_target(since, minimum_deployment_target, f"compression {compression!r}")
@@ -129,7 +129,7 @@ def _convert(source, settings, target, interface):
     concrete = source.concrete_function()
     graph_names = [tensor.name.split(":")[0] for tensor in concrete.outputs]
     classifier = interface.is_classifier(source)
-    options = {"classifier_config": ct.ClassifierConfig(list(source.labels))} if classifier else {
+    options = {"classifier_config": ct.ClassifierConfig(list(source.axis_labels))} if classifier else {
         # Types are named, since fp16 from iOS16 on would else make the input and the outputs float16 too.
         "outputs": [ct.TensorType(name=name, dtype=np.float32) for name in graph_names]
     }  # fmt: skip
@@ -174,13 +174,13 @@ def _reason(error, source):
     return text.splitlines()[0].strip(" .") + where
 
 
-def _verify(path, by_size, interface, tolerance, options):
+def _verify(path, by_size, tolerance, options):
     """The check with the evaluator at every size, and with Core ML where it is; the report of the worst size."""
-    report, ours = _verify_with(CoreMLModel(path), by_size, interface, tolerance, options)
+    report, ours = _verify_with(CoreMLModel(path), by_size, tolerance, options)
     errors = {}
     for units in COMPUTE_UNITS if on_mac() else ():
         on_units = options | {"precision": f"{options['precision']} {units}"}
-        _, theirs = _verify_with(CoreMLModel(path, units), by_size, interface, tolerance, on_units)
+        _, theirs = _verify_with(CoreMLModel(path, units), by_size, tolerance, on_units)
         errors[units] = max(
             float(np.abs(mine[name] - other[name]).max())
             for mine, other in zip(ours, theirs, strict=True)
@@ -189,12 +189,12 @@ def _verify(path, by_size, interface, tolerance, options):
     return dataclasses.replace(report, device_errors=errors)
 
 
-def _verify_with(model, by_size, interface, tolerance, options):
+def _verify_with(model, by_size, tolerance, options):
     """Check what `model` makes of the package at every size; return (the worst size's report, all outputs in order)."""
-    run, outputs, reports = interface.fed(model), [], []
+    outputs, reports = [], []
 
     def remembered(image):
-        outputs.append(run(image))
+        outputs.append(model.run(image))
         return outputs[-1]
 
     for source, images in by_size:

@@ -11,7 +11,7 @@ from keras_mobattn.catalog import INPUT_TYPES
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
 from keras_mobattn.export.exportable import INPUT_NAME
-from keras_mobattn.export.pixels import expect_bytes, expect_io
+from keras_mobattn.export.pixels import expect_bytes
 
 COLOURS = {1: "GRAYSCALE", 3: "RGB"}  # channels -> coremltools' name
 MOST_SIZES = 128  # Core ML's limit for enumerated shapes
@@ -21,54 +21,36 @@ CLASSIFIER = "imageClassifier"  # as a task's coreml_type: what gives a label an
 
 @dataclasses.dataclass(frozen=True)
 class Interface:
-    """The input of a package. `sizes` are (height, width) besides the model's own; `bias` is per channel."""
+    """The input of a package. `sizes` are (height, width) besides the model's own."""
 
     kind: str
-    scale: float
-    bias: tuple[float, ...]
     sizes: tuple[tuple[int, int], ...]
 
     def is_classifier(self, source):
         """Whether the package gives a label and {label: probability} rather than an array."""
-        return self.kind == "image" and bool(source.labels) and source.task.coreml_type == CLASSIFIER
-
-    def fed(self, model):
-        """`model.run` for images in the Keras model's input range."""
-        if not model.takes_pixels:
-            return model.run
-        return lambda image: model.run(self.pixels(image))
-
-    def pixels(self, image):
-        """Images in the Keras model's range as what the package takes: 0..255."""
-        return (image - np.float32(self.bias)) / np.float32(self.scale)
+        return self.kind == "image" and bool(source.axis_labels) and source.task.coreml_type == CLASSIFIER
 
 
-def expect_input(source, input_type, scale, bias, sizes):
+def expect_input(source, input_type, sizes):
     """Return the Interface, or raise an InputError for one that the model can't have."""
     choose(INPUT_TYPES, input_type, "input_type")
-    expect_io(source, input_scale=scale)
     *size, channels = source.input_shape
-    biases = np.broadcast_to(np.float32(bias), channels) if np.size(bias) in (1, channels) else None
-    if biases is None or not np.isfinite(biases).all():
-        raise InputError(
-            f"Expected input_bias of one number, or one for each of {channels} channels. Received: {bias}."
-        )
     if input_type == "image":
         if channels not in COLOURS:
             raise InputError(
                 f"Expected 1 or 3 channels for input_type 'image'. Received: a model of {channels}. Take 'tensor'."
             )
-        if source.labels and not source.gives_probabilities:
+        if source.axis_labels and not source.gives_probabilities:
             raise InputError(
                 "Expected a model that ends in probabilities, to make a classifier of it. Received: "
                 f"{', '.join(map(repr, source.output_names))}. Leave the labels out, or end the model in softmax."
             )
-        if doubles := [label for label, count in collections.Counter(source.labels).items() if count > 1]:
+        if doubles := [label for label, count in collections.Counter(source.axis_labels).items() if count > 1]:
             raise InputError(
                 "Expected class names that differ, since a classifier gives {name: probability}. Received: "
                 f"{', '.join(map(repr, doubles))} more than once. Rename them in the file of labels."
             )
-    return Interface(input_type, float(scale), tuple(map(float, biases)), _sizes(sizes, tuple(size)))
+    return Interface(input_type, _sizes(sizes, tuple(size)))
 
 
 def _sizes(sizes, own):
@@ -93,20 +75,17 @@ def input_of(source, interface):
     if interface.kind == "tensor":
         return ct.TensorType(name=INPUT_NAME, shape=shape, dtype=np.float32)
     colours = getattr(ct.colorlayout, COLOURS[channels])
-    bias = list(interface.bias) if channels > 1 else interface.bias[0]
-    return ct.ImageType(name=INPUT_NAME, shape=shape, scale=interface.scale, bias=bias, color_layout=colours)
+    return ct.ImageType(name=INPUT_NAME, shape=shape, color_layout=colours)
 
 
 def check_images_of(images, source, interface):
-    """Check images as float32 [n, H, W, C] in the model's input range, photographs for None."""
-    shift = np.float32(interface.bias if images is None else 0)
-    images = np.float32(check.images_or_photos(images, source, interface.scale) + shift)
+    """Check images as pixels float32 [n, H, W, C], photographs for None."""
+    pixels = check.images_or_photos(images, source)
     if interface.kind == "image":
-        expect_bytes(images, interface.scale, interface.bias)
-    return images
+        expect_bytes(pixels)
+    return pixels
 
 
-def resized(images, size, interface):
+def resized(pixels, size):
     """The check images at another size, in whole pixel values."""
-    pixels = tf.image.resize(interface.pixels(images), size, antialias=True)
-    return np.float32(np.round(np.clip(pixels, 0, 255)) * interface.scale + np.float32(interface.bias))
+    return np.round(np.clip(tf.image.resize(pixels, size, antialias=True), 0, 255))

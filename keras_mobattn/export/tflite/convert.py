@@ -60,25 +60,32 @@ def to_tflite(
     *,
     input_dtype="float32",
     output_dtype="float32",
-    input_scale=1.0,
+    input_scale=None,
+    input_bias=None,
+    single_output=False,
     labels=(),
     about=About(),  # noqa: B008  (frozen)
 ):
     """Convert to a .tflite file for one image [1, H, W, C], check it against Keras, and return the CheckReport.
 
+    The file takes pixels 0..255, whatever the Keras model takes: what they have to be multiplied by and shifted stands
+    in its graph. The models of this package say it, as do those that begin with a Rescaling; for others `input_scale`
+    and `input_bias` tell, each a number or one for each channel: 1/127.5 and -1 for a model of -1..1.
+
     The signature has the input "image" and, for a classifier, the output "probabilities" ("logits" without softmax);
-    else "features", or the names of the model's several outputs. Precisions: float32; float16 weights; "dynamic",
-    int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what lies between them, the
-    rest float32 (see quantize.py). Each is made of the float32 file after deploy-time fusion (see fuse.py).
+    else "features", or the names of the model's several outputs. Of a binary classifier, which ends in one sigmoid, the
+    file gives [1 - p, p], as readers of two labels expect; with `single_output` p alone. Precisions: float32; float16
+    weights; "dynamic", int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what
+    lies between them, the rest float32 (see quantize.py). Each is made of the float32 file after deploy-time fusion
+    (see fuse.py).
 
     `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are numbers
-    [n, H, W, C] in the model's input range: an array, a list, a tf.data set, a generator, or a function that returns
-    one, as TFLite's representative_dataset. The check takes 8 photographs by default. `tolerance` is an
+    [n, H, W, C] in the range that the Keras model takes: an array, a list, a tf.data set, a generator, or a function
+    that returns one, as TFLite's representative_dataset. The check takes 8 photographs by default. `tolerance` is an
     export.Tolerance in place of the precision's own. The file appears whole, or what was there stays.
 
-    Whatever the precision, `input_dtype` "uint8" takes RGB 0..255 straight from a camera, "int8" the same minus 128;
-    `output_dtype` "uint8" gives probabilities times 256, "int8" the same minus 128. `input_scale` is what RGB 0..255 is
-    multiplied by to be in the model's input range: 1/255 for a model with include_preprocessing=False.
+    Whatever the precision, `input_dtype` "uint8" takes pixels straight from a camera, "int8" the same minus 128;
+    `output_dtype` "uint8" gives probabilities times 256, "int8" the same minus 128.
 
     The file carries TFLite metadata (`about`: an export.About), by which Android's Task Library and MediaPipe's
     ImageClassifier take float32 and uint8 images, and name the classes by `labels` (a tuple of str; those of an
@@ -95,23 +102,24 @@ def to_tflite(
     if settings.takes_images and representative_images is None:
         raise InputError(
             f"Expected representative_images for precision {precision!r}: a hundred or more training images [n, "
-            "H, W, C], uint8 "
-            "or float in the model's input range, to measure activations by. Received: None. Pass them, or take "
-            "'dynamic'."
+            "H, W, C] in the range that the model takes, to measure activations by. Received: None. Pass them, or "
+            "take 'dynamic'."
         )
     start = time.perf_counter()
-    source = load(model_or_file, labels)
-    expect_io(source, input_dtype, output_dtype, input_scale)
-    images = check.images_or_photos(check_images, source, input_scale)
+    source = load(
+        model_or_file, labels, input_scale=input_scale, input_bias=input_bias, single_output=single_output
+    )  # fmt: skip
+    expect_io(source, input_dtype, output_dtype)
+    images = check.images_or_photos(check_images, source)
     if input_dtype != "float32":
-        expect_bytes(images, input_scale)
+        expect_bytes(images)
     if settings.takes_images:
         representative_images = as_images(representative_images, source, "representative_images")
     with replacing(path) as beside:
         graph = _convert(source, settings, representative_images)
-        set_io(graph, input_dtype, output_dtype, input_scale)
-        add_metadata(graph, source, precision, about, input_scale)
-        beside.write_bytes(with_labels(graph.content(), source.labels))
+        set_io(graph, input_dtype, output_dtype)
+        add_metadata(graph, source, precision, about)
+        beside.write_bytes(with_labels(graph.content(), source.axis_labels))
         return check.verify(
             source, TFLiteModel(beside).run, images, tolerance or settings.tolerance,
             path=path, written=beside, format=TFLITE.name, precision=precision, start=start,

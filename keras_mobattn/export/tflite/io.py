@@ -7,20 +7,20 @@ from keras_mobattn.catalog import IO_DTYPES
 PROBABILITY = 1 / 256  # a step of the output, as in TensorFlow Lite's own quantized classifiers; 1.0 becomes 255/256
 
 
-def set_io(graph, input_dtype="float32", output_dtype="float32", input_scale=1.0):
+def set_io(graph, input_dtype="float32", output_dtype="float32"):
     """Replace the float32 input and output of a Graph by quantized ones.
 
-    A uint8 input holds RGB 0..255, int8 the same minus 128; the model sees the byte times `input_scale`. A uint8
-    output holds probabilities times 256, int8 the same minus 128. The signature's names stay. Works after any
-    quantizer, since it adds an operator at each end: DEQUANTIZE rather than CAST, which XNNPACK leaves out, as it does
-    a QUANTIZE from uint8 straight to the int8 of the first convolution. It costs nothing that could be measured
+    A uint8 input holds pixels 0..255, int8 the same minus 128; the graph sees the pixel. A uint8 output holds
+    probabilities times 256, int8 the same minus 128. The signature's names stay. Works after any quantizer, since it
+    adds an operator at each end: DEQUANTIZE rather than CAST, which XNNPACK leaves out, as it does a QUANTIZE from
+    uint8 straight to the int8 of the first convolution. It costs nothing that could be measured
     (MobileViTv2 0.5 at 256 pixels, fastest of 160 and 400 runs: fp32 10.94 ms with float32 input, 10.98 with uint8;
     int8 4.46 and 4.45, and 4.43 with int8 pixels that the convolution reads directly). The GPU accelerator takes both
     operators, with the same numbers.
     """
     if input_dtype != "float32":
         for inner in list(graph.subgraph.inputs):
-            outer = _quantized(graph, inner, input_dtype, input_scale)
+            outer = _quantized(graph, inner, input_dtype, 1.0)
             graph.add_operator(0, "DEQUANTIZE", [outer], [inner], version=2)  # the first that takes int8
             graph.replace_end("inputs", inner, outer)
     if output_dtype != "float32":

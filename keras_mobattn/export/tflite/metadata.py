@@ -17,29 +17,29 @@ from keras_mobattn.formats.tflite.metadata_tables import (
 )
 
 
-def add_metadata(graph, source, precision, about=About(), input_scale=1.0):  # noqa: B008
+def add_metadata(graph, source, precision, about=About()):  # noqa: B008
     """Add TFLite metadata of the Exportable `source` to a Graph.
 
-    A float32 image is declared as (RGB 0..255 - 0) / (1 / input_scale); a quantized one takes the bytes as they are.
+    A float32 image is declared as (pixels 0..255 - 0) / 1; a quantized one takes the bytes as they are.
     The labels that it names are appended to the file itself (`formats.tflite.labels`).
     """
-    graph.add_metadata(METADATA, pack_table(_describe(graph, source, precision, about, input_scale)))
+    graph.add_metadata(METADATA, pack_table(_describe(graph, source, precision, about)))
 
 
-def _describe(graph, source, precision, about, input_scale):
+def _describe(graph, source, precision, about):
     height, width, channels = source.input_shape
+    values = ", 0..255" if source.input_range.is_image else ""
     dtype = graph.dtype(graph.subgraph.inputs[0])
-    in_range = f"times {input_scale:g}" if input_scale != 1 else "as they are"
     image = table(
         "TensorMetadata",
         name="image",
-        description=f"Image of {height} x {width} pixels, {channels} channels, 0..255 {in_range}.",
+        description=f"Image of {height} x {width} pixels, {channels} channels{values}.",
         content=table(
             "Content",
             content_properties_type=IMAGE,
             content_properties=table("ImageProperties", color_space=COLOR_SPACES.get(channels, np.uint8(0))),
         ),
-        process_units=[_normalization(input_scale)] if dtype == "float32" else [],
+        process_units=[_normalization()] if dtype == "float32" else [],
     )
     labels = table(
         "AssociatedFile", name=LABELS, description="Class names, in the order of the output.", type=AXIS_LABELS
@@ -48,9 +48,9 @@ def _describe(graph, source, precision, about, input_scale):
         table(
             "TensorMetadata",
             name=name,
-            description=source.task.describe_output(name, source.model) if source.labels else "",
+            description=source.describe_output(name) if source.labels else "",
             content=table("Content", content_properties_type=FEATURE, content_properties=table("FeatureProperties")),
-            associated_files=[labels] if source.labels else [],
+            associated_files=[labels] if source.axis_labels else [],
         )
         for name in graph.output_names()
     ]
@@ -66,6 +66,6 @@ def _describe(graph, source, precision, about, input_scale):
     )
 
 
-def _normalization(input_scale):
-    options = table("NormalizationOptions", mean=np.float32([0]), std=np.float32([1 / input_scale]))
+def _normalization():
+    options = table("NormalizationOptions", mean=np.float32([0]), std=np.float32([1]))
     return table("ProcessUnit", options_type=NORMALIZATION, options=options)

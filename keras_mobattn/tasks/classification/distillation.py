@@ -13,7 +13,8 @@ import tf_keras as keras
 from keras_mobattn.catalog import DISTILLATIONS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers import at_least_float32, global_policy
-from keras_mobattn.models import load_model, model_file, pretrained_model
+from keras_mobattn.models import input_range_of, load_model, model_file, pretrained_model
+from keras_mobattn.models.input_range import LAYER_THAT_TELLS
 from keras_mobattn.names import HEADS
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks.classification.objective import CrossEntropy
@@ -93,13 +94,15 @@ class Teacher:
     since it never changes.
 
     Args:
-        model: a keras.Model that takes RGB 0..255 and gives probabilities or logits [B, classes]. It is frozen.
+        model: a keras.Model that says which numbers it takes, see `input_range_of`, and gives probabilities or logits
+            [B, classes]. It is frozen.
         classes: the number of classes that it must have.
         image_size: (height, width) of the images that it is tried with.
         order: for each class of the data its index among the teacher's; None where these are the same.
 
     Raises:
-        InputError: a model with other classes, inputs or outputs, or with scores that are not finite.
+        InputError: a model with other classes, inputs or outputs, with scores that are not finite, or that doesn't say
+            which numbers it takes.
     """
 
     def __init__(self, model, classes, image_size, order=None):
@@ -118,6 +121,12 @@ class Teacher:
         self._model.trainable = False
         self._order = order
         self._size = shapes[0][1:3]
+        self._range = input_range_of(model)
+        if self._range is None:
+            raise InputError(
+                f"Expected a teacher that says which numbers it takes. Received: {model.name}, whose layers don't "
+                f"tell. {LAYER_THAT_TELLS}"
+            )
         noise = np.random.default_rng(0).uniform(0, 255, (2, *image_size, 3))
         try:
             scores = self._scores(noise)
@@ -142,7 +151,7 @@ class Teacher:
         images = tf.cast(images, tf.float32)
         if None not in self._size and self._size != tuple(images.shape[1:3]):
             images = tf.image.resize(images, self._size)
-        scores = tf.cast(self._model(images, training=False), tf.float32)
+        scores = tf.cast(self._model(self._range.from_pixels(images), training=False), tf.float32)
         return scores if self._order is None else tf.gather(scores, self._order, axis=-1)
 
 

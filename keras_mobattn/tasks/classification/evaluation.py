@@ -4,9 +4,11 @@ import numpy as np
 import rich.markup
 import rich.table
 
+from keras_mobattn.tasks.classification.both_classes import both_classes
+
 
 class AccuracyTally:
-    """Adds up labels and probabilities, [B, classes] both.
+    """Adds up labels and probabilities, [B, classes] both, or [B, 1] of the second of two classes.
 
     The result: {"accuracy": float, "top5_accuracy": float in 0..1, "num_images": int, "confusion": int64 [classes,
     classes] (row: truth, column: prediction), "probabilities": float32 [n, classes], "labels": int64 [n]}.
@@ -19,7 +21,7 @@ class AccuracyTally:
     def add(self, labels, probabilities):
         """Add a batch."""
         self._labels.append(np.argmax(labels, -1))
-        self._probabilities.append(np.asarray(probabilities))
+        self._probabilities.append(both_classes(np.asarray(probabilities)))
 
     def result(self):
         """The figures of all that was added."""

@@ -2,6 +2,7 @@
 
 import tf_keras as keras
 
+from keras_mobattn.tasks.classification.both_classes import both_classes
 from keras_mobattn.tasks.task import Objective
 
 
@@ -12,5 +13,6 @@ class CrossEntropy(Objective):
         self.label_smoothing = label_smoothing
 
     def losses(self, labels, probabilities):
-        """Losses float32 [B] from labels and probabilities, [B, classes] both."""
+        """Losses float32 [B] from labels and probabilities, [B, classes] both, or [B, 1] of the second class."""
+        probabilities = both_classes(probabilities)
         return keras.losses.categorical_crossentropy(labels, probabilities, label_smoothing=self.label_smoothing)

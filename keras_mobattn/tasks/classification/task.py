@@ -5,15 +5,16 @@ import tf_keras as keras
 
 from keras_mobattn.data.targets import Labels
 from keras_mobattn.errors import InputError
+from keras_mobattn.tasks.classification.both_classes import Accuracy, both_classes, num_classes
 from keras_mobattn.tasks.classification.distillation import Distillation, open_teacher
 from keras_mobattn.tasks.classification.evaluation import AccuracyTally, accuracy_table, best_classes
 from keras_mobattn.tasks.classification.objective import CrossEntropy
 from keras_mobattn.tasks.task import Task
 
 SCORES = {  # activation of a classifier's last layer -> what its output is called
-    keras.activations.softmax: "probabilities",
-    keras.activations.sigmoid: "probabilities",
-    keras.activations.linear: "logits",
+    "softmax": "probabilities",
+    "sigmoid": "probabilities",
+    "linear": "logits",
 }
 
 
@@ -32,13 +33,14 @@ class Classification(Labels, Task):
         return make(classes=len(class_names))
 
     def recognises(self, model):
-        """Whether its one output [B, n] is a score for each class, of a Dense, Activation or Softmax layer."""
-        return score_name(model) is not None
+        """Whether its one output [B, n] is a score for each of several classes, of a Dense, Activation or Softmax
+        layer."""
+        return score_name(model) is not None and model.output_shape[-1] > 1
 
     def expect_model(self, model, source):
         """Refuse a model with another number of classes than the source."""
         classes, shape = len(source.class_names), model.output_shape
-        if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] != classes:
+        if not isinstance(shape, tuple) or len(shape) != 2 or num_classes(shape) != classes:
             raise InputError(
                 f"Expected a classifier of the {classes} classes of {source.name!r}. "
                 f"Received: {model.name} with output {model.output_shape}."
@@ -63,7 +65,7 @@ class Classification(Labels, Task):
 
     def metrics(self):
         """Accuracy; with mixed labels, of the heavier class."""
-        return [keras.metrics.CategoricalAccuracy("accuracy")]
+        return [Accuracy()]
 
     def tally(self, class_names):
         """Top-1 and top-5 accuracy, the confusion matrix and the predictions."""
@@ -85,11 +87,11 @@ class Classification(Labels, Task):
 
     def answer(self, title, outputs, class_names, top):
         """A rich table of the best classes and their scores."""
-        return best_classes(title, outputs[0], class_names, top)
+        return best_classes(title, both_classes(outputs)[0], class_names, top)
 
     def record(self, outputs, class_names, top):
         """{"classes": [{"class", "score"}, ..]}, the best first."""
-        scores = outputs[0]
+        scores = both_classes(outputs)[0]
         best = np.argsort(-scores, kind="stable")[:top]
         return {"classes": [{"class": class_names[i], "score": round(float(scores[i]), 6)} for i in best]}
 
@@ -106,29 +108,40 @@ class Classification(Labels, Task):
         """Refuse labels that are not one for each class."""
         if not set(output_names) & set(self.class_scores):
             super().expect_labels(model, output_names, labels)
-        elif labels and len(labels) != model.output_shape[-1]:
+        elif labels and len(labels) != num_classes(model.output_shape):
             raise InputError(
-                f"Expected one label for each of the model's {model.output_shape[-1]} classes. Received: "
+                f"Expected one label for each of the model's {num_classes(model.output_shape)} classes. Received: "
                 f"{len(labels)}, {', '.join(labels[:3])} ... Give them in the order of the outputs."
             )
 
     def describe_output(self, name, model):
         """A sentence with the number of classes."""
-        return f"A score for each of {model.output_shape[-1]} classes."
+        return f"A score for each of {num_classes(model.output_shape)} classes."
+
+    def scores(self, outputs):
+        """A score for each class, also where the model scores the second of two alone."""
+        return both_classes(outputs)
 
     def answers(self, outputs):
         """The index of the best class for each image, [n]."""
         name, *others = outputs
-        return None if others or name not in self.class_scores else outputs[name].argmax(-1)
+        return None if others or name not in self.class_scores else both_classes(outputs[name]).argmax(-1)
 
 
 def score_name(model):
-    """ "probabilities" or "logits" where the model's one output is a score for each class, else None."""
+    """ "probabilities" or "logits" where the model's one output is scores of classes, else None."""
+    activation = last_activation(model)
+    alone = activation and model.output_shape[-1] == 1
+    return SCORES.get(activation) if activation == "sigmoid" or not alone else None  # one number may be anything
+
+
+def last_activation(model):
+    """The name of the activation that the model's one output [B, n] comes of, else None."""
     if isinstance(model.output, dict | list | tuple):
         return None
     last = model.output._keras_history.layer
     if isinstance(last, keras.layers.Softmax):
-        return "probabilities"
+        return "softmax"
     if isinstance(last, keras.layers.Dense | keras.layers.Activation) and len(model.output.shape) == 2:
-        return SCORES.get(last.activation)
+        return next((name for name in SCORES if last.activation is getattr(keras.activations, name)), None)
     return None

@@ -11,7 +11,7 @@ import tf_keras as keras
 
 from keras_mobattn import InputError
 from keras_mobattn.catalog import DISTILLATIONS
-from keras_mobattn.layers import global_policy
+from keras_mobattn.layers import InputRange, global_policy
 from keras_mobattn.models import DeiT, MobileViTv2, load_model
 from keras_mobattn.tasks.classification import CLASSIFICATION, distillation
 from keras_mobattn.tasks.classification.distillation import Distillation, Teacher, open_teacher
@@ -255,13 +255,20 @@ def two_outputs(path):
 
 def grey(path):
     image = keras.Input((None, None, 1))
-    keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(CLASSES, 3)(image))).save(path)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(CLASSES, 3)(InputRange()(image)))
+    keras.Model(image, pooled).save(path)
 
 
 def too_large(path):
     """Its kernel is larger than the images."""
     image = keras.Input((None, None, 3))
-    keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(CLASSES, 11)(image))).save(path)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(CLASSES, 11)(InputRange()(image)))
+    keras.Model(image, pooled).save(path)
+
+
+def of_an_unknown_range(path):
+    image = keras.Input((8, 8, 3))
+    keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(CLASSES, 3)(image))).save(path)
 
 
 BAD_TEACHERS = {  # what is written to the path, and what is said of it
@@ -275,6 +282,7 @@ BAD_TEACHERS = {  # what is written to the path, and what is said of it
     "two outputs": (two_outputs, r"gives scores \[B, classes\]"),
     "grey": (grey, "RGB images of 8 x 8 pixels. Received: .*(None, None, None, 1)"),
     "too large": (too_large, "RGB images of 8 x 8 pixels"),
+    "unknown range": (of_an_unknown_range, "a teacher that says which numbers it takes.*InputRange"),
     "no model": (lambda path: path.write_bytes(b"no model"), "unreadable"),
 }
 

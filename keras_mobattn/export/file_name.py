@@ -1,0 +1,32 @@
+"""What a converted file is called when its user names none: other results have other names."""
+
+import zlib
+
+FEW = 4  # input sizes that a name lists
+
+
+def file_name(stem, kind, precision, *, single_output=False, **options):
+    """The name of a file of a FileKind, made of a model file called `stem`.
+
+    `options` are those of `to_tflite` or `to_coreml` that make another interface or another content: input_dtype,
+    output_dtype, compression, input_type, input_sizes, minimum_deployment_target. What is by default isn't in the name:
+    "model_int8.tflite", "model_int8_uint8in.tflite", "model_fp16_int8_image_320x320.mlpackage".
+    """
+    parts = [stem, precision, *(text(options[name]) for name, text in PARTS.items() if name in options)]
+    return "_".join(filter(None, [*parts, "single" if single_output else ""])) + kind.suffix
+
+
+def _sizes(sizes):
+    if len(sizes) <= FEW:
+        return "_".join(f"{height}x{width}" for height, width in sizes)
+    return f"{len(sizes)}sizes{zlib.crc32(repr([tuple(size) for size in sizes]).encode()):08x}"
+
+
+PARTS = {  # option -> its part of the name, "" for the default
+    "compression": lambda name: name or "",
+    "input_dtype": lambda dtype: "" if dtype == "float32" else f"{dtype}in",
+    "output_dtype": lambda dtype: "" if dtype == "float32" else f"{dtype}out",
+    "input_type": lambda kind: "" if kind == "tensor" else kind,
+    "input_sizes": _sizes,
+    "minimum_deployment_target": lambda target: "" if target == "iOS17" else target,
+}

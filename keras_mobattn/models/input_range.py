@@ -1,0 +1,113 @@
+"""Which numbers a built model takes, read off its first layers."""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError
+from keras_mobattn.layers import ImageRange, InputRange
+
+PICTURES = (1, 3)  # channels of grey and RGB images
+LAYER_THAT_TELLS = (
+    "A layer tells it as well: keras.Sequential([keras.Input((224, 224, 3)), keras_mobattn.layers.InputRange(1/127.5, "
+    "-1), model])."
+)
+_DIVIDES = 0.1  # a Rescaling by less, or a Normalization by means above 1, makes small numbers of pixels
+# Layers that leave the range of an image alone. Brightness and the like only work in training.
+KEEPS_RANGE = (
+    keras.layers.Cropping2D,
+    keras.layers.Dropout,
+    keras.layers.ZeroPadding2D,
+    keras.layers.Resizing,
+    keras.layers.CenterCrop,
+    keras.layers.RandomBrightness,
+    keras.layers.RandomContrast,
+    keras.layers.RandomCrop,
+    keras.layers.RandomFlip,
+    keras.layers.RandomHeight,
+    keras.layers.RandomRotation,
+    keras.layers.RandomTranslation,
+    keras.layers.RandomWidth,
+    keras.layers.RandomZoom,
+)
+
+
+def input_range_of(model):
+    """The ImageRange that a Keras model takes; None where its first layers do not tell.
+
+    An `InputRange` tells, as in each model of this package with include_preprocessing=False; so does a Rescaling or a
+    Normalization that makes small numbers of pixels. Models in models are looked into. A model of an input that is no
+    image, with other channels than 1 or 3, takes any numbers.
+    """
+    inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        return None
+    return _range_of(model, inputs[0]) or (None if inputs[0].shape[-1] in PICTURES else ImageRange(is_image=False))
+
+
+def known_range(model, scale=None, bias=None):
+    """The ImageRange that a Keras model takes: by its layers, else by the numbers that pixels 0..255 are multiplied by
+    and shifted by, None where the caller does not say.
+
+    Raises:
+        InputError: nobody says it, what the caller says is not what the model says, or bad numbers.
+    """
+    own = getattr(model, "input_range", None) or input_range_of(model)  # an exported file has it
+    if scale is None and bias is None:
+        if own is None:
+            raise InputError(
+                f"Expected to know which numbers the model takes. Received: {model.name!r}, whose layers don't tell. "
+                "Say what pixels 0..255 are multiplied by, and what is added: input_scale=1 for a model of 0..255, "
+                f"1/255 for one of 0..1, input_scale=1/127.5 and input_bias=-1 for one of -1..1. {LAYER_THAT_TELLS}"
+            )
+        return own
+    told = ImageRange(1.0 if scale is None else scale, 0.0 if bias is None else bias)
+    channels = model.input_shape[-1]
+    if {len(told.scale), len(told.bias)} - {1, channels}:
+        raise InputError(
+            f"Expected input_scale and input_bias of one number, or one for each of {channels} channels. Received: "
+            f"{list(told.scale)} and {list(told.bias)}."
+        )
+    if own is not None and own.is_image and not _agree(own, told):
+        raise InputError(
+            f"Expected no input_scale and input_bias other than what the model says itself: {own}. Received: {told}. "
+            "Leave them out."
+        )
+    return told
+
+
+def _agree(one, other):
+    ends = np.float32([[0.0], [255.0]]) + np.zeros(max(len(one.scale), len(other.scale)), np.float32)
+    return np.allclose(one.from_pixels(ends), other.from_pixels(ends), rtol=1e-4, atol=1e-4)
+
+
+def _range_of(model, tensor):
+    """The ImageRange that `tensor` in a model has to be in, by the layers that take it; None where they don't tell."""
+    layers = [layer for layer in model.layers if _takes(layer, tensor)]
+    ranges = {_range_before(model, layer) for layer in layers}
+    return ranges.pop() if len(ranges) == 1 else None
+
+
+def _takes(layer, tensor):
+    nodes = [node for node in layer._inbound_nodes if not node.is_input]
+    return any(each is tensor for node in nodes for each in node.keras_inputs)
+
+
+def _range_before(model, layer):
+    if isinstance(layer, InputRange):
+        return layer.range
+    if isinstance(layer, keras.Model):
+        return input_range_of(layer)
+    if isinstance(layer, KEEPS_RANGE):
+        return _range_of(model, layer.output)
+    if isinstance(layer, keras.layers.Rescaling):
+        scale, bias = layer.scale, layer.offset
+    elif isinstance(layer, keras.layers.Normalization) and not layer.invert:
+        deviation = np.maximum(np.sqrt(np.asarray(layer.variance)), keras.backend.epsilon()).ravel()
+        scale, bias = 1 / deviation, -np.asarray(layer.mean).ravel() / deviation
+    else:
+        return None
+    after = _range_of(model, layer.output)
+    if after is not None and after.is_image:
+        return ImageRange(np.divide(after.scale, scale), np.subtract(after.bias, bias) / scale)
+    return ImageRange() if np.max(scale) < _DIVIDES else None
