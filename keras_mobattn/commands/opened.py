@@ -1,6 +1,7 @@
 """The common part of predict and evaluate: a model with its task, its class names, and the view of its images."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -8,7 +9,6 @@ from keras_mobattn._tensorflow import keras
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import FILE_MODELS, FileModel
-from keras_mobattn.layers import ImageRange
 from keras_mobattn.models import known_range, load_model, model_file, pretrained_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import Task
@@ -26,11 +26,11 @@ class Opened:
         model: a Keras model, a TFLiteModel or a CoreMLModel.
         task: what it is for.
         class_names: in the order of its outputs; () where it has no classes.
-        input_range: the ImageRange of the numbers that it takes.
         named: whether its file, its run or its checkpoint tells these names; else they are a guess.
         view: the arguments of `data.resize_and_crop` that it is evaluated with, by the published checkpoint, else by
             the run that it lies in, else {}.
         tag: the published checkpoint that it is, or was made from; None for others.
+        told: what the user says of the range that it takes, arguments of `known_range`.
     """
 
     title: str
@@ -40,12 +40,17 @@ class Opened:
     view: dict
     tag: Tag | None = None
     named: bool = True
-    input_range: ImageRange = ImageRange()
+    told: dict = dataclasses.field(default_factory=dict)
 
     @property
     def image_size(self):
         """(height, width) of its input in pixels."""
         return self.model.input_shape[1:3]
+
+    @functools.cached_property
+    def input_range(self):
+        """The ImageRange that it takes."""
+        return known_range(self.model, **self.told)
 
     def predict(self, image):
         """The model's outputs for one image of its size, RGB 0..255, as a batch of one."""
@@ -77,7 +82,8 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
             "Expected a classifier with a fixed input size and one output [n, classes], or the folder of a run of "
             f"another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
         )
-    input_range = known_range(model, input_scale, input_bias)
+    told = {"scale": input_scale, "bias": input_bias}
+    known_range(model, **told)
     own_names = _own_names(model, path, run, tag)
     names = own_names or _usual_names(model.output_shape)
     if task is classification and len(names) != (count := num_classes(model.output_shape)):
@@ -85,7 +91,7 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
             f"Expected {count} class names for {title}. Received: {len(names)}, {', '.join(names[:3])} ..."
         )
     view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else {}
-    return Opened(title, model, task, names, view, tag, bool(own_names), input_range)
+    return Opened(title, model, task, names, view, tag, bool(own_names), told)
 
 
 def _load(file):

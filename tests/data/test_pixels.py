@@ -140,7 +140,7 @@ def predicted(paths, shape, monkeypatch):
     image = keras.Input((*shape, 3))
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
     monkeypatch.setattr(model, "predict_on_batch", lambda batch: given.append(batch[0]) or np.zeros((1, 2)))
-    opened = Opened("mine", model, TASKS["classification"], ("a", "b"), {})
+    opened = Opened("mine", model, TASKS["classification"], ("a", "b"), {}, told={"scale": 1})
     monkeypatch.setattr("keras_mobattn.commands.opened.open_model", lambda *_: opened)
     assert predict.main(tuple(paths), model=paths[0]) == 0
     return given

@@ -19,6 +19,7 @@ from keras_mobattn.data import open_source, take_images
 from keras_mobattn.delivery import card
 from keras_mobattn.delivery.format_table import cells
 from keras_mobattn.errors import InputError
+from keras_mobattn.formats.kinds import TFLITE
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import TrainSettings
@@ -54,17 +55,17 @@ def made(run):
 
 def test_a_row_for_each_format(made, run):
     keras, *rows = made.rows
-    assert [(row.format, row.precision) for row in rows] == [entry[:2] for entry in FORMATS.values()]
+    assert [(row.format, row.precision) for row in rows] == [(kind.name, name) for kind, name in FORMATS.values()]
     assert (made.metric, made.num_images, made.num_checked) == ("accuracy", IMAGES, 32)
     assert delivery.load_delivery(run.path / "model_export.json") == made
-    for row, (kind, precision, suffix) in zip(rows, FORMATS.values(), strict=True):
-        assert row.file == f"model_{precision}{suffix}"
+    for row, (kind, precision) in zip(rows, FORMATS.values(), strict=True):
+        assert row.file == f"model_{precision}{'' if kind is TFLITE else '_image'}{kind.suffix}"
         if row.error:
             assert not (run.path / row.file).exists()
             continue
-        assert (row.partitions == 1) if kind == "TFLite" else row.partitions is None
-        assert (row.latency_ms > 0) if kind == "TFLite" else "mobattn benchmark" in row.missing["latency_ms"]
-        assert isinstance(row.gpu if kind == "TFLite" else row.neural_engine, bool)
+        assert (row.partitions == 1) if kind is TFLITE else row.partitions is None
+        assert (row.latency_ms > 0) if kind is TFLITE else "mobattn benchmark" in row.missing["latency_ms"]
+        assert isinstance(row.gpu if kind is TFLITE else row.neural_engine, bool)
         assert abs(row.score - keras.score) <= 3 / IMAGES
     assert all(not row.error for row in rows if row.precision == "fp32")
 
