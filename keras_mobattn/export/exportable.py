@@ -11,6 +11,7 @@ import tf_keras as keras
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import HALF, ImageRange, global_policy
 from keras_mobattn.models import known_range, load_model, model_file
+from keras_mobattn.models.trace import trace_inference
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
 
@@ -77,7 +78,7 @@ class Exportable:
             return self.named(self.model(self.input_range.from_pixels(image), training=False))
 
         shape = (1, *self.model.input_shape[1:])  # height and width are open in a model `at_any_size`
-        return tf.function(run).get_concrete_function(tf.TensorSpec(shape, tf.float32, INPUT_NAME))
+        return trace_inference(run, tf.TensorSpec(shape, tf.float32, INPUT_NAME))
 
     def predict(self, pixels):
         """Run Keras itself on pixels [n, H, W, C]; return {output name: float32 array [n, ...]}."""

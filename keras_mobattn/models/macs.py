@@ -8,6 +8,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import GroupNorm1
+from keras_mobattn.models.trace import trace_inference
 
 
 def _conv(op):
@@ -67,9 +68,7 @@ def count_macs(model, input_shape=None, norms=False):
         raise InputError(
             f"Expected a fixed input size for MACs. Received: {shape}. Pass input_shape=(height, width, channels)."
         )
-    function = tf.function(lambda x: model(x, training=False)).get_concrete_function(
-        tf.TensorSpec((1, *shape), tf.float32)
-    )
+    function = trace_inference(lambda x: model(x, training=False), tf.TensorSpec((1, *shape), tf.float32))
     graph = convert_variables_to_constants_v2(function).graph
     calls = [op.type for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
     if calls:
