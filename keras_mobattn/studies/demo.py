@@ -16,9 +16,9 @@ import keras_mobattn
 from keras_mobattn import cli, report
 from keras_mobattn.benchmark import benchmark_files, print_table, save_csv, save_json
 from keras_mobattn.data import take_images
-from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, report_table, to_coreml, to_tflite
+from keras_mobattn.export import COREML_PRECISIONS, TFLITE_PRECISIONS, file_name, report_table, to_coreml, to_tflite
 from keras_mobattn.files import replacing, write_json
-from keras_mobattn.formats.kinds import TFLITE
+from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import count_macs, load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.studies.resolution import DIM, time_layers
@@ -84,10 +84,12 @@ def convert_to_every_format(model, source, run):
     rows, options = [], dict(check_images=check, representative_images=representative, labels=source.class_names)
     for precision in TFLITE_PRECISIONS:
         with cli.console.status(f"TFLite {precision}"):
-            rows.append(to_tflite(model, run.path / f"model_{precision}.tflite", precision, **options))
+            rows.append(to_tflite(model, run.path / file_name("model", TFLITE, precision), precision, **options))
     for precision in COREML_PRECISIONS:
         with cli.console.status(f"Core ML {precision}"):
-            rows.append(to_coreml(model, run.path / f"model_{precision}.mlpackage", precision, check_images=check))
+            rows.append(
+                to_coreml(model, run.path / file_name("model", COREML, precision), precision, check_images=check)
+            )
     return rows
 
 
