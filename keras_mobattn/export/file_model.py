@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_mobattn.layers import ImageRange
+from keras_mobattn.models.input_range import PICTURES
 
 
 class FileModel:
@@ -13,13 +14,19 @@ class FileModel:
         labels: the class names in it; () if there are none.
         input_shape: (None, H, W, C), as in Keras.
         output_shape: (None, ..), or a tuple of such for several outputs.
-        input_range: pixels 0..255, whatever the Keras model took.
     """
 
-    input_range = ImageRange()
+    @property
+    def input_range(self):
+        """Pixels 0..255, whatever the Keras model took; any numbers where there are other channels than an image's."""
+        return ImageRange(is_image=self.input_shape[-1] in PICTURES)
 
     def run(self, image):
-        """One image [1, H, W, C] -> {output name: array [1, ..]}."""
+        """One image [1, H, W, C] -> {output name: array [1, ..]}.
+
+        Raises:
+            InputError: an image that was normalised: files take pixels 0..255.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define run(image).")
 
     def predict_on_batch(self, images):

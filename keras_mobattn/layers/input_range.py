@@ -53,18 +53,24 @@ class ImageRange:
         scale, bias = (array.astype(np.float64) for array in self._arrays())
         return np.float32((images - bias) / scale)
 
-    def expect(self, images, what):
+    def expect(self, images, what, alone=False):
         """Refuse an array [.., C] of images, called `what`, that together can't be in this range.
 
+        `alone`: one image, which may be black or all light, as several together are not.
+
         Raises:
-            InputError: values outside of it; none above its lowest 255th, as of images that were divided once more;
-                none below 0 where the range has a half below.
+            InputError: values outside of it; none above its lowest 255th, as of images that were divided once more
+                (alone, with fractions); none below 0 where the range has a half below.
         """
         if not self.is_image or not images.size:
             return
         pixels = self.to_pixels(images)
         lowest, highest = pixels.min(), pixels.max()
-        divided = 0 < highest <= 1 + 1e-3 or (self.from_pixels(np.zeros(1)).max() < -0.4 and images.min() >= 0)
+        dark = 0 < highest <= 1 + 1e-3
+        if alone:
+            divided = dark and np.abs(pixels - np.round(pixels)).max() > 1e-3
+        else:
+            divided = dark or (self.from_pixels(np.zeros(1)).max() < -0.4 and images.min() >= 0)
         if lowest >= -_SLACK and highest <= PIXEL + _SLACK and not divided:
             return
         raise InputError(

@@ -124,3 +124,13 @@ def test_evaluation_gives_the_model_its_range(name):
     received = evaluate(model, source, **told(name))["probabilities"]
     images = np.concatenate([images for images, _ in batches(source, "test", batch_size=20, image_size=SIZE)])
     np.testing.assert_allclose(received, model(taken(name, images)).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", CONVERT)
+def test_a_file_refuses_what_is_normalised(suffix, tmp_path):
+    path = tmp_path / f"model{suffix}"
+    convert(suffix, "fp32", model_of("0..1"), path, check_images=taken("0..1", photos()), **told("0..1"))
+    file = export.FILE_MODELS[suffix](path)
+    for name in NORMALISED:
+        with pytest.raises(InputError, match="Expected image in the range that the model takes, pixels 0..255"):
+            file.predict_on_batch(taken(name, photos(1)))

@@ -163,3 +163,11 @@ def test_preprocess_input_works_in_a_tf_data_map():
     pixels = keras_mobattn.data.sample_photos(2, (64, 64))
     images = tf.data.Dataset.from_tensor_slices(pixels).map(keras_mobattn.preprocess_input)
     np.testing.assert_allclose(np.stack(list(images.as_numpy_iterator())), pixels / np.float32(255), rtol=1e-6)
+
+
+def test_one_image_may_be_black_or_light():
+    for range_ in RANGES.values():
+        for level in (0, 1, 255):
+            range_.expect(range_.from_pixels(np.full((8, 8, 3), level, np.float32)), "image", alone=True)
+    with pytest.raises(InputError, match="Expected image in the range that the model takes, pixels 0..255"):
+        PIXELS.expect(np.random.default_rng(0).uniform(0, 1, (8, 8, 3)), "image", alone=True)

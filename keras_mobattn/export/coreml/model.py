@@ -53,7 +53,8 @@ class CoreMLModel(FileModel):
         self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
 
     def run(self, image):
-        """[1, H, W, C], pixels 0..255 for an image input -> {output name: array}, a classifier's scores as [1, K]."""
+        """[1, H, W, C] -> {output name: array}, a classifier's scores as [1, K]; see FileModel."""
+        self.input_range.expect(image, "image", alone=True)
         return self._arrays(self._run(np.asarray(image, np.float32)))
 
     def _arrays(self, outputs):

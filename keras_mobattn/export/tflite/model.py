@@ -17,8 +17,8 @@ from keras_mobattn.formats.tflite.labels import embedded_labels
 class TFLiteModel(FileModel):
     """A .tflite file of this package, behind a Keras model's names.
 
-    Images and outputs are float32, in the Keras model's range: quantized inputs and outputs are converted by their
-    tensors' parameters. As in Keras, `input_shape` is (None, H, W, C), and `output_shape` a tuple of shapes for several
+    Images are pixels 0..255, outputs float32: quantized inputs and outputs are converted by their tensors' parameters.
+    As in Keras, `input_shape` is (None, H, W, C), and `output_shape` a tuple of shapes for several
     outputs. Threads may share one: they take turns, since the file's interpreter has one memory.
 
     Raises:
@@ -48,7 +48,8 @@ class TFLiteModel(FileModel):
         self.output_shape = shapes[0] if len(shapes) == 1 else tuple(shapes)
 
     def run(self, image):
-        """One image [1, H, W, C] -> {output name: array}."""
+        """One image [1, H, W, C] -> {output name: array}; see FileModel."""
+        self.input_range.expect(image, "image", alone=True)
         with self._turn, _refusal():
             results = self._signature(**{INPUT_NAME: quantize(image, self._taken)})
         return {name: dequantize(value, self._given[name]) for name, value in results.items()}

@@ -103,7 +103,7 @@ def test_what_can_not_be(run, tmp_path):
     for i in range(5):
         (photos / "c" / f"{i}.png").write_bytes((photos / "a" / f"{i}.png").read_bytes())
     with (
-        pytest.warns(UserWarning),
+        pytest.warns(UserWarning, match="in two classes"),
         pytest.raises(InputError, match="images of two classes for a binary classifier. Received: 3, a, b, c"),
     ):
         train(TrainSettings(dataset=str(photos), **SETTINGS), tmp_path / "run", progress=False)
