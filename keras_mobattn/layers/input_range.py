@@ -50,8 +50,9 @@ class ImageRange:
 
     def to_pixels(self, images):
         """An array [.., C] that the model takes, as pixels 0..255, float32."""
-        scale, bias = (array.astype(np.float64) for array in self._arrays())
-        return np.float32((images - bias) / scale)
+        scale, bias = self._arrays()
+        images = np.asarray(images, np.float32)
+        return images if self.is_pixels else (images - bias) / scale
 
     def expect(self, images, what, alone=False):
         """Refuse an array [.., C] of images, called `what`, that together can't be in this range.

@@ -55,7 +55,8 @@ def test_the_file_takes_pixels(suffix, precision, name, tmp_path):
     limit = {"fp32": 1e-5, "fp16": 5e-3}.get(precision, 0.1)
     np.testing.assert_allclose(received, expected, atol=limit)
     assert report.top1_agreement == 1.0
-    assert convert(suffix, "fp32", model, path, check_images=None, **told(name)).num_images == 8  # photographs
+    if precision == "fp32":  # by the photographs that every check has, too
+        assert convert(suffix, "fp32", model, path, check_images=None, **told(name)).num_images == 8
 
 
 @pytest.mark.parametrize("name", NORMALISED)
