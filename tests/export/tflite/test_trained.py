@@ -9,16 +9,28 @@ from keras_mobattn.data import take_images
 from keras_mobattn.models import load_model
 from keras_mobattn.training import TrainSettings, train
 
-# Precision -> (SNR of the probabilities in dB, loss of accuracy on 359 test images) that must hold. Measured: fp16 67
-# to 77 dB, dynamic 42 to 51, int8 29 to 46, and one image of 359 at most.
+# Precision -> (SNR of the probabilities in dB, loss of accuracy) that must hold. Measured: fp16 67 to 77 dB, dynamic 42
+# to 51, int8 29 to 46.
 MUST_HOLD = {"fp16": (55, 0.0), "dynamic": (35, 0.005), "int8": (25, 0.005)}
+DEVIATIONS = 2  # of the images that change sides by chance
+
+
+def expect_no_loss(before, after, share, what):
+    """Fail if more answers were lost than `share` of the images and chance explain.
+
+    An image at the border of two classes falls on either side, and on another one with another processor's rounding:
+    of n images that change sides by chance, the lost ones outnumber the won ones by sqrt(n) in one deviation (McNemar's
+    test). `before` and `after`: whether each image was right.
+    """
+    lost, won = (before & ~after).sum(), (after & ~before).sum()
+    assert lost - won <= share * len(before) + DEVIATIONS * np.sqrt(lost + won), f"{what}: {lost} lost, {won} won"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attention", ["separable", "mobile"])
 def test_quantized_models_keep_their_accuracy(attention, tmp_path):
     settings = TrainSettings(
-        data_dir=str(tmp_path / "tfds"), variant="test", attention=attention, epochs=10, learning_rate=1e-2
+        data_dir=str(tmp_path / "tfds"), variant="test", attention=attention, epochs=20, learning_rate=1e-2
     )
     train(settings, tmp_path / "run", progress=False)
     source, size = settings.open_source(), (settings.image_size, settings.image_size)
@@ -34,5 +46,16 @@ def test_quantized_models_keep_their_accuracy(attention, tmp_path):
         received = np.concatenate([run(image=image[None])["probabilities"] for image in images.astype(np.float32)])
         noise = np.mean(np.square(received - expected))
         assert 10 * np.log10(expected.var() / noise) >= snr_db, precision
-        accuracies = [np.mean(scores.argmax(-1) == labels) for scores in (expected, received)]
-        assert accuracies[0] - accuracies[1] <= loss, precision
+        expect_no_loss(expected.argmax(-1) == labels, received.argmax(-1) == labels, loss, precision)
+
+
+def test_what_is_a_loss():
+    before = np.arange(359) < 350
+    for lost, won, fails in ((0, 0, False), (2, 0, False), (9, 9, False), (7, 0, False), (9, 0, True), (40, 9, True)):
+        after = before.copy()
+        after[:lost], after[350 : 350 + won] = False, True
+        if fails:
+            with pytest.raises(AssertionError, match=f"int8: {lost} lost, {won} won"):
+                expect_no_loss(before, after, 0.005, "int8")
+        else:
+            expect_no_loss(before, after, 0.005, "int8")
