@@ -16,7 +16,7 @@ test: lint
 slow: .venv/installed  # TESTS=tests/FOLDER for a part of it
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python tests/helpers/install_peers.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --costs $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

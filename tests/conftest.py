@@ -13,6 +13,8 @@ from keras_mobattn import __main__ as program
 from keras_mobattn import cli
 from keras_mobattn.gpu import gpu_problem
 
+pytest_plugins = ["helpers.module_costs"]
+
 
 def pytest_addoption(parser):
     """`--share SEED/COUNT` runs one in COUNT of the tests, chosen by SEED: another commit, as the seed, has others."""
