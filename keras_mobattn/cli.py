@@ -22,7 +22,7 @@ from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 
 console = rich.console.Console()
-ARGUMENT = re.compile(r"\b([a-z][a-z_]*)=('[^']*'|[\w./]+)")  # as the library's errors name what can be given
+ARGUMENT = re.compile(r"\b([a-z][a-z_]*)=('[^']*'|-?[\w./]+)")  # as the library's errors name what can be given
 LISTED = re.compile(r"^[^\w-]*(?:-\w, )?(--[a-z][\w-]*)", re.MULTILINE)  # a flag at the head of a line of --help
 CONFIG = (tyro.conf.OmitArgPrefixes,)  # of every parser
 BAD_INPUT = 2  # as argparse and the shell use it

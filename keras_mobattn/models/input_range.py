@@ -58,7 +58,8 @@ def known_range(model, scale=None, bias=None):
             raise InputError(
                 f"Expected to know which numbers the model takes. Received: {model.name!r}, whose layers don't tell. "
                 "Say what pixels 0..255 are multiplied by, and what is added: input_scale=1 for a model of 0..255, "
-                f"1/255 for one of 0..1, input_scale=1/127.5 and input_bias=-1 for one of -1..1. {LAYER_THAT_TELLS}"
+                "input_scale=0.00392157 for one of 0..1, input_scale=0.00784314 and input_bias=-1 for one of -1..1. "
+                f"{LAYER_THAT_TELLS}"
             )
         return own
     told = ImageRange(1.0 if scale is None else scale, 0.0 if bias is None else bias)

@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import keras_mobattn
+from helpers.small_models import small_model
 from keras_mobattn import cli, export
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import images
@@ -260,3 +261,18 @@ def test_no_image_that_can_be_decoded(tmp_path):
         pytest.raises(InputError, match="can be decoded. Received: none in"),
     ):
         images.choose_images(tmp_path / "net.keras", tmp_path, SIZE, "skip")
+
+
+def test_a_binary_classifier_by_flags(tmp_path, run, capsys):
+    model = small_model(keras.layers.Dense(1, activation="sigmoid"))
+    model.save(tmp_path / "net.keras")
+    (tmp_path / "two.txt").write_text("day\nnight\n")
+    flags = ["--labels", tmp_path / "two.txt"]
+    assert run("tflite", tmp_path / "net.keras", *flags) == 0
+    assert "Labels in the file: day, night (2 classes)." in capsys.readouterr().out
+    assert run("tflite", tmp_path / "net.keras", *flags, "--single-output") == 0
+    assert "Labels in the file: none. The probability of night, 0..1; that of day is the rest." in (
+        capsys.readouterr().out
+    )
+    names = {path.name: export.TFLiteModel(path).output_shape for path in tmp_path.glob("*.tflite")}
+    assert names == {"net_fp32.tflite": (None, 2), "net_fp32_single.tflite": (None, 1)}

@@ -93,7 +93,7 @@ UNKNOWN = {
 def test_what_no_layer_tells_has_to_be_said(name):
     model = model_of(*UNKNOWN[name])
     assert input_range_of(model) is None
-    with pytest.raises(InputError, match="input_scale=1/127.5 and input_bias=-1"):
+    with pytest.raises(InputError, match="input_scale=0.00784314 and input_bias=-1"):
         known_range(model)
     assert_same(known_range(model, 1 / 127.5, -1), SYMMETRIC)
     assert_same(known_range(model, 1), PIXELS)
