@@ -7,7 +7,12 @@ import rich.table
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
+
+
+def expect_keras(model):
+    """Refuse what is no keras.Model."""
+    expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
 
 
 class Objective:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from helpers.fuzz_kit import images_in
 from keras_mobattn import benchmark, delivery, export
 from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, TFLITE_PRECISIONS
+from keras_mobattn.export.exportable import Exportable
 
 WRITERS = {  # function -> the argument that says where
     "export.to_tflite": "path",
@@ -45,7 +46,7 @@ def _converted(arguments, report, kit):
     file = export.FILE_MODELS[path.suffix](path)
     source = export.load(model, input_scale=arguments.get("input_scale"), input_bias=arguments.get("input_bias"))
     truth = next((span for each, span in kit.models.values() if each is source.model), None)
-    if isinstance(model, export.Exportable | str):
+    if isinstance(model, Exportable | str):
         truth = (source.input_range.scale, source.input_range.bias)
     if truth is None:  # nobody knows it but who called
         truth = arguments.get("input_scale") or 1.0, arguments.get("input_bias") or 0.0
@@ -86,10 +87,12 @@ def _tolerance(arguments, path):
 def _layer(arguments, result, kit):
     """Finite numbers, and as many of them as there were examples."""
     outputs, _ = result
-    rows = np.shape(tf.nest.flatten(arguments["x"])[0])[0]
+    given = np.asarray(tf.nest.flatten(arguments["x"])[0])
+    if not given.ndim or not np.isfinite(given.astype(float)).all():
+        return
     for output in tf.nest.flatten(outputs):
         assert np.isfinite(np.float32(output)).all()
-        assert output.shape[0] == rows, (output.shape, rows)
+        assert output.shape[0] == len(given), (output.shape, given.shape)
 
 
 def _accuracy(arguments, result, kit):

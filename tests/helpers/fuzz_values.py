@@ -68,7 +68,7 @@ def values(kit, work):
     rng = np.random.default_rng(0)
     photo = np.uint8(images_in(*PIXELS)[0])
     console = rich.console.Console(file=io.StringIO())
-    tables = {"measurements": ([kit.rows, [], kit.rows[:1]], ())}
+    tables = {"measurements": ([kit.rows, [], kit.rows[:1]], [])}
     maps = [rng.normal(size=(2, 8, 8, 16)).astype("f4"), rng.normal(size=(2, 9, 16)).astype("f4")]
     no_maps = [maps[0][0], maps[0][None], maps[0][..., :3], maps[0].astype(int), "x", maps[0][:, :7], maps[1][0, 0]]
     family = FAMILIES["MobileViTv2"]
@@ -157,7 +157,6 @@ def values(kit, work):
         "variant": (["test"], ["Test", "b9"]),
         "width": ([0.25], [-0.5, "x", 1e-9]),
         "input_tensor": ([None], ["x", photo, np.zeros((1, 32, 32, 3), "f4")]),
-        "labelled": ([()], []),
         "console": ([console], []),
         "description": ([kit.described["tflite"]], []),
         "delivery": ([kit.delivery], []),
@@ -319,7 +318,7 @@ def values(kit, work):
             [[maps[0][:, :, :1], maps[0][:, :1, :6]], [np.ones((2, 11, 1, 4), "f4"), np.ones((2, 3, 3, 1), "f4")]],
             [],
         ),  # fmt: skip
-        "layers.ResizeLike.x": ([[maps[0], maps[0][:, :3, :5]]], no_maps),
+        "layers.ResizeLike.x": ([[maps[0], maps[0][:, :3, :5]]], []),
         "layers.conv_norm_act.filters": ([8], [-8, "8", 1.5]),
         "layers.conv_norm_act.kernel_size": ([1, 3], [-1, "3"]),
         "layers.conv_norm_act.strides": ([1, 2], [-1, "2"]),
