@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError, expect_path
+from keras_mobattn.errors import InputError, expect_kind, expect_path
 from keras_mobattn.layers import HALF, ImageRange, global_policy
 from keras_mobattn.models import known_range, load_model, model_file
 from keras_mobattn.models.trace import trace_inference
@@ -113,6 +113,7 @@ def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=No
             another one than the model's own.
     """
     labels = _as_labels(labels)
+    expect_kind("single_output", single_output, bool, "True or False")
     if isinstance(model_or_file, Exportable):
         source = model_or_file
         return dataclasses.replace(
@@ -126,7 +127,7 @@ def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=No
     _expect_flat(model.output)
     input_range = known_range(model, input_scale, input_bias)
     model = _in_float32(model)
-    task = task or task_of(model)
+    task = task_of(model) if task is None else expect_kind("task", task, Task, "a tasks.Task")
     return Exportable(model, shape, task.output_names(model), labels, task, input_range, single_output)
 
 

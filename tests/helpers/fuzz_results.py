@@ -72,8 +72,9 @@ def _converted(arguments, report, kit):
         assert error <= 2 * tolerance.max_error * spread + step + 1e-6, (
             f"{path.name}: {name} is {error:.2e} off, of a spread of {spread:.2e}, on {count} photographs; {report}"
         )
-    if arguments.get("labels") and not single:
-        assert tuple(file.labels) == tuple(arguments["labels"])
+    labels = arguments.get("labels")
+    if labels is not None and len(labels) and not single:
+        assert tuple(file.labels) == tuple(labels)
 
 
 def _tolerance(arguments, path):
