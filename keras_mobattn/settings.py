@@ -20,7 +20,7 @@ from keras_mobattn.catalog import (
     STRATEGIES,
     TASKS,
 )
-from keras_mobattn.errors import InputError, expect_name, expect_path, expect_range
+from keras_mobattn.errors import InputError, expect_kind, expect_name, expect_path, expect_range
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import write_json
 
@@ -206,6 +206,7 @@ class TrainSettings:
             raise InputError(f"Expected image_size to be one number, or two. Received: {self.image_size!r}.")
         for side in self.image_shape:
             expect_range("image_size", side, 32, whole=True)
+        expect_kind("sizes", self.sizes, (tuple, list), "pixels, such as (160, 192, 256)")
         if self.sizes and isinstance(self.image_size, tuple):
             raise InputError(
                 f"Expected one number for image_size beside sizes, which are squares'. Received: {self.image_size} "

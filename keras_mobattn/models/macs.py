@@ -70,7 +70,10 @@ def count_macs(model, input_shape=None, norms=False):
         raise InputError(
             f"Expected a fixed input size for MACs. Received: {shape}. Pass input_shape=(height, width, channels)."
         )
-    function = trace_inference(lambda x: model(x, training=False), tf.TensorSpec((1, *shape), tf.float32))
+    try:
+        function = trace_inference(lambda x: model(x, training=False), tf.TensorSpec((1, *shape), tf.float32))
+    except (ValueError, TypeError) as error:  # Keras's, or TensorFlow's of what is no shape
+        raise InputError(f"Expected an input_shape that {model.name!r} takes. Received: {shape}: {error}.") from error
     graph = convert_variables_to_constants_v2(function).graph
     calls = [op.type for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
     if calls:

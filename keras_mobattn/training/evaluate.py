@@ -1,12 +1,10 @@
 """Evaluation of a model on a set of images."""
 
-import tf_keras as keras
-
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import batches
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.models import known_range
-from keras_mobattn.tasks import Task
+from keras_mobattn.tasks.task import Task, expect_keras
 
 
 def evaluate(
@@ -28,9 +26,8 @@ def evaluate(
             takes.
     """
     task = TASKS["classification"] if task is None else expect_kind("task", task, Task, "a tasks.Task")
-    kinds = "a keras.Model, an export.TFLiteModel or an export.CoreMLModel"
-    if not hasattr(model, "predict_on_batch"):
-        expect_kind("model", model, keras.Model, kinds, "Load it: keras_mobattn.models.load_model(file).")
+    if not hasattr(model, "input_range"):  # an exported file has one
+        expect_keras(model)
     task.expect_model(model, source)
     size = model.input_shape[1:3]
     if None in size:

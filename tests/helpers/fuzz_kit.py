@@ -12,7 +12,7 @@ from PIL import Image
 import keras_mobattn
 from helpers.made_up_rows import example_rows
 from helpers.small_models import small_model
-from keras_mobattn import data, delivery, export, report, training
+from keras_mobattn import benchmark, data, delivery, export, report, training
 from keras_mobattn.describe import describe_coreml, describe_tflite
 from keras_mobattn.layers import InputRange, global_policy
 from keras_mobattn.models import load_model
@@ -151,6 +151,9 @@ class Kit:
         self.delivery = delivery.Delivery("a", *made, (row, dataclasses.replace(row, error="It failed.")))
         table = report.Table(("a", "b"), ((1, "x"), (2.5, None)))
         figure = report.Figure(report.learning_curves({"loss": [2.0, 1.0]}), "curves")
+        self.saved = [str(self.folder / name) for name in ("rows.json", "delivery.json")]
+        benchmark.save_json(self.saved[0], self.rows)
+        delivery.save_delivery(self.saved[1], self.delivery)
         self.report = report.Report("é", "b", (("c", "1"),), (report.Section("d", "e", (figure,), table, "code"),))
         self.source_of = functools.cache(lambda name: export.load(self.models[name][0]))
         self.plan = data.StepPlan(10, 4, 2, 32)
