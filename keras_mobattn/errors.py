@@ -2,6 +2,8 @@
 
 import math
 import numbers
+import os
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -42,3 +44,23 @@ def expect_range(name, value, low=-math.inf, high=math.inf, *, above=False, belo
     limits += ["up"] if limits == [f"from {low}"] else []
     advice = f" {advice}" if advice else ""
     raise InputError(f"Expected {name} to be {' '.join([kind, *limits])}. Received: {value!r}.{advice}")
+
+
+def expect_kind(name, value, kinds, wanted, advice=""):
+    """Return `value`, or raise an InputError that calls it `name` and what was `wanted` unless it is of one of `kinds`,
+    a class or a tuple of them. `advice` says what to do."""
+    if isinstance(value, kinds):
+        return value
+    raise InputError(f"Expected {name} to be {wanted}. Received: {value!r}.{f' {advice}' if advice else ''}")
+
+
+def expect_path(path, name="path"):
+    """Return a text or an os.PathLike as a Path, or raise an InputError that calls it `name`: for anything else, for an
+    empty text, and for one with a NUL, which no file's name has."""
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        text = ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError(f"Expected {name} to be the path of a file or folder. Received: {path!r}.")
+    return Path(text)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 
 CACHE = "KERAS_MOBATTN_CACHE"  # names the folder of what is downloaded and built
 
@@ -21,16 +21,21 @@ def cache_folder(name):
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Yield a path beside `path` to write a file or a folder to; rename it to `path` once the body ends well.
+def replacing(path, folder=False):
+    """Yield a path beside `path` to write a file to, or with `folder` a folder; rename it to `path` once the body ends
+    well.
 
     When the body raises, what it wrote is removed and whatever was at `path` before stays as it was. The temporary name
     keeps the suffix of `path`, since Keras and coremltools choose their format by it. Missing parent folders are made.
 
     Raises:
+        InputError: no path, or that of a folder for a file, or of a file for a folder: neither replaces the other.
         OSError: the parent can't be made or written to, or the disk is full.
     """
-    path = Path(path)
+    path = expect_path(path)
+    if path.exists() and path.is_dir() != folder:
+        wanted, found = ("folder", "file") if folder else ("file", "folder")
+        raise InputError(f"Expected the path of a {wanted} to write. Received: {str(path)!r}, a {found}. Take another.")
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
     try:
@@ -64,7 +69,7 @@ def read_json(path, default):
     Raises:
         InputError: the file holds no JSON.
     """
-    path = Path(path)
+    path = expect_path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
     except ValueError as error:
@@ -79,8 +84,9 @@ def read_labels(file):
     Raises:
         InputError: no such file, not text, no names, or an empty line among them.
     """
+    file = expect_path(file, "file")
     try:
-        text = Path(file).read_text(encoding="utf-8-sig")  # Windows puts a byte order mark there
+        text = file.read_text(encoding="utf-8-sig")  # Windows puts a byte order mark there
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError(

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from keras_mobattn.catalog import TASKS
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import read_json, read_labels, write_json, write_text
 from keras_mobattn.settings import load_settings, save_settings
 
@@ -21,7 +21,7 @@ class RunFolder:
     path: Path
 
     def __post_init__(self):
-        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "path", expect_path(self.path))
 
     settings_file = property(lambda self: self.path / "settings.json")
     labels_file = property(lambda self: self.path / "labels.txt")
@@ -38,7 +38,7 @@ class RunFolder:
     @classmethod
     def of(cls, path):
         """The RunFolder at `path`, or around the file or package `path`; None where there is no run."""
-        path = Path(path)
+        path = expect_path(path)
         return next((run for run in map(cls, (path, path.parent)) if run.is_run), None)
 
     @property

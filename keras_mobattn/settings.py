@@ -5,7 +5,6 @@ The flags of training/train.py are made from these two dataclasses.
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Literal, get_args
 
 from keras_mobattn.catalog import (
@@ -21,7 +20,7 @@ from keras_mobattn.catalog import (
     STRATEGIES,
     TASKS,
 )
-from keras_mobattn.errors import InputError, expect_name, expect_range
+from keras_mobattn.errors import InputError, expect_kind, expect_name, expect_path, expect_range
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import write_json
 
@@ -207,6 +206,7 @@ class TrainSettings:
             raise InputError(f"Expected image_size to be one number, or two. Received: {self.image_size!r}.")
         for side in self.image_shape:
             expect_range("image_size", side, 32, whole=True)
+        expect_kind("sizes", self.sizes, (tuple, list), "pixels, such as (160, 192, 256)")
         if self.sizes and isinstance(self.image_size, tuple):
             raise InputError(
                 f"Expected one number for image_size beside sizes, which are squares'. Received: {self.image_size} "
@@ -317,7 +317,7 @@ def load_settings(path):
     Raises:
         InputError: no such file, or one that was not written by this package.
     """
-    path = Path(path)
+    path = expect_path(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         version = values.pop("format", 1)
@@ -325,7 +325,7 @@ def load_settings(path):
         if version == 1 and values.setdefault("attention", "mobile") == "mobile":
             values["attention"] = "mobile_published"
         return TrainSettings(**{**values, "sizes": tuple(values.get("sizes", ()))})
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError(
             f"Expected the folder of a training run, with settings.json in it. Received: {path}."
         ) from error

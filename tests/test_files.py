@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from keras_mobattn import cli
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_path
 from keras_mobattn.files import replacing, write_json
 
 
@@ -20,12 +20,12 @@ def test_replacing_replaces_whole(kind, tmp_path):
         where.write_text(text)
 
     for text in ("first", "second"):
-        with replacing(path) as beside:
+        with replacing(path, kind == "folder") as beside:
             assert beside.suffix == ".out"
             write(beside, text)
     inside = path / "inside" if kind == "folder" else path
     assert inside.read_text() == "second"
-    with pytest.raises(KeyboardInterrupt), replacing(path) as beside:
+    with pytest.raises(KeyboardInterrupt), replacing(path, kind == "folder") as beside:
         write(beside, "half")
         raise KeyboardInterrupt
     assert inside.read_text() == "second"
@@ -44,9 +44,26 @@ def test_nothing_is_left_of_a_first_file(tmp_path):
 def test_a_folder_is_put_back_when_the_new_one_is_missing(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "old").touch()
-    with pytest.raises(FileNotFoundError), replacing(tmp_path / "m"):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "m", folder=True):
         pass  # nothing written
     assert [entry.name for entry in (tmp_path / "m").iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_takes_no_folders_place_and_no_folder_a_files(folder, tmp_path):
+    path = tmp_path / "m"
+    path.touch() if folder else path.mkdir()
+    with pytest.raises(InputError, match="Take another"), replacing(path, folder):
+        pass
+    assert path.is_dir() is not folder
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("path", [None, 3, "", "a\0b", b"x", ["a"]])
+def test_what_is_no_path_is_refused(path):
+    for use in (expect_path, replacing(path).__enter__):
+        with pytest.raises(InputError, match="Expected path to be the path of a file or folder. Received: "):
+            use(path) if use is expect_path else use()
 
 
 def test_choose_lists_the_choices():

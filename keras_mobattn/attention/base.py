@@ -96,6 +96,8 @@ class HeadwiseAttention(Attention):
     def __init__(self, dim, num_heads=None, head_dim=None, *, gain=None, **kwargs):
         super().__init__(dim, **kwargs)
         self.num_heads, self.head_dim = self._heads(num_heads, head_dim)
+        if gain is not None:
+            expect_range(f"gain of {type(self).__name__}", gain, 0, below=True)
         stddev = gain and gain / dim**0.5
         self.query = self.projection(dim, "query", stddev)
         self.key = self.projection(dim, "key", stddev)

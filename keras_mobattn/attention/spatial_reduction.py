@@ -5,6 +5,7 @@ import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
 from keras_mobattn.attention.softmax import softmax_attention
+from keras_mobattn.errors import expect_range
 from keras_mobattn.layers import Gelu, at_least_float32, conv_initializer, from_heads, map_size, saturate, to_heads
 
 POOLED = 7  # pixels a side of the keys' map in linear spatial-reduction attention
@@ -31,6 +32,7 @@ class SpatialReductionAttention(HeadwiseAttention):
         if "patch_size" in options:
             raise TypeError("SpatialReductionAttention has no argument patch_size: it sees whole maps.")
         super().__init__(dim, num_heads, head_dim, dropout=dropout, **options)
+        expect_range("sr_ratio", sr_ratio, 1, whole=True)
         self.sr_ratio, self.linear = sr_ratio, linear
         if linear or sr_ratio > 1:
             side, policy = 1 if linear else sr_ratio, self.dtype_policy

@@ -8,6 +8,7 @@ the biases are LeViT's, arXiv:2104.01136.
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.errors import expect_range
 from keras_mobattn.layers import (
     HALF,
     at_least_float32,
@@ -43,9 +44,9 @@ class TalkingHeadAttention(keras.layers.Layer):
 
     def __init__(self, num_heads, grid, stride=1, talking=True, **kwargs):
         super().__init__(**kwargs)
-        self.num_heads = num_heads
+        self.num_heads = expect_range("num_heads", num_heads, 1, whole=True)
         self.grid = tuple(grid)
-        self.stride = stride
+        self.stride = expect_range("stride", stride, 1, whole=True)
         self.talking = talking
         # Keras does not hand the policy down. These work on scores, which are float32 or wider.
         self.wide = "float32" if self.compute_dtype in HALF else self.compute_dtype

@@ -3,13 +3,12 @@
 import csv
 import dataclasses
 import json
-from pathlib import Path
 
 from keras_mobattn.benchmark.android.details import Conditions
 from keras_mobattn.benchmark.latency_table import print_table
 from keras_mobattn.benchmark.measurement import FIELDS, Device, Measurement, Statistics
 from keras_mobattn.benchmark.texts import operators_text
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import replacing, write_json
 
 # A CSV's first columns: fields of a row, or details, which are blank where its target has none of that name.
@@ -32,7 +31,11 @@ def present(measurements, output_dir, console):
 
 
 def save_json(path, measurements):
-    """Write every field of every measurement, raw samples included."""
+    """Write every field of every measurement, raw samples included.
+
+    Raises:
+        OSError: the file can't be written.
+    """
     write_json(path, [dataclasses.asdict(measurement) for measurement in measurements])
 
 
@@ -43,8 +46,9 @@ def load_measurements(path):
         InputError: the file is not a benchmark's JSON.
         OSError: it can't be read.
     """
+    path = expect_path(path)
     try:
-        return [Measurement.from_dict(record) for record in json.loads(Path(path).read_text(encoding="utf-8"))]
+        return [Measurement.from_dict(record) for record in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"Expected the JSON file of a benchmark. Received: {str(path)!r} ({error}). Run the benchmark again."
@@ -52,7 +56,11 @@ def load_measurements(path):
 
 
 def save_csv(path, measurements):
-    """Write one line per measurement, flat: COLUMNS, a phone's conditions, the device, the statistics."""
+    """Write one line per measurement, flat: COLUMNS, a phone's conditions, the device, the statistics.
+
+    Raises:
+        OSError: the file can't be written.
+    """
     statistics = [field.name for field in dataclasses.fields(Statistics)]
     device = [field.name for field in dataclasses.fields(Device)]
     conditions = [(what, when) for when in ("before", "after") for what in ("hottest_c", "fastest_mhz")]

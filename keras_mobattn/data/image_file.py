@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 
 SUFFIXES_OF = {  # Pillow's word for a format -> how its files end
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -63,6 +63,7 @@ def read_image(path):
     Raises:
         InputError: no such file, not an image, a damaged one, or grey levels of 32 bits, whose range isn't told.
     """
+    path = expect_path(path)
     try:
         with open_image(path) as image:
             return _pixels(image)

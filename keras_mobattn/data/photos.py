@@ -6,9 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.data.reading import Indexed
+from keras_mobattn.data.resizing import checked_size
 from keras_mobattn.data.sources import Source
+from keras_mobattn.errors import expect_range
 
 IMAGENET_SIZE = (375, 500)  # height and width of its average image
+MOST = 10**6  # photographs at once: two hundred of ImageNet's size take 100 MB
 SMALLEST_CROP = 0.3  # of the shorter side: at 427 pixels still 128, so a crop shows an object, not a blur
 
 
@@ -24,12 +27,17 @@ def sample_photos(count, image_size, seed=0):
     """Random crops, uint8 [count, height, width, 3] RGB, of scikit-learn's photographs of a temple and of a flower.
 
     Crops have the size `image_size` (height, width), alternate between the two, and depend on `seed` alone.
+
+    Raises:
+        InputError: a count below 0, a size below 1, or a seed that is none.
     """
     from PIL import Image
 
+    expect_range("count", count, 0, MOST, whole=True)
+    expect_range("seed", seed, 0, 2**32 - 1, whole=True)
+    height, width = checked_size(image_size)
     photos = [Image.fromarray(pixels) for pixels in whole_photos().values()]
     rng = np.random.RandomState(seed)
-    height, width = image_size
     crops = np.empty((count, height, width, 3), np.uint8)
     for i in range(count):
         photo = photos[i % len(photos)]

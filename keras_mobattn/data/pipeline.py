@@ -41,7 +41,8 @@ def batches(
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     image_size = checked_size(image_size)
     resizer(image_size, crop, interpolation)  # checks them
-    expect_range("batch_size", batch_size, 1)
+    expect_range("batch_size", batch_size, 1, whole=True)
+    expect_range("seed", seed, whole=True)
     count = choose(source.num_examples, split, "split")
     expect_targets(task, source, augmentation)
     image_bytes = image_size[0] * image_size[1] * 3
@@ -87,7 +88,7 @@ def take_images(source, split, count, image_size, crop=1.0, interpolation="bilin
         InputError: an unknown split, or one with fewer images.
     """
     available = choose(source.num_examples, split, "split")
-    expect_range(f"count of {split!r} images of {source.name!r}", count, 1, available)
+    expect_range(f"count of {split!r} images of {source.name!r}", count, 1, available, whole=True)
     resized = resizer(image_size, crop, interpolation)
     dataset = source.open(split).take(count).map(lambda x: (resized(x["image"]), x.get("label", -1)), tf.data.AUTOTUNE)
     images, labels = zip(*dataset.as_numpy_iterator(), strict=True)

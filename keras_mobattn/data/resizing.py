@@ -9,6 +9,9 @@ from keras_mobattn.errors import InputError, choose, expect_range
 INTERPOLATIONS = {"bilinear": tf.image.ResizeMethod.BILINEAR, "bicubic": tf.image.ResizeMethod.BICUBIC}
 
 
+SMALLEST_CROP = 0.01  # below, an image would be resized to thousands of times its size
+
+
 def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
     """An image uint8 [h, w, 3], resized to cover `image_size` / `crop` and cropped to `image_size` (H, W): uint8.
 
@@ -18,7 +21,7 @@ def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
     timm's, with whose transform the published accuracies were measured.
 
     Raises:
-        InputError: an unknown interpolation, a size below 1, or a crop outside of 0 to 1.
+        InputError: an unknown interpolation, a size below 1, or a crop outside of 0.01 to 1.
     """
     return resizer(image_size, crop, interpolation)(image)
 
@@ -26,7 +29,7 @@ def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
 def resizer(image_size, crop=1.0, interpolation="bilinear"):
     """`resize_and_crop` as a function of the image alone; checks the other arguments now, before tf.data runs it."""
     method = choose(INTERPOLATIONS, interpolation, "interpolation")
-    expect_range("crop, the share of the resized side that is kept,", crop, 0, 1, above=True)
+    expect_range("crop, the share of the resized side that is kept,", crop, SMALLEST_CROP, 1)
     return functools.partial(_resize_and_crop, image_size=checked_size(image_size), crop=crop, method=method)
 
 

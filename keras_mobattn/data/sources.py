@@ -20,7 +20,7 @@ from keras_mobattn.data.folder import LabelledFile, read_folder
 from keras_mobattn.data.image_file import upright_bmp
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
 from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_split
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_kind, expect_path, expect_range
 from keras_mobattn.files import CACHE, cache_folder
 
 # All builders that tfds doesn't have
@@ -163,7 +163,9 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
         InputError: no such set or folder, no image and label, fewer than two classes, corrupt images, or a set that
             can't be downloaded or written.
     """
-    name = os.fspath(name)
+    name = str(expect_path(name, "name"))
+    expect_kind("targets", targets, (tuple, list), "a tuple of names")
+    expect_range("seed", seed, whole=True)
     if is_folder(name):
         return _folder_source(Path(os.path.expanduser(name)), on_corrupt, seed, for_test)
     return _tfds_source(name, data_dir, seed, tuple(targets))
@@ -171,6 +173,7 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
 
 def is_folder(name):
     """Whether `open_source` takes the name of a set for a folder."""
+    name = str(expect_path(name, "name"))
     if name in EMBEDDED:
         return False
     if name.startswith((".", "~")) or Path(os.path.expanduser(name)).is_dir():

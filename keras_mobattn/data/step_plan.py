@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from keras_mobattn.errors import InputError, expect_range
+from keras_mobattn.errors import InputError, expect_kind, expect_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +45,20 @@ class StepPlan:
 
     def __post_init__(self):
         for name in ("num_examples", "batch_size", "epochs", "granularity"):
-            expect_range(name, getattr(self, name), 1)
+            expect_range(name, getattr(self, name), 1, whole=True)
+        expect_range("seed", self.seed, whole=True)
+        if not isinstance(self.image_size, int):
+            wanted = "a number, or (height, width)"
+            expect_kind("image_size", self.image_size, (tuple, list), wanted)
         for side in self.shape:
             expect_range("image_size", side, 1, whole=True)
         if self.sizes is not None:
             expect_range("image_size, beside sizes,", self.image_size, 1)
-            sizes = tuple(self.sizes)
+            sizes = tuple(expect_kind("sizes", self.sizes, (tuple, list), "pixels in ascending order"))
+            for size in sizes:
+                expect_range("each of sizes", size, 1, whole=True)
             object.__setattr__(self, "sizes", sizes)
-            if not sizes or min(sizes) < 1 or list(sizes) != sorted(set(sizes)):
+            if not sizes or list(sizes) != sorted(set(sizes)):
                 raise InputError(f"Expected sizes to be pixels in ascending order, as 160 192 256. Received: {sizes}.")
         if self.batch_size % self.granularity:
             raise InputError(

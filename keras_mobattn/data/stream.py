@@ -10,7 +10,7 @@ from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.example_view import batch_view, example_view
 from keras_mobattn.data.pipeline import batched
 from keras_mobattn.data.targets import LABELS, expect_targets
-from keras_mobattn.errors import InputError, choose, expect_range
+from keras_mobattn.errors import InputError, choose, expect_kind, expect_range
 
 NUMBER = "the image's number in the run"  # beside the targets, whose names are words
 
@@ -28,9 +28,9 @@ class Share:
     replicas: int = 1
 
     def __post_init__(self):
-        expect_range("pipelines", self.pipelines, 1)
-        expect_range("replicas", self.replicas, 1)
-        expect_range("pipeline", self.pipeline, 0, self.pipelines - 1)
+        expect_range("pipelines", self.pipelines, 1, whole=True)
+        expect_range("replicas", self.replicas, 1, whole=True)
+        expect_range("pipeline", self.pipeline, 0, self.pipelines - 1, whole=True)
 
 
 def training_stream(
@@ -77,6 +77,10 @@ def training_stream(
             the task.
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
+    expect_range("seed", seed, whole=True)
+    expect_range("first_step", first_step, 0, plan.total_steps, whole=True)
+    expect_range("num_steps", plan.total_steps if num_steps is None else num_steps, 0, whole=True)
+    expect_range("repeats", repeats, 1, whole=True)
     parts = share.pipelines * share.replicas
     last_step = plan.total_steps if num_steps is None else first_step + num_steps
     if not 0 <= first_step <= last_step <= plan.total_steps:
@@ -119,6 +123,7 @@ def training_stream(
 
 def _expect_service(address):
     """Raise InputError unless something listens at the address: TensorFlow itself would try again for ever."""
+    expect_kind("service", address, str, "an address, grpc://HOST:PORT")
     kind, _, place = address.partition("://")
     host, _, port = place.rpartition(":")
     try:
@@ -153,7 +158,6 @@ def _without_repeats(plan, parts, repeats):
     """The plan without repeated images: smaller batches in as many steps, so that a pass over the set is longer."""
     if repeats == 1:
         return plan
-    expect_range("repeats", repeats, 1)
     if plan.sizes is not None:
         raise InputError(f"Expected one image size for repeats. Received: {repeats} with sizes {plan.sizes}.")
     return dataclasses.replace(plan, batch_size=-(-plan.batch(0) // parts // repeats) * parts, granularity=parts)

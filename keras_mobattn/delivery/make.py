@@ -12,7 +12,7 @@ from keras_mobattn.catalog import FORMATS
 from keras_mobattn.delivery.card import write_card
 from keras_mobattn.delivery.rows import Delivery, Row, save_delivery
 from keras_mobattn.describe import describe_coreml, describe_tflite
-from keras_mobattn.errors import InputError, expect_name, expect_range
+from keras_mobattn.errors import InputError, expect_name, expect_path, expect_range
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import size_bytes
 from keras_mobattn.formats.kinds import COREML, TFLITE
@@ -98,7 +98,7 @@ def deliver(
 
 def folder_of(model, output_dir=None):
     """Where the files of a model go: `output_dir`, or beside the model."""
-    return Path(output_dir or model_file(model).parent)
+    return model_file(model).parent if output_dir is None else expect_path(output_dir, "output_dir")
 
 
 def _expect(formats, num_test_images, wishes):

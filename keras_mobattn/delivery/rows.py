@@ -2,9 +2,8 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import write_json
 
 
@@ -68,7 +67,11 @@ class Delivery:
 
 
 def save_delivery(path, delivery):
-    """Write a Delivery as JSON."""
+    """Write a Delivery as JSON.
+
+    Raises:
+        OSError: the file can't be written.
+    """
     write_json(path, dataclasses.asdict(delivery))
 
 
@@ -79,8 +82,9 @@ def load_delivery(path):
         InputError: the file is none.
         OSError: it can't be read.
     """
+    path = expect_path(path)
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
         record.pop("input_scale", None)  # of earlier files
         return Delivery(**{**record, "rows": tuple(Row(**row) for row in record["rows"])})
     except (ValueError, TypeError, KeyError) as error:

@@ -7,7 +7,8 @@ import numpy as np
 import rich.box
 import rich.table
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.about import About
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.export.given_images import as_images
 from keras_mobattn.files import size_bytes
 
@@ -59,6 +60,12 @@ class CheckReport:
     size_bytes: int
     seconds: float
     device_errors: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def expect_options(tolerance, about):
+    """Refuse other things than a Tolerance, or None, and an About: better now than after a conversion."""
+    expect_kind("tolerance", tolerance, (Tolerance, type(None)), "an export.Tolerance")
+    expect_kind("about", about, About, "an export.About")
 
 
 def images_or_photos(images, source):

@@ -2,13 +2,13 @@
 
 import dataclasses
 import importlib.metadata
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind, expect_path
 from keras_mobattn.layers import HALF, ImageRange, global_policy
 from keras_mobattn.models import known_range, load_model, model_file
 from keras_mobattn.models.trace import trace_inference
@@ -113,6 +113,7 @@ def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=No
             another one than the model's own.
     """
     labels = _as_labels(labels)
+    expect_kind("single_output", single_output, bool, "True or False")
     if isinstance(model_or_file, Exportable):
         source = model_or_file
         return dataclasses.replace(
@@ -126,7 +127,7 @@ def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=No
     _expect_flat(model.output)
     input_range = known_range(model, input_scale, input_bias)
     model = _in_float32(model)
-    task = task or task_of(model)
+    task = task_of(model) if task is None else expect_kind("task", task, Task, "a tasks.Task")
     return Exportable(model, shape, task.output_names(model), labels, task, input_range, single_output)
 
 
@@ -144,7 +145,7 @@ def load_trained(path, labels=(), **options):
 
 def expect_suffix(path, suffix):
     """Refuse a path of another kind: to put a file in the place of somebody's folder would delete the folder."""
-    if Path(path).suffix != suffix:
+    if expect_path(path).suffix != suffix:
         raise InputError(f"Expected a path that ends in {suffix}. Received: {str(path)!r}. Rename it.")
 
 
@@ -158,13 +159,14 @@ def _other_range(source, scale, bias):
     return source.input_range if scale is None and bias is None else known_range(source.model, scale, bias)
 
 
-def _as_labels(labels):
+def _as_labels(given):
     """Refuse what would make a file of labels with other lines than labels, e.g. one text in place of several."""
-    if isinstance(labels, str) or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise InputError(f"Expected labels to be a tuple of class names. Received: {labels!r}.")
+    labels = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else None
+    if labels is None or not all(isinstance(label, str) and label.strip() for label in labels):
+        raise InputError(f"Expected labels to be a tuple of class names. Received: {given!r}.")
     if any(len(label.splitlines()) > 1 for label in labels):
         raise InputError(f"Expected class names of one line each. Received: {labels!r}.")
-    return tuple(labels)
+    return labels
 
 
 def _input_shape(model):

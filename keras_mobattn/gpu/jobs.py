@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn import _process
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 from keras_mobattn.gpu import driver
 
@@ -76,8 +76,16 @@ def run_jobs_on_gpu(jobs):
     """`run_on_gpu` for many files in one process, which is faster; return a list of GpuRuns, or GpuErrors instead.
 
     A file that crashes the process costs only its own result: the rest runs in a new one.
+
+    Raises:
+        InputError: what is no GpuJob, or not of a TFLite file.
+        OSError: a file can't be read.
     """
-    for job in jobs:
+    for job in expect_kind("jobs", jobs, (list, tuple), "several GpuJobs"):
+        expect_kind("each of jobs", job, GpuJob, "a GpuJob")
+        expect_kind("inputs", job.inputs, (list, tuple), "several {input name: array}")
+        for arrays in job.inputs:
+            expect_kind("each of inputs", arrays, dict, "{input name: array}")
         read_tflite(job.path)
     with tempfile.TemporaryDirectory() as folder:
         records = [_write_job(job, Path(folder) / str(index)) for index, job in enumerate(jobs)]

@@ -2,6 +2,7 @@
 
 import tf_keras as keras
 
+from keras_mobattn.errors import expect_range
 from keras_mobattn.layers.activation import Swish
 
 
@@ -21,6 +22,7 @@ def linear_initializer(fan_in):
     apple/ml-cvnets and timm give linear layers of any width 0.02. In narrower layers that is too small for a short
     training: scores of attention start flat, and a block adds little to its input.
     """
+    expect_range("fan_in", fan_in, 1)
     return keras.initializers.RandomNormal(stddev=max(0.02, (3 * fan_in) ** -0.5))
 
 
@@ -62,5 +64,6 @@ def make_divisible(value, divisor, minimum=None):
 
     MobileNet's rule, `make_divisible` in apple/ml-cvnets and timm.
     """
+    expect_range("divisor", divisor, 1, whole=True)
     rounded = max(minimum or divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded

@@ -20,7 +20,7 @@ class Dropout(keras.layers.Layer):
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
-        self.rate = rate
+        self.rate = expect_range("rate", rate, 0, 1, below=True)
         self.generator = tf.random.Generator.from_seed(random.getrandbits(63)) if rate else None
 
     def call(self, x, training=False):

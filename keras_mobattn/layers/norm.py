@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.errors import expect_range
 from keras_mobattn.layers.precision import at_least_float32, saturate
 
 
@@ -19,7 +20,7 @@ class GroupNorm1(keras.layers.Layer):
 
     def __init__(self, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
-        self.epsilon = epsilon
+        self.epsilon = expect_range("epsilon", epsilon, 0, below=True)
 
     def build(self, input_shape):
         self.gamma = self.add_weight(name="gamma", shape=input_shape[-1:], initializer="ones")

@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.errors import expect_range
 from keras_mobattn.layers.patches import map_size
 from keras_mobattn.layers.precision import saturate
 
@@ -28,7 +29,7 @@ class Resize(keras.layers.Layer):
 
     def __init__(self, multiple, align_corners, **kwargs):
         super().__init__(**kwargs)
-        self.multiple = multiple
+        self.multiple = expect_range("multiple", multiple, 1, whole=True)
         self.align_corners = align_corners
 
     def call(self, x):

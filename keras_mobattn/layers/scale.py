@@ -2,6 +2,8 @@
 
 import tf_keras as keras
 
+from keras_mobattn.errors import expect_range
+
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class LayerScale(keras.layers.Layer):
@@ -14,7 +16,7 @@ class LayerScale(keras.layers.Layer):
 
     def __init__(self, initial_value=1e-5, **kwargs):
         super().__init__(**kwargs)
-        self.initial_value = initial_value
+        self.initial_value = expect_range("initial_value", initial_value, below=True)
 
     def build(self, input_shape):
         start = keras.initializers.Constant(self.initial_value)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn.errors import expect_range
 from keras_mobattn.layers.patches import map_size
 from keras_mobattn.layers.resize import resample, resample_to
 
@@ -22,7 +23,7 @@ class PadToMultiple(keras.layers.Layer):
 
     def __init__(self, multiple, **kwargs):
         super().__init__(**kwargs)
-        self.multiple = multiple
+        self.multiple = expect_range("multiple", multiple, 1, whole=True)
 
     def call(self, x):
         bottom, right = (-side % self.multiple for side in map_size(x))
@@ -89,7 +90,7 @@ class SplitTokens(keras.layers.Layer):
 
     def __init__(self, prefix, **kwargs):
         super().__init__(**kwargs)
-        self.prefix = prefix
+        self.prefix = expect_range("prefix", prefix, 0, whole=True)
 
     def call(self, inputs):
         tokens, like = inputs

@@ -2,11 +2,12 @@
 
 import inspect
 
+import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind, expect_name
 from keras_mobattn.layers import InputRange
-from keras_mobattn.models.top import Top, check_classes
+from keras_mobattn.models.top import Top, check_activation, check_classes
 from keras_mobattn.weights.load import load_weights
 
 MIN_SIDE = 32  # the stride of the deepest map
@@ -53,7 +54,7 @@ def application(
     Raises:
         InputError: an argument out of range, or weights that can't be got or do not fit.
     """
-    _check(include_top, pooling, classes, weights, weights_skip)
+    _check(include_top, pooling, classes, classifier_activation, weights, weights_skip)
     image = _input(input_tensor, input_shape, family.input_size)
     x = body(_normalised(image, family, include_preprocessing))
     x, seen = x if isinstance(x, tuple) else (x, None)
@@ -88,17 +89,20 @@ def _normalised(image, family, include_preprocessing):
     return InputRange(scale, bias, name="input_range")(image) if image.shape[-1] == len(family.std) else image
 
 
-def _check(include_top, pooling, classes, weights, weights_skip):
-    if pooling not in (None, *POOLINGS):
-        raise InputError(f"Expected pooling to be None, 'avg' or 'max'. Received: {pooling!r}.")
+def _check(include_top, pooling, classes, activation, weights, weights_skip):
+    if pooling is not None:
+        expect_name(POOLINGS, pooling, "pooling")
     if include_top:
         check_classes(classes)
+        check_activation(activation)
     if weights is None and weights_skip is not None:
         raise InputError(f"Expected weights beside weights_skip. Received: {weights_skip!r} and weights=None.")
 
 
 def _input(input_tensor, input_shape, default_size):
     if input_tensor is not None:
+        kinds = (type(keras.Input(())), tf.Tensor)
+        expect_kind("input_tensor", input_tensor, kinds, "a tensor [B, H, W, C]")
         image = input_tensor if keras.backend.is_keras_tensor(input_tensor) else keras.layers.Input(tensor=input_tensor)
         _check_shape(tuple(image.shape[1:]), "input_tensor")
         return image

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.layers import ImageRange, InputRange
 
 PICTURES = (1, 3)  # channels of grey and RGB images
@@ -52,7 +52,10 @@ def known_range(model, scale=None, bias=None):
     Raises:
         InputError: nobody says it, what the caller says is not what the model says, or bad numbers.
     """
-    own = getattr(model, "input_range", None) or input_range_of(model)  # an exported file has it
+    own = getattr(model, "input_range", None)  # an exported file has it
+    if own is None:
+        advice = "Load it: keras_mobattn.models.load_model(file)."
+        own = input_range_of(expect_kind("model", model, keras.Model, "a keras.Model", advice))
     if scale is None and bias is None:
         if own is None:
             raise InputError(

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.layers import GroupNorm1
 from keras_mobattn.models.trace import trace_inference
 
@@ -63,12 +63,17 @@ def count_macs(model, input_shape=None, norms=False):
         InputError: an input size that is not fixed, or a graph that hides operators in a compiled function, as Keras
             does with grouped convolutions on a CPU.
     """
-    shape = tuple(input_shape if input_shape is not None else model.input_shape[1:])
+    expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
+    shape = model.input_shape[1:] if input_shape is None else input_shape
+    shape = tuple(expect_kind("input_shape", shape, (tuple, list), "numbers, (height, width, channels)"))
     if any(side is None for side in shape):
         raise InputError(
             f"Expected a fixed input size for MACs. Received: {shape}. Pass input_shape=(height, width, channels)."
         )
-    function = trace_inference(lambda x: model(x, training=False), tf.TensorSpec((1, *shape), tf.float32))
+    try:
+        function = trace_inference(lambda x: model(x, training=False), tf.TensorSpec((1, *shape), tf.float32))
+    except (ValueError, TypeError) as error:  # Keras's, or TensorFlow's of what is no shape
+        raise InputError(f"Expected an input_shape that {model.name!r} takes. Received: {shape}: {error}.") from error
     graph = convert_variables_to_constants_v2(function).graph
     calls = [op.type for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
     if calls:

@@ -2,6 +2,7 @@
 
 import inspect
 
+from keras_mobattn.errors import expect_name
 from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.weights.tags import find_tag
 
@@ -16,7 +17,11 @@ def published_name(family, **options):
     """The name of the published model that a family's function makes with `options`: "mobilevitv2_100", "" for none.
 
     An option that is left out or None has the function's default.
+
+    Raises:
+        InputError: an unknown family.
     """
+    expect_name(FAMILIES, family, "family")
     defaults = {name: each.default for name, each in inspect.signature(MODELS[family]).parameters.items()}
     made = defaults | {name: value for name, value in options.items() if name in defaults and value is not None}
     variants = FAMILIES[family].variants.items()

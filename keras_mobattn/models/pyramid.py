@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.names import LEVELS
 
 
@@ -21,6 +21,9 @@ def feature_pyramid(model, levels=None):
     Raises:
         InputError: a level that the model does not have.
     """
+    expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
+    if levels is not None:
+        expect_kind("levels", levels, (tuple, list, set, dict), "several names, such as ['P4']")
     # A layer with several outputs has the map first: DeiT's P4.
     present = {layer.name: tf.nest.flatten(layer.output)[0] for layer in model.layers if layer.name in LEVELS}
     levels = list(present) if levels is None else levels

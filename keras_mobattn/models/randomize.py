@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import tf_keras as keras
 
+from keras_mobattn.errors import InputError, expect_kind, expect_range
 from keras_mobattn.layers import ImageRange
 from keras_mobattn.models.input_range import input_range_of
 from keras_mobattn.names import DEPTHWISE, DISTANCE, SCALE, SHIFT, role_of
@@ -31,7 +32,13 @@ def randomize_weights(model, seed=0):
     Batch norm gets the statistics of a batch of random images, varied by up to a factor of two. With statistics from
     nowhere the signal would fade from block to block, and all images end in the same output.
     """
-    rng = np.random.default_rng(seed)
+    expect_kind("model", model, keras.layers.Layer, "a layer or a keras.Model")
+    if not model.built:
+        raise InputError(
+            f"Expected a layer or model with weights. Received: {model.name!r}, which is not built yet. Call it "
+            "once, or model.build(input_shape)."
+        )
+    rng = np.random.default_rng(expect_range("seed", seed, 0, whole=True))
     for variable in model.weights:
         variable.assign(DRAWS.get(role_of(variable.name), _kernel)(rng, tuple(variable.shape)))
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.attention import Attention
+from keras_mobattn.errors import expect_kind
 from keras_mobattn.layers import GroupNorm1
 
 # What is computed again, by layer class: the parts of an attention unit that keep more than their input. An attention's
@@ -17,6 +18,7 @@ def rematerialize(model):
     The gradient runs them once more (`tf.recompute_grad`), which gives the same numbers. Weights, configuration and
     files of the model stay as they are: a model that is loaded from a file has to be rematerialised anew.
     """
+    expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
     for layer in model.layers:
         method = next((name for kind, name in METHODS.items() if isinstance(layer, kind)), None)
         if method and method not in vars(layer):

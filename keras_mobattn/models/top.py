@@ -4,7 +4,7 @@ import dataclasses
 
 import tf_keras as keras
 
-from keras_mobattn.errors import expect_range
+from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.layers import HALF, Dropout, linear_initializer
 from keras_mobattn.names import HEADS
 
@@ -39,3 +39,14 @@ class Top:
 def check_classes(classes):
     """Raise InputError for an impossible number of classes."""
     expect_range("classes", classes, 1, whole=True)
+
+
+def check_activation(activation):
+    """Raise InputError for what is no activation."""
+    try:
+        keras.activations.get(activation)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"Expected classifier_activation to be None, an activation of Keras by name, or a function. Received: "
+            f"{activation!r}."
+        ) from error

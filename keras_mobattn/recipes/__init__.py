@@ -4,7 +4,7 @@ A module here is a recipe, by its file's name; see keras_mobattn.catalog.RECIPES
 """
 
 from keras_mobattn.catalog import RECIPES
-from keras_mobattn.errors import choose
+from keras_mobattn.errors import choose, expect_kind, expect_range
 from keras_mobattn.settings import TrainSettings
 
 
@@ -13,6 +13,8 @@ def recipe_settings(name, width=1.0, variant=None):
     default.
 
     Raises:
-        InputError: an unknown recipe.
+        InputError: an unknown recipe, or no width or variant.
     """
+    expect_range("width", width, 0, above=True)
+    expect_kind("variant", variant, (str, type(None)), "a text or None")
     return TrainSettings(**{"width": width, **choose(RECIPES, name, "recipe").settings(width, variant)})

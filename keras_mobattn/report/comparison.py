@@ -5,12 +5,14 @@ Only studies draw them; they lie here since they are public names of `report`, w
 
 import statistics
 
+from keras_mobattn.errors import InputError
 from keras_mobattn.report.plots import INK, MUTED, WIDTH, figure_of, marks_of, plot
 
 
 @plot
 def accuracy_by_style(accuracies, chance=None):
     """A dot for each seed and a line at the mean. `accuracies`: {host: {style: [percent, ..]}}; one panel per host."""
+    _expect_hosts(accuracies)
     styles = list(dict.fromkeys(style for values in accuracies.values() for style in values))
     marks = marks_of(styles)
     lines = [len(values) for values in accuracies.values()]
@@ -44,6 +46,7 @@ def by_resolution(values, ylabel, linear=False):
 
     The values' axis is logarithmic and each panel's own; with `linear` it is linear and the same in all panels.
     """
+    _expect_hosts(values)
     styles = list(dict.fromkeys(style for lines in values.values() for style in lines))
     marks = marks_of(styles)
     figure = figure_of(0.62 * WIDTH * len(values), 3.3)
@@ -59,6 +62,11 @@ def by_resolution(values, ylabel, linear=False):
     handles = [_line(*marks[style]) for style in styles]
     figure.legend(handles, styles, loc="outside lower center", ncols=len(styles), frameon=False, fontsize=9)
     return figure
+
+
+def _expect_hosts(values):
+    if not values:
+        raise InputError(f"Expected at least one host with its styles. Received: {values!r}.")
 
 
 def _line(colour, marker):

@@ -1,7 +1,6 @@
 """A Report as a Markdown file, with its pictures as files beside it."""
 
-from pathlib import Path
-
+from keras_mobattn.errors import expect_path
 from keras_mobattn.files import replacing, write_text
 from keras_mobattn.report.page import PNG, cell_text, check_report
 
@@ -15,7 +14,7 @@ def write_markdown(path, report):
         InputError: a table's row is not as long as its header.
         OSError: a file can't be written.
     """
-    path = Path(path)
+    path = expect_path(path)
     check_report(report)
     parts, pictures = [f"# {_plain(report.title)}", _plain(report.subtitle)], []
     if report.summary:

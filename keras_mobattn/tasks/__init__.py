@@ -2,7 +2,7 @@
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.catalog import TASKS
-from keras_mobattn.tasks.task import MetricTally, Objective, OutputMetric, Task
+from keras_mobattn.tasks.task import MetricTally, Objective, OutputMetric, Task, expect_keras
 
 __all__ = ["FEATURES", "TASKS", "MetricTally", "Objective", "OutputMetric", "Task", "task_of"]
 
@@ -11,4 +11,5 @@ FEATURES = Task()  # for a model that none of TASKS recognises
 
 def task_of(model):
     """The task that recognises a Keras model, from anywhere, by its last layers; FEATURES where none does."""
+    expect_keras(model)
     return next((task for task in TASKS.values() if task.recognises(model)), FEATURES)

@@ -7,7 +7,17 @@ import rich.table
 import tensorflow as tf
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
+
+
+def expect_keras(model):
+    """Refuse what is no keras.Model, and one that computes in its call() alone: its ends aren't known."""
+    expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
+    if not model.inputs:
+        raise InputError(
+            f"Expected a model with an input of known shape. Received: {model.name!r}, a {type(model).__name__} "
+            "without one. Give it one: image = keras.Input((256, 256, 3)), then keras.Model(image, model(image))."
+        )
 
 
 class Objective:

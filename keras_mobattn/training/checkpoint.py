@@ -79,7 +79,7 @@ class Checkpoints:
                 self._checkpoint.write(str(beside))
             return self.folder.checkpoints
         path = self.folder.checkpoints / f"step-{position.step:08d}"
-        with replacing(path) as beside:
+        with replacing(path, folder=True) as beside:
             beside.mkdir()
             self._checkpoint.write(str(beside / "state"))
             write_json(beside / STATE, dataclasses.asdict(position))

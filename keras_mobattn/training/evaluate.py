@@ -2,8 +2,9 @@
 
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import batches
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.models import known_range
+from keras_mobattn.tasks.task import Task, expect_keras
 
 
 def evaluate(
@@ -24,7 +25,9 @@ def evaluate(
         InputError: the model is not one of the task and the source, or has no fixed size; nobody says which numbers it
             takes.
     """
-    task = task or TASKS["classification"]
+    task = TASKS["classification"] if task is None else expect_kind("task", task, Task, "a tasks.Task")
+    if not hasattr(model, "input_range"):  # an exported file has one
+        expect_keras(model)
     task.expect_model(model, source)
     size = model.input_shape[1:3]
     if None in size:

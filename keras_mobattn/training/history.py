@@ -5,15 +5,26 @@ import time
 
 import tf_keras as keras
 
+from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import replacing
 from keras_mobattn.report.plots import learning_curves
 
 
 def read_history(path):
-    """The rows of a history.csv as dicts of numbers."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+    """The rows of a history.csv as dicts of numbers.
+
+    Raises:
+        InputError: a file of something else.
+        OSError: it can't be read.
+    """
+    with expect_path(path).open(newline="", encoding="utf-8") as file:
+        try:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            return [{**row, "epoch": int(row["epoch"])} for row in rows]
+        except (ValueError, TypeError, KeyError, csv.Error) as error:  # no text, no numbers, rows of other lengths
+            raise InputError(
+                f"Expected the history.csv of a run. Received: {str(path)!r} ({error}). Take the file in its folder."
+            ) from error
 
 
 class History(keras.callbacks.Callback):

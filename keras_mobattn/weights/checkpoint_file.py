@@ -3,9 +3,8 @@
 import re
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 
 # Where training programs keep a state dict inside their checkpoint; a moving average, which is what papers evaluate,
 # before the weights it averages. cvnets writes *model_state_dict, timm state_dict and state_dict_ema.
@@ -34,7 +33,7 @@ def read_checkpoint(path):
         InputError: another suffix; a damaged or foreign file; a pickled one where torch is missing, or that holds more
             than tensors and plain values.
     """
-    path = Path(path)
+    path = expect_path(path)
     if path.suffix not in READERS:
         raise InputError(f"Expected a file of {', '.join(READERS)}. Received: {str(path)!r}.")
     tensors = READERS[path.suffix](path)

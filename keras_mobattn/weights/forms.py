@@ -5,12 +5,15 @@ Files from before there were two forms have the published one.
 
 import warnings
 
-from keras_mobattn.errors import InputError
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.weights.port import attention_layers
 
 
 def layers_with_forms(model):
     """A model's attention layers that have two forms, in order."""
+    expect_kind("model", model, keras.Model, "a keras.Model")
     return [layer for layer in attention_layers(model) if hasattr(layer, "published")]
 
 

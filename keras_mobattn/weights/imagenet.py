@@ -25,9 +25,13 @@ def decode_predictions(predictions, top=5):
     Returns a list of n lists of (WordNet id, name, score), e.g. ("n02504458", "African_elephant", 0.82).
 
     Raises:
-        InputError: another shape, or `top` outside of 1 to 1000.
+        InputError: another shape, what is no finite number, or `top` outside of 1 to 1000.
     """
     predictions, classes = np.asarray(predictions), imagenet_classes()
+    if predictions.dtype.kind not in "fiu" or not np.isfinite(predictions).all():
+        raise InputError(
+            f"Expected predictions to be finite numbers. Received: {predictions.dtype}, or NaN among them."
+        )
     if predictions.ndim != 2 or predictions.shape[1] != len(classes):
         raise InputError(
             f"Expected predictions of ImageNet's {len(classes)} classes, of shape (n, {len(classes)}). "
@@ -51,6 +55,9 @@ def preprocess_input(images, model="MobileViTv2"):
             where values aren't known yet, the latter goes unseen.
     """
     family = choose(FAMILIES, model, "model")
+    dtype = getattr(images, "dtype", None)
+    if dtype is None or not (tf.as_dtype(dtype).is_integer or tf.as_dtype(dtype).is_floating):
+        raise InputError(f"Expected images to be an array or a tensor of numbers. Received: {dtype or images!r}.")
     mean, std = (np.float32(255) * np.float32(each) for each in (family.mean, family.std))
     if isinstance(images, np.ndarray | tf.__internal__.EagerTensor):
         ImageRange().expect(np.asarray(images), "images")

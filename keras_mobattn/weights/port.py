@@ -1,10 +1,9 @@
 """Moving tensors between checkpoints and models: each by a rule to a place, or none at all."""
 
-from pathlib import Path
-
 import numpy as np
+import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind, expect_path
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import replacing
 from keras_mobattn.names import GRIDS, HEAD_BIAS, is_attention, layer_of, part_of, role_of, variable_name
@@ -135,7 +134,8 @@ def to_timm(model, path):
     """
     import safetensors.numpy
 
-    if Path(path).suffix != ".safetensors":
+    expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
+    if expect_path(path).suffix != ".safetensors":
         raise InputError(f"Expected the path of a .safetensors file for to_timm. Received: {str(path)!r}.")
     variables = variables_of(model)
     tensors = {

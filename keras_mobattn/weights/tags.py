@@ -2,7 +2,7 @@
 
 import difflib
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.families.family import Checkpoint as Tag
 from keras_mobattn.families.family import written_call
@@ -35,6 +35,7 @@ def imagenet_tag(architecture):
     Raises:
         InputError: none was published for it; the message lists the models that have one.
     """
+    expect_kind("architecture", architecture, str, "a text")
     fitting = [
         tag for tag in TAGS.values() if tag.architecture == architecture and tag.input_size == tag.family.input_size
     ]

@@ -3,13 +3,18 @@
 import itertools
 
 from keras_mobattn.benchmark.texts import number_text, title_of
+from keras_mobattn.errors import expect_range
 
 
 def top_operators(op_profile, count=10):
     """The kinds of operators that take longest: [(kind, how many, ms, share of all)], the slowest first.
 
     What a delegate does inside its pieces, where it tells, stands in place of the pieces.
+
+    Raises:
+        InputError: a count below 1.
     """
+    expect_range("count", count, 1, whole=True)
     delegates = any(operator["inside"] for operator in op_profile)
     kinds = {}
     for operator in op_profile:

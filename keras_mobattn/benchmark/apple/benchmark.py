@@ -11,7 +11,6 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
 from keras_mobattn.benchmark.texts import title_of
 from keras_mobattn.benchmark.this_machine.host import describe_host
 from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
-from keras_mobattn.errors import InputError, choose, expect_range
+from keras_mobattn.errors import InputError, choose, expect_kind, expect_path, expect_range
 from keras_mobattn.formats.coreml.features import read_feature
 from keras_mobattn.formats.coreml.package import read_mlpackage
 from keras_mobattn.formats.identity import identify_mlpackage
@@ -72,12 +71,14 @@ def benchmark_coreml(
     """
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
     expect_range("load_runs", load_runs, 1, whole=True)
+    for name, several in {"paths": paths, "units": units}.items():
+        expect_kind(name, several, (list, tuple), "several, in a tuple")
     if not paths or not units:
         raise InputError("Expected at least one .mlpackage and one choice of compute units. Received: none.")
     for unit in units:
         choose(COREML_UNITS, unit, "compute units")
     choose(dict.fromkeys(COREML_DEVICES), device, "device")
-    paths = [Path(path) for path in paths]
+    paths = [expect_path(path) for path in paths]
     files = dict.fromkeys(zip(paths, names_of(paths), strict=True))
     configurations = [(*file, unit) for file, unit in dict.fromkeys(itertools.product(files, units))]
     find = functools.partial(find_iphone, identifier, development_team) if device == "iphone" else lambda: None

@@ -8,7 +8,6 @@ import json
 import platform
 import signal
 import subprocess
-from pathlib import Path
 
 from keras_mobattn import _process, gpu
 from keras_mobattn.benchmark.loop import Target, time_rows
@@ -18,7 +17,7 @@ from keras_mobattn.benchmark.texts import title_of
 from keras_mobattn.benchmark.this_machine.details import ThisMachineDetails
 from keras_mobattn.benchmark.this_machine.host import describe_host
 from keras_mobattn.catalog import BACKENDS
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError, choose, expect_kind, expect_path
 
 WORKER = "keras_mobattn.benchmark.this_machine.worker"
 LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
@@ -40,7 +39,8 @@ def benchmark_tflite(
         InputError: an unknown backend; a count or a time limit is out of range.
     """
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)
-    return _timed(_begin(Path(path), Path(path).stem, _threads(num_threads, backend), backend, limits))
+    path = expect_path(path)
+    return _timed(_begin(path, path.stem, _threads(num_threads, backend), backend, limits))
 
 
 def benchmark_files(
@@ -67,7 +67,9 @@ def benchmark_files(
         InputError: no files, an unknown backend, or a count or a time limit out of range.
         BenchmarkInterrupted: on Ctrl-C, with the rows so far.
     """
-    paths = [Path(path) for path in paths]
+    for name, several in {"paths": paths, "num_threads": num_threads, "backends": backends}.items():
+        expect_kind(name, several, (list, tuple), "several, in a tuple")
+    paths = [expect_path(path) for path in paths]
     if not paths or not num_threads or not backends:
         raise InputError("Expected at least one .tflite file, one number of threads and one backend. Received: none.")
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs, seed=seed)

@@ -1,11 +1,11 @@
 """The most that this machine can do: 1x1 convolutions alone, timed among the files, and each file's share of it."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.errors import expect_kind, expect_path
 from keras_mobattn.files import replacing
 from keras_mobattn.formats.tflite.macs import count_file_macs
 
@@ -17,13 +17,24 @@ IMAGES = 4  # random inputs that the int8 file's ranges are measured on
 
 
 def roofline_files(paths, folder):
-    """Return the roofline files, made in `folder`, for what the files at `paths` compute in: float32, int8 or both."""
+    """Return the roofline files, made in `folder`, for what the files at `paths` compute in: float32, int8 or both.
+
+    Raises:
+        InputError: no paths, or no folder.
+        OSError: a file can't be written.
+    """
+    expect_kind("paths", paths, (list, tuple), "several paths")
+    folder = expect_path(folder, "folder")
     kinds = {_kind(path) for path in paths}
-    return [_written(Path(folder) / f"{name}.tflite", kind) for kind, name in NAMES.items() if kind in kinds]
+    return [_written(folder / f"{name}.tflite", kind) for kind, name in NAMES.items() if kind in kinds]
 
 
 def with_roofline(measurements):
-    """Fill in `macs` and `roofline_gflops` of every row that has a roofline row of its type, backend and threads."""
+    """Fill in `macs` and `roofline_gflops` of every row that has a roofline row of its type, backend and threads.
+
+    Raises:
+        OSError: the file of a row is gone.
+    """
     rows = [_counted(row) for row in measurements]
     rooflines = {
         (row.name, row.backend, row.num_threads): row.gflops for row in rows if row.name in NAMES.values() and row.macs

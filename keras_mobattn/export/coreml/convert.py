@@ -20,6 +20,7 @@ from keras_mobattn.export.coreml.model import COMPUTE_UNITS, CoreMLModel, on_mac
 from keras_mobattn.export.exportable import expect_suffix, load
 from keras_mobattn.export.flexible import at_any_size
 from keras_mobattn.files import replacing
+from keras_mobattn.formats.coreml.package import expect_replaceable
 from keras_mobattn.formats.kinds import COREML
 
 
@@ -81,7 +82,9 @@ def to_coreml(
         OSError: the path can't be written.
     """
     settings = choose(COREML_PRECISIONS, precision, "precision")
+    check.expect_options(tolerance, about)
     expect_suffix(path, COREML.suffix)
+    expect_replaceable(path)
     start = time.perf_counter()
     source = load(
         model_or_file, labels, input_scale=input_scale, input_bias=input_bias, single_output=single_output
@@ -92,7 +95,7 @@ def to_coreml(
     if interface.sizes:
         source = at_any_size(source, (source.input_shape[:2], *interface.sizes))
         by_size += [(source, resized(by_size[0][1], size)) for size in interface.sizes]
-    with replacing(path) as beside:
+    with replacing(path, folder=True) as beside:
         model = _convert(source, settings, COREML_TARGETS[minimum_deployment_target], interface)
         model = model if compression is None else compress(model, compression)
         model = describe(model, source, interface, precision, compression, about)

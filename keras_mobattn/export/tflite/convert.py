@@ -98,6 +98,7 @@ def to_tflite(
         OSError: the path can't be written.
     """
     settings = choose(TFLITE_PRECISIONS, precision, "precision")
+    check.expect_options(tolerance, about)
     expect_suffix(path, TFLITE.suffix)
     if settings.takes_images and representative_images is None:
         raise InputError(

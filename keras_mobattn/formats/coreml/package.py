@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 
 WEIGHTS = Path("Data", "com.apple.CoreML", "weights")  # the folder of weight files in a package
 OTHER_MODELS = {  # what a package may hold besides an ML program -> how to call it
@@ -22,7 +22,7 @@ def read_mlpackage(path):
     Raises:
         InputError: no folder, no package, or a damaged one.
     """
-    path = Path(path)
+    path = expect_path(path)
     what = "it is a file" if path.is_file() else "there is nothing" if not path.exists() else ""
     if not what and not (path / "Manifest.json").is_file():
         what = "the folder has no Manifest.json"
@@ -35,6 +35,16 @@ def read_mlpackage(path):
         f"Expected an .mlpackage, which is a folder. Received: {str(path)!r}: {what}. "
         "`mobattn export` makes one; copy the whole folder."
     )
+
+
+def expect_replaceable(path):
+    """Refuse a folder that holds something other than a package: to put one in its place would delete that."""
+    path = expect_path(path)
+    if path.is_dir() and any(path.iterdir()) and not (path / "Manifest.json").exists():
+        raise InputError(
+            f"Expected the path of a package to write. Received: {str(path)!r}, a folder of something else. Take "
+            "another, or remove it."
+        )
 
 
 def read_mlprogram(path):

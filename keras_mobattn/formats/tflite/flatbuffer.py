@@ -1,8 +1,6 @@
 """A .tflite file as bytes, as objects that can be edited, and back."""
 
-from pathlib import Path
-
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_path
 
 
 def is_tflite(content):
@@ -17,7 +15,7 @@ def read_tflite(path):
         InputError: it is none.
         OSError: it can't be read.
     """
-    content = Path(path).read_bytes()
+    content = expect_path(path).read_bytes()
     if not is_tflite(content):
         raise InputError(
             f"Expected a TFLite file, with TFL3 in bytes 4 to 7. Received: {str(path)!r}, {len(content)} bytes. "

@@ -3,6 +3,8 @@
 import io
 import zipfile
 
+from keras_mobattn.errors import expect_path
+
 LABELS = "labels.txt"  # the name inside the file
 
 
@@ -17,7 +19,12 @@ def with_labels(content, labels):
 
 
 def embedded_labels(file):
-    """The class names in a .tflite file; () if there are none."""
+    """The class names in a .tflite file; () if there are none.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    file = expect_path(file, "file")
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.read(LABELS).decode("utf-8")
