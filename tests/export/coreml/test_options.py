@@ -201,10 +201,10 @@ def test_a_layer_that_core_ml_lacks_is_named(path):
     odd = keras.layers.Lambda(lambda x: tf.math.erfinv(x / 300), name="odd_one")(image)
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(odd), name="strange")
     path.mkdir()
-    (path / "earlier").write_text("stays")
+    (path / "Manifest.json").write_text("stays")
     with pytest.raises(InputError, match="'strange': .*Erfinv.* not implemented .layer 'odd_one', a Lambda"):
         export.to_coreml(model, path, input_scale=1)
-    assert (path / "earlier").read_text() == "stays"
+    assert (path / "Manifest.json").read_text() == "stays"
 
 
 def test_real_warnings_are_shown(model, path, monkeypatch):
