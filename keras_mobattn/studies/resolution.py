@@ -63,9 +63,10 @@ def subject_file(subject, style, resolution, folder):
     path = Path(folder) / f"{subject}_{style.replace(' ', '_')}_{resolution}.tflite"
     if not up_to_date(path):
         model = randomize_weights(build(style, resolution))
+        # 0..1 is what a backbone without preprocessing takes
         images = (
             np.random.default_rng(0).uniform(0, 1, (2, *model.input_shape[1:])).astype("float32")
-        )  # a backbone: 0..1
+        )
         to_tflite(model, path, check_images=images)
     return path
 
