@@ -113,6 +113,11 @@ def test_a_folder_is_not_lost_to_a_file(write, tmp_path):
     assert (tmp_path / "run" / "model.keras").exists()
 
 
+def test_a_table_of_reports_without_a_spread_is_written():
+    report = export.CheckReport("a", "TFLite", "fp32", "a", 8, 0.0, 0.0, 90.0, None, 1000, 1.0)
+    assert list(export.report_table([report]).columns[4].cells) == ["-"]
+
+
 def test_a_folder_is_not_lost_to_a_package(tmp_path):
     (tmp_path / "a.mlpackage").mkdir()
     (tmp_path / "a.mlpackage" / "thesis.txt").touch()
