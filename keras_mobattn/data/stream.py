@@ -78,8 +78,8 @@ def training_stream(
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
     expect_range("seed", seed, whole=True)
-    expect_range("first_step", first_step, 0, plan.total_steps, whole=True)
-    expect_range("num_steps", plan.total_steps if num_steps is None else num_steps, 0, whole=True)
+    expect_range("first_step", first_step, whole=True)
+    expect_range("num_steps", 0 if num_steps is None else num_steps, whole=True)
     expect_range("repeats", repeats, 1, whole=True)
     parts = share.pipelines * share.replicas
     last_step = plan.total_steps if num_steps is None else first_step + num_steps

@@ -195,7 +195,7 @@ def report_table(reports):
             r.precision,
             f"{r.size_bytes / 1e6:.2f} MB",
             f"{r.max_abs_error:.1e}",
-            f"{r.max_abs_error / r.spread:.1e}",
+            f"{r.max_abs_error / r.spread:.1e}" if r.spread else "-",
             f"{r.snr_db:.1f} dB",
             "-" if r.top1_agreement is None else f"{r.top1_agreement:.1%}",
             f"{r.seconds:.0f} s",

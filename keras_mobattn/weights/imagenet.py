@@ -42,6 +42,14 @@ def decode_predictions(predictions, top=5):
     return [[(*classes[i], row[i]) for i in best] for row, best in zip(predictions, ranked, strict=True)]
 
 
+def _array(images):
+    """A list as an array; of what is none, or of lists of other lengths, an array of objects."""
+    try:
+        return np.asarray(images)
+    except ValueError:
+        return np.empty(0, object)
+
+
 def preprocess_input(images, model="MobileViTv2"):
     """RGB 0..255 -> the input of a model with include_preprocessing=False: float32, of the same shape.
 
@@ -55,9 +63,9 @@ def preprocess_input(images, model="MobileViTv2"):
             where values aren't known yet, the latter goes unseen.
     """
     family = choose(FAMILIES, model, "model")
-    dtype = getattr(images, "dtype", None)
-    if dtype is None or not (tf.as_dtype(dtype).is_integer or tf.as_dtype(dtype).is_floating):
-        raise InputError(f"Expected images to be an array or a tensor of numbers. Received: {dtype or images!r}.")
+    images = images if hasattr(images, "dtype") else _array(images)
+    if np.dtype(getattr(images.dtype, "as_numpy_dtype", images.dtype)).kind not in "fiuV":  # V: bfloat16
+        raise InputError(f"Expected images to be an array or a tensor of numbers. Received: {images.dtype}.")
     mean, std = (np.float32(255) * np.float32(each) for each in (family.mean, family.std))
     if isinstance(images, np.ndarray | tf.__internal__.EagerTensor):
         ImageRange().expect(np.asarray(images), "images")

@@ -182,8 +182,8 @@ def test_resize_is_antialiased():
         ({"image_size": (0, 8)}, "Received: \\(0, 8\\)"),
         ({"image_size": 8}, "\\(height, width\\)"),
         ({"batch_size": 0}, "batch_size to be a whole number from 1 up. Received: 0"),
-        ({"crop": 0}, "crop, .*, to be a number above 0 to 1. Received: 0"),
-        ({"crop": 1.1}, "crop, .*, to be a number above 0 to 1. Received: 1.1"),
+        ({"crop": 0}, "crop, .*, to be a number from 0.01 to 1. Received: 0"),
+        ({"crop": 1.1}, "crop, .*, to be a number from 0.01 to 1. Received: 1.1"),
         ({"interpolation": "cubic"}, "one of 'bilinear', 'bicubic'. Received: 'cubic'"),
     ],
 )

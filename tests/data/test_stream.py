@@ -95,8 +95,8 @@ def test_plan_of_one_size(count, batch_size, granularity, batch, steps):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": 0}, "batch_size to be a number from 1 up. Received: 0"),
-        ({"epochs": -1}, "epochs to be a number from 1 up. Received: -1"),
+        ({"batch_size": 0}, "batch_size to be a whole number from 1 up. Received: 0"),
+        ({"epochs": -1}, "epochs to be a whole number from 1 up. Received: -1"),
         ({"sizes": (96, 64)}, "ascending order.*Received: \\(96, 64\\)"),
         ({"sizes": ()}, "ascending order.*Received: \\(\\)"),
         ({"granularity": 3}, "multiple of 3.*Received: 16. Take 15"),
@@ -301,7 +301,7 @@ def test_service(sharded, reading):
         ({"augment": "flip"}, "one of 'none', 'digits', 'imagenet'.*Received: 'flip'"),
         ({"first_step": 19}, "within the 18 of the plan. Received: 19 to 18"),
         ({"num_steps": 19}, "within the 18 of the plan. Received: 0 to 19"),
-        ({"repeats": 0}, "repeats to be a number from 1 up. Received: 0"),
+        ({"repeats": 0}, "repeats to be a whole number from 1 up. Received: 0"),
         ({"share": Share(0, 3)}, "3 pipelines of 1 replicas can divide.*16.*granularity=3"),
     ],
 )
@@ -327,10 +327,10 @@ def test_a_source_that_is_only_read_in_order():
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ((2, 2, 1), "pipeline to be a number from 0 to 1. Received: 2"),
-        ((-1, 1, 1), "pipeline to be a number from 0 to 0. Received: -1"),
-        ((0, 0, 1), "pipelines to be a number from 1 up. Received: 0"),
-        ((0, 1, 0), "replicas to be a number from 1 up. Received: 0"),
+        ((2, 2, 1), "pipeline to be a whole number from 0 to 1. Received: 2"),
+        ((-1, 1, 1), "pipeline to be a whole number from 0 to 0. Received: -1"),
+        ((0, 0, 1), "pipelines to be a whole number from 1 up. Received: 0"),
+        ((0, 1, 0), "replicas to be a whole number from 1 up. Received: 0"),
     ],
 )
 def test_shares_that_cannot_be(numbers, message):

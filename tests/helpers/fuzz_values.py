@@ -346,6 +346,7 @@ def values(kit, work):
         "layers.global_policy.name": (["float32", "mixed_float16"], ["float99"]),
         "attention.MobileAttention.published": ([True, False], []),
         "attention.TalkingHeadAttention.grid": ([(8, 8)], [(8,), 8, (0, 0), "88"]),
+        "attention.TalkingHeadAttention.x": ([[maps[0]] * 3], []),
         "attention.TalkingHeadAttention.stride": ([1, 2], [3, -1, 0, 1.5]),
         "attention.TalkingHeadAttention.talking": ([True, False], []),
         "attention.attention_layer.own": ([None, keras_mobattn.attention.SoftmaxAttention], []),
