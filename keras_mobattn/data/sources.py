@@ -163,28 +163,22 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
         InputError: no such set or folder, no image and label, fewer than two classes, corrupt images, or a set that
             can't be downloaded or written.
     """
-    name = _as_text(name)
     expect_kind("targets", targets, (tuple, list), "a tuple of names")
     expect_range("seed", seed, whole=True)
     if is_folder(name):
         return _folder_source(Path(os.path.expanduser(name)), on_corrupt, seed, for_test)
-    return _tfds_source(name, data_dir, seed, tuple(targets))
+    return _tfds_source(os.fspath(name), data_dir, seed, tuple(targets))
 
 
 def is_folder(name):
     """Whether `open_source` takes the name of a set for a folder."""
-    name = _as_text(name)
+    expect_path(name, "name")
+    name = os.fspath(name)  # as it was written: a Path would make "nowhere" of "./nowhere"
     if name in EMBEDDED:
         return False
     if name.startswith((".", "~")) or Path(os.path.expanduser(name)).is_dir():
         return True
     return os.sep in name and name.split(os.sep)[0] not in _tfds_names()
-
-
-def _as_text(name):
-    """The name as it was written: a Path would make "nowhere" of "./nowhere", which is a folder."""
-    expect_path(name, "name")
-    return os.fspath(name)
 
 
 def _tfds_names():

@@ -64,9 +64,7 @@ def subject_file(subject, style, resolution, folder):
     if not up_to_date(path):
         model = randomize_weights(build(style, resolution))
         # 0..1 is what a backbone without preprocessing takes
-        images = (
-            np.random.default_rng(0).uniform(0, 1, (2, *model.input_shape[1:])).astype("float32")
-        )
+        images = np.random.default_rng(0).uniform(0, 1, (2, *model.input_shape[1:])).astype("float32")
         to_tflite(model, path, check_images=images)
     return path
 
