@@ -80,6 +80,7 @@ FOUND = {  # a call that the fuzz found, which raised Python's own error or gave
     "report.by_resolution({}, 'ms')": "at least one host",
     "report.accuracy_by_style({})": "at least one host",
     "delivery.folder_of('x', NAN)": "output_dir to be the path",
+    "layers.to_patches(np.zeros((1, 8, 8, 1)), 10**30)": "patch_size to be a whole number",
     "layers.Resize(0, True)": "multiple to be a whole number",
     "layers.PadToMultiple(-2)": "multiple to be a whole number",
     "layers.Dropout(1)": "rate to be a number",

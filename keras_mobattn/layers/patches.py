@@ -8,14 +8,20 @@ c.
 
 import tensorflow as tf
 
+from keras_mobattn.errors import expect_range
+
+MOST = 2**15  # pixels of a patch's side: beyond what int32 squares, TensorFlow ends in a SystemError
+
 
 def to_patches(x, patch_size):
     """[B, H, W, C] -> [B, H/p, W/p, P*C]."""
+    expect_range("patch_size", patch_size, 1, MOST, whole=True)
     return tf.nn.space_to_depth(x, patch_size) if patch_size > 1 else x
 
 
 def from_patches(x, patch_size):
     """[B, H/p, W/p, P*C] -> [B, H, W, C]."""
+    expect_range("patch_size", patch_size, 1, MOST, whole=True)
     return tf.nn.depth_to_space(x, patch_size) if patch_size > 1 else x
 
 
