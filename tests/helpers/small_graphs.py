@@ -1,7 +1,16 @@
-"""Small .tflite files, each with one thing that XNNPACK or the GPU accelerator does not take, or gets wrong."""
+"""Small .tflite files, each with one thing that XNNPACK or the GPU accelerator does not take, or gets wrong.
+
+GRAPHS are converted, and run. `write_operators` writes a file operator by operator, also such as no converter makes.
+"""
+
+import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
+
+from keras_mobattn.formats.tflite.graph import Graph
+from keras_mobattn.formats.tflite.sigmoid import sigmoid_model
 
 SHAPE = (1, 16, 16, 8)
 _WIDE_KERNEL = np.random.default_rng(1).normal(size=(5, 5, 8, 8)).astype(np.float32)  # fewer than 1024 stay float
@@ -69,3 +78,73 @@ def write_graph(name, folder):
 def write_graphs(folder):
     """{name: path} of all of them."""
     return {name: write_graph(name, folder) for name in GRAPHS}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor of `write_operators`: computed, or constant with `values` (0: zeros)."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    values: tuple[int, ...] | int | None = None
+
+
+def computed(*shape, dtype="float32"):
+    return Tensor(shape, dtype)
+
+
+def constant(*shape, dtype="float32"):
+    return Tensor(shape, dtype, 0)
+
+
+def integers(*values):
+    return Tensor((len(values),), "int32", values)
+
+
+def write_operators(path, operators, outputs=()):
+    """Write a .tflite file of operators, each (kind, inputs, output) or (kind, inputs, output, options), and return its
+    path. Tensors that none of them makes are its inputs; its outputs are those that none of them reads, and `outputs`.
+    """
+    graph = Graph(sigmoid_model(1))
+    graph.tensors.clear()
+    graph.operators.clear()
+    numbers = {}
+    for kind, inputs, output, *options in operators:
+        for tensor in (*inputs, output):
+            numbers.setdefault(tensor, len(numbers))
+            if len(numbers) > len(graph.tensors):
+                _add(graph, tensor, f"tensor{numbers[tensor]}")
+        ends = [numbers[tensor] for tensor in inputs], [numbers[output]]
+        graph.add_operator(len(graph.operators), kind, *ends)
+        if options:
+            _set_options(graph.operators[-1], *options)
+    made = {output for _, _, output, *_ in operators}
+    read = {tensor for _, inputs, *_ in operators for tensor in inputs}
+    ends = (
+        [t for t in numbers if t not in made and t.values is None],
+        [t for t in made if t not in read or t in outputs],
+    )
+    graph.subgraph.inputs, graph.subgraph.outputs = ([numbers[tensor] for tensor in side] for side in ends)
+    path.write_bytes(graph.content())
+    return path
+
+
+def _add(graph, tensor, name):
+    size = math.prod(tensor.shape)
+    values = np.zeros(size) if tensor.values == 0 else np.array(tensor.values)
+    data = values.astype(tensor.dtype).view(np.uint8) if tensor.values is not None else None
+    buffer = 0 if data is None else graph._add_buffer(data)
+    graph.add_tensor(name, tensor.shape, tensor.dtype, buffer=buffer)
+
+
+def _set_options(operator, options):
+    """`options` are ("BatchMatMulOptions", {"adjY": True}), in the schema's names."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    name, fields = options
+    second = "2" * hasattr(schema.BuiltinOptions2, name)
+    setattr(operator, f"builtinOptions{second}Type", getattr(getattr(schema, f"BuiltinOptions{second}"), name))
+    made = getattr(schema, f"{name}T")()
+    for field, value in fields.items():
+        setattr(made, field, value)
+    setattr(operator, f"builtinOptions{second}", made)

@@ -9,6 +9,7 @@ import numpy as np
 from keras_mobattn import gpu
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.describe.finding import Finding
+from keras_mobattn.describe.tflite.record import RecordFinding, record_findings, without_record
 from keras_mobattn.describe.tflite.rules import gpu_findings, why_xnnpack_leaves
 from keras_mobattn.formats.random_inputs import random_inputs
 from keras_mobattn.formats.tflite.contents import Operator, Tensor, read_contents
@@ -20,6 +21,12 @@ CPU_ERRORS = (RuntimeError, ValueError, TypeError)  # the interpreter's; TypeErr
 # float activations to int8 as well, which the GPU does not (2.9e-3 in a MobileViTv2 0.5 with dynamic range, digits).
 GPU_MAX_ERROR_INT8 = {"fp32": 5e-2, "fp16": 5e-2}
 NO_NUMBER = 1e9  # the error of NaN and infinity, which JSON doesn't have
+# The narrowest type of a file's weights -> the processor that it is for.
+PROCESSORS = {
+    "int8": "the CPU: int8 weights gain nothing on a GPU, and some refuse them",
+    "float16": "the GPU: as fast there as float32, at half the size",
+    "float32": "any processor; float16 weights are as fast on a GPU at half the size, int8 is for the CPU",
+}
 INPUT_SCALES = (1.0, 255.0)  # random float inputs in 0..scale: models take RGB as either
 
 
@@ -38,7 +45,7 @@ class Xnnpack:
 
 @dataclasses.dataclass(frozen=True)
 class GpuVerdict:
-    """What the rules say, and what the accelerator said where it runs here.
+    """What the rules say, what is on record of phones' GPUs, and what the accelerator said where it runs here.
 
     `errors` is {"fp32": largest error against the CPU as a share of the outputs' spread, "fp16": ...}, and `limits` how
     large they may be; `reasons` why it refuses the file; `not_run` why it could not be asked.
@@ -46,6 +53,7 @@ class GpuVerdict:
 
     refused: tuple[Finding, ...] = ()
     wrong: tuple[Finding, ...] = ()
+    record: tuple[RecordFinding, ...] = ()
     adapter: str = ""
     limits: dict[str, float] = dataclasses.field(default_factory=lambda: dict(GPU_MAX_ERROR))
     errors: dict[str, float] | None = None
@@ -54,7 +62,8 @@ class GpuVerdict:
 
     @property
     def passed(self):
-        """By execution where that is possible, else by the rules."""
+        """By execution where that is possible, else by the rules. What is on record is shown and not counted: today's
+        models hold some of it."""
         if self.not_run:
             return not self.refused and not self.wrong
         return bool(self.errors) and all(error <= self.limits[name] for name, error in self.errors.items())
@@ -75,6 +84,9 @@ class TFLiteDescription:
     high_rank: tuple[Tensor, ...]  # more than 4 dimensions
     xnnpack: Xnnpack
     gpu: GpuVerdict
+    elsewhere: tuple[RecordFinding, ...]  # what is on record of other targets: an NPU, browsers
+    without_record: dict[str, tuple[str, ...]]  # by target: operators that no row of the record is about
+    processor: str  # which one the file is for
 
     def as_dict(self):
         """For JSON, with the verdicts."""
@@ -100,6 +112,8 @@ def describe_tflite(path, execute_on_gpu=True):
         constant_bytes[tensor.dtype] += tensor.constant_bytes
     xnnpack = _xnnpack(path, contents)
     findings = {name: tuple(gpu_findings(contents, name == "refused")) for name in ("refused", "wrong")}
+    record = record_findings(contents)
+    findings["record"] = tuple(finding for finding in record if finding.target == "gpu")
     if xnnpack.problem:
         run = {"not_run": "It does not run on the CPU either."}
     else:
@@ -117,6 +131,9 @@ def describe_tflite(path, execute_on_gpu=True):
         high_rank=tuple(tensor for tensor in computed if len(tensor.shape) > 4),
         xnnpack=xnnpack,
         gpu=GpuVerdict(**findings, **run, limits=dict(GPU_MAX_ERROR_INT8 if in_bytes else GPU_MAX_ERROR)),
+        elsewhere=tuple(finding for finding in record if finding.target != "gpu"),
+        without_record=without_record(contents),
+        processor=next((text for dtype, text in PROCESSORS.items() if constant_bytes[dtype]), PROCESSORS["float32"]),
     )
 
 

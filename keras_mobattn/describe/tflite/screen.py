@@ -1,10 +1,12 @@
 """The description of a .tflite file on the terminal, 80 columns wide; JSON has everything whole."""
 
 import collections
+import dataclasses
 
 from rich.markup import escape
 
 from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
+from keras_mobattn.describe.tflite.record import FIRM, TARGETS
 
 
 def print_tflite(description, console):
@@ -21,6 +23,15 @@ def print_tflite(description, console):
         console.print(f"[bold]{name}[/]  {verdict}", highlight=False)
         if findings:
             console.print(_findings(findings))
+    for target, name in TARGETS.items():
+        if rows := [
+            finding for finding in (*description.gpu.record, *description.elsewhere) if finding.target == target
+        ]:
+            console.print(f"[bold]On record of {name}[/], measured by others", highlight=False)
+            console.print(_record(rows))
+    if unknown := description.without_record["gpu"]:
+        console.print(f"No row on record of {TARGETS['gpu']}: {escape(', '.join(unknown))}", highlight=False)
+    console.print(f"[bold]Processor[/]  {escape(description.processor)}", highlight=False)
 
 
 def _ends(description):
@@ -82,4 +93,18 @@ def _findings(findings):
     table = plain_table("operator", "count", "first output tensor", "why", right=("count",))
     for (operator, reason), tensors in list(groups.items())[:MOST]:
         table.add_row(escape(operator), str(len(tensors)), escape(short_name(tensors[0])), escape(reason))
+    return table
+
+
+def _record(findings):
+    """One row for each rule, the firm ones first: where, how firm, what it is, where it was seen, what instead."""
+    groups = collections.defaultdict(collections.Counter)
+    for finding in findings:
+        groups[dataclasses.replace(finding, operator="", tensor="")][finding.operator] += 1
+    table = plain_table("operators", "how firm", "what, and what instead")
+    for finding, counts in sorted(groups.items(), key=lambda item: item[0].firmness != FIRM)[:MOST]:
+        operators = "\n".join(f"{count} {operator}" for operator, count in counts.items())
+        evidence = "; ".join((finding.runtime, *finding.threads))
+        text = f"{finding.reason}: {finding.verdict} ({evidence}). Instead: {finding.instead}"
+        table.add_row(escape(operators), finding.firmness, escape(text))
     return table

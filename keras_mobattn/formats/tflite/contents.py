@@ -1,8 +1,12 @@
 """The operators and tensors of a .tflite file as plain records."""
 
+import collections
 import dataclasses
+import functools
 
 from keras_mobattn.formats.tflite.graph import open_graph, text
+
+_MOST = 16  # integers of a constant: what shapes and axes need, and not the biases of an int8 file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +28,18 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """An operator by its name in the schema, "CONV_2D" say, or that of a custom one."""
+    """An operator by its name in the schema, "CONV_2D" say, or that of a custom one.
+
+    `options` are its plain ones under the schema's names, {"adjX": False, "adjY": True} say. `integers` are the values
+    of its constant int32 inputs one after another: axes, a permutation, a new shape.
+    """
 
     index: int
     kind: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    options: dict = dataclasses.field(default_factory=dict)
+    integers: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +55,28 @@ class Contents:
 
     def consumers(self, operator):
         """The operators that take an output of `operator`."""
-        return [
-            other for other in self.operators if {t.index for t in other.inputs} & {t.index for t in operator.outputs}
-        ]
+        found = {other.index: other for tensor in operator.outputs for other in self.readers(tensor)}
+        return [found[index] for index in sorted(found)]
+
+    def readers(self, tensor):
+        """The operators that take a Tensor."""
+        return self._readers[tensor.index]
+
+    def producer(self, tensor):
+        """The operator that makes a Tensor; None for a constant and for an input of the model."""
+        return self._producers.get(tensor.index)
+
+    @functools.cached_property
+    def _readers(self):
+        readers = collections.defaultdict(list)
+        for operator in self.operators:
+            for index in {tensor.index for tensor in operator.inputs}:
+                readers[index].append(operator)
+        return readers
+
+    @functools.cached_property
+    def _producers(self):
+        return {tensor.index: operator for operator in self.operators for tensor in operator.outputs}
 
 
 def read_contents(path):
@@ -87,5 +116,22 @@ def _tensor(graph, index):
 
 
 def _operator(graph, tensors, index, operator):
-    inputs, outputs = (tuple(tensors[i] for i in ends if i >= 0) for ends in (operator.inputs, operator.outputs))
-    return Operator(index, graph.kind(operator), inputs, outputs)  # an input of -1 is absent, a bias say
+    numbers = [i for i in operator.inputs if i >= 0]  # an input of -1 is absent, a bias say
+    constants = [graph.constant(i) for i in numbers if graph.dtype(i) == "int32"]
+    integers = tuple(int(value) for values in constants if values is not None for value in values.reshape(-1)[:_MOST])
+    return Operator(
+        index,
+        graph.kind(operator),
+        tuple(tensors[i] for i in numbers),
+        tuple(tensors[i] for i in operator.outputs if i >= 0),
+        _options(operator),
+        integers,
+    )
+
+
+def _options(operator):
+    fields = {}
+    for options in (operator.builtinOptions, getattr(operator, "builtinOptions2", None)):
+        fields |= vars(options) if options is not None else {}
+    fields = {name: text(value) if isinstance(value, bytes) else value for name, value in fields.items()}
+    return {name: value for name, value in fields.items() if isinstance(value, bool | int | float | str)}

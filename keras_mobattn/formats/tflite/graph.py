@@ -127,7 +127,8 @@ class Graph:
         from ai_edge_litert.schema_py_generated import OperatorCodeT, OperatorT
 
         code, operator = OperatorCodeT(), OperatorT()
-        code.builtinCode = code.deprecatedBuiltinCode = _codes("BuiltinOperator")[kind]
+        code.builtinCode = _codes("BuiltinOperator")[kind]
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)  # a byte; 127 says to look at the other
         code.version = version
         operator.opcodeIndex = len(self.model.operatorCodes)
         operator.inputs, operator.outputs = inputs, outputs
