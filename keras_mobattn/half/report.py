@@ -61,6 +61,6 @@ def tensor_report(name, operator, expected, received, running_sum):
     lost = not np.isfinite(received).all() and np.isfinite(expected).all()
     difference = float("inf") if lost else float(np.abs(received - expected).max(initial=0))
     return TensorReport(
-        name, operator, largest, subnormal / nonzero if nonzero else 0.0, running_sum,
+        name, operator, largest, float(subnormal / nonzero) if nonzero else 0.0, running_sum,
         difference / largest if largest else difference,
     )  # fmt: skip
