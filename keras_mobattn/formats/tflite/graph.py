@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import functools
+import types
 
 import numpy as np
 
@@ -68,6 +69,14 @@ class Graph:
         """Whether the operator ends in a fused RELU, say."""
         return _names("ActivationFunctionType")[operator.builtinOptions.fusedActivationFunction] != "NONE"
 
+    def options(self, operator):
+        """The operator's options by the schema's names, its padding and fused activation in the schema's words."""
+        options = types.SimpleNamespace(**vars(operator.builtinOptions) if operator.builtinOptions else {})
+        for name, enumeration in (("padding", "Padding"), ("fusedActivationFunction", "ActivationFunctionType")):
+            if hasattr(options, name):
+                setattr(options, name, _names(enumeration)[getattr(options, name)])
+        return options
+
     def name(self, tensor):
         return text(self.tensors[tensor].name)
 
@@ -91,6 +100,25 @@ class Graph:
         if data is None or self.dtype(tensor) not in _DTYPES:
             return None
         return data.view(_DTYPES[self.dtype(tensor)]).reshape(self.shape(tensor))
+
+    def values(self, tensor):
+        """What a constant tensor stores, of any type that numpy has; None for one that is computed."""
+        data = self.data(tensor)
+        if data is None:  # without elements, a scalar's shape for instance, it has no bytes
+            return np.zeros(self.shape(tensor), self.dtype(tensor)) if 0 in self.shape(tensor) else None
+        return data.view(self.dtype(tensor)).reshape(self.shape(tensor))
+
+    def quantization(self, tensor):
+        """(scales, zero points) of a quantized tensor as float64 arrays that broadcast over it; None for another."""
+        quantization, shape = self.tensors[tensor].quantization, self.shape(tensor)
+        if quantization is None or quantization.scale is None or len(quantization.scale) == 0:
+            return None
+        scales = np.asarray(quantization.scale, np.float64)
+        points = np.broadcast_to(np.asarray(quantization.zeroPoint, np.float64), scales.shape)
+        along = [1] * len(shape)
+        if scales.size > 1:  # one for each channel
+            along[quantization.quantizedDimension] = scales.size
+        return (scales.reshape(along), points.reshape(along)) if along else (scales[0], points[0])
 
     def consumers(self):
         """{tensor: the operators that read it}, with None among them for an output of the model."""
