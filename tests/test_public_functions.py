@@ -72,6 +72,8 @@ FOUND = {  # a call that the fuzz found, which raised Python's own error or gave
     "export.load(keras.Sequential(), single_output='no')": "single_output to be True or False",
     "export.to_tflite(None, 'a.tflite', tolerance=0.5)": "tolerance to be an export.Tolerance",
     "export.to_coreml(None, 'a.mlpackage', tolerance=0.5)": "tolerance to be an export.Tolerance",
+    "export.CoreMLModel('a.mlpackage', 'GPU')": "compute_units to be one of 'ALL', 'CPU_ONLY'",
+    "export.CoreMLModel('a.mlpackage', ())": "compute_units to be one of",
     "benchmark.top_operators((), '2')": "count to be a whole number",
     "benchmark.roofline_files(True, 'x')": "paths to be several paths",
     "benchmark.benchmark_files('a.tflite')": "paths to be several",

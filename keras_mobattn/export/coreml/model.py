@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.errors import InputError
+from keras_mobattn.catalog import COREML_UNITS
+from keras_mobattn.errors import InputError, expect_name
 from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.coreml.evaluator import Evaluator
 from keras_mobattn.export.exportable import INPUT_NAME
@@ -32,11 +33,13 @@ class CoreMLModel(FileModel):
     `compute_units` None runs our evaluator, a name of coremltools.ComputeUnit runs Core ML (macOS).
 
     Raises:
-        InputError: no package, a damaged one, or one without the input "image".
+        InputError: no package, a damaged one, or one without the input "image"; other compute units.
         VerificationError: Core ML refuses it, or stops while running it.
     """
 
     def __init__(self, path, compute_units=None):
+        if compute_units is not None:
+            expect_name([units for _, units in COREML_UNITS.values()], compute_units, "compute_units")
         program = read_program(path)
         self.spec = program.spec
         description = self.spec.description
