@@ -21,8 +21,15 @@ def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
     timm's, with whose transform the published accuracies were measured.
 
     Raises:
-        InputError: an unknown interpolation, a size below 1, or a crop outside of 0.01 to 1.
+        InputError: an unknown interpolation, a size below 1, or a crop outside of 0.01 to 1; an image of other numbers
+            or another shape: fractions of 0..1 would all be rounded to black.
     """
+    shape, dtype = tf.TensorShape(getattr(image, "shape", ())), getattr(image, "dtype", None)
+    if not shape.is_compatible_with((None, None, 3)) or dtype != tf.uint8:
+        raise InputError(
+            f"Expected an image of uint8 [height, width, 3]. Received: {getattr(dtype, 'name', type(image).__name__)} "
+            f"{shape}. keras_mobattn.data.read_image reads one."
+        )
     return resizer(image_size, crop, interpolation)(image)
 
 
