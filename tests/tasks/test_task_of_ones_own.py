@@ -178,7 +178,7 @@ def test_what_does_not_fit(run, tmp_path):
         train(dataclasses.replace(folder.settings, augment="mobilevitv2"), tmp_path / "run", progress=False)
     with pytest.raises(InputError, match="Expected no labels for a model that isn't a classifier"):
         export.load(load_model(folder.model_file), ("a", "b"), folder.task)
-    with pytest.raises(InputError, match="task.*'classification', 'quadrants'. Received: 'nothing'"):
+    with pytest.raises(InputError, match="task.*'classification', .*'quadrants'. Received: 'nothing'"):
         TrainSettings(task="nothing")
     with pytest.raises(InputError, match="Expected a classifier of the 10 classes"):
         evaluate(load_model(folder.model_file), open_source("digits", folder.settings.data_dir))
