@@ -21,13 +21,14 @@ def fuse(graph):
 def shift_pixels_first(graph):
     """pixels * s + b -> (pixels + b / s) * s, whose scale the first convolution takes in through its zero padding.
 
-    Of pixels alone: they are 0..255, and b / s is minus their mean, so that nothing is lost in the sum.
+    Of pixels alone, with a scale for each channel: they are 0..255, and b / s is minus their mean, so that nothing is
+    lost in the sum.
     """
     consumers = graph.consumers()
     for scaling in graph.operators:
         x, scale = per_channel(graph, scaling, "MUL")
         readers = consumers[int(scaling.outputs[0])]
-        if scale is None or x not in graph.subgraph.inputs or len(readers) != 1 or not scale.all():
+        if x is None or x not in graph.subgraph.inputs or len(readers) != 1 or scale.size == 1 or not scale.all():
             continue
         _, shift = per_channel(graph, readers[0], "ADD")
         if shift is None or graph.has_activation(scaling) or graph.has_activation(readers[0]):
