@@ -39,10 +39,10 @@ def main(
     Args:
         files: .tflite files, .mlpackage folders, or the folders of runs, of which all such files are described.
         require: what makes the exit code 1 when a file lacks it. Of .tflite: xnnpack (one partition, nothing left
-            over), gpu (runs there alone with the CPU's numbers; by rules alone where the accelerator doesn't run; what
-            phones' GPUs are on record for getting wrong is shown, and does not count). Of .mlpackage: ane (the Neural
-            Engine could run every operation, by Core ML's compute plan on a Mac, by rules elsewhere). Left out: xnnpack
-            of .tflite files.
+            over), gpu (runs there alone with the CPU's numbers, by rules alone where the accelerator doesn't run; and
+            has nothing that phones' GPUs are firmly on record for getting wrong or refusing). Of .mlpackage: ane (the
+            Neural Engine could run every operation, by Core ML's compute plan on a Mac, by rules elsewhere). Left out:
+            xnnpack of .tflite files.
         gpu: run .tflite files on the GPU accelerator where there is one; SwiftShader counts, which `python -m
             keras_mobattn.gpu` gets.
         plan: on a Mac, ask Core ML where it would run each operation; it compiles the model for that.

@@ -115,9 +115,7 @@ def write_operators(path, operators, outputs=()):
             if len(numbers) > len(graph.tensors):
                 _add(graph, tensor, f"tensor{numbers[tensor]}")
         ends = [numbers[tensor] for tensor in inputs], [numbers[output]]
-        graph.add_operator(len(graph.operators), kind, *ends)
-        if options:
-            _set_options(graph.operators[-1], *options)
+        graph.add_operator(len(graph.operators), kind, *ends, options=options[0] if options else None)
     made = {output for _, _, output, *_ in operators}
     read = {tensor for _, inputs, *_ in operators for tensor in inputs}
     ends = (
@@ -130,21 +128,8 @@ def write_operators(path, operators, outputs=()):
 
 
 def _add(graph, tensor, name):
-    size = math.prod(tensor.shape)
-    values = np.zeros(size) if tensor.values == 0 else np.array(tensor.values)
-    data = values.astype(tensor.dtype).view(np.uint8) if tensor.values is not None else None
-    buffer = 0 if data is None else graph._add_buffer(data)
-    graph.add_tensor(name, tensor.shape, tensor.dtype, buffer=buffer)
-
-
-def _set_options(operator, options):
-    """`options` are ("BatchMatMulOptions", {"adjY": True}), in the schema's names."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    name, fields = options
-    second = "2" * hasattr(schema.BuiltinOptions2, name)
-    setattr(operator, f"builtinOptions{second}Type", getattr(getattr(schema, f"BuiltinOptions{second}"), name))
-    made = getattr(schema, f"{name}T")()
-    for field, value in fields.items():
-        setattr(made, field, value)
-    setattr(operator, f"builtinOptions{second}", made)
+    if tensor.values is None:
+        graph.add_tensor(name, tensor.shape, tensor.dtype)
+    else:
+        values = np.zeros(math.prod(tensor.shape)) if tensor.values == 0 else np.array(tensor.values)
+        graph.add_values(name, values.reshape(tensor.shape).astype(tensor.dtype))

@@ -15,6 +15,7 @@ from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.exportable import expect_suffix, load
 from keras_mobattn.export.given_images import as_images
 from keras_mobattn.export.pixels import expect_bytes, expect_io
+from keras_mobattn.export.tflite.device_forms import rewrite_for_devices
 from keras_mobattn.export.tflite.fuse import fuse
 from keras_mobattn.export.tflite.io import PROBABILITY, set_io
 from keras_mobattn.export.tflite.metadata import add_metadata
@@ -77,7 +78,7 @@ def to_tflite(
     file gives [1 - p, p], as readers of two labels expect; with `single_output` p alone. Precisions: float32; float16
     weights; "dynamic", int8 weights; "int8", int8 weights and activations in all convolutions, dense layers and what
     lies between them, the rest float32 (see quantize.py). Each is made of the float32 file after deploy-time fusion
-    (see fuse.py).
+    (see fuse.py), in forms that phones' GPUs have nothing against (see device_forms.py).
 
     `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are numbers
     [n, H, W, C] in the range that the Keras model takes: an array, a list, a tf.data set, a generator, or a function
@@ -147,6 +148,7 @@ def _convert(source, settings, images):
             ) from error
         graph = Graph(content)
         fuse(graph)
+        rewrite_for_devices(graph)
         if settings.quantize is None:
             return graph
         return settings.quantize(graph, images) if settings.takes_images else settings.quantize(graph)

@@ -76,10 +76,13 @@ def dynamic_operators(graph):
 
     Of MobileViTv2 0.5 that leaves out the stem, the narrow layers after it, and separable attention's query of one
     channel: .69 of fp32's time instead of .78. Not depthwise ones, which XNNPACK has in no such kind: 9 partitions.
+    Dense layers all: their input is a vector, and phones' GPUs refuse a dense layer whose int8 weights become float.
     """
 
     def pays(operator):
         weights = graph.constant(operator.inputs[1])
+        if graph.kind(operator) == "FULLY_CONNECTED":
+            return weights is not None
         return weights is not None and weights.shape[0] > 1 and weights.shape[-1] >= 48  # channels out, channels in
 
     return [operator for operator in _of_kinds(graph, DENSE) if pays(operator)]

@@ -132,10 +132,16 @@ class Graph:
 
     def add_constant(self, like, values):
         """Add a constant of the type of the tensor `like`, under a name of its own; return its index."""
-        values = np.asarray(values)
-        name = self.name(like) + f"/{len(self.tensors)}"  # the converter shares constants, quantizers want unique names
-        data = np.ascontiguousarray(values, _DTYPES[self.dtype(like)]).reshape(-1).view(np.uint8)
-        return self.add_tensor(name, values.shape, self.dtype(like), buffer=self._add_buffer(data))
+        return self.add_values(self.name(like), np.asarray(values, _DTYPES[self.dtype(like)]))
+
+    def add_values(self, name, values):
+        """Add a constant tensor with the values of an array; return its index."""
+        values = np.asarray(values, order="C")
+        data = values.reshape(-1).view(np.uint8)
+        # The converter shares constants, quantizers want unique names.
+        return self.add_tensor(
+            f"{name}/{len(self.tensors)}", values.shape, values.dtype.name, buffer=self._add_buffer(data)
+        )
 
     def add_tensor(self, name, shape, dtype, scale=None, zero_point=0, buffer=0):
         """Add a tensor and return its index. With a `scale` it is quantized: value = scale * (stored - zero_point)."""
@@ -150,8 +156,9 @@ class Graph:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def add_operator(self, place, kind, inputs, outputs, version=1):
-        """Add an operator without options before the operator number `place`."""
+    def add_operator(self, place, kind, inputs, outputs, version=1, options=None):
+        """Add an operator before the operator number `place`. `options` are a name and fields of the schema,
+        ("BatchMatMulOptions", {"adjY": True}) say."""
         from ai_edge_litert.schema_py_generated import OperatorCodeT, OperatorT
 
         code, operator = OperatorCodeT(), OperatorT()
@@ -162,6 +169,8 @@ class Graph:
         operator.inputs, operator.outputs = inputs, outputs
         self.model.operatorCodes.append(code)
         self.operators.insert(place, operator)
+        if options is not None:
+            _set_options(operator, *options)
 
     def replace_end(self, side, old, new):
         """Make the tensor `new` an input or output ("inputs", "outputs") in the place of `old`, under its name."""
@@ -219,3 +228,14 @@ class Graph:
 def text(value):
     """A name of the schema's objects as str; "" for none."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value or ""
+
+
+def _set_options(operator, name, fields):
+    from ai_edge_litert import schema_py_generated as schema
+
+    second = "2" if hasattr(schema.BuiltinOptions2, name) else ""  # of later operators
+    options = getattr(schema, f"{name}T")()
+    for field, value in fields.items():
+        setattr(options, field, value)
+    setattr(operator, f"builtinOptions{second}Type", getattr(getattr(schema, f"BuiltinOptions{second}"), name))
+    setattr(operator, f"builtinOptions{second}", options)
