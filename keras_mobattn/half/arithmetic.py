@@ -19,6 +19,7 @@ _LOWEST, _HIGHEST = np.float32(HALF_NORMAL), np.float32(2**17)
 _UP, _DOWN = np.float32(2.0**112), np.float32(2.0**-112)  # 65536 and more become infinite on the way
 
 
+@np.errstate(all="ignore")  # an overflow is a result here
 def round_to_half(values):
     """Return float32 values rounded to float16, as float32. numpy's own conversion takes ten times as long."""
     rounded = np.array(values, np.float32)
@@ -125,6 +126,7 @@ class Products(Reductions):
                 result[some, row : row + step] = self.chain(pairs)
         return result.reshape(*batch, rows, columns)
 
+    @np.errstate(all="ignore")
     def chain(self, factors):
         pairs = list(factors)
         shape = np.broadcast_shapes(*(np.shape(each) for each in pairs[0]))

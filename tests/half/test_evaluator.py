@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from helpers.cases import QUICK_FAMILIES, STYLE_CASES, tiny_model
-from helpers.half_cases import CASES, convolved, names_of, tensors, write_cases
+from helpers.cases import STYLE_CASES, tiny_model
+from helpers.half_cases import CASES, KERNEL, ROWS, TAPS, names_of, tensors, write_cases
 from helpers.small_graphs import SHAPE, write_graph
 from helpers.small_models import convert, photos, shared_model
 from keras_mobattn import export
@@ -91,6 +91,31 @@ SUMMED = {  # in the mode -> operator -> formula with sums in float16, on x, y i
 }
 
 
+def _padded(x):
+    return np.pad(x, [(0, 0), (1, 1), (0, 1), (0, 0)])  # 7 x 11 by a stride of 2: "SAME" for 3 x 2
+
+
+def _convolved(x, y):
+    """Terms by row, column and channel of the kernel."""
+    places = [(r, c) for r in range(0, 7, 2) for c in range(0, 11, 2)]
+    patches = np.stack([_padded(x)[0, r : r + 3, c : c + 2].reshape(-1) for r, c in places])
+    return added(in_half(patches[:, None] * KERNEL.reshape(-1, 13).T), -1).reshape(1, 4, 6, 13)
+
+
+def _depthwise(x, y):
+    x = np.pad(np.repeat(x, 2, -1), [(0, 0), (1, 1), (1, 1), (0, 0)])
+    places = [(r, c) for r in range(0, 7, 2) for c in range(0, 11, 2)]
+    patches = np.stack([x[0, r : r + 3, c : c + 3].reshape(9, 10) for r, c in places])
+    return added(in_half(patches * TAPS.reshape(9, 10)), 1).reshape(1, 4, 6, 10)
+
+
+SUMMED["products"] |= {
+    "CONV_2D": _convolved,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": lambda x, y: added(in_half(x.reshape(77, 5)[:, None] * ROWS.T), -1),
+}
+
+
 @pytest.mark.parametrize(("mode", "name"), [(mode, name) for mode, table in SUMMED.items() for name in table])
 def test_sums_in_float16(mode, name, cases):
     x, y = (tensors()[each].astype(np.float64) for each in "xy")
@@ -100,30 +125,6 @@ def test_sums_in_float16(mode, name, cases):
     assert (received == wanted).mean() > 0.99  # float32 between the sum and the rounding, float64 here
     assert (np.abs(received - wanted) <= np.spacing(np.abs(wanted).astype(np.float16))).all()
     assert (received != cases[2]["stored"].outputs[OUTPUTS[name]]).any()
-
-
-@pytest.mark.parametrize("name", [name for name in CASES if "CONV" in name or name == "FULLY_CONNECTED"])
-def test_convolutions_in_float16(name, cases):
-    """Their terms' order is proven by tests/half/test_arithmetic.py; here that they are summed so, and nearly right."""
-    stored, products = (cases[2][mode].outputs[OUTPUTS[name]] for mode in ("stored", "products"))
-    assert 0 < np.abs(stored - products).max() < 0.05
-    assert cases[2]["reductions"].outputs[OUTPUTS[name]].tolist() == stored.tolist()
-
-
-def test_the_terms_of_a_convolution_go_by_row_column_and_channel(tmp_path):
-    """65504 and what is added to it is infinite or not by the order: the kernel's first taps cancel, or its last."""
-    kernel = np.zeros((2, 2, 3, 1), np.float32)
-    kernel.reshape(-1)[[0, 1, 4, 8]] = 60000, -60000, 60000, 40000  # running: 0, 60000, then beyond
-    path = write_cases(
-        tmp_path / "order.tflite",
-        {"late": (lambda x: tf.nn.conv2d(x, kernel, 1, "VALID"), None),
-         "early": (lambda x: tf.nn.conv2d(x, kernel * np.float32(0.5), 1, "VALID"), None)},
-        {"x": (1, 2, 2, 3)},
-    )  # fmt: skip
-    one = np.ones((1, 2, 2, 3), np.float32)
-    report = evaluate_half(path, one, "products")
-    assert np.isinf(report.outputs["case 0"]).all()
-    assert report.outputs["case 1"] == in_half(convolved(one, kernel / 2, same=False))
 
 
 OVERFLOWS = {
@@ -164,20 +165,33 @@ def test_known_overflows(tmp_path):
     assert [t.error for t in tiny] == [1.0]  # the epsilon: all of it is lost
 
 
+def model_file(path, precision, family="MobileViTv2", style="mobile"):
+    """A converted model with random weights, an image, and what the interpreter makes of it."""
+    images = sample_photos(1, (32, 32), seed=0).astype(np.float32)
+    source = export.load(tiny_model(family, style, side=32))
+    export.to_tflite(source, path, precision, check_images=images, tolerance=export.Tolerance(10))
+    return images, Interpreter(str(path)).get_signature_runner()(image=images)["probabilities"]
+
+
 @pytest.mark.parametrize(("family", "style"), STYLE_CASES)
 def test_every_family_and_style(family, style, tmp_path):
-    source = export.load(tiny_model(family, style, side=32))
-    images = sample_photos(2, (32, 32), seed=0).astype(np.float32)
     path = tmp_path / "model.tflite"
-    for precision in ("fp32", "fp16")[: 2 if family in QUICK_FAMILIES else 1]:
-        export.to_tflite(source, path, precision, check_images=images, tolerance=export.Tolerance(10))
-        wanted = Interpreter(str(path)).get_signature_runner()(image=images[:1])["probabilities"]
-        reports = {mode: evaluate_half(path, images[:1], mode) for mode in MODES}
-        received = reports["float32"].outputs["probabilities"]
-        assert np.abs(received - wanted).max() <= MODEL_ERROR * max(np.ptp(wanted), 1e-30)
-        assert all(tensor.error == 0 for tensor in reports["float32"].tensors)
-        computed = [tensor for tensor in reports["stored"].tensors if tensor.operator]
-        assert len(computed) >= len(read_contents(path).operators) - (precision == "fp16")
+    images, wanted = model_file(path, "fp32", family, style)
+    report = evaluate_half(path, images, "stored")
+    assert np.abs(report.expected["probabilities"] - wanted).max() <= MODEL_ERROR * np.ptp(wanted)
+    made = {tensor.name for tensor in report.tensors if tensor.operator}
+    assert made == {tensor.name for operator in read_contents(path).operators for tensor in operator.outputs}
+
+
+def test_float16_weights(tmp_path):
+    """They are the file's own rounding: the modes find them as they are."""
+    images, wanted = model_file(tmp_path / "model.tflite", "fp16")
+    for mode in MODES:
+        report = evaluate_half(tmp_path / "model.tflite", images, mode)
+        assert np.abs(report.expected["probabilities"] - wanted).max() <= MODEL_ERROR * np.ptp(wanted)
+        assert all(tensor.error == 0 for tensor in report.tensors if tensor.operator == "DEQUANTIZE")
+        error = np.abs(report.outputs["probabilities"] - wanted).max() / np.ptp(wanted)
+        assert error <= MODEL_ERROR if mode == "float32" else error > 1e-4
 
 
 def test_int8_regions_are_the_interpreter_s(tmp_path):
