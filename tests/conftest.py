@@ -1,6 +1,7 @@
 """What every test may ask for: models and packages made once, the programs in this process, and what may be missing."""
 
 import functools
+import gc
 import runpy
 import sys
 import tarfile
@@ -28,6 +29,20 @@ def pytest_collection_modifyitems(config, items):
         left_out = {item for item in items if zlib.crc32(f"{seed} {item.nodeid}".encode()) % int(count)}
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_gradients():
+    """Let go of the graphs that a module traced. TensorFlow keeps each by the custom gradients in it, so that a worker
+    would grow without end."""
+    from tensorflow.python.framework.ops import gradient_registry  # after our package, which imports it quietly
+
+    before = set(gradient_registry.list())
+    yield
+    for name in set(gradient_registry.list()) - before:
+        if name.startswith("CustomGradient-"):  # others are registered by a module as it is imported
+            del gradient_registry._registry[name]
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
