@@ -7,16 +7,19 @@ import tf_keras as keras
 from keras_mobattn.attention.base import HeadwiseAttention
 from keras_mobattn.attention.kernel import FEATURES, kernel_attention
 from keras_mobattn.layers import (
+    SMALL,
     at_least_float32,
     from_heads,
     from_patches,
     l2_normalize,
     num_tokens,
+    reciprocal_root,
     saturate,
     to_heads,
     to_patches,
 )
 
+UP = 64  # times the epsilon of 1e-6 it is a normal number of float16
 CHANNELS = (1, FEATURES)  # heads and features of [G, h, d, N]: all channels of a token
 
 
@@ -26,17 +29,19 @@ def focused_attention(query, key, value):
     All [G, h, d, N]; |x| is the norm over all channels of a token. Cost N D d.
     """
     query, key = _focus(query), _focus(key)
-    # K is divided by N before the products, as in the official code: sums of 1e3 * 1e3 * N stay small.
-    return kernel_attention(query, key / num_tokens(key), value, epsilon=1e-6)
+    # K is divided by N before the products, as in the official code: sums of 1e3 * 1e3 * N stay small. Q is multiplied
+    # with the epsilon, which float16 then holds: of a head that sees little, cubes leave less than that.
+    return kernel_attention(query * UP, key / num_tokens(key), value, epsilon=1e-6 * UP)
 
 
 def _focus(x):
-    x = tf.nn.relu(x) + 1e-6
-    norm = tf.sqrt(tf.reduce_sum(x * x, CHANNELS, keepdims=True))
-    # Before the power, so that neither 1e3^6 overflows nor 1e-6^6 vanishes. Not x / norm: where 4 does not divide the
-    # tokens the GPU fills up with zeros, and a sum over tokens then was NaN.
-    unit = l2_normalize(x, CHANNELS)
-    return l2_normalize(unit * unit * unit, CHANNELS) * norm
+    x = (tf.nn.relu(x) + 1e-6) * SMALL
+    squares = tf.reduce_sum(x * x, CHANNELS, keepdims=True)
+    # x / |x| before the power, so that neither 1e3^6 overflows nor 1e-6^6 vanishes; times C^(1/4) of C channels, so
+    # that cubes end at C^(3/4), and are C^(-3/4) where all are equal, which float16 holds with their squares. Not x /
+    # norm: where 4 does not divide the tokens the GPU fills up with zeros, and a sum over tokens then was NaN.
+    unit = x * reciprocal_root(squares * (x.shape[1] * x.shape[2]) ** -0.5, SMALL**2 * 1e-12)
+    return l2_normalize(unit * unit * unit, CHANNELS, small=1) * (tf.sqrt(squares) / SMALL)
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")

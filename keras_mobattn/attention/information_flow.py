@@ -38,25 +38,30 @@ def information_flow_attention(query, key, value, over, shares, clip=None):
     do its I'. They are positive, hence at most h, and need no clip. Their mean is 1: a clip at 1 cuts about half of all
     entries, which then have no gradient.
     """
-    query_in, key, sink, source = conserved_flows(query, key, over)
+    query_in, key, sink, source, count = conserved_flows(query, key, over)
     source = source if clip is None else tf.clip_by_value(source, -clip, clip)
-    competition = tf.nn.softmax(source) * shares  # over tokens, [G, h, 1, N]
+    competition = tf.nn.softmax(source)  # over tokens, [G, h, 1, N]
+    competition = competition if shares is count else competition * (shares / count)
     return multiply_heads(value * competition, key, query_in) * tf.sigmoid(sink)
 
 
 def conserved_flows(query, key, over):
-    """Q, K [G, h, d, N] -> Q*I and phi(K), [G, h, d, N], and I' and O', [G, h, 1, N], of
-    `information_flow_attention`."""
-    query, key = tf.sigmoid(query), tf.sigmoid(key)
+    """Q, K [G, h, d, N] -> n*Q*I and phi(K), [G, h, d, N], I' and O', [G, h, 1, N], and the number n of tokens or heads
+    that are summed over, of `information_flow_attention`.
 
-    def flow(these, others):  # [G, h, d, N] twice -> [G, h, 1, N]
+    Computed with means: the sums over 4,096 tokens of 64 channels are more than float16 holds.
+    """
+    query, key = tf.sigmoid(query), tf.sigmoid(key)
+    count = num_tokens(query) if over == TOKENS else query.shape[over]
+
+    def flow(these, others, epsilon):  # [G, h, d, N] twice -> [G, h, 1, N], divided by the count
         # sum_d (X+e) T as sum_d X T + e sum_d T: an addition to X would be one more pass over memory.
-        total = tf.reduce_sum(others, over, keepdims=True) + EPSILON
+        total = tf.reduce_mean(others, over, keepdims=True) + epsilon
         return tf.reduce_sum(these * total, 2, keepdims=True) + EPSILON * tf.reduce_sum(total, 2, keepdims=True)
 
-    query_in = query / flow(query, key)  # Q*I
-    key_out = key / flow(key, query)  # K*O
-    return query_in, key, flow(query, key_out), flow(key, query_in)
+    query_in = query / flow(query, key, EPSILON / count)  # n*Q*I
+    key_out = key / flow(key, query, EPSILON / count)  # n*K*O, whose mean is the sum of K*O
+    return query_in, key, flow(query, key_out, EPSILON), flow(key, query_in, EPSILON), count
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")

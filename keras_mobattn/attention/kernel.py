@@ -8,26 +8,37 @@ import tf_keras as keras
 
 from keras_mobattn.attention.base import HeadwiseAttention
 from keras_mobattn.attention.multiply_heads import multiply_heads
+from keras_mobattn.layers import num_tokens
 
 FEATURES, TOKENS = 2, 3  # axes of [G, h, d, N]
+LEAST = 2.0**-14  # the smallest normal number of float16
 
 
 def kernel_attention(query, key, value, epsilon):
-    """Q (K^T V) / (Q sum_N K + epsilon), for Q and K that are not negative."""
+    """Q (K^T V) / (Q sum_N K + epsilon), for Q and K that are not negative.
+
+    Q is divided before the product, which would be large in float16. That may leave 0 of Q and of the epsilon: a divisor
+    below LEAST becomes LEAST.
+    """
     normalizer = tf.reduce_sum(
         query * tf.reduce_sum(key, TOKENS, keepdims=True), FEATURES, keepdims=True
     )  # [G, h, 1, N]
-    return multiply_heads(value, key, query) / (normalizer + epsilon)
+    return multiply_heads(value, key, query / tf.maximum(normalizer + epsilon, LEAST))
 
 
 def linear_attention(query, key, value):
-    """phi = elu + 1; epsilon as in idiap/fast-transformers."""
-    return kernel_attention(tf.nn.elu(query) + 1, tf.nn.elu(key) + 1, value, epsilon=1e-6)
+    """phi = elu + 1; epsilon as in idiap/fast-transformers. K is divided by sqrt(N), as in `relu_linear_attention`."""
+    scale = num_tokens(key) ** -0.5
+    return kernel_attention(tf.nn.elu(query) + 1, (tf.nn.elu(key) + 1) * scale, value, epsilon=1e-6 * scale)
 
 
 def relu_linear_attention(query, key, value):
-    """phi = relu. The paper appends a column of ones to V and divides by the last column; the sum is the same."""
-    return kernel_attention(tf.nn.relu(query), tf.nn.relu(key), value, epsilon=1e-5)
+    """phi = relu. The paper appends a column of ones to V and divides by the last column; the sum is the same.
+
+    K is divided by sqrt(N), and so is the epsilon: the quotient stays, and float16 holds K^T V and sum_N K.
+    """
+    scale = num_tokens(key) ** -0.5
+    return kernel_attention(tf.nn.relu(query), tf.nn.relu(key * scale), value, epsilon=1e-5 * scale)
 
 
 def efficient_attention(query, key, value):

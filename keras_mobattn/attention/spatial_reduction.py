@@ -6,7 +6,16 @@ import tf_keras as keras
 from keras_mobattn.attention.base import HeadwiseAttention
 from keras_mobattn.attention.softmax import softmax_attention
 from keras_mobattn.errors import expect_range
-from keras_mobattn.layers import Gelu, at_least_float32, conv_initializer, from_heads, map_size, saturate, to_heads
+from keras_mobattn.layers import (
+    Gelu,
+    LayerNorm,
+    at_least_float32,
+    conv_initializer,
+    from_heads,
+    map_size,
+    saturate,
+    to_heads,
+)
 
 POOLED = 7  # pixels a side of the keys' map in linear spatial-reduction attention
 
@@ -39,7 +48,7 @@ class SpatialReductionAttention(HeadwiseAttention):
             self.sr = keras.layers.Conv2D(
                 dim, side, side, kernel_initializer=conv_initializer(), name="sr", dtype=policy
             )
-            self.norm = keras.layers.LayerNormalization(epsilon=1e-5, name="norm", dtype=policy)
+            self.norm = LayerNorm(epsilon=1e-5, name="norm", dtype=policy)
             self.act = Gelu(name="act", dtype=policy)
 
     def reduce(self, x):

@@ -6,16 +6,34 @@ import tf_keras as keras
 from keras_mobattn.errors import expect_range
 from keras_mobattn.layers.precision import at_least_float32, saturate
 
+SMALL = 1 / 16  # factor of what is squared
+LARGEST = float(tf.float16.max)  # 65504
 
-@keras.saving.register_keras_serializable(package="keras_mobattn")
-class GroupNorm1(keras.layers.Layer):
-    """Group normalisation with ONE group: mean and variance over pixels, patches and channels of each example.
 
-    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C].
+def normalize(x, axes, epsilon):
+    """(x - mean) / sqrt(variance + epsilon) over `axes`, in numbers that float16 holds as well; [B, ..., C], the same.
 
-    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy. It is the
-    `GroupNorm(1)` of MobileViTv2 (arXiv:2206.02680; `LayerNorm2D_NCHW` in apple/ml-cvnets, `GroupNorm1` in timm).
-    Keras's own GroupNormalization reshapes to rank 5, which the GPU delegate refuses.
+    A phone's GPU computes an exported model in float16, which ends at 65504 and has few bits below 6e-5. So the squares
+    are those of (x - mean) / 16: they overflow at 4096 from the mean instead of 256. What is left of an epsilon of 1e-5
+    may be 0 there, and 1 / sqrt(0) is infinite where x is the same everywhere: it is cut off at 1 / sqrt(epsilon),
+    which float32 never passes.
+    """
+    centred = (x - tf.reduce_mean(x, axes, keepdims=True)) * SMALL
+    # Not tf.square, of which TFLite makes a SQUARED_DIFFERENCE that reads x once more.
+    variance = tf.reduce_mean(centred * centred, axes, keepdims=True)
+    return centred * reciprocal_root(variance, SMALL**2 * epsilon)
+
+
+def reciprocal_root(x, epsilon):
+    """1 / sqrt(x + epsilon), at most 1 / sqrt(epsilon) and 65504, whatever float16 leaves of epsilon; x >= 0."""
+    most = min(epsilon**-0.5, LARGEST) if epsilon else LARGEST
+    return tf.minimum(tf.math.rsqrt(x + epsilon), most)
+
+
+class _Norm(keras.layers.Layer):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C]. See `normalize`.
+
+    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy.
     """
 
     def __init__(self, epsilon=1e-5, **kwargs):
@@ -29,21 +47,54 @@ class GroupNorm1(keras.layers.Layer):
 
     def call(self, x):
         wide = at_least_float32(x)
-        axes = list(range(1, x.shape.rank))
-        centred = wide - tf.reduce_mean(wide, axes, keepdims=True)
-        # Not tf.square, of which TFLite makes a SQUARED_DIFFERENCE that reads x once more.
-        variance = tf.reduce_mean(centred * centred, axes, keepdims=True)
         gamma, beta = tf.cast(self.gamma, wide.dtype), tf.cast(self.beta, wide.dtype)
-        return saturate(centred * tf.math.rsqrt(variance + self.epsilon) * gamma + beta, x.dtype)
+        return saturate(normalize(wide, self.axes(x.shape.rank), self.epsilon) * gamma + beta, x.dtype)
+
+    def axes(self, rank):
+        """The axes of mean and variance."""
+        raise NotImplementedError
 
     def get_config(self):
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
-def l2_normalize(x, axis):
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class GroupNorm1(_Norm):
+    """Group normalisation with ONE group: mean and variance over pixels, patches and channels of each example.
+
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C].
+
+    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy. It is the
+    `GroupNorm(1)` of MobileViTv2 (arXiv:2206.02680; `LayerNorm2D_NCHW` in apple/ml-cvnets, `GroupNorm1` in timm).
+    Keras's own GroupNormalization reshapes to rank 5, which the GPU delegate refuses.
+    """
+
+    def axes(self, rank):
+        return list(range(1, rank))
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class LayerNorm(_Norm):
+    """Layer normalisation (Ba et al., arXiv:1607.06450): mean and variance over the channels of each token or pixel.
+
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C].
+
+    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy. The numbers are
+    those of Keras's LayerNormalization, whose variance overflows in float16 at 256 from the mean.
+    """
+
+    def axes(self, rank):
+        return [rank - 1]
+
+
+def l2_normalize(x, axis, small=SMALL):
     """x / ||x|| along `axis`, and 0 for a zero vector, with a finite gradient there.
+
+    The squares are those of x * `small`: 1/16 is right for norms up to 4096 in float16, 1 for norms below 256, down to
+    1e-2. Vectors shorter than 2e-5 / `small` keep a length below 1.
 
     `tf.math.l2_normalize` becomes L2_NORMALIZATION in TFLite, which neither XNNPACK nor the GPU delegate takes. With
     x * x in place of a square the converter doesn't recognise it.
     """
-    return x * tf.math.rsqrt(tf.reduce_sum(x * x, axis, keepdims=True) + 1e-12)
+    x = x * small if small != 1 else x
+    return x * reciprocal_root(tf.reduce_sum(x * x, axis, keepdims=True), 1e-12)

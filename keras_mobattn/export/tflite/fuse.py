@@ -8,6 +8,7 @@ checked against Keras afterwards.
 import numpy as np
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+STILL = ("RESHAPE", "TRANSPOSE", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE")  # move values, and don't change them
 
 
 def fuse(graph):
@@ -58,7 +59,7 @@ def fold_scales(graph):
 
 def fold_scales_back(graph):
     """conv(x) * s -> conv(x) with s in its weights and bias: a layer scale before a residual sum. Through a sum of two,
-    the mean of two heads."""
+    the mean of two heads; a single factor through what moves values, the 1 / sqrt(d) of softmax attention."""
     consumers = graph.consumers()
     producers = {int(tensor): operator for operator in graph.operators for tensor in operator.outputs}
     for operator in graph.operators:
@@ -83,8 +84,10 @@ def fold_scales_back(graph):
 def _makers(graph, producers, consumers, tensor, scale):
     """The convolutions whose sum a tensor is, if nothing else reads it and each can take the scale in; or None."""
     maker = producers.get(tensor)
-    if maker is None or len(consumers[tensor]) != 1 or graph.kind(maker) not in (*CONVOLUTIONS, "ADD"):
+    if maker is None or len(consumers[tensor]) != 1 or graph.kind(maker) not in (*CONVOLUTIONS, *STILL, "ADD"):
         return None
+    if graph.kind(maker) in STILL:
+        return _makers(graph, producers, consumers, int(maker.inputs[0]), scale) if scale.size == 1 else None
     if graph.has_activation(maker):
         return None
     if graph.kind(maker) == "ADD":
