@@ -17,13 +17,13 @@ LEAST = 2.0**-14  # the smallest normal number of float16
 def kernel_attention(query, key, value, epsilon):
     """Q (K^T V) / (Q sum_N K + epsilon), for Q and K that are not negative.
 
-    Q is divided before the product, which would be large in float16. That may leave 0 of Q and of the epsilon: a divisor
-    below LEAST becomes LEAST.
+    Float16 may leave 0 of Q and of the epsilon: a divisor below LEAST becomes LEAST. Q is not divided before the
+    product, which would be smaller: where the keys are nearly 0 that quotient is infinite.
     """
     normalizer = tf.reduce_sum(
         query * tf.reduce_sum(key, TOKENS, keepdims=True), FEATURES, keepdims=True
     )  # [G, h, 1, N]
-    return multiply_heads(value, key, query / tf.maximum(normalizer + epsilon, LEAST))
+    return multiply_heads(value, key, query) / tf.maximum(normalizer + epsilon, LEAST)
 
 
 def linear_attention(query, key, value):

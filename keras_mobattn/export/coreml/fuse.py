@@ -89,13 +89,14 @@ def centre_norms(op):
 def fold_epsilons(op):
     """rsqrt(x + epsilon) -> rsqrt(x, epsilon): one operation less in each norm.
 
-    Not an epsilon that float16 takes for 0, such as the 1e-12 of an L2 norm. coremltools raises it to LEAST where it
-    casts the addition, but not here, and rsqrt of a sum of squares that vanished would be infinite.
+    Not an epsilon that float16 takes for 0, such as 1e-12. coremltools raises it to LEAST where it casts the addition,
+    but not here, and rsqrt of a sum of squares that vanished would be infinite; unless a minimum follows, as in ours.
     """
     if op.op_type != "rsqrt" or _kind(op.x) != "add" or not (split := _value_and_constant(op.x.op)):
         return None
     value, epsilon = split
-    if epsilon.size != 1 or epsilon.item() < LEAST:
+    limited = all(reader.op_type == "minimum" and _value_and_constant(reader) for reader in _readers(op.outputs[0]))
+    if epsilon.size != 1 or (epsilon.item() < LEAST and not limited):
         return None
     return [(op.outputs[0], _again(op, x=value, epsilon=np.float32(epsilon.item())))]
 
