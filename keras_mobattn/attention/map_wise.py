@@ -29,7 +29,7 @@ class AdditiveAttention(Attention):
         p = self.patch_size
         query, key = (l2_normalize(at_least_float32(project(x)), -1) for project in (self.query, self.key))
         scores = at_least_float32(self.score(saturate(query, x.dtype))) * self.dim**-0.5  # [B, H, W, 1]
-        scores = from_patches(l2_normalize(to_patches(scores, p), MAP), p)
+        scores = from_patches(l2_normalize(to_patches(scores, p), MAP, small=1), p)  # of unit vectors: small as it is
         context = tf.reduce_sum(to_patches(scores * query, p), MAP, keepdims=True)  # [B, 1, 1, P*C]
         mixed = from_patches(to_patches(key, p) * context, p)  # [B, H, W, C]
         return self.out(self.proj(saturate(mixed, x.dtype)) + saturate(query, x.dtype))
