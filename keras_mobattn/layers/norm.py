@@ -25,7 +25,10 @@ def normalize(x, axes, epsilon):
 
 
 def reciprocal_root(x, epsilon):
-    """1 / sqrt(x + epsilon), at most 1 / sqrt(epsilon) and 65504, whatever float16 leaves of epsilon; x >= 0."""
+    """1 / sqrt(x + epsilon) for x >= 0, at most 1 / sqrt(epsilon), whatever float16 leaves of epsilon.
+
+    An epsilon below 2.3e-10 does not count: the most is 65504, float16's largest number.
+    """
     most = min(epsilon**-0.5, LARGEST) if epsilon else LARGEST
     return tf.minimum(tf.math.rsqrt(x + epsilon), most)
 

@@ -1,18 +1,18 @@
 """Print what half precision does to each family and style: the table of docs/measurements.md.
 
-    cd tests && python -m helpers.half_headroom [--only MobileViTv2/mobile ...] [--images 4]
+    cd tests && python -m helpers.half_headroom [--only MobileViTv2/mobile ...]
 
-Random weights, 256 pixels, the package's photographs. A row for each model: the least headroom of a stored value and
-of a running sum, with the operator, and the error at the output in the modes "stored" and "reductions", as a share of
-the outputs' spread.
+Random weights, 256 pixels, a photograph of the package. A row for each model: how many times larger the stored values
+and the running sums could be, with the operator of the largest, and the error at the output in the modes "stored" and
+"reductions", as a share of the output's spread.
 """
 
 import argparse
-import math
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import tf_keras as keras
 
 import keras_mobattn
 from helpers.cases import RECORDS, STYLES
@@ -21,47 +21,72 @@ from keras_mobattn.data import sample_photos
 from keras_mobattn.half import HALF_MAX, evaluate_half
 
 SIDE = 256
-VARIANTS = {"MobileViTv2": {"width": 1.0}, "MobileViT": {"variant": "s"}, "DeiT": {"variant": "tiny"},
-            "PVTv2": {"variant": "b0"}, "EfficientFormerV2": {"variant": "s0"}}  # fmt: skip
+SIZES = {
+    "MobileViTv2": {"width": 1.0}, "MobileViT": {"variant": "s"}, "DeiT": {"variant": "tiny"},
+    "PVTv2": {"variant": "b0"}, "EfficientFormerV2": {"variant": "s0"},
+}  # fmt: skip
+MODES = ("stored", "reductions")
 
 
 def main():
     """Print a row for each model as it is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="FAMILY/STYLE, several")
-    parser.add_argument("--images", type=int, default=1)
-    given = parser.parse_args()
-    images = sample_photos(given.images, (SIDE, SIDE), seed=0).astype(np.float32)
+    only = parser.parse_args().only
     print("| model | stored values | running sums | error, stored | error, reductions |\n|---|---|---|---|---|")
     for family, style in STYLES:
-        if given.only and f"{family}/{style}" not in given.only:
-            continue
-        model = RECORDS[family].build(attention=style, input_shape=(SIDE, SIDE, 3), **VARIANTS[family])
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.tflite"
-            source = export.load(keras_mobattn.randomize_weights(model, 1))
-            export.to_tflite(source, path, check_images=images, tolerance=export.Tolerance(1e9))
-            reports = [evaluate_half(path, image[None], mode) for image in images for mode in ("stored", "reductions")]
-        print(f"| {family}, {style} | {' | '.join(cells(reports))} |", flush=True)
+        if not only or f"{family}/{style}" in only:
+            reports = reports_of(full_size(family, style), MODES)
+            print(f"| {family}, {style} | {' | '.join(cells(reports))} |", flush=True)
+
+
+def full_size(family, style, side=SIDE, **options):
+    """A model as published, with random weights."""
+    options = SIZES[family] | options
+    model = RECORDS[family].build(attention=style, input_shape=(side, side, 3), **options)
+    return keras_mobattn.randomize_weights(model, 1)
+
+
+def reports_of(model, modes):
+    """A HalfReport of a photograph for each of `modes`."""
+    image = sample_photos(1, model.input_shape[1:3], seed=0).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        export.to_tflite(export.load(model), path, check_images=image, tolerance=export.Tolerance(1e9))
+        return [evaluate_half(path, image, mode) for mode in modes]
+
+
+def with_residual(model, least):
+    """The model with its first kernel made so large, as by a brighter image, that a photograph's largest residual sum is
+    `least` or somewhat more."""
+    stem = next(layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Conv2D))
+    while (largest := largest_residual(reports_of(model, ("float32",))[0])) < least:
+        stem.kernel.assign(stem.kernel * max(1.05 * least / largest, 1.1))
+    return model
+
+
+def largest_residual(report):
+    """The largest magnitude of an ADD's result in float32."""
+    return max(tensor.largest for tensor in report.tensors if tensor.operator == "ADD")
+
+
+def computed(report):
+    """The tensors that an operator made: inputs and constants don't grow."""
+    return [tensor for tensor in report.tensors if tensor.operator]
 
 
 def cells(reports):
     """The columns of a row."""
-    tensors = [tensor for report in reports for tensor in report.tensors if tensor.operator]
-    for reached in (lambda t: t.largest, lambda t: t.running_sum or 0.0):
-        worst = max(tensors, key=reached)
-        yield f"{HALF_MAX / reached(worst):.3g} ({worst.operator} {worst.name.rsplit('/', 2)[-2:]})"
-    for mode in ("stored", "reductions"):
-        yield f"{max(map(output_error, (report for report in reports if report.mode == mode))):.1e}"
+    for reached in (lambda tensor: tensor.largest, lambda tensor: tensor.running_sum or 0.0):
+        worst = max(computed(reports[0]), key=reached)
+        yield f"{HALF_MAX / reached(worst):.3g} ({worst.operator} of {' '.join(worst.name.split('/')[1:2])})"
+    yield from (f"{output_error(report):.1e}" for report in reports)
 
 
 def output_error(report):
-    """The largest difference of an output as a share of its spread; infinite for infinity and NaN."""
-    errors = []
-    for name, expected in report.expected.items():
-        error = float(np.abs(report.outputs[name] - expected).max() / np.ptp(expected))
-        errors.append(math.inf if math.isnan(error) else error)
-    return max(errors)
+    """The largest difference of an output as a share of its spread; infinite for NaN."""
+    errors = [np.abs(report.outputs[name] - wanted).max() / np.ptp(wanted) for name, wanted in report.expected.items()]
+    return float(np.nan_to_num(max(errors), nan=np.inf))
 
 
 if __name__ == "__main__":
