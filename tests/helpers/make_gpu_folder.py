@@ -1,7 +1,7 @@
 """Make the folder that tests/on_a_gpu.py runs on a machine with a GPU.
 
-    .venv/bin/python tests/helpers/make_gpu_folder.py FOLDER          # test-size models at 64 pixels, operators: 8 MB
-    .venv/bin/python tests/helpers/make_gpu_folder.py FOLDER --full   # the smallest published sizes at 256: 120 MB more
+    .venv/bin/python tests/helpers/make_gpu_folder.py FOLDER          # test-size models at 64 pixels, operators: 4 MB
+    .venv/bin/python tests/helpers/make_gpu_folder.py FOLDER --full   # the smallest published sizes at 256: 140 MB
 
 Beside each NAME.tflite it writes NAME.npz: "in/NUMBER/INPUT" and "out/NUMBER/OUTPUT", of which the interpreter made the
 outputs in float32 on the CPU, and "limit/fp32" and "limit/fp16", the largest error allowed as a share of the outputs'
