@@ -3,18 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test slow lint format gpu adbd clean
+.PHONY: demo test slow lint format gpu gpu-half adbd clean
 
 demo: .venv/installed
 	$(BIN)/python -m keras_mobattn.demo
 
 test: lint
 	-@$(BIN)/python -m keras_mobattn.gpu  # without it the GPU's tests are skipped, and say so
+	-@$(BIN)/python -m keras_mobattn.gpu --half  # likewise the tests of real float16
 	-@$(BIN)/python tests/helpers/install_peers.py  # likewise the tests against timm and transformers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: .venv/installed  # TESTS=tests/FOLDER for a part of it
 	-@$(BIN)/python -m keras_mobattn.gpu
+	-@$(BIN)/python -m keras_mobattn.gpu --half
 	-@$(BIN)/python tests/helpers/install_peers.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --costs $(TESTS)
 
@@ -25,6 +27,10 @@ lint: .venv/installed
 # A driver for LiteRT's GPU accelerator: the machine's own, or SwiftShader, which uses the CPU, put into .venv
 gpu: .venv/installed
 	@$(BIN)/python -m keras_mobattn.gpu
+
+# One that computes float16 as such: a GPU's own, or Mesa's llvmpipe, 25.0 or newer, which uses the CPU, put into .venv
+gpu-half: .venv/installed
+	@$(BIN)/python -m keras_mobattn.gpu --half
 
 # The daemon that stands in for a phone in the tests, put into the user's cache; the tests get it themselves
 adbd: .venv/installed

@@ -96,6 +96,13 @@ def needs_gpu():
 
 
 @pytest.fixture(scope="session")
+def needs_real_float16():
+    """Skip where nothing computes float16 as such, neither a GPU nor Mesa's llvmpipe, and say why."""
+    if problem := gpu_problem(real_float16=True):
+        pytest.skip(problem)
+
+
+@pytest.fixture(scope="session")
 def timm():
     """The package, whose models and image transform are the published ones. Skip where it can't be had."""
     if missing := torch_peers.missing("torch", "torchvision", "timm"):

@@ -2,22 +2,23 @@
 
 `python -m keras_mobattn.gpu` gets SwiftShader, if no driver is there, out of Debian's chromium-common (31 MB) into the
 virtual environment. It computes float16 as float32: it proves graphs and operators, and not what half precision does to
-the numbers.
+the numbers. For that there is `llvmpipe`.
 """
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.gpu import debian, llvmpipe
 
 PACKAGE = "chromium-common"
 FILES = ("vk_swiftshader_icd.json", "libvk_swiftshader.so", "libvulkan.so.1")  # the last is Vulkan's loader
 FETCHED = Path(sys.prefix) / "swiftshader"
 FOLDERS = (FETCHED, Path("/usr/lib/chromium"), Path("/opt/google/chrome"))  # installed browsers have it too
+CHOSEN = {"VK_ICD_FILENAMES", "VK_DRIVER_FILES"}  # variables by which a user names drivers; they hold
 
 
 def swiftshader():
@@ -25,18 +26,23 @@ def swiftshader():
     return next((folder for folder in FOLDERS if all((folder / name).exists() for name in FILES)), None)
 
 
-def environment():
+def environment(real_float16=False):
     """The environment of a process that is to use the accelerator; Vulkan reads it at the first import only.
 
     SwiftShader is offered beside the machine's own drivers: the accelerator takes a GPU before a CPU. Mesa's software
-    driver is left out, since it compiles for 79 s where SwiftShader needs 2 (the tiny MobileViTv2, Mesa 25.0, 2 cores);
-    set VK_ICD_FILENAMES to its .json to use it all the same, for instance for real float16.
+    driver is left out, since it compiles for 79 s where SwiftShader needs 2 (the tiny MobileViTv2, Mesa 25.0, 2 cores).
+    With `real_float16` it is the only one, once it was fetched; where it was not, a GPU may be there.
     """
-    variables, folder = dict(os.environ), swiftshader()
-    if sys.platform != "linux" or not folder:  # on macOS the accelerator uses Metal
+    variables, chosen = dict(os.environ), CHOSEN & set(os.environ)
+    if sys.platform != "linux":  # on macOS the accelerator uses Metal
+        return variables
+    if real_float16 and llvmpipe.llvmpipe() and not chosen:
+        return llvmpipe.environment(llvmpipe.llvmpipe())
+    folder = swiftshader()
+    if not folder:
         return variables
     variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, (str(folder), variables.get("LD_LIBRARY_PATH"))))
-    if not {"VK_ICD_FILENAMES", "VK_DRIVER_FILES"} & set(variables):
+    if not chosen:
         variables["VK_ADD_DRIVER_FILES"] = str(folder / FILES[0])
         variables.setdefault("VK_LOADER_DRIVERS_DISABLE", "*lvp_icd*")
     return variables
@@ -49,30 +55,14 @@ def fetch():
         InputError: no apt here, or apt can't give the package.
         OSError: FETCHED can't be written.
     """
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise InputError(
-            "Expected apt-get and dpkg-deb, to get SwiftShader out of Debian's chromium-common. Received: a machine "
-            "without them. Install a Vulkan driver, or Google Chrome, which brings SwiftShader."
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        download = ["apt-get", "download", PACKAGE]
-        done = _quietly(download, folder)
-        if done.returncode and os.geteuid() == 0:  # a bare machine has no package lists yet
-            _quietly(["apt-get", "update"], folder)
-            done = _quietly(download, folder)
-        archives = list(Path(folder).glob("*.deb"))
-        if done.returncode or not archives:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    with debian.apt(debian.codename()) as apt, tempfile.TemporaryDirectory() as folder:
+        if not apt.version(PACKAGE):
             raise InputError(
-                f"Expected apt-get to download {PACKAGE}. Received: {reason}. Run `apt-get update` as root; where "
-                "there is no such package (Ubuntu), install a Vulkan driver or Google Chrome, which brings SwiftShader."
+                f"Expected {PACKAGE} among apt's packages, to get SwiftShader out of it. Received: none, as on Ubuntu. "
+                "Install a Vulkan driver, or Google Chrome, which brings SwiftShader."
             )
-        _quietly(["dpkg-deb", "-x", str(archives[0]), folder], folder)
+        apt.unpack([PACKAGE], folder)
         FETCHED.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             shutil.copy2(Path(folder) / "usr/lib/chromium" / name, FETCHED / name)
         shutil.copy2(Path(folder) / "usr/share/doc" / PACKAGE / "copyright", FETCHED / "copyright")
-
-
-def _quietly(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)

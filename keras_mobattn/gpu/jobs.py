@@ -55,24 +55,25 @@ class GpuRun:
     adapter: str
 
 
-def run_on_gpu(path, inputs, float16=False):
+def run_on_gpu(path, inputs, float16=False, real_float16=False):
     """Run a .tflite file on the GPU accelerator alone; return one {output name: array} for each of `inputs`.
 
     Each of `inputs` is {input name: array}, with the names of the file's first signature (of its tensors without one).
-    `float16` allows half precision, as GPU delegates do by default; SwiftShader ignores it.
+    `float16` allows half precision, as GPU delegates do by default; SwiftShader ignores it. `real_float16` takes the
+    driver that does not (`gpu_problem(real_float16=True)` tells whether there is one).
 
     Raises:
         GpuError: an operator is refused, inputs don't fit, it crashes or hangs, or there is no driver.
         InputError: not a TFLite file.
         OSError: the file can't be read.
     """
-    (result,) = run_jobs_on_gpu([GpuJob(path, inputs, float16)])
+    (result,) = run_jobs_on_gpu([GpuJob(path, inputs, float16)], real_float16)
     if isinstance(result, GpuError):
         raise result
     return result.outputs
 
 
-def run_jobs_on_gpu(jobs):
+def run_jobs_on_gpu(jobs, real_float16=False):
     """`run_on_gpu` for many files in one process, which is faster; return a list of GpuRuns, or GpuErrors instead.
 
     A file that crashes the process costs only its own result: the rest runs in a new one.
@@ -81,6 +82,7 @@ def run_jobs_on_gpu(jobs):
         InputError: what is no GpuJob, or not of a TFLite file.
         OSError: a file can't be read.
     """
+    expect_kind("real_float16", real_float16, bool, "True or False")
     for job in expect_kind("jobs", jobs, (list, tuple), "several GpuJobs"):
         expect_kind("each of jobs", job, GpuJob, "a GpuJob")
         expect_kind("inputs", job.inputs, (list, tuple), "several {input name: array}")
@@ -94,7 +96,7 @@ def run_jobs_on_gpu(jobs):
         results, done = [], {}
         for index, (job, record) in enumerate(zip(jobs, records, strict=True)):
             if index not in done:
-                done, adapter = _run_worker(listing, first=index)
+                done, adapter = _run_worker(listing, index, real_float16)
             reasons = done[index]
             results.append(GpuError(job.path, reasons) if reasons else GpuRun(_read_outputs(job, record), adapter))
         return results
@@ -117,9 +119,9 @@ def _read_outputs(job, record):
     return results
 
 
-def _run_worker(listing, first):
+def _run_worker(listing, first, real_float16):
     """Run jobs from number `first` on until the end or a crash; {job: reasons against it, None if it ran}, adapter."""
-    child = _process.run(WORKER, str(listing), str(first), variables=driver.environment())
+    child = _process.run(WORKER, str(listing), str(first), variables=driver.environment(real_float16))
     said = dict(re.findall(r"^--- job (\d+)\n(.*?)(?=^--- job |\Z)", child.stderr, re.DOTALL | re.MULTILINE))
     lines = [json.loads(line) for line in child.stdout.splitlines() if line.startswith('{"job"')]
     done = {line["job"]: line["error"] and why(said.get(str(line["job"]), ""), line["error"]) for line in lines}

@@ -13,7 +13,6 @@ import fcntl
 import functools
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,9 @@ from unittest import mock
 
 import adbutils
 
+from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
+from keras_mobattn.gpu import debian
 
 SUITE = "trixie"
 PACKAGES = (
@@ -32,7 +33,7 @@ PACKAGES = (
     "libcap2", "libfmt10", "libgcc-s1", "liblz4-1", "libprotobuf32t64", "libstdc++6", "libsystemd0", "libzstd1",
     "zlib1g",
 )  # fmt: skip
-TOOLS = ("apt-get", "dpkg-deb", "unshare", "ip", "sh")
+TOOLS = ("unshare", "ip", "sh")
 CLONE_NEWNET = 0x40000000
 SERIAL = "127.0.0.1:5555"  # where adbd listens
 TWIN = "localhost:5555"  # adb takes this for another device
@@ -65,50 +66,12 @@ def install():
     with (cache / "adbd.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes begin at once
         if not (cache / "adbd").is_dir():
-            with replacing(cache / "adbd") as folder:
-                _unpack(folder)
+            try:
+                with debian.apt(SUITE) as apt, replacing(cache / "adbd", folder=True) as folder:
+                    apt.unpack(PACKAGES, folder)
+            except InputError as error:
+                raise AdbdMissingError(str(error)) from error
     return cache / "adbd"
-
-
-def _unpack(folder):
-    """Download the packages with an apt that has sources, lists and cache of its own, and unpack them."""
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = Path(scratch)
-        scratch.chmod(0o755)  # apt downloads as a user of its own
-        for name in ("lists/partial", "archives/partial", "debs"):
-            (scratch / name).mkdir(parents=True)
-        (scratch / "sources.list").write_text(f"deb {_mirror()} {SUITE} main\n")
-        options = {
-            "Dir::Etc::sourcelist": scratch / "sources.list",
-            "Dir::Etc::sourceparts": "/dev/null",
-            "Dir::State::lists": scratch / "lists",
-            "Dir::State::status": "/dev/null",
-            "Dir::Cache": scratch,
-            "Acquire::Languages": "none",
-            "APT::Sandbox::User": "root",
-            "APT::Update::Error-Mode": "any",  # otherwise no network is only a warning
-        }
-        apt = ["apt-get", "-qq", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
-        _run([*apt, "update"])
-        _run([*apt, "download", *PACKAGES], cwd=scratch / "debs")
-        for package in (scratch / "debs").glob("*.deb"):
-            _run(["dpkg-deb", "-x", package, folder])
-
-
-def _mirror():
-    """The address of a Debian mirror: that of this system's own apt."""
-    listed = _run(["apt-get", "update", "--print-uris"])
-    mirror = re.search(r"'(\S+/debian)/dists/", listed)
-    if not mirror:
-        raise AdbdMissingError("apt has no Debian mirror among its sources")
-    return mirror[1]
-
-
-def _run(command, cwd=None):
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise AdbdMissingError(f"{command[0]} failed: {done.stderr.strip().splitlines()[-1] or done.returncode}")
-    return done.stdout
 
 
 @contextlib.contextmanager

@@ -301,6 +301,7 @@ def values(kit, work):
         "benchmark.benchmark_coreml.load_runs": numbers,
         "benchmark.benchmark_coreml.cool_down": ([0.0], [-1, "1"]),
         "gpu.run_on_gpu.float16": ([False], []),
+        "real_float16": ([False], [None, "half", []]),
         "gpu.adapter.stderr": (["Selected adapter: a, arch=b", ""], []),
         "gpu.why.stderr": (["Check failed: x", ""], []),
         "gpu.why.otherwise": (["unknown"], []),

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.formats.tflite.graph import Graph
-from keras_mobattn.formats.tflite.sigmoid import sigmoid_model
+from keras_mobattn.formats.tflite.one_operator import sigmoid_model
 
 SHAPE = (1, 16, 16, 8)
 _WIDE_KERNEL = np.random.default_rng(1).normal(size=(5, 5, 8, 8)).astype(np.float32)  # fewer than 1024 stay float

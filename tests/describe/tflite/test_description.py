@@ -18,7 +18,7 @@ from keras_mobattn.describe.tflite import screen
 from keras_mobattn.describe.tflite.describe import max_error
 from keras_mobattn.describe.tflite.rules import GPU_RULES
 from keras_mobattn.errors import InputError
-from keras_mobattn.formats.tflite.sigmoid import sigmoid_model
+from keras_mobattn.formats.tflite.one_operator import sigmoid_model
 
 SCRIPT = ROOT / "tflite" / "describe.py"
 
