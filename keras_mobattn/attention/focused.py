@@ -7,17 +7,16 @@ import tf_keras as keras
 from keras_mobattn.attention.base import HeadwiseAttention
 from keras_mobattn.attention.kernel import FEATURES, kernel_attention
 from keras_mobattn.layers import (
-    SMALL,
     at_least_float32,
     from_heads,
     from_patches,
     l2_normalize,
     num_tokens,
-    reciprocal_root,
     saturate,
     to_heads,
     to_patches,
 )
+from keras_mobattn.layers.norm import SMALL, reciprocal_root
 
 UP = 64  # times the epsilon of 1e-6 it is a normal number of float16
 CHANNELS = (1, FEATURES)  # heads and features of [G, h, d, N]: all channels of a token

@@ -1,7 +1,7 @@
 """What half precision leaves of this package's models: every tensor and every sum far from float16's end.
 
-Random weights, a photograph of the package. Models of full size are slow tests; helpers/half_headroom.py makes the table
-of docs/measurements.md of the same.
+Random weights, a photograph of the package. Models of full size are slow tests; helpers/half_headroom.py makes the
+table of docs/measurements.md of the same.
 """
 
 import numpy as np

@@ -145,6 +145,7 @@ def values(kit, work):
         "epsilon": ([1e-5], [-1.0]),
         "grid": ([(8, 8), [4, 4]], [(8,), 8, (8.0, 8.0), (0, 0)]),
         "axis": ([-1, 1, (1, 2)], [9, "x", 1.5]),
+        "small": ([1.0, 1 / 16], ["x"]),
         "attention": (["softmax", "mobile", "own"], ["Mobile", keras_mobattn.PVTv2, lambda dim: None]),
         "include_top": ([True, False], []),
         "include_preprocessing": ([True, False], []),

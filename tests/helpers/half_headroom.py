@@ -57,8 +57,8 @@ def reports_of(model, modes):
 
 
 def with_residual(model, least):
-    """The model with its first kernel made so large, as by a brighter image, that a photograph's largest residual sum is
-    `least` or somewhat more."""
+    """The model with its first kernel made so large, as by a brighter image, that a photograph's largest residual sum
+    is `least` or somewhat more."""
     stem = next(layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Conv2D))
     while (largest := largest_residual(reports_of(model, ("float32",))[0])) < least:
         stem.kernel.assign(stem.kernel * max(1.05 * least / largest, 1.1))

@@ -80,14 +80,16 @@ def test_every_style_takes_several_sizes(family, attention, tmp_path):
 
 # One block of 128 channels and one attention unit, fp32, with the transposes of its NHWC input and output.
 @pytest.mark.slow
-@pytest.mark.parametrize(("attention", "most"), [("separable", 47), ("softmax", 44)])
+@pytest.mark.parametrize(("attention", "most"), [("separable", 53), ("softmax", 50)])
 def test_one_block_has_few_operations(attention, most, tmp_path):
-    """The best formulations measured before had 54 and 46, without fusion."""
+    """The best formulations measured before had 54 and 46, without fusion, and norms that float16 does not hold: two
+    operations for each of three norms."""
     image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(128, 1, name="channels")(image)
     attend = functools.partial(attention_layer, attention, patch_size=2)
     block = keras.Model(image, mobilevitv2_block(x, 128, 1, attend, name="block"))
-    export.to_coreml(keras_mobattn.randomize_weights(block), tmp_path / "model.mlpackage", "fp32")
+    source = export.load(keras_mobattn.randomize_weights(block), input_scale=1.0)
+    export.to_coreml(source, tmp_path / "model.mlpackage", "fp32")
     described = describe_coreml(tmp_path / "model.mlpackage")
     assert sum(described.operators.values()) - 1 <= most  # less the convolution that makes the channels
     assert described.transposes == 2
