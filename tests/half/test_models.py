@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_mobattn
-from helpers.cases import FAMILIES, RECORDS, STYLE_CASES, tiny_model
+from helpers.cases import FAMILIES, FAMILY_CASES, RECORDS, STYLE_CASES, tiny_model
 from helpers.half_headroom import computed, full_size, largest_residual, reports_of, with_residual
 from keras_mobattn.half import HALF_MAX
 
@@ -45,7 +45,7 @@ def expect_room(reports, style):
 RESIDUAL = 1000.0
 
 
-@pytest.mark.parametrize("family", RECORDS)
+@pytest.mark.parametrize("family", FAMILY_CASES)
 def test_residuals_of_1000(family):
     """Finite, though what the norms get is a hundred times larger than it should be."""
     model = FAMILIES[family](attention=RECORDS[family].quick_styles[0], input_shape=(32, 32, 3), classes=10)

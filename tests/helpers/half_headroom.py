@@ -66,8 +66,8 @@ def with_residual(model, least):
 
 
 def largest_residual(report):
-    """The largest magnitude of an ADD's result in float32."""
-    return max(tensor.largest for tensor in report.tensors if tensor.operator == "ADD")
+    """The largest magnitude in float32 of a sum, or of what a norm takes less its mean."""
+    return max(tensor.largest for tensor in report.tensors if tensor.operator in ("ADD", "SUB"))
 
 
 def computed(report):
