@@ -10,13 +10,13 @@ import tf_keras as keras
 from helpers.cases import FAMILIES, RECORDS, STYLE_CASES
 from keras_mobattn import names
 from keras_mobattn.attention import Attention, TalkingHeadAttention
-from keras_mobattn.layers import GroupNorm1, LayerNorm
+from keras_mobattn.layers import GroupNorm1
 from keras_mobattn.names import ATTENTION, HEAD
 from keras_mobattn.training.clip import by_unit
 from keras_mobattn.weights import load_weights, to_timm
 from keras_mobattn.weights.port import variables_of
 
-NORMS = (keras.layers.BatchNormalization, GroupNorm1, LayerNorm)
+NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization, GroupNorm1)
 DECAYED = {"kernel", "depthwise_kernel", "dwc_kernel"}
 HOSTILE = [
     "box_predictions",

@@ -8,7 +8,7 @@ from keras_mobattn.attention.softmax import softmax_attention
 from keras_mobattn.errors import expect_range
 from keras_mobattn.layers import (
     Gelu,
-    LayerNorm,
+    LayerNormalization,
     at_least_float32,
     conv_initializer,
     from_heads,
@@ -48,7 +48,7 @@ class SpatialReductionAttention(HeadwiseAttention):
             self.sr = keras.layers.Conv2D(
                 dim, side, side, kernel_initializer=conv_initializer(), name="sr", dtype=policy
             )
-            self.norm = LayerNorm(epsilon=1e-5, name="norm", dtype=policy)
+            self.norm = LayerNormalization(epsilon=1e-5, name="norm", dtype=policy)
             self.act = Gelu(name="act", dtype=policy)
 
     def reduce(self, x):

@@ -13,7 +13,7 @@ from keras_mobattn.layers.conv import (
 from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
 from keras_mobattn.layers.halving import HalvingConv
 from keras_mobattn.layers.input_range import ImageRange, InputRange
-from keras_mobattn.layers.norm import GroupNorm1, LayerNorm, l2_normalize
+from keras_mobattn.layers.norm import GroupNorm1, LayerNormalization, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
 from keras_mobattn.layers.resize import Resize, ResizeLike, resample, resample_to
@@ -30,7 +30,7 @@ __all__ = [
     "HalvingConv",
     "ImageRange",
     "InputRange",
-    "LayerNorm",
+    "LayerNormalization",
     "LayerScale",
     "PadToMultiple",
     "Resize",

@@ -33,10 +33,22 @@ def reciprocal_root(x, epsilon):
     return tf.minimum(tf.math.rsqrt(x + epsilon), most)
 
 
-class _Norm(keras.layers.Layer):
-    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C]. See `normalize`.
+def _normalized(layer, x, axes):
+    """The call of a norm layer: gamma times `normalize`, and beta, in float32 or wider whatever the dtype policy."""
+    wide = at_least_float32(x)
+    gamma, beta = tf.cast(layer.gamma, wide.dtype), tf.cast(layer.beta, wide.dtype)
+    return saturate(normalize(wide, axes, layer.epsilon) * gamma + beta, x.dtype)
 
-    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy.
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class GroupNorm1(keras.layers.Layer):
+    """Group normalisation with ONE group: mean and variance over pixels, patches and channels of each example.
+
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C]. See `normalize`.
+
+    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy. It is the
+    `GroupNorm(1)` of MobileViTv2 (arXiv:2206.02680; `LayerNorm2D_NCHW` in apple/ml-cvnets, `GroupNorm1` in timm).
+    Keras's own GroupNormalization reshapes to rank 5, which the GPU delegate refuses.
     """
 
     def __init__(self, epsilon=1e-5, **kwargs):
@@ -49,45 +61,31 @@ class _Norm(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, x):
-        wide = at_least_float32(x)
-        gamma, beta = tf.cast(self.gamma, wide.dtype), tf.cast(self.beta, wide.dtype)
-        return saturate(normalize(wide, self.axes(x.shape.rank), self.epsilon) * gamma + beta, x.dtype)
-
-    def axes(self, rank):
-        """The axes of mean and variance."""
-        raise NotImplementedError
+        return _normalized(self, x, list(range(1, x.shape.rank)))
 
     def get_config(self):
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
-class GroupNorm1(_Norm):
-    """Group normalisation with ONE group: mean and variance over pixels, patches and channels of each example.
+class LayerNormalization(keras.layers.LayerNormalization):
+    """Keras's layer norm over the channels of each token or pixel, in numbers that float16 holds. See `normalize`.
 
-    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C].
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C] (Ba et al.,
+    arXiv:1607.06450). Keras's own computes the same in float32, and infinite variances in float16 at 256 from the mean.
+    The name is Keras's, so that files of weights fit both.
 
-    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy. It is the
-    `GroupNorm(1)` of MobileViTv2 (arXiv:2206.02680; `LayerNorm2D_NCHW` in apple/ml-cvnets, `GroupNorm1` in timm).
-    Keras's own GroupNormalization reshapes to rank 5, which the GPU delegate refuses.
+    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy.
     """
 
-    def axes(self, rank):
-        return list(range(1, rank))
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(epsilon=expect_range("epsilon", epsilon, 0, below=True), **kwargs)
 
+    def call(self, x):
+        return _normalized(self, x, [x.shape.rank - 1])
 
-@keras.saving.register_keras_serializable(package="keras_mobattn")
-class LayerNorm(_Norm):
-    """Layer normalisation (Ba et al., arXiv:1607.06450): mean and variance over the channels of each token or pixel.
-
-    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, with gamma and beta of shape [C].
-
-    Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy. The numbers are
-    those of Keras's LayerNormalization, whose variance overflows in float16 at 256 from the mean.
-    """
-
-    def axes(self, rank):
-        return [rank - 1]
+    def get_config(self):
+        return {**keras.layers.Layer.get_config(self), "epsilon": self.epsilon}  # without Keras's other arguments
 
 
 def l2_normalize(x, axis, small=SMALL):

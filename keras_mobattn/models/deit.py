@@ -16,7 +16,7 @@ from keras_mobattn.families.deit import FAMILY
 from keras_mobattn.layers import (
     EmbedTokens,
     Gelu,
-    LayerNorm,
+    LayerNormalization,
     PadToMultiple,
     SplitTokens,
     drop_path,
@@ -117,4 +117,4 @@ def block(x, dim, drop_path_rate, attend, *, name):
 
 def layer_norm(name):
     """Layer norm over the channels of a token."""
-    return LayerNorm(epsilon=1e-6, name=name)
+    return LayerNormalization(epsilon=1e-6, name=name)

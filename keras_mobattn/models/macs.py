@@ -7,7 +7,7 @@ import tf_keras as keras
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from keras_mobattn.errors import InputError, expect_kind
-from keras_mobattn.layers import GroupNorm1, LayerNorm
+from keras_mobattn.layers import GroupNorm1
 from keras_mobattn.models.trace import trace_inference
 
 
@@ -47,7 +47,7 @@ MACS = {
 
 
 # fvcore, which timm's published figures come from, counts so many operations per element of a normalised map as well.
-NORMS = {keras.layers.BatchNormalization: 2, keras.layers.LayerNormalization: 5, GroupNorm1: 5, LayerNorm: 5}
+NORMS = {keras.layers.BatchNormalization: 2, keras.layers.LayerNormalization: 5, GroupNorm1: 5}
 
 
 def count_macs(model, input_shape=None, norms=False):

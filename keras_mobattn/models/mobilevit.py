@@ -14,7 +14,7 @@ from keras_mobattn.attention import SoftmaxAttention, attention_layer
 from keras_mobattn.errors import choose
 from keras_mobattn.families.mobilevit import FAMILY
 from keras_mobattn.layers import (
-    LayerNorm,
+    LayerNormalization,
     Resize,
     ResizeLike,
     conv_norm_act,
@@ -126,4 +126,4 @@ def transformer_unit(x, dim, drop_path_rate, attend, *, name):
 
 def layer_norm(name):
     """Layer norm over the channels of a pixel, epsilon as in torch."""
-    return LayerNorm(epsilon=1e-5, name=name)
+    return LayerNormalization(epsilon=1e-5, name=name)

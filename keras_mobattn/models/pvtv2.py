@@ -11,7 +11,14 @@ import tf_keras as keras
 from keras_mobattn.attention import SpatialReductionAttention, attention_layer
 from keras_mobattn.errors import choose
 from keras_mobattn.families.pvtv2 import FAMILY
-from keras_mobattn.layers import Gelu, LayerNorm, conv_initializer, drop_path, drop_path_rates, linear_initializer
+from keras_mobattn.layers import (
+    Gelu,
+    LayerNormalization,
+    conv_initializer,
+    drop_path,
+    drop_path_rates,
+    linear_initializer,
+)
 from keras_mobattn.models.application import application, application_model
 from keras_mobattn.models.pyramid import mark_level
 
@@ -121,4 +128,4 @@ def block(x, dim, mlp_ratio, drop_path_rate, attend, relu, *, name):
 
 def layer_norm(epsilon, name):
     """Layer norm over the channels of a pixel."""
-    return LayerNorm(epsilon=epsilon, name=name)
+    return LayerNormalization(epsilon=epsilon, name=name)

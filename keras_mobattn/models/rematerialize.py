@@ -5,11 +5,11 @@ import tf_keras as keras
 
 from keras_mobattn.attention import Attention
 from keras_mobattn.errors import expect_kind
-from keras_mobattn.layers import GroupNorm1, LayerNorm
+from keras_mobattn.layers import GroupNorm1
 
 # What is computed again, by layer class: the parts of an attention unit that keep more than their input. An attention's
 # dropout is outside of `attend`: it would be drawn again. Batch norm stays out: its statistics would move twice.
-METHODS = {Attention: "attend"} | dict.fromkeys((GroupNorm1, LayerNorm, keras.layers.LayerNormalization), "call")
+METHODS = {Attention: "attend", GroupNorm1: "call", keras.layers.LayerNormalization: "call"}
 
 
 def rematerialize(model):

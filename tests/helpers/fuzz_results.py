@@ -117,9 +117,9 @@ CHECKS = {
     "models.randomize_weights": lambda a, model, kit: [_finite(a, weight, kit) for weight in model.get_weights()],
     "benchmark.save_json": lambda a, result, kit: _equal(benchmark.load_measurements(a["path"]), a["measurements"]),
     "delivery.save_delivery": lambda a, result, kit: _equal(delivery.load_delivery(a["path"]), a["delivery"]),
-    **{f"layers.{name}": _layer for name in ("Dropout", "DropPath", "Gelu", "Swish", "GroupNorm1", "LayerNorm",
-       "HalvingConv", "LayerScale", "PadToMultiple", "Resize", "ResizeLike", "InputRange", "EmbedTokens",
-       "SplitTokens")},
+    **{f"layers.{name}": _layer for name in ("Dropout", "DropPath", "Gelu", "Swish", "GroupNorm1",
+       "LayerNormalization", "HalvingConv", "LayerScale", "PadToMultiple", "Resize", "ResizeLike", "InputRange",
+       "EmbedTokens", "SplitTokens")},
     **{f"attention.{name}Attention": _layer for name in ("Additive", "CrossCovariance", "Efficient", "Flow", "Focused",
        "Hydra", "Linear", "Mobile", "ReluLinear", "Separable", "Softmax", "SpatialReduction")},
 }  # fmt: skip

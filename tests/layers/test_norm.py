@@ -11,10 +11,10 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export.tflite.device_forms import rewrite_for_devices
 from keras_mobattn.formats.tflite.graph import Graph
 from keras_mobattn.half import MODES, evaluate_half
-from keras_mobattn.layers import GroupNorm1, LayerNorm, l2_normalize, norm
+from keras_mobattn.layers import GroupNorm1, LayerNormalization, l2_normalize, norm
 
 SHAPE = (2, 5, 7, 12)
-NORMS = {GroupNorm1: (1, 2, 3), LayerNorm: (3,)}
+NORMS = {GroupNorm1: (1, 2, 3), LayerNormalization: (3,)}
 HALF = tuple(mode for mode in MODES if mode != "float32")
 
 
@@ -43,7 +43,7 @@ def test_norms_equal_the_formula(layer, scale, epsilon):
 
 @pytest.mark.parametrize("epsilon", [1e-3, 1e-5, 1e-6])
 def test_layer_norm_is_keras_s(epsilon):
-    ours, theirs, x = LayerNorm(epsilon), keras.layers.LayerNormalization(epsilon=epsilon), normal()
+    ours, theirs, x = LayerNormalization(epsilon), keras.layers.LayerNormalization(epsilon=epsilon), normal()
     ours(x), theirs(x)
     randomize_weights(theirs, 5)
     assert [w.name.split("/")[-1] for w in ours.weights] == [w.name.split("/")[-1] for w in theirs.weights]
