@@ -255,9 +255,9 @@ def test_the_javascript_program_runs(photo, run, made, mobattn, capsys, tmp_path
     assert "error" not in told, told
     scores = {each["label"]: each["score"] for each in told}
     assert list(scores) == sorted(scores, key=scores.get, reverse=True)
-    assert told[0]["label"] == expected[0][0]
+    assert scores[expected[0][0]] == pytest.approx(told[0]["score"], abs=0.01)  # two classes may be equal in int8
     # a browser resizes otherwise than TensorFlow does, which may turn the order of classes that are as unlikely
-    assert [scores[name] for name, _ in expected] == pytest.approx([score for _, score in expected], abs=0.05)
+    assert [scores[name] for name, _ in expected] == pytest.approx([score for _, score in expected], abs=0.01)
 
 
 def test_what_was_not_run_is_said(run, made):

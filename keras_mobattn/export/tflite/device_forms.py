@@ -211,7 +211,8 @@ def outputs_of_their_own(graph):
     consumers = graph.consumers()
     for output in map(int, graph.subgraph.outputs):
         shape = graph.shape(output)
-        if len(consumers[output]) < 2 or graph.dtype(output) != "float32" or len(shape) < 3:
+        read = any(reader is not None for reader in consumers[output])  # not by a second output of the same tensor
+        if not read or graph.dtype(output) != "float32" or len(shape) < 3:
             continue
         one = graph.add_values(graph.name(output), np.ones([1] * len(shape), np.float32))
         own = _add(graph, len(graph.operators), "MUL", [output, one], shape, options=("MulOptions", {}))

@@ -187,9 +187,10 @@ def constant(spec, op, operand):
     return const.attributes["val"].immediateValue.tensor
 
 
-def retype(old, new):
+def retype(old, new, last=1):
     def change(spec):
-        operations(spec, old)[0].type = new
+        for operation in operations(spec, old)[:last]:
+            operation.type = new
 
     return change
 
@@ -222,7 +223,7 @@ MUTATIONS = {  # one change of a saved program that leaves it loadable
     "softmax over another axis": assign("softmax", "axis", "ints", [1]),
     "sigmoid for swish": retype("silu", "sigmoid"),
     "maximum for minimum": retype("minimum", "maximum"),
-    "mean for sum": retype("reduce_sum", "reduce_mean"),
+    "means for sums": retype("reduce_sum", "reduce_mean", last=None),  # the first alone is multiplied by 1e-6
     "sum for product": retype("mul", "add"),
     "operands of a subtraction swapped": swap("sub"),
     "operands of a division swapped": swap("real_div"),
