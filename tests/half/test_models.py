@@ -36,7 +36,8 @@ def test_a_side_of_1024(style):
 
 def expect_room(reports, style):
     for report in reports:
-        assert report.first_overflow is None, report.first_overflow
+        # 1 / sqrt of what vanished is infinite, and then cut off by a minimum.
+        assert not [t for t in report.tensors if t.error == np.inf and t.operator != "RSQRT"]
         assert all(np.isfinite(values).all() for values in report.outputs.values())
         tightest = min(computed(report), key=lambda tensor: tensor.headroom)
         assert tightest.headroom >= LEAST_HEADROOM.get(style, 8), tightest
