@@ -41,7 +41,9 @@ def information_flow_attention(query, key, value, over, shares, clip=None):
     query_in, key, sink, source, count = conserved_flows(query, key, over)
     source = source if clip is None else tf.clip_by_value(source, -clip, clip)
     competition = tf.nn.softmax(source)  # over tokens, [G, h, 1, N]
-    competition = competition if shares is count else competition * (shares / count)
+    factor = shares / count  # the count is in query_in
+    if tf.get_static_value(factor) != 1:
+        competition *= factor
     return multiply_heads(value * competition, key, query_in) * tf.sigmoid(sink)
 
 

@@ -22,8 +22,8 @@ class MobileAttentionWithoutCompetition(MobileAttention):
     """The default form with every competition replaced by its mean over the tokens."""
 
     def mix(self, query, key, value):
-        query_in, key, sink, _, heads = conserved_flows(query, key, HEADS)  # query_in has the heads as a factor
-        return multiply_heads(value * (self.num_heads / heads / query.shape[3]), key, query_in) * tf.sigmoid(sink)
+        query_in, key, sink, *_ = conserved_flows(query, key, HEADS)  # query_in has the number of heads as a factor
+        return multiply_heads(value * (1 / query.shape[3]), key, query_in) * tf.sigmoid(sink)
 
 
 ATTENTION_FORMS["mobile_clipped"] = ClippedMobileAttention
