@@ -117,8 +117,7 @@ def constant_to_the_right(graph):
 
 def transpose_operands(graph):
     """A matrix product with adj_x or adj_y -> the same with TRANSPOSE, or its transpose with the operands in turn."""
-    consumers = graph.consumers()
-    producers = {int(tensor): operator for operator in graph.operators for tensor in operator.outputs}
+    consumers, producers = graph.consumers(), graph.producers()
     for operator in graph.operators:
         if graph.kind(operator) != "BATCH_MATMUL":
             continue

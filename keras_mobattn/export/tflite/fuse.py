@@ -60,8 +60,7 @@ def fold_scales(graph):
 def fold_scales_back(graph):
     """conv(x) * s -> conv(x) with s in its weights and bias: a layer scale before a residual sum. Through a sum of two,
     the mean of two heads; a single factor through what moves values, the 1 / sqrt(d) of softmax attention."""
-    consumers = graph.consumers()
-    producers = {int(tensor): operator for operator in graph.operators for tensor in operator.outputs}
+    consumers, producers = graph.consumers(), graph.producers()
     for operator in graph.operators:
         x, scale = per_channel(graph, operator, "MUL")
         makers = None if scale is None else _makers(graph, producers, consumers, x, scale)

@@ -130,6 +130,10 @@ class Graph:
             found[int(tensor)].append(None)
         return found
 
+    def producers(self):
+        """{tensor: the operator that makes it}; of inputs and constants there is none."""
+        return {int(tensor): operator for operator in self.operators for tensor in operator.outputs}
+
     def add_constant(self, like, values):
         """Add a constant of the type of the tensor `like`, under a name of its own; return its index."""
         return self.add_values(self.name(like), np.asarray(values, _DTYPES[self.dtype(like)]))
