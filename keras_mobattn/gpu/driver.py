@@ -33,15 +33,15 @@ def environment(real_float16=False):
     driver is left out, since it compiles for 79 s where SwiftShader needs 2 (the tiny MobileViTv2, Mesa 25.0, 2 cores).
     With `real_float16` it is the only one, once it was fetched; where it was not, a GPU may be there.
     """
-    variables, chosen = dict(os.environ), CHOSEN & set(os.environ)
+    chosen = CHOSEN & set(os.environ)
     if sys.platform != "linux":  # on macOS the accelerator uses Metal
-        return variables
-    if real_float16 and llvmpipe.llvmpipe() and not chosen:
-        return llvmpipe.environment(llvmpipe.llvmpipe())
+        return dict(os.environ)
+    if real_float16 and not chosen and (folder := llvmpipe.llvmpipe()):
+        return llvmpipe.environment(folder)
     folder = swiftshader()
     if not folder:
-        return variables
-    variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, (str(folder), variables.get("LD_LIBRARY_PATH"))))
+        return dict(os.environ)
+    variables = llvmpipe.with_libraries(folder)
     if not chosen:
         variables["VK_ADD_DRIVER_FILES"] = str(folder / FILES[0])
         variables.setdefault("VK_LOADER_DRIVERS_DISABLE", "*lvp_icd*")

@@ -88,8 +88,10 @@ def _missing(folder):
 
 def environment(folder):
     """The environment of a process that is to use the driver in `folder` alone."""
-    return {
-        **os.environ,
-        "VK_DRIVER_FILES": str(folder / MANIFEST),
-        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("LD_LIBRARY_PATH")))),
-    }
+    return with_libraries(folder) | {"VK_DRIVER_FILES": str(folder / MANIFEST)}
+
+
+def with_libraries(folder):
+    """This process's environment, with the libraries in `folder` before all others."""
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("LD_LIBRARY_PATH"))))
+    return {**os.environ, "LD_LIBRARY_PATH": path}
