@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from helpers.cases import STYLE_CASES, tiny_model
-from helpers.half_cases import CASES, KERNEL, ROWS, TAPS, names_of, tensors, write_cases
+from helpers.cases import QUICK_FAMILIES, STYLE_CASES, tiny_model
+from helpers.half_cases import CASES, KERNEL, ROWS, TAPS, convolved, names_of, tensors, write_cases
 from helpers.small_graphs import SHAPE, write_graph
 from helpers.small_models import convert, photos, shared_model
 from keras_mobattn import export
@@ -127,6 +127,30 @@ def test_sums_in_float16(mode, name, cases):
     assert (received != cases[2]["stored"].outputs[OUTPUTS[name]]).any()
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if "CONV" in name or name == "FULLY_CONNECTED"])
+def test_convolutions_in_float16(name, cases):
+    """Their terms' order is proven by tests/half/test_arithmetic.py; here that they are summed so, and nearly right."""
+    stored, products = (cases[2][mode].outputs[OUTPUTS[name]] for mode in ("stored", "products"))
+    assert 0 < np.abs(stored - products).max() < 0.05
+    assert cases[2]["reductions"].outputs[OUTPUTS[name]].tolist() == stored.tolist()
+
+
+def test_the_terms_of_a_convolution_go_by_row_column_and_channel(tmp_path):
+    """65504 and what is added to it is infinite or not by the order: the kernel's first taps cancel, or its last."""
+    kernel = np.zeros((2, 2, 3, 1), np.float32)
+    kernel.reshape(-1)[[0, 1, 4, 8]] = 60000, -60000, 60000, 40000  # running: 0, 60000, then beyond
+    path = write_cases(
+        tmp_path / "order.tflite",
+        {"late": (lambda x: tf.nn.conv2d(x, kernel, 1, "VALID"), None),
+         "early": (lambda x: tf.nn.conv2d(x, kernel * np.float32(0.5), 1, "VALID"), None)},
+        {"x": (1, 2, 2, 3)},
+    )  # fmt: skip
+    one = np.ones((1, 2, 2, 3), np.float32)
+    report = evaluate_half(path, one, "products")
+    assert np.isinf(report.outputs["case 0"]).all()
+    assert report.outputs["case 1"] == in_half(convolved(one, kernel / 2, same=False))
+
+
 OVERFLOWS = {
     "sum": (lambda x: tf.reduce_sum(x, 2), None),
     "mean": (lambda x: tf.reduce_mean(x, 2), None),
@@ -175,12 +199,15 @@ def model_file(path, precision, family="MobileViTv2", style="mobile"):
 
 @pytest.mark.parametrize(("family", "style"), STYLE_CASES)
 def test_every_family_and_style(family, style, tmp_path):
-    path = tmp_path / "model.tflite"
-    images, wanted = model_file(path, "fp32", family, style)
-    report = evaluate_half(path, images, "stored")
-    assert np.abs(report.expected["probabilities"] - wanted).max() <= MODEL_ERROR * np.ptp(wanted)
-    made = {tensor.name for tensor in report.tensors if tensor.operator}
-    assert made == {tensor.name for operator in read_contents(path).operators for tensor in operator.outputs}
+    for precision in ("fp32", "fp16")[: 2 if family in QUICK_FAMILIES else 1]:
+        path = tmp_path / f"{precision}.tflite"
+        images, wanted = model_file(path, precision, family, style)
+        reports = {mode: evaluate_half(path, images, mode) for mode in ("float32", "stored")}
+        received = reports["float32"].outputs["probabilities"]
+        assert np.abs(received - wanted).max() <= MODEL_ERROR * max(np.ptp(wanted), 1e-30)
+        assert all(tensor.error == 0 for tensor in reports["float32"].tensors)
+        made = {tensor.name for tensor in reports["stored"].tensors if tensor.operator}
+        assert made == {tensor.name for operator in read_contents(path).operators for tensor in operator.outputs}
 
 
 def test_float16_weights(tmp_path):
