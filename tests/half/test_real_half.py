@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.cases import FAMILIES, OWN_STYLE, tiny_model
+from helpers.cases import TWO_STYLES, tiny_model
 from helpers.half_agreement import REFUSED, WRONG, agreements, cut_to_half
 from helpers.half_cases import CASES, conv
 from keras_mobattn import export, gpu
-from keras_mobattn.attention import OWN
 from keras_mobattn.data import sample_photos
+from keras_mobattn.describe.tflite.describe import max_error
 from keras_mobattn.half import evaluate_half
 
 pytestmark = pytest.mark.usefixtures("needs_llvmpipe")
@@ -140,7 +140,7 @@ def test_where_long_sums_are_float16(name, long_sums):
         assert (small.modes["products"] < 2303).all()
 
 
-MODELS = [(family, style) for family in FAMILIES for style in ("mobile", OWN if family in OWN_STYLE else "separable")]
+MODELS = [(family, style) for family, styles in TWO_STYLES.items() for style in styles]
 
 
 @pytest.mark.slow
@@ -157,12 +157,7 @@ def test_models_are_as_wrong_as_predicted(family, style, tmp_path):
     for given, received in zip(inputs, outputs, strict=True):
         for mode, found in predicted.items():
             report = evaluate_half(path, given, mode)
-            found.append(largest(report.outputs, report.expected))
-        errors.append(largest(received, report.expected))
+            found.append(max_error([report.outputs], [report.expected]))
+        errors.append(max_error([received], [report.expected]))
     print(f"{family} {style}: {max(errors):.2g}, predicted", {mode: f"{max(e):.2g}" for mode, e in predicted.items()})
     assert min(map(max, predicted.values())) / 4 <= max(errors) <= 4 * max(map(max, predicted.values()))
-
-
-def largest(received, expected):
-    """The largest error as a share of the outputs' spread."""
-    return max(float(np.abs(received[name] - value).max() / np.ptp(value)) for name, value in expected.items())

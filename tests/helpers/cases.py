@@ -13,6 +13,7 @@ FAMILIES = {name: functools.partial(family.build, variant="test") for name, fami
 HOSTS_WITHOUT_PATCHES = [name for name, family in RECORDS.items() if family.attention_patch == 1]
 OWN_STYLE = {name: OWN for name, family in RECORDS.items() if family.styles}  # families whose own attention is no style
 STYLES = [(name, style) for name, family in RECORDS.items() for style in (*ATTENTIONS, *family.styles)]
+TWO_STYLES = {family: ("mobile", OWN_STYLE.get(family, "separable")) for family in FAMILIES}
 QUICK_FAMILIES = ("MobileViTv2",)  # the others are slow tests, which CI runs too
 FAMILY_CASES = [pytest.param(family, marks=[pytest.mark.slow] * (family not in QUICK_FAMILIES)) for family in FAMILIES]
 STYLE_CASES = [  # slow tests are those that CI runs too

@@ -18,6 +18,7 @@ import keras_mobattn
 from helpers.cases import RECORDS, STYLES
 from keras_mobattn import export
 from keras_mobattn.data import sample_photos
+from keras_mobattn.describe.tflite.describe import max_error
 from keras_mobattn.half import HALF_MAX, evaluate_half
 
 SIDE = 256
@@ -80,13 +81,7 @@ def cells(reports):
     for reached in (lambda tensor: tensor.largest, lambda tensor: tensor.running_sum or 0.0):
         worst = max(computed(reports[0]), key=reached)
         yield f"{HALF_MAX / reached(worst):.3g} ({worst.operator} of {' '.join(worst.name.split('/')[1:2])})"
-    yield from (f"{output_error(report):.1e}" for report in reports)
-
-
-def output_error(report):
-    """The largest difference of an output as a share of its spread; infinite for NaN."""
-    errors = [np.abs(report.outputs[name] - wanted).max() / np.ptp(wanted) for name, wanted in report.expected.items()]
-    return float(np.nan_to_num(max(errors), nan=np.inf))
+    yield from (f"{max_error([report.outputs], [report.expected]):.1e}" for report in reports)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ last place: another order of sums and another rounding have errors of the same s
 """
 
 import argparse
-import functools
 import re
 import sys
 from pathlib import Path
@@ -22,12 +21,11 @@ if __name__ == "__main__":
 
 from ai_edge_litert.interpreter import Interpreter
 
-import keras_mobattn
-from helpers.cases import FAMILIES, OWN_STYLE, tiny_model
+from helpers.cases import FAMILIES, TWO_STYLES, tiny_model
 from helpers.half_agreement import REFUSED, WRONG
 from helpers.half_cases import CASES, SHAPES, names_of, tensors, write_cases
+from helpers.half_headroom import full_size
 from keras_mobattn import export
-from keras_mobattn.attention import OWN
 from keras_mobattn.data import sample_photos
 from keras_mobattn.half import evaluate_half
 
@@ -35,14 +33,7 @@ FACTOR = 4
 LIMIT_FP32 = 1e-4
 MODES = ("stored", "reductions", "products")
 LEFT_OUT = {*REFUSED, *WRONG, "QUANTIZE"}  # of the last, ties are a step of 1/64 either way
-STYLES = {family: ("mobile", OWN if family in OWN_STYLE else "separable") for family in FAMILIES}
-FULL = {
-    "MobileViTv2": functools.partial(keras_mobattn.MobileViTv2, width=0.5),
-    "MobileViT": functools.partial(keras_mobattn.MobileViT, variant="xxs"),
-    "DeiT": functools.partial(keras_mobattn.DeiT, variant="tiny"),
-    "PVTv2": functools.partial(keras_mobattn.PVTv2, variant="b0"),
-    "EfficientFormerV2": functools.partial(keras_mobattn.EfficientFormerV2, variant="s0"),
-}
+SMALLEST = {"MobileViTv2": {"width": 0.5}, "MobileViT": {"variant": "xxs"}}  # where that is not full_size's own
 
 
 def make(folder, operators=CASES, families=FAMILIES, full=False):
@@ -54,12 +45,11 @@ def make(folder, operators=CASES, families=FAMILIES, full=False):
             path = folder / f"operator_{re.sub(r'[^A-Za-z0-9]', '_', name)}.tflite"
             write_expected(write_cases(path, {name: case}, {each: SHAPES[each] for each in inputs}), [inputs])
     for family in families:
-        for style in STYLES[family]:
+        for style in TWO_STYLES[family]:
             write_model(folder / f"test_{family}_{style}.tflite", tiny_model(family, style), 64)
             if full:
-                model = FULL[family](attention=style, input_shape=(256, 256, 3))
-                path = folder / f"full_{family}_{style}.tflite"
-                write_model(path, keras_mobattn.randomize_weights(model, seed=1), 256, MODES[:2])
+                model = full_size(family, style, **SMALLEST.get(family, {}))
+                write_model(folder / f"full_{family}_{style}.tflite", model, 256, MODES[:2])
 
 
 def write_model(path, model, side, modes=MODES):

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from keras_mobattn.formats.tflite.graph import Graph
 from keras_mobattn.formats.tflite.one_operator import sigmoid_model
@@ -73,6 +74,35 @@ def write_graph(name, folder):
     path = folder / f"{name}.tflite"
     path.write_bytes(converter.convert())
     return path
+
+
+def converted(function, shape):
+    """The content of the .tflite file of a function of one image, with outputs output0, output1, ..."""
+
+    def outputs(image):
+        return {f"output{i}": y for i, y in enumerate(tf.nest.flatten(function(image)))}
+
+    concrete = tf.function(outputs).get_concrete_function(tf.TensorSpec(shape, tf.float32, "image"))
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module()).convert()
+
+
+def rewritten(content, *rewrites):
+    """The content of a .tflite file after functions that change a Graph."""
+    graph = Graph(content)
+    for rewrite in rewrites:
+        rewrite(graph)
+    return graph.content()
+
+
+def run(content, image):
+    """{output: array} of the interpreter."""
+    return Interpreter(model_content=content).get_signature_runner()(image=image)
+
+
+def kinds(content):
+    """The operators of a .tflite file in alphabetical order, "ADD CONV_2D CONV_2D"."""
+    graph = Graph(content)
+    return " ".join(sorted(graph.kind(operator) for operator in graph.operators))
 
 
 def write_graphs(folder):

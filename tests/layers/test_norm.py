@@ -6,10 +6,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from helpers.half_cases import write_cases
+from helpers.small_graphs import rewritten
 from keras_mobattn import randomize_weights
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.tflite.device_forms import rewrite_for_devices
-from keras_mobattn.formats.tflite.graph import Graph
 from keras_mobattn.half import MODES, evaluate_half
 from keras_mobattn.layers import GroupNorm1, LayerNormalization, l2_normalize, norm
 
@@ -80,9 +80,8 @@ MAP = (1, 16, 16, 64)
 def in_half(folder, names, x):
     """{mode: {name: output}} of FUNCTIONS in float16, by the evaluator."""
     path = write_cases(folder / "norms.tflite", {name: (FUNCTIONS[name][0], None) for name in names}, {"x": MAP})
-    graph = Graph(path.read_bytes())
-    rewrite_for_devices(graph)  # as in a converted model: means over a whole map axis by axis
-    path.write_bytes(graph.content())
+    # As in a converted model: means over a whole map axis by axis
+    path.write_bytes(rewritten(path.read_bytes(), rewrite_for_devices))
     reports = {mode: evaluate_half(path, x, mode) for mode in HALF}
     return {
         mode: {name: report.outputs[f"case {i}"] for i, name in enumerate(names)} for mode, report in reports.items()

@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import keras_mobattn
 from helpers.cases import FAMILIES, RECORDS, STYLES
+from helpers.small_graphs import converted, kinds, rewritten, run
 from keras_mobattn import export
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.data import sample_photos
@@ -19,7 +20,6 @@ from keras_mobattn.describe.tflite.record import FIRM, RECORD, record_findings
 from keras_mobattn.export.tflite.device_forms import rewrite_for_devices
 from keras_mobattn.export.tflite.fuse import fuse
 from keras_mobattn.formats.tflite.contents import read_contents
-from keras_mobattn.formats.tflite.graph import Graph
 from keras_mobattn.formats.tflite.interpreter import delegation
 from keras_mobattn.layers import from_heads, to_heads
 from keras_mobattn.models.pyramid import feature_pyramid
@@ -128,30 +128,6 @@ UNTOUCHED = {
 }  # fmt: skip
 
 
-def convert(function, shape):
-    def outputs(image):
-        return {f"output{i}": y for i, y in enumerate(tf.nest.flatten(function(image)))}
-
-    concrete = tf.function(outputs).get_concrete_function(tf.TensorSpec(shape, tf.float32, "image"))
-    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module()).convert()
-
-
-def rewritten(content):
-    graph = Graph(content)
-    fuse(graph)
-    rewrite_for_devices(graph)
-    return graph.content()
-
-
-def run(content, image):
-    return Interpreter(model_content=content).get_signature_runner()(image=image)
-
-
-def kinds(content):
-    graph = Graph(content)
-    return " ".join(sorted(graph.kind(operator) for operator in graph.operators))
-
-
 def firm_rules(path):
     """{rule: how many findings} of those that --require gpu may count."""
     rules = {rule.construct: name for name, rule in RECORD.items() if rule.target == "gpu" and rule.firmness == FIRM}
@@ -162,8 +138,8 @@ def firm_rules(path):
 @pytest.mark.parametrize("name", CASES)
 def test_rewrites(name, tmp_path):
     function, shape, rules, left = CASES[name]
-    before = convert(function, shape)
-    after = rewritten(before)
+    before = converted(function, shape)
+    after = rewritten(before, fuse, rewrite_for_devices)
     for content, expected in ((before, rules), (after, set())):
         (tmp_path / "model.tflite").write_bytes(content)
         assert set(firm_rules(tmp_path / "model.tflite")) == expected
@@ -181,8 +157,8 @@ def test_rewrites(name, tmp_path):
 
 @pytest.mark.parametrize("name", UNTOUCHED)
 def test_what_is_right_stays(name):
-    content = convert(*UNTOUCHED[name])
-    assert kinds(rewritten(content)) == kinds(content)
+    content = converted(*UNTOUCHED[name])
+    assert kinds(rewritten(content, fuse, rewrite_for_devices)) == kinds(content)
 
 
 def files(model, folder, precisions=("fp32",)):

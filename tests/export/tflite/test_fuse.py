@@ -5,8 +5,8 @@ import collections
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 
+from helpers.small_graphs import converted, kinds, rewritten, run
 from keras_mobattn.export.tflite.fuse import fuse
 from keras_mobattn.export.tflite.quantize import int8_operators
 from keras_mobattn.formats.tflite.graph import Graph
@@ -90,36 +90,11 @@ UNTOUCHED = {
 }
 
 
-def convert(function):
-    """[content of the .tflite file] of a function of one map [1, 6, 10, 8]."""
-
-    def outputs(image):
-        return {f"output{i}": y for i, y in enumerate(tf.nest.flatten(function(image)))}
-
-    concrete = tf.function(outputs).get_concrete_function(tf.TensorSpec(SHAPE, tf.float32, "image"))
-    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module()).convert()
-
-
-def fused(content):
-    graph = Graph(content)
-    fuse(graph)
-    return graph.content()
-
-
-def run(content, image):
-    return Interpreter(model_content=content).get_signature_runner()(image=image)
-
-
-def kinds(content):
-    graph = Graph(content)
-    return " ".join(sorted(graph.kind(operator) for operator in graph.operators))
-
-
 @pytest.mark.parametrize("name", REWRITTEN | UNTOUCHED)
 def test_rewrites(name):
     function, left = (REWRITTEN | UNTOUCHED)[name]
-    before = convert(function)
-    after = fused(before)
+    before = converted(function, SHAPE)
+    after = rewritten(before, fuse)
     if left is not None:
         assert kinds(after) == left
     assert (kinds(after) == kinds(before)) == (name in UNTOUCHED or left is None)
@@ -131,8 +106,8 @@ def test_rewrites(name):
 
 
 def test_what_nothing_reads_leaves_the_file():
-    before = convert(lambda x: conv(conv(x, 64), 80))
-    assert len(fused(before)) < len(before) - 4 * (8 * 64 + 64 * 80 - 8 * 80)  # bytes of float32
+    before = converted(lambda x: conv(conv(x, 64), 80), SHAPE)
+    assert len(rewritten(before, fuse)) < len(before) - 4 * (8 * 64 + 64 * 80 - 8 * 80)  # bytes of float32
 
 
 def test_a_mobilevitv2_loses_its_affine_norms_and_double_projections(tmp_path, tiny_model):
@@ -157,6 +132,6 @@ def test_int8_lies_between_int8():
         z = conv(y)
         return conv(centred(z * tf.sigmoid(z)))  # read by a norm: float
 
-    graph = Graph(fused(convert(network)))
+    graph = Graph(rewritten(converted(network, SHAPE), fuse))
     chosen = collections.Counter(graph.kind(operator) for operator in int8_operators(graph))
     assert chosen == {"CONV_2D": 4, "LOGISTIC": 1, "MUL": 1, "ADD": 1}
