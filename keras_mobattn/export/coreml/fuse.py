@@ -113,6 +113,20 @@ def fold_padding(op):
     return [(op.outputs[0], _again(op, x=pad.x, pad_type="custom", pad=np.int32(amounts[-4:])))]
 
 
+def open_batch_norms(op):
+    """batch_norm(x) -> x * s + b, if 1x1 convolutions alone read it, which then take in both: what coremltools makes of
+    a norm's gamma and beta where channels come first, as among tokens."""
+    if op.op_type != "batch_norm" or len(op.x.shape) != 4:
+        return None
+    if not _feeds_only(op, _readers(op.outputs[0]), lambda conv: _is_pointwise(conv) and conv.groups.val == 1):
+        return None
+    gamma = 1.0 if op.gamma is None else op.gamma.val.astype(np.float64)
+    scale = gamma / np.sqrt(op.variance.val.astype(np.float64) + op.epsilon.val)
+    shift = (0.0 if op.beta is None else op.beta.val) - op.mean.val * scale
+    scale, shift = (np.float32(values).reshape(-1, 1, 1) for values in (scale, shift))
+    return [(op.outputs[0], mb.add(x=mb.mul(x=op.x, y=scale, before_op=op), y=shift, before_op=op))]
+
+
 def fold_shifts(op):
     """conv(x + b) -> conv(x) with W b more in its bias, for 1x1 convolutions: a norm's beta."""
     if op.op_type != "add" or not (split := _channels(op)):
@@ -232,6 +246,7 @@ REWRITES = (  # in this order: a norm's beta has to go before its gamma can
     fold_padding,
     centre_norms,
     fold_epsilons,
+    open_batch_norms,
     fold_shifts,
     postpone_gamma,
     fold_scales,

@@ -106,6 +106,16 @@ TAKEN = {
     "scale of a depthwise one": ("fold_scales", lambda x: depthwise(start(x) * VECTOR), {"mul": 0}),
     "group norm": ("postpone_gamma", lambda x: conv(GROUP(start(x)), POINT), {"mul": 3, "add": 0}),
     "layer norm": ("centre_norms", lambda x: conv(LAYER(start(x)), POINT), {"mul": 1, "add": 0, "sub": 1}),
+    "batch norm where channels come first": (
+        "open_batch_norms",
+        lambda x: conv(
+            tf.transpose(
+                tf.transpose(start(x), (0, 3, 1, 2)) * VECTOR[:, None, None] + DEPTH[0, 0, :, :1, None], (0, 2, 3, 1)
+            ),
+            POINT,
+        ),
+        {"batch_norm": 0, "mul": 0, "add": 0},
+    ),
     "scalar": ("fold_scalars", lambda x: tf.exp(0.25 * heads(conv(x, POINT) + VECTOR[:5])), {"mul": 0}),
     "two linear ones": ("merge_linear_convolutions", lambda x: conv(conv(x, OTHER) + VECTOR[:7], LAST), {"conv": 1}),
 }
