@@ -75,7 +75,7 @@ def run(registered, tmp_path_factory):
     """A run that nothing interrupted: (RunFolder, result)."""
     folder = tmp_path_factory.mktemp("quadrants")
     settings = TrainSettings(
-        task="quadrants", data_dir=str(folder / "tfds"), variant="test", width=0.25, epochs=2, batch_size=64,
+        task="quadrants", data_dir=str(folder / "tfds"), variant="test", width=0.25, epochs=6, batch_size=64,
         warmup_epochs=0.5, learning_rate=1e-2, grad_accum_steps=2, ema_decay=0.9, test_crop=0.9, augment="digits",
     )  # fmt: skip
     result = train(settings, folder / "run", progress=False)
@@ -84,17 +84,18 @@ def run(registered, tmp_path_factory):
 
 class StopAt(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
-        if int(self.model.state.step.numpy()) == 30:  # of 44: in the second epoch
+        if int(self.model.state.step.numpy()) == 30:  # of 132: in the second epoch
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_it_trains(run):
     folder, result = run
-    assert (result["task"], result["steps"]) == ("quadrants", 44)
+    assert (result["task"], result["steps"]) == ("quadrants", 132)
     rows = read_history(folder.history_file)
     assert set(rows[0]) >= {"loss", "brightness_error", "quadrant_accuracy", "val_loss", "val_quadrant_accuracy"}
     assert result["best_test_brightness_error"] == min(row["val_brightness_error"] for row in rows)
-    assert result["test_quadrant_accuracy"] > 0.3  # of four
+    # Of four quadrants, on 359 images, chance gives .25 with a deviation of .023. Three seeds came to .52 to .54.
+    assert result["test_quadrant_accuracy"] > 0.25 + 5 * 0.023
     assert result["test_brightness_error"] < 0.1
     assert folder.best_file.exists()
     assert json.loads(folder.settings_file.read_text())["task"] == "quadrants"
