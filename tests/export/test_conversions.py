@@ -21,7 +21,7 @@ from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
-from keras_mobattn.export.coreml import evaluator as mil
+from keras_mobattn import mil
 from keras_mobattn.export.tflite.fuse import CONVOLUTIONS
 from keras_mobattn.export.tflite.quantize import FOLLOWERS
 from keras_mobattn.formats.coreml.program import read_program
