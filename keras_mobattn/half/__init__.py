@@ -1,7 +1,7 @@
 """What half precision does to an exported file, computed without the device that has it."""
 
 from keras_mobattn.half.arithmetic import HALF_MAX, HALF_NORMAL, MODES, round_to_half
-from keras_mobattn.half.evaluator import evaluate_half
+from keras_mobattn.half.evaluate import evaluate_half, evaluate_modes
 from keras_mobattn.half.operators import OPERATORS
 from keras_mobattn.half.report import HalfReport, TensorReport
 
@@ -13,5 +13,6 @@ __all__ = [
     "HalfReport",
     "TensorReport",
     "evaluate_half",
+    "evaluate_modes",
     "round_to_half",
 ]

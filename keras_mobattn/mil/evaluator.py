@@ -59,11 +59,51 @@ class Evaluator:
             values[value.name] = self._rounded(inputs[value.name], value)
         for operation in self.program.operations:
             with np.errstate(all="ignore"):  # an overflow shows in the result, as it would on the device
-                results = [self._rounded(*pair) for pair in zip(_run(operation, values), operation.results, strict=True)]
-            values.update(zip((result.name for result in operation.results), results, strict=True))
+                results = _run(operation, values)
+                for result, declared in zip(results, operation.results, strict=True):
+                    values[declared.name] = self._rounded(result, declared)
             yield operation
 
-    def _widened(value):
+    def _rounded(self, value, declared):
+        """Round to the declared type; hold fp16 values in float32, in which the next operation computes."""
+        if declared.shape is None or declared.dtype not in NUMPY:  # a label, or a classifier's dictionary
+            return value
+        dtype = NUMPY[declared.dtype]
+        return _widened(np.asarray(value).astype(np.float32 if dtype == np.float16 and not self.rounding else dtype))
+
+
+def _run(operation, values):
+    """Return the results of one operation, shapes asserted."""
+    text = f"operation {operation.kind!r} named {operation.name!r}"
+    if operation.kind not in OPS:
+        raise InputError(f"Expected operations among {', '.join(OPS)}. Received: {text}. Add it to mil.OPS.")
+    try:
+        operands = {
+            name: [values[value.name] for value in bound] if name in LISTS else values[bound[0].name]
+            for name, bound in operation.operands.items()
+        }
+        results = OPS[operation.kind](**operands)
+    except Exception as error:  # whatever numpy or TensorFlow made of operands that don't fit
+        raise InputError(f"Expected operands that fit. Received: {text}. {type(error).__name__}: {error}") from error
+    results = results if isinstance(results, list) else [results]
+    for result, declared in zip(results, operation.results, strict=True):
+        if not _fits(np.shape(result), declared):
+            raise InputError(
+                f"Expected a result of the declared shape {declared.shape}. Received: {np.shape(result)} "
+                f"from {text}. The program is damaged, or mil.OPS computes this operation wrongly."
+            )
+    return results
+
+
+def _fits(shape, declared):
+    """Whether a shape is that of a Value, which has -1 where the program leaves a size open; None fits anything."""
+    if declared.shape is None:
+        return True
+    sides = zip(declared.shape, shape, strict=False)
+    return len(shape) == len(declared.shape) and all(wanted in (-1, side) for wanted, side in sides)
+
+
+def _widened(value):
     """A value as the operations take it: floats as float32 (axes, masks and names as they are)."""
     is_half = isinstance(value, np.ndarray) and value.dtype == np.float16
     return value.astype(np.float32) if is_half else value

@@ -12,10 +12,10 @@ from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.catalog import COREML_UNITS
 from keras_mobattn.errors import InputError, expect_name
 from keras_mobattn.export.check import VerificationError
-from keras_mobattn.mil import Evaluator
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.formats.coreml.program import read_program
+from keras_mobattn.mil import Evaluator
 
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
 
