@@ -62,9 +62,7 @@ class _Names:
 
 
 def _modes(modes, names):
-    table = plain_table(
-        "float16 are", "output", "error of the spread", "first overflow", right=("error of the spread",)
-    )
+    table = plain_table("float16 are", "output", "error", "first overflow", right=("error",))
     for mode, run in modes.items():
         overflow = "" if run.first_overflow is None else " ".join(names.cells(run.first_overflow))
         for name, error in run.errors.items():

@@ -55,6 +55,10 @@ class CoreMLModel(FileModel):
         self.label = description.predictedFeatureName  # "" unless it is a classifier
         self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
 
+    def given(self, image):
+        """{input: array} of one image [1, H, W, C] as the program takes it."""
+        return {INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image}
+
     def run(self, image):
         """[1, H, W, C] -> {output name: array}, a classifier's scores as [1, K]; see FileModel."""
         self.input_range.expect(image, "image", alone=True)
@@ -94,10 +98,7 @@ class CoreMLModel(FileModel):
     def _evaluated(self, program):
         evaluate = Evaluator(program)
 
-        def run(image):
-            return evaluate({INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image})
-
-        return run
+        return lambda image: evaluate(self.given(image))
 
     def _predicted(self, path, compute_units):
         ct = import_coremltools()

@@ -11,11 +11,10 @@ import tensorflow as tf
 
 import keras_mobattn
 from helpers.mil_cases import CASES, MISTAKES, SHAPE, rng
-from keras_mobattn import export
+from keras_mobattn import export, mil
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import check
-from keras_mobattn import mil
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.formats.coreml.package import WEIGHTS
 from keras_mobattn.formats.coreml.program import read_program
