@@ -3,15 +3,16 @@
 import collections
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from keras_mobattn.describe.difference import NO_NUMBER, max_errors
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind, expect_name
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.formats.kinds import COREML, TFLITE, kind_of
 from keras_mobattn.formats.tflite.contents import read_contents
-from keras_mobattn.half import TensorReport, evaluate_modes
+from keras_mobattn.half import KINDS_MODES, TensorReport, evaluate_modes
 
 MODES = {TFLITE: ("stored", "reductions"), COREML: ("stored",)}  # kind of file -> what its verdict is by
 MIN_HEADROOM = 4.0  # other images have larger values than the few that were looked at, and devices other sums
@@ -95,14 +96,23 @@ def half_verdict(path, images, modes=()):
 
     `images` is a function of (height, width) that returns images [n, H, W, 3] in the range that the file takes. `modes`
     are further ones of `half.evaluate_half`.
+
+    Raises:
+        InputError: no such function, or an unknown mode. What is wrong with the file is the verdict's `problem`.
     """
+    expect_kind("half_images", images, Callable, "a function of (height, width)")
+    for mode in modes:
+        expect_name(KINDS_MODES[kind_of(path)], mode, "half_modes")
     kind = kind_of(path)
-    find = {TFLITE: _tflite_input, COREML: _package_input}[kind]
     try:
-        not_judged, inputs = find(path, images)
-        if not_judged:
-            return HalfVerdict(not_judged=not_judged)
-        runs = [evaluate_modes(path, each, (*MODES[kind], *modes)) for each in inputs]
+        not_judged, size, feed = READERS[kind](path)
+    except InputError as error:
+        return HalfVerdict(problem=str(error))
+    if not_judged:
+        return HalfVerdict(not_judged=not_judged)
+    pictures = np.asarray(images(size), np.float32)
+    try:
+        runs = [evaluate_modes(path, feed(picture[None]), (*MODES[kind], *modes)) for picture in pictures]
     except InputError as error:
         return HalfVerdict(problem=str(error))
     by_mode = {mode: [run[mode] for run in runs] for mode in runs[0]}
@@ -132,27 +142,36 @@ def _few(tensors, figure):
     return tuple(sorted(filter(figure, tensors), key=figure, reverse=True)[:FEW])
 
 
-def _tflite_input(path, images):
-    """(why the file isn't judged or None, its inputs image by image)."""
+def _read_tflite(path):
+    """(why the file isn't judged, or None; height and width of its input; [1, H, W, 3] -> {input: array})."""
     contents = read_contents(path)
     if any(tensor.dtype == "int8" and tensor.constant_bytes for tensor in contents.tensors):
-        return FOR_CPU, ()
+        return FOR_CPU, None, None
     ((name, tensor),) = _expect_one(path, contents.inputs.items())
-    pictures = _pictures(path, tensor.shape, images)
-    if tensor.scale is not None:
-        limits = np.iinfo(tensor.dtype)
-        pictures = np.clip(np.round(pictures / tensor.scale) + tensor.zero_point, limits.min, limits.max)
-    return None, [{name: picture.astype(tensor.dtype)} for picture in pictures]
+    size, arrange = _arrangement(path, tensor.shape)
+
+    def feed(picture):
+        values = arrange(picture)
+        if tensor.scale is not None:
+            limits = np.iinfo(tensor.dtype)
+            values = np.clip(np.round(values / tensor.scale) + tensor.zero_point, limits.min, limits.max)
+        return {name: values.astype(tensor.dtype)}
+
+    return None, size, feed
 
 
-def _package_input(path, images):
+def _read_package(path):
+    """The same of an .mlpackage."""
     program = read_program(path)
     results = [result for operation in program.operations for result in operation.results]
     if not any(result.dtype == "float16" for result in results):
-        return IN_FLOAT32, ()
+        return IN_FLOAT32, None, None
     (value,), (feature,) = _expect_one(path, program.values), _expect_one(path, program.inputs)
-    shape = (1, 3, *feature.shape) if feature.kind == "image" else feature.shape
-    return None, [{value.name: picture} for picture in _pictures(path, shape or (), images)]
+    size, arrange = _arrangement(path, (1, 3, *feature.shape) if feature.kind == "image" else feature.shape or ())
+    return None, size, lambda picture: {value.name: arrange(picture)}
+
+
+READERS = {TFLITE: _read_tflite, COREML: _read_package}
 
 
 def _expect_one(path, inputs):
@@ -161,8 +180,8 @@ def _expect_one(path, inputs):
     return inputs
 
 
-def _pictures(path, shape, images):
-    """Images as an input of `shape` takes them, one by one: channels last or first, three or one."""
+def _arrangement(path, shape):
+    """(height and width of an input of `shape`; what makes [1, H, W, 3] fit it): channels last or first, 3 or 1."""
     first = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
     *size, channels = (shape[2], shape[3], shape[1]) if first else shape[1:] or (0,)
     if len(size) != 2 or min(size) < 1 or channels not in (1, 3):
@@ -170,9 +189,12 @@ def _pictures(path, shape, images):
             f"Expected an input [1, height, width, 3] of a fixed size. Received: {str(path)!r} with {list(shape)}. "
             "Call keras_mobattn.half.evaluate_half on inputs of your own."
         )
-    pictures = np.asarray(images(tuple(size)), np.float32)
-    pictures = pictures if channels == 3 else pictures.mean(-1, keepdims=True)
-    return [(picture.transpose(2, 0, 1) if first else picture)[None] for picture in pictures]
+
+    def arrange(picture):
+        picture = picture if channels == 3 else picture.mean(-1, keepdims=True)
+        return picture.transpose(0, 3, 1, 2) if first else picture
+
+    return tuple(size), arrange
 
 
 def _finite(value):

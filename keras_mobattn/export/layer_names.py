@@ -42,7 +42,7 @@ def expect_layers(model, names, what):
     Raises:
         InputError: `names` are no texts, or one that no layer's name begins with; `what` they are called.
     """
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"Expected {what} to be a tuple of layers' names. Received: {names!r}.")
     paths = layer_paths(model)
     return {name: _meant(paths, name) or _unknown(model, paths, name, what) for name in names}

@@ -142,7 +142,7 @@ def describe_coreml(path, plan=True, half_images=None):
         non_zeros=operators["non_zero"],
         open_shapes=sum(any(-1 in (r.shape or ()) for r in operation.results) for operation in program.operations),
         neural_engine=NeuralEngine(tuple(neural_engine_findings(program)), asked),
-        half=half_images and half_verdict(path, half_images),
+        half=None if half_images is None else half_verdict(path, half_images),
     )
 
 

@@ -138,7 +138,7 @@ def describe_tflite(path, execute_on_gpu=True, half_images=None, half_modes=()):
         gpu=GpuVerdict(**findings, **run, limits=dict(GPU_MAX_ERROR_INT8 if in_bytes else GPU_MAX_ERROR)),
         elsewhere=tuple(finding for finding in record if finding.target != "gpu"),
         without_record=without_record(contents),
-        half=half_images and half_verdict(path, half_images, half_modes),
+        half=None if half_images is None else half_verdict(path, half_images, half_modes),
         processor=next((text for dtype, text in PROCESSORS.items() if constant_bytes[dtype]), PROCESSORS["float32"]),
     )
 

@@ -76,13 +76,12 @@ def to_coreml(
     for the Neural Engine a package for each size is the safer choice. `float32_layers` are names of the Keras model's
     layers that an fp16 package computes in float32, off the Neural Engine: where their numbers are too large or too
     small for float16. A name means the layer, also an inner one, or all layers whose names begin with it: "stage4" for
-    "stage4_conv" and "stage4_norm". `about` (an export.About) fills in author,
-    licence, version and description.
+    "stage4_conv" and "stage4_norm". `about` (an export.About) fills in author, licence, version and description.
 
     `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by our evaluator, on any
     system, at every input size: it sees the converter's mistakes, not a device's own numerics. An fp16 package runs
-    once more in float32, as to_tflite's files do, for the report's `headroom`. On macOS it is repeated by Core ML itself on
-    the CPU and on all units, and the report tells how far these are from the evaluator.
+    once more in float32, as to_tflite's files do, for the report's `headroom`. On macOS the check is repeated by Core
+    ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
 
     Raises:
         InputError: an unknown precision, target, compression or input type, a target too old for what is asked, a
