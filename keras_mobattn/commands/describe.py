@@ -38,6 +38,7 @@ def main(
     half: bool = False,
     products: bool = False,
     images: Path | None = None,
+    on_corrupt: Literal["error", "skip"] = "error",
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
     json: Path | None = None,
@@ -61,6 +62,7 @@ def main(
             are from overflow, which vanish, how large the error is and where it comes in. --require half implies it.
         products: of .tflite files, convolutions and matrix products in half precision too, which takes minutes.
         images: any folder of images to compute half precision on; left out, crops of sample photographs.
+        on_corrupt: what to do with images that can't be decoded.
         input_scale: what RGB 0..255 is multiplied by to be what a file takes, a number or one for each channel, for
             half precision of files that other programs made. Files of this package take 0..255.
         input_bias: what is added then.
@@ -89,7 +91,7 @@ def main(
     if half:
         from keras_mobattn.export.images import few_images
 
-        told = {"folder": images, "input_scale": input_scale, "input_bias": input_bias}
+        told = {"folder": images, "on_corrupt": on_corrupt, "input_scale": input_scale, "input_bias": input_bias}
         take = functools.partial(few_images, NUM_IMAGES, **told)
     descriptions = {path: _described(path, gpu, plan, take, modes) for path in files}
     if json:

@@ -66,10 +66,11 @@ def _from_run(run, image_size, on_corrupt):
     )
 
 
-def few_images(count, image_size, folder=None, input_scale=None, input_bias=None):
+def few_images(count, image_size, folder=None, on_corrupt="error", input_scale=None, input_bias=None):
     """Up to `count` images of a folder, of photographs without one, at `image_size` (H, W): float32 [n, H, W, 3].
 
     They are 0..255, times `input_scale` plus `input_bias` where these are told, numbers or one for each channel.
+    `on_corrupt` is open_source's.
 
     Raises:
         InputError: a folder without images, an image that can't be decoded, a scale or bias that is none.
@@ -80,7 +81,7 @@ def few_images(count, image_size, folder=None, input_scale=None, input_bias=None
     taken = ImageRange(**{name: value for name, value in told.items() if value is not None})
     if folder is None:
         return taken.from_pixels(sample_photos(count, image_size))
-    return taken.from_pixels(_taken(_files(Path(folder), count, "error"), image_size, {}))
+    return taken.from_pixels(_taken(_files(Path(folder), count, on_corrupt), image_size, {}))
 
 
 def _from_folder(folder, image_size, view, on_corrupt):

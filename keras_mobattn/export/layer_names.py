@@ -12,17 +12,18 @@ from keras_mobattn.errors import InputError
 NEAREST = 8  # names in an error
 
 
-def layer_paths(model):
-    """The paths of all layers of a model, those of inner ones behind their layer's."""
-    paths = []
+def layers_by_path(model):
+    """{path: layer} of all layers of a model, inner ones behind the layer that they are in."""
+    layers = {}
     for layer in model._flatten_layers(recursive=False, include_self=False):
-        paths += [layer.name, *(f"{layer.name}/{inner}" for inner in layer_paths(layer))]
-    return list(dict.fromkeys(paths))
+        layers[layer.name] = layer
+        layers |= {f"{layer.name}/{path}": inner for path, inner in layers_by_path(layer).items()}
+    return layers
 
 
 def layer_of(model, name):
     """The path of the layer that an operation or tensor called `name` belongs to; None where the name tells of none."""
-    return innermost(layer_paths(model), model.name, name)
+    return innermost(layers_by_path(model), model.name, name)
 
 
 def innermost(paths, model_name, name):
@@ -44,7 +45,7 @@ def expect_layers(model, names, what):
     """
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"Expected {what} to be a tuple of layers' names. Received: {names!r}.")
-    paths = layer_paths(model)
+    paths = layers_by_path(model)
     return {name: _meant(paths, name) or _unknown(model, paths, name, what) for name in names}
 
 

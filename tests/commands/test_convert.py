@@ -241,6 +241,7 @@ def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, run, capsys):
         ("coreml", model, ["--compression", "int4"], "minimum_deployment_target 'iOS18' or 'macOS15' or newer"),
         ("coreml", model, ["--input-sizes", "64"], "--input-sizes like 320x320, height first. Received: '64'"),
         ("coreml", model, ["--input-sizes", "8x64"], "each side from 32 up"),
+        ("coreml", model, ["--float32-layers", "nowhere"], "or what some begin with. Received: 'nowhere'"),
         ("coreml", model, ["--input-bias", "1", "2"], "one for each of 3 channels. Received: [1.0] and [1.0, 2.0]"),
         ("coreml", logits, ["--input-type", "image", "--labels", tmp_path / "ten.txt"], "ends in probabilities"),
         ("coreml", model, ["--input-type", "image", "--labels", tmp_path / "ten.txt"], "class names that differ"),

@@ -133,6 +133,7 @@ def test_bad_input(run, tmp_path):
         ({"num_test_images": 0}, "Expected num_test_images"),
         ({"wishes": delivery.Wishes(num_threads=0)}, "Expected num_threads"),
         ({"wishes": delivery.Wishes(input_scale=0.0)}, "Expected input_scale"),
+        ({"wishes": delivery.Wishes(float32_layers=("nowhere",))}, "Expected float32_layers to be names of layers"),
         ({"images": tmp_path / "none"}, "Expected a folder of images"),
     ):
         with pytest.raises(InputError, match=expected):
