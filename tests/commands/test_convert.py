@@ -47,6 +47,8 @@ def test_all_precisions_beside_the_model(script, precisions, suffix, tmp_path, r
     text = capsys.readouterr().out
     assert "sample photographs" in text
     assert all(f"net_{precision}{suffix}" in text for precision in precisions)
+    in_half = {precision for precision in precisions if f"\n{precision}: headroom " in text}
+    assert in_half == ({"fp32", "fp16"} if suffix == ".tflite" else {"fp16"})
 
 
 def test_output_names_a_file_or_a_folder(tmp_path, run, capsys):
