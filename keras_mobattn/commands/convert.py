@@ -47,6 +47,8 @@ def convert_all(convert, kind, model, output, variants, *, expect, images, on_co
     if reports:
         console.print(report_table(reports))
     for report in reports:
+        if report.headroom:
+            say(f"{report.precision}: headroom {report.headroom:.3g} in half precision, since {report.headroom_at}.")
         for units, error in report.device_errors.items():
             say(f"{report.precision}: Core ML on {units} is within {error:.1e} of the evaluator.")
         say(f"Written: {report.path}")

@@ -30,6 +30,7 @@ def main(
     minimum_deployment_target: Literal[tuple(COREML_TARGETS)] = "iOS17",
     input_type: Literal[tuple(INPUT_TYPES)] = "tensor",
     input_sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxW...")] = (),
+    float32_layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = (),
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
     single_output: bool = False,
@@ -51,6 +52,8 @@ def main(
             classifier, which Vision and Xcode's preview understand.
         input_sizes: further heights and widths that the package takes, e.g. 320x320 192x256: multiples of 64, for
             PVTv2 of 32; not for DeiT and EfficientFormerV2.
+        float32_layers: layers that fp16 packages compute in float32, since their numbers don't fit float16: names of
+            the Keras model's layers, inner ones too, or what their names begin with.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
             a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Packages take 0..255.
         input_bias: what is added then.
@@ -67,6 +70,7 @@ def main(
         minimum_deployment_target=minimum_deployment_target,
         input_type=input_type,
         input_sizes=[_size(text) for text in input_sizes],
+        float32_layers=float32_layers,
     )
     compressions = [None if name == NONE else name for name in compression]
     variants = {"_".join(filter(None, pair)): pair for pair in itertools.product(precision, compressions)}

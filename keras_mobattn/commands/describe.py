@@ -3,10 +3,12 @@
     mobattn describe runs/photos
     mobattn describe runs/photos/*.tflite --require xnnpack gpu --json described.json
     mobattn describe runs/photos/*.mlpackage --require ane --plot described.png
+    mobattn describe runs/photos --require half --images photos/
 
 Exit code 0: every file has all that `--require` names; 1: one has not; 2: bad input.
 """
 
+import functools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,11 +21,13 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing, write_json
 from keras_mobattn.formats.kinds import COREML, TFLITE, expect_readable, kind_of
 
-REQUIREMENTS = {  # name -> of which files, and what of their description has to have passed
-    "xnnpack": (TFLITE, lambda description: description.xnnpack),
-    "gpu": (TFLITE, lambda description: description.gpu),
-    "ane": (COREML, lambda description: description.neural_engine),
+REQUIREMENTS = {  # name -> of which files, and what of their description has to have passed; None where it isn't judged
+    "xnnpack": ((TFLITE,), lambda description: description.xnnpack),
+    "gpu": ((TFLITE,), lambda description: description.gpu),
+    "ane": ((COREML,), lambda description: description.neural_engine),
+    "half": ((TFLITE, COREML), lambda description: None if description.half.not_judged else description.half),
 }
+NUM_IMAGES = 3  # for half precision: seconds each
 
 
 def main(
@@ -31,6 +35,12 @@ def main(
     require: tuple[Literal[tuple(REQUIREMENTS)], ...] | None = None,
     gpu: bool = True,
     plan: bool = True,
+    half: bool = False,
+    products: bool = False,
+    images: Path | None = None,
+    on_corrupt: Literal["error", "skip"] = "error",
+    input_scale: tuple[float, ...] | None = None,
+    input_bias: tuple[float, ...] | None = None,
     json: Path | None = None,
     plot: Path | None = None,
 ):
@@ -41,11 +51,21 @@ def main(
         require: what makes the exit code 1 when a file lacks it. Of .tflite: xnnpack (one partition, nothing left
             over), gpu (runs there alone with the CPU's numbers, by rules alone where the accelerator doesn't run; and
             has nothing that phones' GPUs are firmly on record for getting wrong or refusing). Of .mlpackage: ane (the
-            Neural Engine could run every operation, by Core ML's compute plan on a Mac, by rules elsewhere). Left out:
+            Neural Engine could run every operation, by Core ML's compute plan on a Mac, by rules elsewhere). Of both:
+            half (on images, half precision stays finite, has room for values four times as large, and gives float32's
+            outputs; files for processors without it, with int8 weights or Core ML in fp32, are not judged). Left out:
             xnnpack of .tflite files.
         gpu: run .tflite files on the GPU accelerator where there is one; SwiftShader counts, which `python -m
             keras_mobattn.gpu` gets.
         plan: on a Mac, ask Core ML where it would run each operation; it compiles the model for that.
+        half: say what half precision, in which GPUs and the Neural Engine compute, makes of a file: how far its values
+            are from overflow, which vanish, how large the error is and where it comes in. --require half implies it.
+        products: of .tflite files, convolutions and matrix products in half precision too, which takes minutes.
+        images: any folder of images to compute half precision on; left out, crops of sample photographs.
+        on_corrupt: what to do with images that can't be decoded.
+        input_scale: what RGB 0..255 is multiplied by to be what a file takes, a number or one for each channel, for
+            half precision of files that other programs made. Files of this package take 0..255.
+        input_bias: what is added then.
         json: write everything to this file as well.
         plot: write bars of every package to this .png: of the estimated cost by operator and device, or without a plan
             of the number of operators. With several packages, one each: NAME_STEM.png.
@@ -57,38 +77,53 @@ def main(
     if plot and not packages:
         raise InputError(f"Expected .mlpackage folders for --plot. Received: {', '.join(map(str, files))}.")
     kinds = set(map(kind_of, files))
-    if unmet := [name for name in require or () if REQUIREMENTS[name][0] not in kinds]:
+    if unmet := [name for name in require or () if not kinds & set(REQUIREMENTS[name][0])]:
         raise InputError(
-            f"Expected {REQUIREMENTS[unmet[0]][0].suffix} files for --require {unmet[0]}. Received: "
+            f"Expected {REQUIREMENTS[unmet[0]][0][0].suffix} files for --require {unmet[0]}. Received: "
             f"{', '.join(map(str, files))}. Leave it out, or name such files."
         )
     for path in files:  # better to fail now than after half a minute
         expect_readable(path)
-    descriptions = {path: _described(path, gpu, plan) for path in files}
+    half = half or products or "half" in (require or ())
+    if images and not half:
+        raise InputError("Expected --half, which computes on images, for --images. Received: --images alone.")
+    take, modes = None, ("products",) if products else ()
+    if half:
+        from keras_mobattn.export.images import few_images
+
+        told = {"folder": images, "on_corrupt": on_corrupt, "input_scale": input_scale, "input_bias": input_bias}
+        take = functools.partial(few_images, NUM_IMAGES, **told)
+    descriptions = {path: _described(path, gpu, plan, take, modes) for path in files}
     if json:
         write_json(json, [description.as_dict() for description in descriptions.values()])
     if plot:
         for picture, path in zip(_pictures(plot, packages), packages, strict=True):
             _write_plot(picture, descriptions[path])
     require = ("xnnpack",) if require is None else require
+    if "half" in require and all(description.half.not_judged for description in descriptions.values()):
+        raise InputError(
+            "Expected a file for processors of half precision for --require half. Received: "
+            f"{', '.join(f'{path} ({description.half.not_judged})' for path, description in descriptions.items())}."
+        )
     return int(not all(_passes(path, description, require) for path, description in descriptions.items()))
 
 
-def _described(path, gpu, plan):
+def _described(path, gpu, plan, half_images, half_modes):
     from keras_mobattn.describe import describe_coreml, describe_tflite, print_coreml, print_tflite
 
     with rich.console.Console(stderr=True).status(f"Looking at {path.name}"):  # a large file takes half a minute
         if kind_of(path) == COREML:
-            description, show = describe_coreml(path, plan=plan), print_coreml
+            description, show = describe_coreml(path, plan=plan, half_images=half_images), print_coreml
         else:
-            description, show = describe_tflite(path, execute_on_gpu=gpu), print_tflite
+            half = {"half_images": half_images, "half_modes": half_modes}
+            description, show = describe_tflite(path, execute_on_gpu=gpu, **half), print_tflite
     show(description, cli.console)
     return description
 
 
 def _passes(path, description, require):
-    asked = [part for kind, part in map(REQUIREMENTS.get, require) if kind == kind_of(path)]
-    return all(part(description).passed for part in asked)
+    asked = [part(description) for kinds, part in map(REQUIREMENTS.get, require) if kind_of(path) in kinds]
+    return all(verdict.passed for verdict in asked if verdict is not None)
 
 
 def _pictures(plot, files):

@@ -31,6 +31,7 @@ def main(
     single_output: bool = False,
     num_test_images: int = 500,
     input_type: Literal[tuple(INPUT_TYPES)] = "image",
+    float32_layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = (),
     num_threads: int = 1,
     about: About = About(),  # noqa: B008  frozen
 ) -> int:
@@ -49,6 +50,8 @@ def main(
         num_test_images: At most how many of the run's test images every row is scored on.
         input_type: Of the Core ML packages: image takes pixels, as Vision and Xcode's preview do; tensor takes float32
             [1, H, W, C], as `mobattn benchmark --device iphone` does.
+        float32_layers: Of the model, by name or by what names begin with, that Core ML fp16 packages compute in
+            float32, since their numbers don't fit float16.
         num_threads: With which .tflite files are timed.
         about: What the files say of themselves.
     """
@@ -68,7 +71,9 @@ def main(
             images=images,
             on_corrupt=on_corrupt,
             num_test_images=num_test_images,
-            wishes=delivery.Wishes(input_type, num_threads, about, input_scale, input_bias, single_output),
+            wishes=delivery.Wishes(
+                input_type, num_threads, about, input_scale, input_bias, single_output, float32_layers
+            ),
             progress=tell,
         )
     table, caption, notes = delivery.screen_table(made)

@@ -82,6 +82,11 @@ def caption(delivery):
         f"{delivery.num_checked} images. XNNPACK: into how many pieces it takes the file, 1 is best. GPU, ANE (Apple's "
         "Neural Engine): whether it would run there alone, as mobattn describe judges."
     )
+    if rooms := [f"{row.format} {row.precision} {row.headroom:.3g}" for row in delivery.rows if row.headroom]:
+        parts.append(
+            "Headroom, how many times larger the numbers of a file may get before half precision overflows: "
+            f"{', '.join(rooms)}."
+        )
     if any(row.format == COREML.name for row in delivery.rows):
         parts.append("Core ML's scores and errors are by this package's evaluator of its programs, not by Apple's.")
     return " ".join(parts)

@@ -14,6 +14,7 @@ from keras_mobattn.delivery.rows import Delivery, Row, save_delivery
 from keras_mobattn.describe import describe_coreml, describe_tflite
 from keras_mobattn.errors import InputError, expect_name, expect_path, expect_range
 from keras_mobattn.export.images import choose_images
+from keras_mobattn.export.layer_names import expect_layers
 from keras_mobattn.files import size_bytes
 from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import model_file
@@ -36,6 +37,7 @@ class Wishes:
         num_threads: with which .tflite files are timed.
         about: what the files say of themselves.
         input_scale, input_bias, single_output: as of `export.load`.
+        float32_layers: as of `export.to_coreml`.
     """
 
     input_type: str = "image"
@@ -44,6 +46,7 @@ class Wishes:
     input_scale: float | tuple[float, ...] | None = None
     input_bias: float | tuple[float, ...] | None = None
     single_output: bool = False
+    float32_layers: tuple[str, ...] = ()
 
 
 def deliver(
@@ -66,6 +69,7 @@ def deliver(
     file, folder = model_file(model), folder_of(model, output_dir)
     told = {name: getattr(wishes, name) for name in ("input_scale", "input_bias", "single_output")}
     source = export.load_trained(model, **told)
+    expect_layers(source.model, wishes.float32_layers, "float32_layers")
     chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     run = RunFolder.of(model)
     open_run = functools.partial(run.open_source, on_corrupt=on_corrupt) if run else None
@@ -171,6 +175,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
             options["representative_images"] = in_range(chosen.representative)
             report = export.to_tflite(source, path, precision, **options)
         else:
+            options["float32_layers"] = wishes.float32_layers
             report = export.to_coreml(source, path, precision, **interface, **options)
     except InputError as error:
         return dataclasses.replace(row, error=str(error))
@@ -184,6 +189,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
         max_error=report.max_abs_error / report.spread,
         snr_db=report.snr_db,
         top1_agreement=report.top1_agreement,
+        headroom=report.headroom,
         **_verdicts(kind, path, scorer.missing),
     )
 

@@ -18,7 +18,8 @@ class Row:
         latency_ms: the median on this machine, one image.
         score: the task's metric on the test images, 0..1 for an accuracy.
         max_error: the largest difference from Keras, as a share of the outputs' spread.
-        snr_db, top1_agreement: as in `export.CheckReport`.
+        snr_db, top1_agreement, headroom: as in `export.CheckReport`; the last of files that are computed in half
+            precision alone.
         partitions: XNNPACK's; 1 is best.
         gpu, neural_engine: whether it would run there alone, as `describe` judges.
         error: why the file could not be had, in a sentence.
@@ -33,6 +34,7 @@ class Row:
     max_error: float | None = None
     snr_db: float | None = None
     top1_agreement: float | None = None
+    headroom: float | None = None
     partitions: int | None = None
     gpu: bool | None = None
     neural_engine: bool | None = None

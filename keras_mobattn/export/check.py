@@ -10,6 +10,7 @@ import rich.table
 from keras_mobattn.about import About
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.export.given_images import as_images
+from keras_mobattn.export.headroom import expect_headroom
 from keras_mobattn.files import size_bytes
 
 NUM_PHOTOS = 8  # photographs of the default check
@@ -29,12 +30,15 @@ class Tolerance:
     """How far a converted model may be from Keras.
 
     max_error: a share of the outputs' spread. min_top1: a share of the images. max_probability_error: the largest
-    difference, where the output is probabilities.
+    difference, where the output is probabilities. headroom: how many times larger values and sums have to be able to
+    get before float16 overflows, in files that processors of half precision run (TFLite fp32 and fp16, Core ML fp16);
+    with less there is no file. Without it there is a warning below 4.
     """
 
     max_error: float
     min_top1: float = 0.0
     max_probability_error: float = 1.0
+    headroom: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,8 @@ class CheckReport:
     snr_db: 10 log10(variance of Keras's output / mean squared difference), at most 144. top1_agreement: share of the
     images with the same answer, for a classifier the most likely class; None where the task has no single answer.
     seconds: conversion and check together. device_errors: Core ML on a Mac, {compute units: largest difference from
-    the evaluator's outputs}.
+    the evaluator's outputs}. headroom: how many times larger than on the first image values and sums may get before
+    float16 overflows, and headroom_at where; None for files that aren't computed in it.
     """
 
     path: str
@@ -60,6 +65,8 @@ class CheckReport:
     size_bytes: int
     seconds: float
     device_errors: dict[str, float] = dataclasses.field(default_factory=dict)
+    headroom: float | None = None
+    headroom_at: str = ""
 
 
 def expect_options(tolerance, about):
@@ -83,18 +90,24 @@ def images_or_photos(images, source):
     return np.float32(sample_photos(NUM_PHOTOS, tuple(size)))
 
 
-def verify(source, run, images, tolerance, *, path, written, format, precision, start, output_step=0.0):
+def verify(
+    source, run, images, tolerance, *, path, written, format, precision, start, output_step=0.0, headroom=None,
+    advice="",
+):  # fmt: skip
     """Compare Keras with a converted model and return a CheckReport.
 
     `source` is an Exportable; `run` maps one image [1, H, W, C] to {output name: array} by the converted model;
     `images` are pixels float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is
     time.perf_counter() before the conversion. `output_step` is that of a quantized output: an error of one step more
-    is allowed.
+    is allowed. `headroom` is the file's Headroom where processors of half precision run it, `advice` what to do about
+    too little.
 
     Raises:
-        VerificationError: an error above the tolerance, other shapes than Keras's, or outputs that can't tell right
-            from wrong: Keras's not finite, the same for every image, or within a few steps.
+        VerificationError: an error above the tolerance, less headroom, other shapes than Keras's, or outputs that can't
+            tell right from wrong: Keras's not finite, the same for every image, or within a few steps.
     """
+    if headroom and (problem := expect_headroom(headroom, tolerance.headroom, advice)):
+        raise VerificationError(f"{problem} No file was kept.")
     expected = source.predict(images)
     for name, values in expected.items():
         _expect_information(name, values)
@@ -117,6 +130,8 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
         top1_agreement=top1,
         size_bytes=size_bytes(written),
         seconds=time.perf_counter() - start,
+        headroom=headroom and headroom.value,
+        headroom_at=headroom.text if headroom and headroom.value is not None else "",
         **figures[output],
     )
     if report.spread < 4 * output_step:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.layers import ImageRange
 from keras_mobattn.run_folder import RunFolder
 
 NUM_CHECK = 32  # 0.1 to 1 s each: Core ML's evaluator takes most of it
@@ -65,7 +66,37 @@ def _from_run(run, image_size, on_corrupt):
     )
 
 
+def few_images(count, image_size, folder=None, on_corrupt="error", input_scale=None, input_bias=None):
+    """Up to `count` images of a folder, of photographs without one, at `image_size` (H, W): float32 [n, H, W, 3].
+
+    They are 0..255, times `input_scale` plus `input_bias` where these are told, numbers or one for each channel.
+    `on_corrupt` is open_source's.
+
+    Raises:
+        InputError: a folder without images, an image that can't be decoded, a scale or bias that is none.
+    """
+    from keras_mobattn.data import sample_photos
+
+    told = {"scale": input_scale, "bias": input_bias}
+    taken = ImageRange(**{name: value for name, value in told.items() if value is not None})
+    if folder is None:
+        return taken.from_pixels(sample_photos(count, image_size))
+    return taken.from_pixels(_taken(_files(Path(folder), count, on_corrupt), image_size, {}))
+
+
 def _from_folder(folder, image_size, view, on_corrupt):
+    files = _files(folder, NUM_CHECK + NUM_REPRESENTATIVE, on_corrupt)
+    split = min(NUM_CHECK, -(-len(files) // 3))
+    check, representative = files[:split], files[split : split + NUM_REPRESENTATIVE] or files
+    return Images(
+        _taken(check, image_size, view),
+        _taken(representative, image_size, view),
+        f"Images: {len(check)} of {str(folder)!r} for the check, {len(representative)} others for int8.",
+    )
+
+
+def _files(folder, count, on_corrupt):
+    """Up to `count` of a folder's image files in random order, [(path, ImageFacts)]."""
     from keras_mobattn.data.checking import decodable_images
     from keras_mobattn.data.image_file import SUFFIXES
     from keras_mobattn.data.listing import find_images, tell_left_out
@@ -80,17 +111,10 @@ def _from_folder(folder, image_size, view, on_corrupt):
         raise InputError(f"Expected images ({', '.join(SUFFIXES)}). Received: none in {str(folder)!r}. Check its path.")
     tell_left_out(folder, left_out)
     files = [files[i] for i in np.random.RandomState(0).permutation(len(files))]
-    seen = decodable_images(folder, files[: NUM_CHECK + NUM_REPRESENTATIVE], on_corrupt)
+    seen = decodable_images(folder, files[:count], on_corrupt)
     if not seen:
         raise InputError(f"Expected an image that can be decoded. Received: none in {str(folder)!r}. Check its files.")
-    files = list(seen.items())
-    split = min(NUM_CHECK, -(-len(files) // 3))
-    check, representative = files[:split], files[split : split + NUM_REPRESENTATIVE] or files
-    return Images(
-        _taken(check, image_size, view),
-        _taken(representative, image_size, view),
-        f"Images: {len(check)} of {str(folder)!r} for the check, {len(representative)} others for int8.",
-    )
+    return list(seen.items())
 
 
 def _taken(files, image_size, view):

@@ -1,4 +1,4 @@
-"""Run a .tflite file in numpy as a device with half precision would, beside a run in float32: evaluate_half."""
+"""Run a .tflite file in numpy as a device with half precision would, beside a run in float32."""
 
 import collections
 import dataclasses
@@ -6,12 +6,12 @@ import types
 
 import numpy as np
 
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.errors import InputError
 from keras_mobattn.formats.tflite.contents import read_contents
 from keras_mobattn.formats.tflite.graph import open_graph
 from keras_mobattn.half.arithmetic import MODES, Float32, round_to_half
 from keras_mobattn.half.operators import ACTIVATIONS, OPERATORS
-from keras_mobattn.half.report import HalfReport, tensor_report
+from keras_mobattn.half.report import HalfReport, Reports
 
 FLOATS = ("float32", "float16")
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
@@ -40,40 +40,42 @@ class _Program:
     outputs: dict[str, object]
 
 
-def evaluate_half(path, inputs, mode="stored"):
-    """Run a .tflite file once in float32 and once in `mode`; return a HalfReport.
-
-    `inputs` are {name: array}, or one array for a file of one input: in the type and range that the file takes. A mode
-    is "float32"; "stored", with every tensor rounded to float16 when it is stored, constants too; "reductions", with
-    sums over axes in float16 as well; or "products", with convolutions and matrix products in float16 as well. See
-    arithmetic.py for the order of sums. Quantized operators compute on the numbers that their integers stand for, in
-    float64, and round the result once: LiteRT's kernels may differ by one step.
-
-    Raises:
-        InputError: not a TFLite file; an operator that isn't in OPERATORS; int8 weights under float activations;
-            unknown mode; inputs that don't fit.
-        OSError: it can't be read.
-    """
-    arithmetic = choose(MODES, mode, "mode")()
+def evaluate_tflite(path, inputs, modes):
+    """Run a .tflite file once in float32 and once in each of `modes`; return {mode: HalfReport}. See evaluate_half."""
     program = _read(path)
     given = _given(program, inputs)
     with np.errstate(all="ignore"):  # an overflow is what we look for
-        runs = _Run(program, Float32(), given), _Run(program, arithmetic, given)
-        reports = [_report(program, runs, index, "") for index in (*program.constants, *_ends(program.inputs))]
+        reference = _Run(program, Float32(), given)
+        runs = {mode: reference if mode == "float32" else _Run(program, MODES[mode](), given) for mode in modes}
+        reports = {mode: Reports() for mode in runs}
+        every = {id(run): run for run in (reference, *runs.values())}.values()
+
+        def report(step, indices):
+            for mode, run in runs.items():
+                _report(reports[mode], program, (reference, run), step, indices)
+
+        report(None, (*program.constants, *_ends(program.inputs)))
         last = {index: step for step in program.steps for index in step.inputs}
         ends, done = set(_ends(program.outputs)), collections.defaultdict(list)
         for index, step in last.items():
             if index not in ends:
                 done[id(step)].append(index)
         for step in program.steps:
-            for run in runs:
+            for run in every:
                 run.do(step)
-            reports += [_report(program, runs, index, step.kind) for index in step.outputs]
+            report(step, step.outputs)
             for index in done[id(step)]:
-                for run in runs:
+                for run in every:
                     del run.values[index]
-    expected, outputs = ({name: run.values[t.index] for name, t in program.outputs.items()} for run in runs)
-    return HalfReport(str(path), mode, expected, outputs, tuple(filter(None, reports)))
+    expected = _outputs(program, reference)
+    return {
+        mode: HalfReport(str(path), mode, expected, _outputs(program, run), reports[mode].finished())
+        for mode, run in runs.items()
+    }
+
+
+def _outputs(program, run):
+    return {name: run.values[tensor.index] for name, tensor in program.outputs.items()}
 
 
 class _Run:
@@ -125,14 +127,14 @@ class _Run:
         return np.clip(np.rint(value.astype(np.float64) / scale) + zero_point, limits.min, limits.max)
 
 
-def _report(program, runs, index, operator):
-    """The TensorReport of a float tensor; None for others, whose values are exact."""
-    if program.dtypes[index] not in FLOATS:
-        return None
-    sums = [run.arithmetic.running_sum for run in runs]
+def _report(reports, program, runs, step, indices):
+    """Report the float tensors that `step` has just made in both `runs`; None: inputs and constants."""
+    sums = [run.arithmetic.running_sum for run in runs if step]
     running = next((total for total in sums if total is not None), None)  # the reference's where it has one
-    values = (run.values[index] for run in runs)
-    return tensor_report(program.names[index], operator, *values, running if operator else None)
+    made = {"operator": step.kind, "taken": step.inputs, "running_sum": running} if step else {}
+    for index in indices:
+        if program.dtypes[index] in FLOATS:  # the values of others are exact
+            reports.add(index, program.names[index], *(run.values[index] for run in runs), **made)
 
 
 def _ends(tensors):

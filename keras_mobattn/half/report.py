@@ -9,13 +9,14 @@ from keras_mobattn.half.arithmetic import HALF_MAX, HALF_NORMAL
 
 @dataclasses.dataclass(frozen=True)
 class TensorReport:
-    """A float tensor in one run. `operator` made it; "" for inputs and constants.
+    """A float tensor of a file, in one run. `operator` made it; "" for inputs and constants.
 
     Of the float32 run: `largest` magnitude; `subnormal`, the share of the values other than zero that float16 keeps
     with fewer than its 11 bits or as zero; `running_sum`, the largest magnitude of a sum on its way in the operator,
     None where nothing is summed (of convolutions and matrix products it is recorded in the mode "products" alone).
     `error` is the largest difference between the two runs as a share of `largest`; infinite where float16 has infinity
-    or NaN and float32 has not.
+    or NaN and float32 has not. `inherited` is the largest error among the tensors that the operator took, `passed_on`
+    among those that were made of this one; that of an output is its own.
     """
 
     name: str
@@ -24,12 +25,24 @@ class TensorReport:
     subnormal: float
     running_sum: float | None
     error: float
+    inherited: float
+    passed_on: float
+
+    @property
+    def reached(self):
+        """The largest magnitude of the values and of the sums that led to them. NaN counts as infinity."""
+        return float(np.nan_to_num(max(self.largest, self.running_sum or 0.0), nan=np.inf))
 
     @property
     def headroom(self):
         """How many times larger the values, and the sums that led to them, could be. Below 1 they overflow."""
-        reached = max(self.largest, self.running_sum or 0.0)
-        return HALF_MAX / reached if reached else float("inf")
+        return HALF_MAX / self.reached if self.reached else float("inf")
+
+    @property
+    def added(self):
+        """The error that came in here and stayed: that of a mean near 0, say, is large for its size and then gone."""
+        stayed = min(self.error, self.passed_on)
+        return stayed - self.inherited if stayed > self.inherited else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +66,27 @@ class HalfReport:
         return min(self.tensors, key=lambda tensor: tensor.headroom)
 
 
-def tensor_report(name, operator, expected, received, running_sum):
-    """Return the TensorReport of one tensor in both runs."""
-    magnitudes = np.abs(expected)
-    largest, nonzero = float(magnitudes.max(initial=0)), np.count_nonzero(magnitudes)
-    subnormal = nonzero - np.count_nonzero(magnitudes >= HALF_NORMAL)
-    lost = not np.isfinite(received).all() and np.isfinite(expected).all()
-    difference = float("inf") if lost else float(np.abs(received - expected).max(initial=0))
-    return TensorReport(
-        name, operator, largest, float(subnormal / nonzero) if nonzero else 0.0, running_sum,
-        difference / largest if largest else difference,
-    )  # fmt: skip
+class Reports:
+    """Collects the TensorReports of a run, tensor by tensor in the order in which they are made."""
+
+    def __init__(self):
+        self._made, self._passed_on = {}, {}
+
+    def add(self, key, name, expected, received, operator="", taken=(), running_sum=None):
+        """Report a tensor, whose values are `expected` in float32. `key` is its own, `taken` those of what it is of."""
+        magnitudes = np.abs(expected)
+        largest, nonzero = float(magnitudes.max(initial=0)), np.count_nonzero(magnitudes)
+        subnormal = nonzero - np.count_nonzero(magnitudes >= HALF_NORMAL)
+        lost = not np.isfinite(received).all() and np.isfinite(expected).all()
+        difference = float("inf") if lost else float(np.abs(received - expected).max(initial=0))
+        error = difference / largest if largest else difference
+        for each in taken:
+            self._passed_on[each] = max(self._passed_on.get(each, 0.0), error)
+        inherited = max((self._made[each].error for each in taken if each in self._made), default=0.0)
+        share = float(subnormal / nonzero) if nonzero else 0.0
+        self._made[key] = TensorReport(name, operator, largest, share, running_sum, error, inherited, error)
+
+    def finished(self):
+        """All of them, in a tuple."""
+        passed_on = ((tensor, self._passed_on.get(key, tensor.error)) for key, tensor in self._made.items())
+        return tuple(dataclasses.replace(tensor, passed_on=error) for tensor, error in passed_on)

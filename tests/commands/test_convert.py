@@ -47,6 +47,8 @@ def test_all_precisions_beside_the_model(script, precisions, suffix, tmp_path, r
     text = capsys.readouterr().out
     assert "sample photographs" in text
     assert all(f"net_{precision}{suffix}" in text for precision in precisions)
+    in_half = {precision for precision in precisions if f"\n{precision}: headroom " in text}
+    assert in_half == ({"fp32", "fp16"} if suffix == ".tflite" else {"fp16"})
 
 
 def test_output_names_a_file_or_a_folder(tmp_path, run, capsys):
@@ -241,6 +243,7 @@ def test_flags_that_do_not_fit_the_model_are_bad_input(tmp_path, run, capsys):
         ("coreml", model, ["--compression", "int4"], "minimum_deployment_target 'iOS18' or 'macOS15' or newer"),
         ("coreml", model, ["--input-sizes", "64"], "--input-sizes like 320x320, height first. Received: '64'"),
         ("coreml", model, ["--input-sizes", "8x64"], "each side from 32 up"),
+        ("coreml", model, ["--float32-layers", "nowhere"], "or what some begin with. Received: 'nowhere'"),
         ("coreml", model, ["--input-bias", "1", "2"], "one for each of 3 channels. Received: [1.0] and [1.0, 2.0]"),
         ("coreml", logits, ["--input-type", "image", "--labels", tmp_path / "ten.txt"], "ends in probabilities"),
         ("coreml", model, ["--input-type", "image", "--labels", tmp_path / "ten.txt"], "class names that differ"),

@@ -67,6 +67,8 @@ def test_a_row_for_each_format(made, run):
         assert (row.latency_ms > 0) if kind is TFLITE else "mobattn benchmark" in row.missing["latency_ms"]
         assert isinstance(row.gpu if kind is TFLITE else row.neural_engine, bool)
         assert abs(row.score - keras.score) <= 3 / IMAGES
+        in_half = precision in (("fp32", "fp16") if kind is TFLITE else ("fp16",))
+        assert (row.headroom > 1) if in_half else row.headroom is None
     assert all(not row.error for row in rows if row.precision == "fp32")
 
 
@@ -133,6 +135,7 @@ def test_bad_input(run, tmp_path):
         ({"num_test_images": 0}, "Expected num_test_images"),
         ({"wishes": delivery.Wishes(num_threads=0)}, "Expected num_threads"),
         ({"wishes": delivery.Wishes(input_scale=0.0)}, "Expected input_scale"),
+        ({"wishes": delivery.Wishes(float32_layers=("nowhere",))}, "Expected float32_layers to be names of layers"),
         ({"images": tmp_path / "none"}, "Expected a folder of images"),
     ):
         with pytest.raises(InputError, match=expected):
@@ -175,6 +178,7 @@ def test_the_command(run, mobattn, capsys, tmp_path):
     assert "TFLite fp32" in printed
     assert "accuracy on 4 of the run's test images" in printed
     assert "ANE of TFLite fp32: of .mlpackage folders alone" in printed
+    assert "before half precision overflows: TFLite fp32 " in printed
 
 
 def test_the_card_tells_what_is_in_the_files(made, run):

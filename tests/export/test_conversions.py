@@ -16,12 +16,11 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 import keras_mobattn
 from helpers.cases import FAMILIES, FAMILY_CASES, STYLES
 from helpers.small_models import CONVERT, SIZE, convert, photos, shared_model, small_model
-from keras_mobattn import export
+from keras_mobattn import export, mil
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
-from keras_mobattn.export.coreml import evaluator as mil
 from keras_mobattn.export.tflite.fuse import CONVOLUTIONS
 from keras_mobattn.export.tflite.quantize import FOLLOWERS
 from keras_mobattn.formats.coreml.program import read_program

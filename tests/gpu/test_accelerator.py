@@ -17,7 +17,7 @@ from keras_mobattn import export, gpu
 from keras_mobattn.attention import OWN
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import GPU_MAX_ERROR
-from keras_mobattn.describe.tflite.describe import max_error
+from keras_mobattn.describe.difference import max_error
 from keras_mobattn.errors import InputError
 from keras_mobattn.gpu import __main__ as gpu_script
 from keras_mobattn.gpu import driver, probe

@@ -14,7 +14,7 @@ from helpers.half_agreement import REFUSED, WRONG, agreements, cut_to_half
 from helpers.half_cases import CASES, conv
 from keras_mobattn import export, gpu
 from keras_mobattn.data import sample_photos
-from keras_mobattn.describe.tflite.describe import max_error
+from keras_mobattn.describe.difference import max_error
 from keras_mobattn.half import evaluate_half
 
 pytestmark = pytest.mark.usefixtures("needs_llvmpipe")

@@ -40,6 +40,7 @@ LEFT_OUT = {
     **dict.fromkeys(("benchmark.Conditions", "benchmark.Device", "benchmark.Measurement"), RECORD),
     **dict.fromkeys(("benchmark.Statistics", "delivery.Delivery", "delivery.Row", "delivery.Wishes"), RECORD),
     **dict.fromkeys(("describe.CoreMLDescription", "describe.TFLiteDescription", "export.About"), RECORD),
+    **dict.fromkeys(("describe.HalfMode", "describe.HalfVerdict"), RECORD),
     **dict.fromkeys(("export.CheckReport", "export.Tolerance", "gpu.GpuJob", "gpu.GpuRun", "report.Figure"), RECORD),
     **dict.fromkeys(("report.Report", "report.Section", "report.Table", "weights.Tag"), RECORD),
     **dict.fromkeys(("attention.Attention", "attention.HeadwiseAttention", "export.FileModel"), BASE),

@@ -1,6 +1,7 @@
 """The values that fuzz_functions.py gives to arguments: by the argument's name, or by the function's and its own."""
 
 import dataclasses
+import functools
 import io
 from pathlib import Path
 from typing import get_args
@@ -12,6 +13,7 @@ import tensorflow as tf
 import keras_mobattn
 from helpers.fuzz_kit import IMAGENET, PIXELS, SIGNED, SIZE, UNIT, Fresh, forms_of, images_in
 from keras_mobattn import delivery, export, gpu, training
+from keras_mobattn.data import sample_photos
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.tasks import TASKS
 
@@ -76,6 +78,7 @@ def values(kit, work):
     by_style = {"soft": kit.rows[1], "mobile": kit.rows[0], "phone": kit.rows[3]}
     points = {"soft": [(16, kit.rows[1]), (64, kit.rows[2])], "lost": [(16, kit.rows[0])]}
     exportable = [kit.source_of("ours"), kit.source_of("one sigmoid"), kit.source_of("five channels")]
+    small_images = functools.partial(sample_photos, 1)
     small_photos = np.stack([photo] * 3)
     numbers = [1, 2, 4], [10**9, -(10**9), "1", [1], 1.5]
     by_name = {
@@ -180,6 +183,8 @@ def values(kit, work):
         "export.to_coreml.compression": ([None, *export.COREML_COMPRESSIONS], ["int3"]),
         "export.to_coreml.input_type": (list(export.INPUT_TYPES), ["Image"]),
         "export.to_coreml.input_sizes": ([(), [(64, 64)], ((64, 32), SIZE)], [(64, 64), [64], "64", [(8, 8)]]),
+        "export.to_coreml.float32_layers": ([()], ["conv", 3, ("no such layer",), (3,)]),
+        "export.expect_coreml.float32_layers": ([()], ["conv", 3, ("no such layer",), (3,)]),
         "export.expect_coreml.source": (exportable, []),
         "export.expect_coreml.minimum_deployment_target": (list(export.COREML_TARGETS), ["iOS9"]),
         "export.expect_coreml.compression": ([None, *export.COREML_COMPRESSIONS], ["int3"]),
@@ -193,7 +198,10 @@ def values(kit, work):
         "export.CoreMLModel.path": _read(kit, work, kit.coreml),
         "describe.describe_coreml.path": _read(kit, work, kit.coreml),
         "describe.describe_coreml.plan": ([True, False], []),
+        "describe.describe_coreml.half_images": ([None, small_images], [3]),
         "describe.describe_tflite.execute_on_gpu": ([False], []),
+        "describe.describe_tflite.half_images": ([None, small_images], [3]),
+        "describe.describe_tflite.half_modes": ([(), ("products",)], []),
         "describe.print_coreml.description": ([kit.described["coreml"]], []),
         "data.read_image.path": _read(kit, work, kit.image),
         "data.is_folder.name": _read(kit, work, kit.photos, "digits"),

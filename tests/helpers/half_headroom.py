@@ -18,7 +18,7 @@ import keras_mobattn
 from helpers.cases import RECORDS, STYLES
 from keras_mobattn import export
 from keras_mobattn.data import sample_photos
-from keras_mobattn.describe.tflite.describe import max_error
+from keras_mobattn.describe.difference import max_error
 from keras_mobattn.half import HALF_MAX, evaluate_half
 
 SIDE = 256

@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_mobattn.describe.coreml.compute_plan import ComputePlan, compute_plan
 from keras_mobattn.describe.coreml.rules import neural_engine_findings
 from keras_mobattn.describe.finding import Finding
+from keras_mobattn.describe.half import HalfVerdict, half_verdict
 from keras_mobattn.files import size_bytes
 from keras_mobattn.formats.coreml.features import Feature
 from keras_mobattn.formats.coreml.macs import count_program_macs
@@ -81,10 +82,11 @@ class CoreMLDescription:
     non_zeros: int
     open_shapes: int  # operations whose result has a size that is not fixed
     neural_engine: NeuralEngine
+    half: HalfVerdict | None = None  # where it was asked for
 
     def as_dict(self):
-        """For JSON, with the verdict and the plan's sums."""
-        record, plan = dataclasses.asdict(self), self.neural_engine.plan
+        """For JSON, with the verdicts and the plan's sums."""
+        record, plan = dataclasses.asdict(self) | {"half": self.half and self.half.as_dict()}, self.neural_engine.plan
         record["neural_engine"]["passed"] = self.neural_engine.passed
         record["neural_engine"]["plan"] |= {
             "cost_by_device": plan.cost_by_device,
@@ -93,11 +95,12 @@ class CoreMLDescription:
         return record
 
 
-def describe_coreml(path, plan=True):
+def describe_coreml(path, plan=True, half_images=None):
     """Describe an .mlpackage; return a CoreMLDescription.
 
     Its function "main" is described, or the default one where it has none of that name. With `plan`, on macOS 14.4 or
-    newer, Core ML is asked where it would run each operation; elsewhere our rules judge alone.
+    newer, Core ML is asked where it would run each operation; elsewhere our rules judge alone. `half_images` is that of
+    describe_tflite.
 
     Raises:
         InputError: no package, a damaged one, or one that holds no ML program (an older neural network, a pipeline).
@@ -139,6 +142,7 @@ def describe_coreml(path, plan=True):
         non_zeros=operators["non_zero"],
         open_shapes=sum(any(-1 in (r.shape or ()) for r in operation.results) for operation in program.operations),
         neural_engine=NeuralEngine(tuple(neural_engine_findings(program)), asked),
+        half=None if half_images is None else half_verdict(path, half_images),
     )
 
 

@@ -4,6 +4,7 @@ import collections
 
 from rich.markup import escape
 
+from keras_mobattn.describe.half_screen import print_half
 from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
 from keras_mobattn.formats.coreml.features import ENUMERATED
 
@@ -27,6 +28,8 @@ def print_coreml(description, console):
         console.print(_findings(description.neural_engine.findings))
     if description.neural_engine.plan.operations:
         console.print(_plan(description.neural_engine.plan))
+    if description.half:
+        print_half(description.half, console)
 
 
 def _about(description):

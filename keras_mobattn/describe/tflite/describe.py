@@ -8,7 +8,9 @@ import numpy as np
 
 from keras_mobattn import gpu
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn.describe.difference import max_error
 from keras_mobattn.describe.finding import Finding
+from keras_mobattn.describe.half import HalfVerdict, half_verdict
 from keras_mobattn.describe.tflite.record import FIRM, RecordFinding, record_findings, without_record
 from keras_mobattn.describe.tflite.rules import gpu_findings, why_xnnpack_leaves
 from keras_mobattn.formats.random_inputs import random_inputs
@@ -20,7 +22,6 @@ CPU_ERRORS = (RuntimeError, ValueError, TypeError)  # the interpreter's; TypeErr
 # With int8 in the file a value may be rounded up on one side and down on the other; under int8 weights the CPU rounds
 # float activations to int8 as well, which the GPU does not (2.9e-3 in a MobileViTv2 0.5 with dynamic range, digits).
 GPU_MAX_ERROR_INT8 = {"fp32": 5e-2, "fp16": 5e-2}
-NO_NUMBER = 1e9  # the error of NaN and infinity, which JSON doesn't have
 # The narrowest type of a file's weights -> the processor that it is for.
 PROCESSORS = {
     "int8": "the CPU: int8 weights gain nothing on a GPU, and some refuse them",
@@ -88,19 +89,22 @@ class TFLiteDescription:
     elsewhere: tuple[RecordFinding, ...]  # what is on record of other targets: an NPU, browsers
     without_record: dict[str, tuple[str, ...]]  # by target: operators that no row of the record is about
     processor: str  # which one the file is for
+    half: HalfVerdict | None = None  # where it was asked for
 
     def as_dict(self):
         """For JSON, with the verdicts."""
-        record = dataclasses.asdict(self)
+        record = dataclasses.asdict(self) | {"half": self.half and self.half.as_dict()}
         for name in ("xnnpack", "gpu"):
             record[name]["passed"] = getattr(self, name).passed
         return record
 
 
-def describe_tflite(path, execute_on_gpu=True):
+def describe_tflite(path, execute_on_gpu=True, half_images=None, half_modes=()):
     """Describe a .tflite file; return a TFLiteDescription.
 
-    XNNPACK and, with `execute_on_gpu`, the GPU accelerator are asked by running the file.
+    XNNPACK and, with `execute_on_gpu`, the GPU accelerator are asked by running the file. `half_images`, a function of
+    (height, width) that returns images [n, H, W, 3] in the range that the file takes, asks for half precision too;
+    `half_modes` are modes of `half.evaluate_half` beyond those of the verdict.
 
     Raises:
         InputError: not a TFLite file, or a corrupt one.
@@ -134,6 +138,7 @@ def describe_tflite(path, execute_on_gpu=True):
         gpu=GpuVerdict(**findings, **run, limits=dict(GPU_MAX_ERROR_INT8 if in_bytes else GPU_MAX_ERROR)),
         elsewhere=tuple(finding for finding in record if finding.target != "gpu"),
         without_record=without_record(contents),
+        half=None if half_images is None else half_verdict(path, half_images, half_modes),
         processor=next((text for dtype, text in PROCESSORS.items() if constant_bytes[dtype]), PROCESSORS["float32"]),
     )
 
@@ -200,18 +205,3 @@ def _names(interpreter, side):
         return {detail["name"]: detail for detail in details}
     runner = interpreter.get_signature_runner(next(iter(signatures)))
     return runner.get_input_details() if side == "inputs" else runner.get_output_details()
-
-
-def max_error(received, expected):
-    """The largest difference between lists of {name: array}, as a share of the spread of what was expected.
-
-    The spread is the largest minus the smallest value of an output over all inputs. NaN gives NO_NUMBER.
-    """
-    worst = 0.0
-    for name in expected[0]:
-        wanted = np.stack([outputs[name] for outputs in expected]).astype(np.float64)
-        got = np.stack([outputs[name] for outputs in received]).astype(np.float64)
-        error, spread = np.abs(got - wanted).max(), np.ptp(wanted)
-        share = error / spread if spread else error
-        worst = max(worst, float(np.nan_to_num(share, nan=NO_NUMBER, posinf=NO_NUMBER)))
-    return worst

@@ -5,6 +5,7 @@ import dataclasses
 
 from rich.markup import escape
 
+from keras_mobattn.describe.half_screen import print_half
 from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
 from keras_mobattn.describe.tflite.record import FIRM, TARGETS
 
@@ -32,6 +33,8 @@ def print_tflite(description, console):
     if unknown := description.without_record["gpu"]:
         console.print(f"No row on record of {TARGETS['gpu']}: {escape(', '.join(unknown))}", highlight=False)
     console.print(f"[bold]Processor[/]  {escape(description.processor)}", highlight=False)
+    if description.half:
+        print_half(description.half, console)
 
 
 def _ends(description):

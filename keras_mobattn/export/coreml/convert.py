@@ -15,10 +15,13 @@ from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.coreml.about import describe
 from keras_mobattn.export.coreml.compress import compress
+from keras_mobattn.export.coreml.float32_layers import Float32Layers
 from keras_mobattn.export.coreml.inputs import check_images_of, expect_input, input_of, resized
 from keras_mobattn.export.coreml.model import COMPUTE_UNITS, CoreMLModel, on_mac
 from keras_mobattn.export.exportable import expect_suffix, load
 from keras_mobattn.export.flexible import at_any_size
+from keras_mobattn.export.headroom import headroom_of
+from keras_mobattn.export.layer_names import expect_layers
 from keras_mobattn.files import replacing
 from keras_mobattn.formats.coreml.package import expect_replaceable
 from keras_mobattn.formats.kinds import COREML
@@ -26,16 +29,17 @@ from keras_mobattn.formats.kinds import COREML
 
 @dataclasses.dataclass(frozen=True)
 class CoreMLPrecision:
-    """The name of a coremltools compute precision, and how far the result may be from Keras."""
+    """How far a package may be from Keras, and whether it computes in float16."""
 
     tolerance: Tolerance
-    compute_precision: str
+    half: bool
 
 
 # The share of the spread is as in export/tflite; median and worst with random weights: fp32 2e-6, 8e-5 (the second
 # worst 9e-6); fp16 .008, .09. On probabilities the absolute error counts as well.
-FP32 = CoreMLPrecision(Tolerance(2e-5, max_probability_error=1e-5), "FLOAT32")
-FP16 = CoreMLPrecision(Tolerance(0.2, min_top1=0.99, max_probability_error=5e-3), "FLOAT16")
+FP32 = CoreMLPrecision(Tolerance(2e-5, max_probability_error=1e-5), half=False)
+FP16 = CoreMLPrecision(Tolerance(0.2, min_top1=0.99, max_probability_error=5e-3), half=True)
+ADVICE = "Keep the layer in float32 (float32_layers), or write it so that it stays smaller: README, Headroom"
 
 
 def to_coreml(
@@ -51,6 +55,7 @@ def to_coreml(
     input_scale=None,
     input_bias=None,
     input_sizes=(),
+    float32_layers=(),
     single_output=False,
     labels=(),
     about=About(),  # noqa: B008  (frozen)
@@ -68,12 +73,15 @@ def to_coreml(
     `compression` is None or a name in COREML_COMPRESSIONS. `input_sizes` are further (height, width) that the package
     takes, at which no map has to be resized (multiples of 64 for MobileViT and MobileViTv2, of 32 for PVTv2; DeiT and
     EfficientFormerV2 take one size). Styles other than separable, additive and hydra then compute shapes at run time:
-    for the Neural Engine a package for each size is the safer choice. `about` (an export.About) fills in author,
-    licence, version and description.
+    for the Neural Engine a package for each size is the safer choice. `float32_layers` are names of the Keras model's
+    layers that an fp16 package computes in float32, off the Neural Engine: where their numbers are too large or too
+    small for float16. A name means the layer, also an inner one, or all layers whose names begin with it: "stage4" for
+    "stage4_conv" and "stage4_norm". `about` (an export.About) fills in author, licence, version and description.
 
     `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by our evaluator, on any
-    system, at every input size: it sees the converter's mistakes, not a device's own numerics. On macOS it is repeated
-    by Core ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
+    system, at every input size: it sees the converter's mistakes, not a device's own numerics. An fp16 package runs
+    once more in float32, as to_tflite's files do, for the report's `headroom`. On macOS the check is repeated by Core
+    ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
 
     Raises:
         InputError: an unknown precision, target, compression or input type, a target too old for what is asked, a
@@ -89,26 +97,28 @@ def to_coreml(
     source = load(
         model_or_file, labels, input_scale=input_scale, input_bias=input_bias, single_output=single_output
     )  # fmt: skip
-    interface = expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes)
+    interface = expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes, float32_layers)
     tolerance = tolerance or (settings if compression is None else COREML_COMPRESSIONS[compression]).tolerance
     by_size = [(source, check_images_of(check_images, source, interface))]
     if interface.sizes:
         source = at_any_size(source, (source.input_shape[:2], *interface.sizes))
         by_size += [(source, resized(by_size[0][1], size)) for size in interface.sizes]
     with replacing(path, folder=True) as beside:
-        model = _convert(source, settings, COREML_TARGETS[minimum_deployment_target], interface)
+        kept = Float32Layers(source.model, float32_layers) if settings.half and float32_layers else None
+        model = _convert(source, settings, kept, COREML_TARGETS[minimum_deployment_target], interface)
         model = model if compression is None else compress(model, compression)
         model = describe(model, source, interface, precision, compression, about)
         model.save(str(beside))
         name = precision if compression is None else f"{precision} {compression}"
         options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start)
-        return _verify(beside, by_size, tolerance, options)
+        return _verify(beside, by_size, tolerance, options, settings.half)
 
 
-def expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes):
+def expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes, float32_layers=()):
     """Return the Interface of a package; raise an InputError for what to_coreml can't make of the Exportable."""
     choose(COREML_TARGETS, minimum_deployment_target, "minimum_deployment_target")
     interface = expect_input(source, input_type, input_sizes)
+    expect_layers(source.model, float32_layers, "float32_layers")
     if compression is not None:
         since = choose(COREML_COMPRESSIONS, compression, "compression").since
         _expect_target(since, minimum_deployment_target, f"compression {compression!r}")
@@ -124,7 +134,7 @@ def _expect_target(since, target, what):
         )
 
 
-def _convert(source, settings, target, interface):
+def _convert(source, settings, kept, target, interface):
     ct = import_coremltools()
     from keras_mobattn.export.coreml import fuse as mil_fuse
     from keras_mobattn.export.coreml import missing_ops  # noqa: F401  registers them
@@ -136,6 +146,8 @@ def _convert(source, settings, target, interface):
         # Types are named, since fp16 from iOS16 on would else make the input and the outputs float16 too.
         "outputs": [ct.TensorType(name=name, dtype=np.float32) for name in graph_names]
     }  # fmt: skip
+    precision = ct.precision.FLOAT16 if settings.half else ct.precision.FLOAT32
+    precision = ct.transform.FP16ComputePrecision(kept) if kept else precision
     with coremltools_messages() as messages:
         try:
             model = ct.convert(
@@ -143,7 +155,7 @@ def _convert(source, settings, target, interface):
                 source="tensorflow",
                 convert_to="mlprogram",
                 minimum_deployment_target=ct.target(target),
-                compute_precision=getattr(ct.precision, settings.compute_precision),
+                compute_precision=precision,
                 pass_pipeline=mil_fuse.pipeline(),
                 inputs=[input_of(source, interface)],
                 skip_model_load=True,
@@ -158,6 +170,8 @@ def _convert(source, settings, target, interface):
             f"Expected a model of operations that Core ML has. Received: {source.model.name!r}: "
             f"{_reason(failure, source)}."
         ) from failure
+    if kept:
+        kept.expect_operations()
     for message in messages:
         warnings.warn(f"coremltools: {message}", stacklevel=4)
     spec = model.get_spec()
@@ -177,9 +191,11 @@ def _reason(error, source):
     return text.splitlines()[0].strip(" .") + where
 
 
-def _verify(path, by_size, tolerance, options):
+def _verify(path, by_size, tolerance, options, half):
     """The check with the evaluator at every size, and with Core ML where it is; the report of the worst size."""
-    report, ours = _verify_with(CoreMLModel(path), by_size, tolerance, options)
+    model, (source, images) = CoreMLModel(path), by_size[0]
+    headroom = headroom_of(path, model.given(images[:1]), source.model) if half else None
+    report, ours = _verify_with(model, by_size, tolerance, options | {"headroom": headroom, "advice": ADVICE})
     errors = {}
     for units in COMPUTE_UNITS if on_mac() else ():
         on_units = options | {"precision": f"{options['precision']} {units}"}

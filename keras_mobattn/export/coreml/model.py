@@ -12,10 +12,10 @@ from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.catalog import COREML_UNITS
 from keras_mobattn.errors import InputError, expect_name
 from keras_mobattn.export.check import VerificationError
-from keras_mobattn.export.coreml.evaluator import Evaluator
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.formats.coreml.program import read_program
+from keras_mobattn.mil import Evaluator
 
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
 
@@ -54,6 +54,10 @@ class CoreMLModel(FileModel):
         self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
         self.label = description.predictedFeatureName  # "" unless it is a classifier
         self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
+
+    def given(self, image):
+        """{input: array} of one image [1, H, W, C] as the program takes it."""
+        return {INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image}
 
     def run(self, image):
         """[1, H, W, C] -> {output name: array}, a classifier's scores as [1, K]; see FileModel."""
@@ -94,10 +98,7 @@ class CoreMLModel(FileModel):
     def _evaluated(self, program):
         evaluate = Evaluator(program)
 
-        def run(image):
-            return evaluate({INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image})
-
-        return run
+        return lambda image: evaluate(self.given(image))
 
     def _predicted(self, path, compute_units):
         ct = import_coremltools()

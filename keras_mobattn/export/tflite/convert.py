@@ -14,6 +14,7 @@ from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.exportable import expect_suffix, load
 from keras_mobattn.export.given_images import as_images
+from keras_mobattn.export.headroom import headroom_of
 from keras_mobattn.export.pixels import expect_bytes, expect_io
 from keras_mobattn.export.tflite.device_forms import rewrite_for_devices
 from keras_mobattn.export.tflite.fuse import fuse
@@ -29,9 +30,10 @@ from keras_mobattn.formats.tflite.labels import with_labels
 
 @dataclasses.dataclass(frozen=True)
 class TFLitePrecision:
-    """How a float32 file is quantized, and how far the result may be from Keras."""
+    """How a float32 file is quantized, how far the result may be from Keras, and whether it is for GPUs."""
 
     tolerance: Tolerance
+    for_gpus: bool = False
     quantize: Callable | None = None  # Graph of the float32 file [, images] -> Graph
     takes_images: bool = False  # by which activations are measured
 
@@ -45,10 +47,11 @@ class TFLitePrecision:
 # and even float16 weights leave no more than 40 to 47 dB, int8 3 to 19. Trained on digits, int8 has .02 to .07 and 29
 # to 46 dB. No top-1 is asked for, since random weights make classes nearly equal; for a trained classifier pass a
 # Tolerance with min_top1.
-FP32 = TFLitePrecision(Tolerance(2e-5))
-FP16 = TFLitePrecision(Tolerance(0.2), quantize_fp16)
-DYNAMIC = TFLitePrecision(Tolerance(0.5), quantize_dynamic)
-INT8 = TFLitePrecision(Tolerance(0.5), quantize_int8, takes_images=True)
+FP32 = TFLitePrecision(Tolerance(2e-5), for_gpus=True)
+FP16 = TFLitePrecision(Tolerance(0.2), for_gpus=True, quantize=quantize_fp16)
+DYNAMIC = TFLitePrecision(Tolerance(0.5), quantize=quantize_dynamic)
+INT8 = TFLitePrecision(Tolerance(0.5), quantize=quantize_int8, takes_images=True)
+ADVICE = "For GPUs, write it so that it stays smaller, a mean for a sum say: README, Headroom"
 
 
 def to_tflite(
@@ -83,7 +86,9 @@ def to_tflite(
     `representative_images` (int8 only; a hundred or more of the training set) and `check_images` are numbers
     [n, H, W, C] in the range that the Keras model takes: an array, a list, a tf.data set, a generator, or a function
     that returns one, as TFLite's representative_dataset. The check takes 8 photographs by default. `tolerance` is an
-    export.Tolerance in place of the precision's own. The file appears whole, or what was there stays.
+    export.Tolerance in place of the precision's own. An fp32 or fp16 file runs once more, on the first image, to find
+    out how much larger its numbers may get before half precision, in which GPUs compute, overflows: the report's
+    `headroom`; below 4 there is a warning. The file appears whole, or what was there stays.
 
     Whatever the precision, `input_dtype` "uint8" takes pixels straight from a camera, "int8" the same minus 128;
     `output_dtype` "uint8" gives probabilities times 256, "int8" the same minus 128.
@@ -122,10 +127,12 @@ def to_tflite(
         set_io(graph, input_dtype, output_dtype)
         add_metadata(graph, source, precision, about)
         beside.write_bytes(with_labels(graph.content(), source.axis_labels))
+        model = TFLiteModel(beside)
+        headroom = headroom_of(beside, model.given(images[:1]), source.model) if settings.for_gpus else None
         return check.verify(
-            source, TFLiteModel(beside).run, images, tolerance or settings.tolerance,
+            source, model.run, images, tolerance or settings.tolerance,
             path=path, written=beside, format=TFLITE.name, precision=precision, start=start,
-            output_step=0.0 if output_dtype == "float32" else PROBABILITY,
+            output_step=0.0 if output_dtype == "float32" else PROBABILITY, headroom=headroom, advice=ADVICE,
         )  # fmt: skip
 
 

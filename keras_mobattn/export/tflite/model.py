@@ -47,11 +47,15 @@ class TFLiteModel(FileModel):
         shapes = [(None, *(int(side) for side in detail["shape"][1:])) for detail in self._given.values()]
         self.output_shape = shapes[0] if len(shapes) == 1 else tuple(shapes)
 
+    def given(self, image):
+        """{input: array} of one image [1, H, W, C] as the file itself takes it."""
+        return {INPUT_NAME: quantize(image, self._taken)}
+
     def run(self, image):
         """One image [1, H, W, C] -> {output name: array}; see FileModel."""
         self.input_range.expect(image, "image", alone=True)
         with self._turn, _refusal():
-            results = self._signature(**{INPUT_NAME: quantize(image, self._taken)})
+            results = self._signature(**self.given(image))
         return {name: dequantize(value, self._given[name]) for name, value in results.items()}
 
 

@@ -14,8 +14,8 @@ from helpers import ROOT
 from helpers.small_graphs import GRAPHS, write_graphs
 from keras_mobattn import describe, gpu
 from keras_mobattn.commands import describe as command
+from keras_mobattn.describe.difference import max_error
 from keras_mobattn.describe.tflite import screen
-from keras_mobattn.describe.tflite.describe import max_error
 from keras_mobattn.describe.tflite.rules import GPU_RULES
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.tflite.one_operator import sigmoid_model

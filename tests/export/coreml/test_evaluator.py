@@ -11,12 +11,10 @@ import tensorflow as tf
 
 import keras_mobattn
 from helpers.mil_cases import CASES, MISTAKES, SHAPE, rng
-from keras_mobattn import export
+from keras_mobattn import export, mil
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import check
-from keras_mobattn.export.coreml import evaluator as mil
-from keras_mobattn.export.coreml import mil_ops
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.formats.coreml.package import WEIGHTS
 from keras_mobattn.formats.coreml.program import read_program
@@ -100,7 +98,7 @@ def test_the_cases_cover_the_table_of_operations():
     seen = operation_types(operations_program()[0])
     assert {case.split()[0] for case in CASES} <= seen
     seen |= operation_types(flexible_program()) | operation_types(classifier_program())
-    assert seen == set(mil_ops.OPS)
+    assert seen == set(mil.OPS)
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 10, 8), (1, 14, 4, 8)])
@@ -261,14 +259,14 @@ def test_damaged_weights_fail_the_check(tmp_path):
 
 def test_an_unknown_operation_is_named(monkeypatch):
     program, image, _, _ = operations_program()
-    monkeypatch.delitem(mil_ops.OPS, "tanh")
+    monkeypatch.delitem(mil.OPS, "tanh")
     with pytest.raises(InputError, match="'tanh' named"):
         mil.evaluate(program, {INPUT_NAME: image})
 
 
 def test_a_wrong_shape_is_named(monkeypatch):
     program, image, _, _ = operations_program()
-    monkeypatch.setitem(mil_ops.OPS, "tanh", lambda x: np.tanh(x)[0])
+    monkeypatch.setitem(mil.OPS, "tanh", lambda x: np.tanh(x)[0])
     with pytest.raises(InputError, match=r"declared shape \(1, 6, 10, 8\).*'tanh'"):
         mil.evaluate(program, {INPUT_NAME: image})
 

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn import mil
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
-from keras_mobattn.export.coreml import evaluator as mil
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.layers import GroupNorm1
 

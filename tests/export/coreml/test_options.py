@@ -11,13 +11,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_mobattn
-from keras_mobattn import export
+from keras_mobattn import export, mil
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.coreml import convert as coreml
-from keras_mobattn.export.coreml import evaluator as mil
 from keras_mobattn.formats.coreml.package import read_mlprogram
 from keras_mobattn.formats.coreml.program import read_program
 

@@ -8,9 +8,9 @@ and every result is rounded to float16, that is, without the rounding inside a s
 import numpy as np
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.export.coreml.mil_ops import OPS
 from keras_mobattn.formats.coreml.constants import read_constants
 from keras_mobattn.formats.coreml.types import NUMPY
+from keras_mobattn.mil.operations import OPS
 
 LISTS = ("values",)  # operands that are a list even of one value: `concat` has it
 
@@ -24,43 +24,59 @@ class Evaluator:
     """The function "main" of a MIL program, {name: array} -> {name: array}, float16 as float32.
 
     An image input takes pixels 0..255 as [1, C, H, W], as the program itself does. A classifier's outputs are the most
-    likely label as str and {label: probability}. Constants are prepared here, compressed weights materialised.
+    likely label as str and {label: probability}. Constants are prepared here, compressed weights materialised. Without
+    `rounding` an fp16 program is computed in float32 throughout, with the weights that it has.
 
     Raises:
         InputError: an input is missing or has another shape; an operation isn't in OPS or can't be computed; a result's
             shape is not the declared one. The message names the operation.
     """
 
-    def __init__(self, program):
+    def __init__(self, program, rounding=True):
         if program.function != "main":
             raise InputError(f"Expected a program with a function 'main'. Received: {', '.join(program.functions)}.")
-        self.program = program
+        self.program, self.rounding = program, rounding
         operands = (bound for operation in program.operations for bound in operation.operands.values())
         taken = {value.name for bound in (*operands, program.results) for value in bound}
         constants = read_constants(program)
         self.constants = {name: _widened(value) for name, value in constants.items() if name in taken}
 
     def __call__(self, inputs):
-        values = dict(self.constants)
+        values = {}
+        for _ in self.steps(inputs, values):
+            pass
+        return {result.name: values[result.name] for result in self.program.results}
+
+    def steps(self, inputs, values):
+        """Yield each operation once its results are in `values`, {name: array}, which this fills."""
+        values.update(self.constants)
         for value in self.program.values:
             if value.name not in inputs or not _fits(np.shape(inputs[value.name]), value):
                 received = {key: np.shape(given) for key, given in inputs.items()}
                 raise InputError(
                     f"Expected the input {value.name!r} of shape {value.shape}. Received: {received}. Pass that."
                 )
-            values[value.name] = _rounded(inputs[value.name], value)
-        with np.errstate(all="ignore"):  # an overflow shows in the result, as it would on the device
-            for operation in self.program.operations:
-                names = (result.name for result in operation.results)
-                values.update(zip(names, _run(operation, values), strict=True))
-        return {result.name: values[result.name] for result in self.program.results}
+            values[value.name] = self._rounded(inputs[value.name], value)
+        for operation in self.program.operations:
+            with np.errstate(all="ignore"):  # an overflow shows in the result, as it would on the device
+                results = _run(operation, values)
+                for result, declared in zip(results, operation.results, strict=True):
+                    values[declared.name] = self._rounded(result, declared)
+            yield operation
+
+    def _rounded(self, value, declared):
+        """Round to the declared type; hold fp16 values in float32, in which the next operation computes."""
+        if declared.shape is None or declared.dtype not in NUMPY:  # a label, or a classifier's dictionary
+            return value
+        dtype = NUMPY[declared.dtype]
+        return _widened(np.asarray(value).astype(np.float32 if dtype == np.float16 and not self.rounding else dtype))
 
 
 def _run(operation, values):
-    """Return the results of one operation, rounded, shapes asserted."""
+    """Return the results of one operation, shapes asserted."""
     text = f"operation {operation.kind!r} named {operation.name!r}"
     if operation.kind not in OPS:
-        raise InputError(f"Expected operations among {', '.join(OPS)}. Received: {text}. Add it to mil_ops.OPS.")
+        raise InputError(f"Expected operations among {', '.join(OPS)}. Received: {text}. Add it to mil.OPS.")
     try:
         operands = {
             name: [values[value.name] for value in bound] if name in LISTS else values[bound[0].name]
@@ -74,9 +90,9 @@ def _run(operation, values):
         if not _fits(np.shape(result), declared):
             raise InputError(
                 f"Expected a result of the declared shape {declared.shape}. Received: {np.shape(result)} "
-                f"from {text}. The program is damaged, or mil_ops computes this operation wrongly."
+                f"from {text}. The program is damaged, or mil.OPS computes this operation wrongly."
             )
-    return [_rounded(result, declared) for result, declared in zip(results, operation.results, strict=True)]
+    return results
 
 
 def _fits(shape, declared):
@@ -85,13 +101,6 @@ def _fits(shape, declared):
         return True
     sides = zip(declared.shape, shape, strict=False)
     return len(shape) == len(declared.shape) and all(wanted in (-1, side) for wanted, side in sides)
-
-
-def _rounded(value, declared):
-    """Round to the declared type; hold fp16 values in float32, in which the next operation computes."""
-    if declared.shape is None or declared.dtype not in NUMPY:  # a label, or a classifier's dictionary
-        return value
-    return _widened(np.asarray(value).astype(NUMPY[declared.dtype]))
 
 
 def _widened(value):
