@@ -67,8 +67,8 @@ class HalfVerdict:
     @property
     def tightest(self):
         """The tensors with the least headroom, of several with the same values the first."""
-        by_reach = {tensor.reached: tensor for tensor in reversed(self.tensors)}
-        return tuple(by_reach[reached] for reached in sorted(by_reach, reverse=True)[:FEW])
+        by_headroom = {tensor.headroom: tensor for tensor in reversed(self.tensors)}
+        return tuple(by_headroom[headroom] for headroom in sorted(by_headroom)[:FEW])
 
     @property
     def headroom(self):

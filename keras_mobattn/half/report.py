@@ -35,8 +35,12 @@ class TensorReport:
 
     @property
     def headroom(self):
-        """How many times larger the values, and the sums that led to them, could be. Below 1 they overflow."""
-        return HALF_MAX / self.reached if self.reached else float("inf")
+        """How many times larger the values, and the sums that led to them, could be. Below 1 they overflow.
+
+        Inputs and constants are what they are on every image: infinite, unless they overflow.
+        """
+        fixed = not self.operator and self.reached <= HALF_MAX
+        return float("inf") if fixed or not self.reached else HALF_MAX / self.reached
 
     @property
     def added(self):

@@ -10,6 +10,7 @@ import pytest
 import tf_keras as keras
 
 import keras_mobattn
+from helpers.cases import FAMILIES, tiny_model
 from helpers.small_models import CONVERT, SIZE, convert, photos
 from keras_mobattn import export
 from keras_mobattn.export import headroom
@@ -59,6 +60,14 @@ def test_the_report_has_it_and_a_warning_names_the_layer(suffix, precision, gain
         assert report.headroom_at in text
         assert ("float32_layers" in text) == (suffix == ".mlpackage")
     assert json.loads(json.dumps(dataclasses.asdict(report), allow_nan=False))["headroom"] == report.headroom
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_our_models_are_not_warned_of(family, tmp_path, recwarn):
+    """DeiT's norms hold the constant 65504."""
+    report = export.to_tflite(tiny_model(family, "mobile"), tmp_path / "model.tflite", tolerance=NO_MATTER)
+    assert report.headroom > 8
+    assert [str(warning.message) for warning in recwarn if "Headroom" in str(warning.message)] == []
 
 
 @pytest.mark.parametrize(("suffix", "precision"), IN_HALF)

@@ -15,7 +15,7 @@ from keras_mobattn import export
 from keras_mobattn.data import sample_photos
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.tflite.contents import read_contents
-from keras_mobattn.half import MODES, OPERATORS, evaluate_half
+from keras_mobattn.half import HALF_MAX, MODES, OPERATORS, TensorReport, evaluate_half
 
 OUTPUTS = {name: f"case {number}" for number, name in enumerate(CASES)}
 MODEL_ERROR = 1e-5  # of the float32 mode against the interpreter, as a share of the outputs' spread
@@ -187,6 +187,19 @@ def test_known_overflows(tmp_path):
     assert reports["stored"].first_overflow.largest > 65504
     tiny = [t for t in reports["stored"].tensors if not t.operator and t.subnormal]
     assert [t.error for t in tiny] == [1.0]  # the epsilon: all of it is lost
+
+
+END = 65504.0
+
+
+@pytest.mark.parametrize(
+    ("operator", "largest", "headroom"),
+    [("ADD", END, 1.0), ("ADD", 2 * END, 0.5), ("ADD", 0.0, np.inf), ("", END, np.inf), ("", 2 * END, 0.5)],
+)
+def test_constants_have_room_unless_they_overflow(operator, largest, headroom):
+    """65504 itself is the end of a norm's 1 / sqrt: no image makes it larger."""
+    assert HALF_MAX == END
+    assert TensorReport("name", operator, largest, 0.0, None, 0.0, 0.0, 0.0).headroom == headroom
 
 
 def model_file(path, precision, family="MobileViTv2", style="mobile"):

@@ -21,8 +21,7 @@ from keras_mobattn.half import MODES, evaluate_half
 
 OUTPUT = "case 0"
 REFUSED = {"BROADCAST_TO", "L2_NORMALIZATION", "PACK", "STRIDED_SLICE"}
-# Numbers are wrong in float32 too, without a word (ai-edge-litert 2.3.0): groups of other than a multiple of 4 outputs,
-# and a transposed convolution by a stride of 2 with a kernel of 3; kernels of 2 and 4 are right.
+# Numbers are wrong in float32 too, without a word (ai-edge-litert 2.3.0): tests/gpu/test_convolutions_on_record.py
 WRONG = {"CONV_2D groups", "TRANSPOSE_CONV"}
 
 

@@ -116,6 +116,36 @@ def int8_throughout(_contents, operator):
     return {operator.inputs[0].dtype, operator.outputs[0].dtype} == {"int8"}
 
 
+# Convolutions
+
+
+def groups_off_4(_contents, operator):
+    """Groups of several inputs or outputs of which some number isn't a multiple of 4; one each is depthwise."""
+    outputs, *_, group_inputs = operator.inputs[1].shape
+    groups = operator.inputs[0].shape[-1] // group_inputs
+    sizes = {group_inputs, outputs // groups}
+    return groups > 1 and sizes != {1} and any(size % 4 for size in sizes)
+
+
+def transposed_by_another_padding(_contents, operator):
+    """A transposed convolution whose padding in front isn't that of a convolution of its input, as the kernel has it.
+
+    That of a convolution of its output is the right one. They differ at a stride of 2, a kernel of 3 and 7 pixels that
+    become 14, and are equal where the input's side is a multiple of the stride and the output's that times the stride.
+    """
+    if operator.options["padding"] != "SAME":
+        return False
+    (_, *kernel, _), (_, *taken, _) = (tensor.shape for tensor in operator.inputs[1:3])
+    strides, (_, *made, _) = (operator.options["strideH"], operator.options["strideW"]), operator.outputs[0].shape
+    sides = zip(taken, made, kernel, strides, strict=True)
+    return any(_in_front(before, *each) != _in_front(after, *each) for before, after, *each in sides)
+
+
+def _in_front(side, kernel, stride):
+    """The pixels that padding "SAME" puts before `side` of them."""
+    return max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) // 2
+
+
 # Elementwise operators
 
 

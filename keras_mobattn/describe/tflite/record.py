@@ -1,9 +1,10 @@
-"""What devices are on record for getting wrong or refusing, as a table of rules: others' measurements, none of ours.
+"""What devices are on record for getting wrong or refusing, as a table of rules: others' measurements.
 
 A phone's GPU may take a whole file and compute wrong numbers without a word, which no driver in software shows. Each
 rule says for which construct, on what and in which version that was seen, where it is discussed, and what to write
-instead. Sources: the matrices of operators in john-rocky/edge-compat (@5a653a0) and LiteRT's issues. What stands in no
-row is not known to be right: `without_record` names it.
+instead. Sources: the matrices of operators in john-rocky/edge-compat (@5a653a0) and LiteRT's issues; the rules with
+the runtime OURS we found ourselves (docs/measurements.md), and their test runs them. What stands in no row is not known
+to be right: `without_record` names it.
 """
 
 import dataclasses
@@ -58,6 +59,7 @@ class RecordFinding(Finding):
 DENSE = "FULLY_CONNECTED"
 ELEMENTWISE = "ADD MUL"
 ANY = ""
+OURS = "LiteRT 2.3.0, SwiftShader and llvmpipe, in float32 too"
 METAL = "LiteRT 2.2.0, Metal on a Mac"
 MLDRIFT = "LiteRT 2.2.0, Galaxy S26"
 WEB = "LiteRT.js 2.5.3"
@@ -124,6 +126,16 @@ RECORD = {
     "int8 activations": R(
         "int8 activations", "CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED", c.int8_throughout, REFUSED,
         f"{MLDRIFT}, two whole models", "float16 weights for the GPU", ONE_DEVICE,
+    ),
+    # Convolutions
+    "groups": R(
+        "groups of other than a multiple of 4 inputs and of outputs", "CONV_2D", c.groups_off_4, WRONG,
+        f"{OURS}; some refused", "pad each group to a multiple of 4, or a convolution for each group", FIRM,
+    ),
+    "transposed convolution's padding": R(
+        "a transposed convolution with padding SAME, at sides where a convolution of its input is padded in another "
+        "way", "TRANSPOSE_CONV", c.transposed_by_another_padding, WRONG, OURS,
+        "sides that are multiples of the stride, or padding VALID", FIRM,
     ),
     # Elementwise operators
     "layer scale": R(

@@ -30,8 +30,9 @@ class Tensor:
 class Operator:
     """An operator by its name in the schema, "CONV_2D" say, or that of a custom one.
 
-    `options` are its plain ones under the schema's names, {"adjX": False, "adjY": True} say. `integers` are the values
-    of its constant int32 inputs one after another: axes, a permutation, a new shape.
+    `options` are its plain ones under the schema's names, padding and activation in its words: {"padding": "SAME",
+    "strideH": 2} say. `integers` are the values of its constant int32 inputs one after another: axes, a permutation, a
+    new shape.
     """
 
     index: int
@@ -124,14 +125,14 @@ def _operator(graph, tensors, index, operator):
         graph.kind(operator),
         tuple(tensors[i] for i in numbers),
         tuple(tensors[i] for i in operator.outputs if i >= 0),
-        _options(operator),
+        _options(graph, operator),
         integers,
     )
 
 
-def _options(operator):
-    fields = {}
-    for options in (operator.builtinOptions, getattr(operator, "builtinOptions2", None)):
-        fields |= vars(options) if options is not None else {}
+def _options(graph, operator):
+    fields = vars(graph.options(operator))
+    further = getattr(operator, "builtinOptions2", None)
+    fields |= vars(further) if further is not None else {}
     fields = {name: text(value) if isinstance(value, bytes) else value for name, value in fields.items()}
     return {name: value for name, value in fields.items() if isinstance(value, bool | int | float | str)}

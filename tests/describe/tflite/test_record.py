@@ -48,6 +48,13 @@ def int8_weights(*shape):
     return constant(*shape, **INT8)
 
 
+def transposed(side):
+    """7 pixels that become `side`, by a stride of 2 and a kernel of 3."""
+    options = ("TransposeConvOptions", {"padding": 0, "strideH": 2, "strideW": 2})
+    ends = [integers(1, side, side, 8), constant(8, 3, 3, 8), computed(1, 7, 7, 8)]
+    return one("TRANSPOSE_CONV", *ends, to=(1, side, side, 8), options=options)
+
+
 def squared(reader):
     return then(one("SQUARED_DIFFERENCE", (1, 4, 4, 8), (1, 4, 4, 1), to=(1, 4, 4, 8)), *reader, to=(1, 4, 4, 1))
 
@@ -82,6 +89,11 @@ CASES = {  # rule -> (graph with its construct, graph without)
         one("MEAN", (1, 12_544, 1, 8), integers(1), to=(1, 1, 1, 8)),
     ),
     "variance": (squared(("MEAN", integers(3))), squared(("RELU",))),
+    "groups": (
+        one("CONV_2D", MAP, constant(6, 3, 3, 4), to=(1, 4, 4, 6)),
+        one("CONV_2D", MAP, constant(8, 3, 3, 4), to=MAP),
+    ),
+    "transposed convolution's padding": (transposed(14), transposed(13)),
     "transposed operand": (
         one("BATCH_MATMUL", (1, 2, 8, 4), (1, 2, 8, 4), to=(1, 2, 8, 8), options=(BMM, {"adjY": True})),
         one("BATCH_MATMUL", (1, 2, 8, 4), (1, 2, 4, 8), to=(1, 2, 8, 8), options=(BMM, {"adjY": False})),

@@ -5,7 +5,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_mobattn import export
-from keras_mobattn.data import take_images
+from keras_mobattn.data import fashion_mnist_quarter, take_images
 from keras_mobattn.half import evaluate_half
 from keras_mobattn.models import load_model
 from keras_mobattn.training import TrainSettings, train
@@ -27,20 +27,36 @@ def expect_no_loss(before, after, share, what):
     assert lost - won <= share * len(before) + DEVIATIONS * np.sqrt(lost + won), f"{what}: {lost} lost, {won} won"
 
 
-@pytest.fixture(scope="module", params=["separable", "mobile"])
+# Name -> the settings of runs one after another, each from the weights of the one before. Scenes alone teach little.
+RUNS = {
+    "digits, separable": [{"attention": "separable", "epochs": 20, "learning_rate": 1e-2}],
+    "digits, mobile": [{"epochs": 20, "learning_rate": 1e-2}],
+    "scenes": [
+        {"dataset": "digit_crops", "augment": "none", "batch_size": 128, "epochs": 1, "warmup_epochs": 0.5},
+        {"dataset": "digit_scenes", "augment": "none", "image_size": 96, "epochs": 1, "learning_rate": 1.5e-3},
+    ],
+    "fashion": [{"dataset": "fashion_mnist_quarter", "augment": "zoom", "image_size": 64, "epochs": 1}],
+}
+DIGITS = ("digits, separable", "digits, mobile")
+
+
+@pytest.fixture(scope="module")
 def trained(request, tmp_path_factory):
-    """A model of digits, 200 images of the training set, and the test set's images and labels."""
-    folder = tmp_path_factory.mktemp(request.param)
-    settings = TrainSettings(
-        data_dir=str(folder / "tfds"), variant="test", attention=request.param, epochs=20, learning_rate=1e-2
-    )
-    train(settings, folder / "run", progress=False)
+    """A model, 200 images of the training set, and 359 of the test set with their labels."""
+    if request.param == "fashion" and not fashion_mnist_quarter.DEBIAN.exists():
+        pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
+    folder, weights = tmp_path_factory.mktemp("trained"), None
+    for number, options in enumerate(RUNS[request.param]):
+        settings = TrainSettings(data_dir=str(folder / "tfds"), variant="test", weights=weights, **options)
+        train(settings, folder / f"run{number}", progress=False)
+        weights = str(folder / f"run{number}" / "model.keras")
     source, size = settings.open_source(), (settings.image_size, settings.image_size)
     representative, _ = take_images(source, "train", 200, size)
-    return load_model(folder / "run" / "model.keras"), representative, *take_images(source, "test", 359, size)
+    return load_model(weights), representative, *take_images(source, "test", 359, size)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trained", DIGITS, indirect=True)
 def test_quantized_models_keep_their_accuracy(trained, tmp_path):
     model, representative, images, labels = trained
     expected = model.predict(images, verbose=0)
@@ -60,6 +76,7 @@ HALF_ERROR, HALF_IMAGES = 5e-3, 100  # of probabilities; of the test set, since 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("trained", RUNS, indirect=True)
 def test_half_precision_keeps_the_answers(trained, precision, tmp_path):
     """Of 99.9 % of the images, so of all of a hundred; top-1 of 99.5 %."""
     model, _, images, _ = trained
@@ -75,6 +92,7 @@ def test_half_precision_keeps_the_answers(trained, precision, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trained", RUNS, indirect=True)
 def test_half_precision_in_products_too_is_finite(trained, tmp_path):
     model, _, images, _ = trained
     export.to_tflite(model, tmp_path / "model.tflite", "fp32")
