@@ -1,7 +1,9 @@
 """What every test may ask for: models and packages made once, the programs in this process, and what may be missing."""
 
+import ctypes
 import functools
 import gc
+import platform
 import runpy
 import sys
 import tarfile
@@ -32,9 +34,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forget_gradients():
-    """Let go of the graphs that a module traced. TensorFlow keeps each by the custom gradients in it, so that a worker
-    would grow without end."""
+def release_memory():
+    """Let go of the graphs that a module traced, and give their memory back. TensorFlow keeps each by the custom
+    gradients in it, and glibc keeps what is freed: a worker would grow without end."""
     from tensorflow.python.framework.ops import gradient_registry  # after our package, which imports it quietly
 
     before = set(gradient_registry.list())
@@ -43,6 +45,8 @@ def forget_gradients():
         if name.startswith("CustomGradient-"):  # others are registered by a module as it is imported
             del gradient_registry._registry[name]
     gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

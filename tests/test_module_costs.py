@@ -26,9 +26,10 @@ def test_modules_are_listed_with_their_costs(workers, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = re.findall(r"^ +([\d.]+) +([\d.]+) +(\d+)  (\S+)$", done.stdout, re.MULTILINE)
+    rows = re.findall(r"^ +([\d.]+) +([\d.]+) +([\d.]+) +(\d+)  (\S+)$", done.stdout, re.MULTILINE)
     assert [(module, count) for *_, count, module in rows] == [("test_large.py", "1"), ("test_small.py", "2")]
-    (_, large, *_), (_, small, *_) = rows
+    (_, large, kept, *_), (_, small, *_) = rows
     assert float(large) > 0.3 > float(small) > 0
+    assert 0 < float(kept) < 0.3
     together = float(re.search(r"All processes together: ([\d.]+) GB", done.stdout)[1])
     assert together >= float(large)

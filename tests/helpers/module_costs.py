@@ -1,7 +1,8 @@
-"""What each test module costs: a pytest plugin that with --costs prints minutes and peak memory at the end of a run.
+"""What each test module costs: a pytest plugin that with --costs prints minutes and memory at the end of a run.
 
-Memory is resident memory, sampled: a module's is that of the process that ran its tests, with the processes that these
-started. What several processes share, libraries for one, counts in each.
+Memory is resident memory, sampled: a module's peak is that of the process that ran its tests, with the processes that
+these started, and what it kept is the most that this process still had after a test, with what others before it left.
+What several processes share, libraries for one, counts in each.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 INTERVAL = 0.5  # seconds between samples; one takes some 10 ms
-PEAK = "peak_memory"
+PEAK, KEPT = "peak_memory", "kept_memory"
 
 
 def pytest_addoption(parser):
@@ -52,11 +53,12 @@ class Peak:
 
 @dataclasses.dataclass
 class Cost:
-    """Of one module: the time of its tests with what they set up, added up over the workers, and the highest peak."""
+    """Of one module: the time of its tests with what they set up, added up over the workers, and the most memory."""
 
     tests: int = 0
     seconds: float = 0.0
     peak: int = 0
+    kept: int = 0
 
 
 class ModuleCosts:
@@ -68,18 +70,21 @@ class ModuleCosts:
     @pytest.hookimpl(tryfirst=True)  # before the report takes the properties over
     def pytest_runtest_makereport(self, item, call):
         if call.when == "teardown":
-            item.user_properties.append((PEAK, self.memory.since_last()))
+            kept = psutil.Process().memory_info().rss
+            item.user_properties.extend([(PEAK, self.memory.since_last()), (KEPT, kept)])
 
     def pytest_runtest_logreport(self, report):
         cost = self.costs.setdefault(report.nodeid.split("::")[0], Cost())
         cost.seconds += report.duration
         if report.when == "teardown":
             cost.tests += 1
-            cost.peak = max(cost.peak, dict(report.user_properties)[PEAK])
+            memory = dict(report.user_properties)
+            cost.peak, cost.kept = max(cost.peak, memory[PEAK]), max(cost.kept, memory[KEPT])
 
     def pytest_terminal_summary(self, terminalreporter):
         terminalreporter.section("costs of test modules")
-        terminalreporter.write_line("minutes  peak GB  tests  module")
+        terminalreporter.write_line("minutes  peak GB  kept GB  tests  module")
         for module, cost in sorted(self.costs.items(), key=lambda item: -item[1].seconds):
-            terminalreporter.write_line(f"{cost.seconds / 60:7.1f}  {cost.peak / 1e9:7.2f}  {cost.tests:5}  {module}")
+            memory = f"{cost.peak / 1e9:7.2f}  {cost.kept / 1e9:7.2f}"
+            terminalreporter.write_line(f"{cost.seconds / 60:7.1f}  {memory}  {cost.tests:5}  {module}")
         terminalreporter.write_line(f"All processes together: {self.memory.ever / 1e9:.2f} GB at most.")
