@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import warnings
 
 import numpy as np
 import rich.box
@@ -10,8 +11,9 @@ import rich.table
 from keras_mobattn.about import About
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.export.given_images import as_images
-from keras_mobattn.export.headroom import expect_headroom
+from keras_mobattn.export.headroom import ENOUGH
 from keras_mobattn.files import size_bytes
+from keras_mobattn.half import HALF_MAX
 
 NUM_PHOTOS = 8  # photographs of the default check
 _MAX_SNR_DB = 144.0  # 2^24 : 1, float32's resolution; for an exact match, whose infinity JSON doesn't have
@@ -90,24 +92,42 @@ def images_or_photos(images, source):
     return np.float32(sample_photos(NUM_PHOTOS, tuple(size)))
 
 
-def verify(
-    source, run, images, tolerance, *, path, written, format, precision, start, output_step=0.0, headroom=None,
-    advice="",
-):  # fmt: skip
+def expect_headroom(headroom, tolerance, advice):
+    """Raise a VerificationError for less headroom than the Tolerance asks for, and warn below ENOUGH.
+
+    `advice` says what to do about it.
+    """
+    least = tolerance.headroom
+    if headroom.value is None:
+        if least:
+            raise VerificationError(
+                f"Expected a file whose headroom can be computed. Received: {headroom.text} No file was kept."
+            )
+        return
+    found = f"{headroom.text} on an image, and float16 ends at {HALF_MAX:g}"
+    if headroom.value < least:
+        raise VerificationError(
+            f"Expected headroom from {least:g} in half precision. Received: {headroom.value:.2g}, since {found}. No "
+            f"file was kept. {advice}."
+        )
+    if headroom.value < ENOUGH:
+        warnings.warn(
+            f"Headroom of {headroom.value:.2g} in half precision: {found}. {advice}.", stacklevel=3
+        )  # to_tflite's caller
+
+
+def verify(source, run, images, tolerance, *, path, written, format, precision, start, output_step=0.0, headroom=None):
     """Compare Keras with a converted model and return a CheckReport.
 
     `source` is an Exportable; `run` maps one image [1, H, W, C] to {output name: array} by the converted model;
     `images` are pixels float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is
     time.perf_counter() before the conversion. `output_step` is that of a quantized output: an error of one step more
-    is allowed. `headroom` is the file's Headroom where processors of half precision run it, `advice` what to do about
-    too little.
+    is allowed. `headroom` is the file's Headroom, for the report.
 
     Raises:
-        VerificationError: an error above the tolerance, less headroom, other shapes than Keras's, or outputs that can't
-            tell right from wrong: Keras's not finite, the same for every image, or within a few steps.
+        VerificationError: an error above the tolerance, other shapes than Keras's, or outputs that can't tell right
+            from wrong: Keras's not finite, the same for every image, or within a few steps.
     """
-    if headroom and (problem := expect_headroom(headroom, tolerance.headroom, advice)):
-        raise VerificationError(f"{problem} No file was kept.")
     expected = source.predict(images)
     for name, values in expected.items():
         _expect_information(name, values)

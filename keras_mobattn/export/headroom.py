@@ -1,11 +1,10 @@
-"""How far a converted file's numbers are from what half precision holds: a warning, or a refusal."""
+"""How far a converted file's numbers are from what half precision holds, and in which layer."""
 
 import dataclasses
-import warnings
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.layer_names import layer_of
-from keras_mobattn.half import HALF_MAX, evaluate_half
+from keras_mobattn.half import evaluate_half
 
 ENOUGH = 4.0  # times the largest number on an image: other images have larger ones
 
@@ -34,22 +33,6 @@ def headroom_of(path, inputs, model):
     tensor, sums = tensors[place], (tensors[place].running_sum or 0.0) > tensors[place].largest
     operator = f"{tensor.operator} in {_layer(model, tensors, place)}" if tensor.operator else repr(tensor.name)
     return Headroom(tensor.headroom, f"{operator} {'sums' if sums else 'goes'} up to {tensor.reached:.3g}")
-
-
-def expect_headroom(headroom, least, advice):
-    """Return what is wrong with a Headroom for a Tolerance that asks for `least`, or "". Warn below ENOUGH.
-
-    `advice` says what to do about it.
-    """
-    if headroom.value is None:
-        return f"Expected a file whose headroom can be computed. Received: {headroom.text}" if least else ""
-    found = f"{headroom.text} on an image, and float16 ends at {HALF_MAX:g}"
-    room = f"{headroom.value:.2g}"
-    if headroom.value < least:
-        return f"Expected headroom from {least:g} in half precision. Received: {room}, since {found}. {advice}."
-    if headroom.value < ENOUGH:
-        warnings.warn(f"Headroom of {room} in half precision: {found}. {advice}.", stacklevel=4)
-    return ""
 
 
 def _layer(model, tensors, place):

@@ -10,6 +10,7 @@ import pytest
 import tf_keras as keras
 
 import keras_mobattn
+from helpers import small_models
 from helpers.cases import FAMILIES, tiny_model
 from helpers.small_models import CONVERT, SIZE, convert, photos
 from keras_mobattn import export
@@ -53,9 +54,11 @@ def test_the_report_has_it_and_a_warning_names_the_layer(suffix, precision, gain
         report = convert(suffix, precision, model, path, tolerance=NO_MATTER)
     assert report.headroom == pytest.approx(wanted, rel=2e-3)
     assert "in layer 'pool' sums up to" in report.headroom_at
-    said = [str(each.message) for each in caught if "in half precision" in str(each.message)]
+    said = [each for each in caught if "in half precision" in str(each.message)]
     assert len(said) == (gain > 1)
-    for text in said:
+    for each in said:
+        text = str(each.message)
+        assert each.filename == small_models.__file__  # which calls the converter
         assert f"Headroom of {wanted:.2g} in half precision: " in text
         assert report.headroom_at in text
         assert ("float32_layers" in text) == (suffix == ".mlpackage")

@@ -110,8 +110,12 @@ def to_coreml(
         model = describe(model, source, interface, precision, compression, about)
         model.save(str(beside))
         name = precision if compression is None else f"{precision} {compression}"
-        options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start)
-        return _verify(beside, by_size, tolerance, options, settings.half)
+        package, images = CoreMLModel(beside), by_size[0][1]
+        headroom = headroom_of(beside, package.given(images[:1]), source.model) if settings.half else None
+        if headroom:
+            check.expect_headroom(headroom, tolerance, ADVICE)
+        options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start, headroom=headroom)
+        return _verify(package, by_size, tolerance, options)
 
 
 def expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes, float32_layers=()):
@@ -191,15 +195,13 @@ def _reason(error, source):
     return text.splitlines()[0].strip(" .") + where
 
 
-def _verify(path, by_size, tolerance, options, half):
+def _verify(model, by_size, tolerance, options):
     """The check with the evaluator at every size, and with Core ML where it is; the report of the worst size."""
-    model, (source, images) = CoreMLModel(path), by_size[0]
-    headroom = headroom_of(path, model.given(images[:1]), source.model) if half else None
-    report, ours = _verify_with(model, by_size, tolerance, options | {"headroom": headroom, "advice": ADVICE})
+    report, ours = _verify_with(model, by_size, tolerance, options)
     errors = {}
     for units in COMPUTE_UNITS if on_mac() else ():
         on_units = options | {"precision": f"{options['precision']} {units}"}
-        _, theirs = _verify_with(CoreMLModel(path, units), by_size, tolerance, on_units)
+        _, theirs = _verify_with(CoreMLModel(options["written"], units), by_size, tolerance, on_units)
         errors[units] = max(
             float(np.abs(mine[name] - other[name]).max())
             for mine, other in zip(ours, theirs, strict=True)

@@ -129,10 +129,13 @@ def to_tflite(
         beside.write_bytes(with_labels(graph.content(), source.axis_labels))
         model = TFLiteModel(beside)
         headroom = headroom_of(beside, model.given(images[:1]), source.model) if settings.for_gpus else None
+        tolerance = tolerance or settings.tolerance
+        if headroom:
+            check.expect_headroom(headroom, tolerance, ADVICE)
         return check.verify(
-            source, model.run, images, tolerance or settings.tolerance,
+            source, model.run, images, tolerance,
             path=path, written=beside, format=TFLITE.name, precision=precision, start=start,
-            output_step=0.0 if output_dtype == "float32" else PROBABILITY, headroom=headroom, advice=ADVICE,
+            output_step=0.0 if output_dtype == "float32" else PROBABILITY, headroom=headroom,
         )  # fmt: skip
 
 
