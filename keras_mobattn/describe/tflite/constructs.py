@@ -133,7 +133,7 @@ def transposed_by_another_padding(_contents, operator):
     That of a convolution of its output is the right one. They differ at a stride of 2, a kernel of 3 and 7 pixels that
     become 14, and are equal where the input's side is a multiple of the stride and the output's that times the stride.
     """
-    if operator.options["padding"] != "SAME":
+    if operator.options.get("padding") != "SAME":
         return False
     (_, *kernel, _), (_, *taken, _) = (tensor.shape for tensor in operator.inputs[1:3])
     strides, (_, *made, _) = (operator.options["strideH"], operator.options["strideW"]), operator.outputs[0].shape
