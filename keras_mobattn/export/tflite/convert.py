@@ -41,7 +41,7 @@ class TFLitePrecision:
 # Errors as a share of the outputs' spread, over both test-size models with every attention (22; random weights, 16
 # photographs at 64 pixels), median and worst: fp32 3e-6, 8e-5; fp16 .008, .07; dynamic .12, .81; int8 .38, .84.
 # fp32 proves that the graph is right. 21 of the 22 stay below 1e-5, and the smallest of twelve kinds of damage
-# (tests/export/coreml/test_evaluator.py) made 2e-3, or 4e-5 in a model whose outputs hardly depend on the image: the
+# (tests/mil/test_evaluator.py) made 2e-3, or 4e-5 in a model whose outputs hardly depend on the image: the
 # tolerance lies between. "focused" attention with random weights lies above it; pass a Tolerance there. The others ask
 # whether the precision suffices and catch gross faults only. Random weights are the hard case: each layer adds noise,
 # and even float16 weights leave no more than 40 to 47 dB, int8 3 to 19. Trained on digits, int8 has .02 to .07 and 29
