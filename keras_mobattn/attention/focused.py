@@ -18,7 +18,7 @@ from keras_mobattn.layers import (
 )
 from keras_mobattn.layers.norm import SMALL, reciprocal_root
 
-UP = 64  # times the epsilon of 1e-6 it is a normal number of float16
+UP, FACTOR = 16, 4  # their product times the epsilon of 1e-6 is a normal number of float16
 CHANNELS = (1, FEATURES)  # heads and features of [G, h, d, N]: all channels of a token
 
 
@@ -29,8 +29,9 @@ def focused_attention(query, key, value):
     """
     query, key = _focus(query), _focus(key)
     # K is divided by N before the products, as in the official code: sums of 1e3 * 1e3 * N stay small. Q is multiplied
-    # with the epsilon, which float16 then holds: of a head that sees little, cubes leave less than that.
-    return kernel_attention(query * UP, key / num_tokens(key), value, epsilon=1e-6 * UP)
+    # with the epsilon, which float16 then holds: of a head that sees little, cubes leave less than that. By more than
+    # UP, and products of 1e4 would have no room.
+    return kernel_attention(query * UP, key / num_tokens(key), value, 1e-6 * UP, FACTOR)
 
 
 def _focus(x):

@@ -14,16 +14,17 @@ FEATURES, TOKENS = 2, 3  # axes of [G, h, d, N]
 LEAST = 2.0**-14  # the smallest normal number of float16
 
 
-def kernel_attention(query, key, value, epsilon):
+def kernel_attention(query, key, value, epsilon, factor=1):
     """Q (K^T V) / (Q sum_N K + epsilon), for Q and K that are not negative.
 
     Float16 may leave 0 of Q and of the epsilon: a divisor below LEAST becomes LEAST. Q is not divided before the
-    product, which would be smaller: where the keys are nearly 0 that quotient is infinite.
+    product, which would be smaller: where the keys are nearly 0 that quotient is infinite. With a `factor` the divisor
+    is computed that many times as large as the products, for an epsilon that float16 holds beside products that it
+    holds.
     """
-    normalizer = tf.reduce_sum(
-        query * tf.reduce_sum(key, TOKENS, keepdims=True), FEATURES, keepdims=True
-    )  # [G, h, 1, N]
-    return multiply_heads(value, key, query) / tf.maximum(normalizer + epsilon, LEAST)
+    sums = tf.reduce_sum(key, TOKENS, keepdims=True) * factor
+    divisor = tf.maximum(tf.reduce_sum(query * sums, FEATURES, keepdims=True) + epsilon * factor, LEAST)  # [G, h, 1, N]
+    return multiply_heads(value, key, query) / divisor * factor
 
 
 def linear_attention(query, key, value):
