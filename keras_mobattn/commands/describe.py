@@ -85,8 +85,9 @@ def main(
     for path in files:  # better to fail now than after half a minute
         expect_readable(path)
     half = half or products or "half" in (require or ())
-    if images and not half:
-        raise InputError("Expected --half, which computes on images, for --images. Received: --images alone.")
+    by_half = {"--images": images, "--input-scale": input_scale, "--input-bias": input_bias}
+    if not half and (alone := [flag for flag, value in by_half.items() if value is not None]):
+        raise InputError(f"Expected --half, which computes on images, for {alone[0]}. Received: {alone[0]} alone.")
     take, modes = None, ("products",) if products else ()
     if half:
         from keras_mobattn.export.images import few_images

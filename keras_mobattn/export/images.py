@@ -78,7 +78,7 @@ def few_images(count, image_size, folder=None, on_corrupt="error", input_scale=N
     from keras_mobattn.data import sample_photos
 
     told = {"scale": input_scale, "bias": input_bias}
-    taken = ImageRange(**{name: value for name, value in told.items() if value is not None})
+    taken = ImageRange(**{name: value for name, value in told.items() if value is not None}).of_channels(3)
     if folder is None:
         return taken.from_pixels(sample_photos(count, image_size))
     return taken.from_pixels(_taken(_files(Path(folder), count, on_corrupt), image_size, {}))

@@ -41,6 +41,15 @@ class ImageRange:
         """Whether the model takes pixels 0..255 as they are."""
         return set(self.scale) == {1.0} and set(self.bias) == {0.0}
 
+    def of_channels(self, channels):
+        """The range itself; raise an InputError if its numbers are neither one nor one for each of `channels`."""
+        if {len(self.scale), len(self.bias)} - {1, channels}:
+            raise InputError(
+                f"Expected input_scale and input_bias of one number, or one for each of {channels} channels. Received: "
+                f"{list(self.scale)} and {list(self.bias)}."
+            )
+        return self
+
     def from_pixels(self, pixels):
         """An array or tensor [.., C] in 0..255 as the model takes it, float32."""
         pixels = pixels.astype(np.float32) if isinstance(pixels, np.ndarray) else tf.cast(pixels, tf.float32)

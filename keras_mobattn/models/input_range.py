@@ -66,12 +66,7 @@ def known_range(model, scale=None, bias=None):
             )
         return own
     told = ImageRange(1.0 if scale is None else scale, 0.0 if bias is None else bias)
-    channels = model.input_shape[-1]
-    if {len(told.scale), len(told.bias)} - {1, channels}:
-        raise InputError(
-            f"Expected input_scale and input_bias of one number, or one for each of {channels} channels. Received: "
-            f"{list(told.scale)} and {list(told.bias)}."
-        )
+    told.of_channels(model.input_shape[-1])
     if own is not None and own.is_image and not _agree(own, told):
         raise InputError(
             f"Expected no input_scale and input_bias other than what the model says itself: {own}. Received: {told}. "

@@ -165,8 +165,11 @@ def test_a_folder_of_images_and_another_range(files, tmp_path, capsys):
 
     assert headroom() == pytest.approx(HALF_MAX / (20 * PIXELS))
     assert headroom(input_scale=(0.5,), input_bias=(1.0,)) == pytest.approx(HALF_MAX / (11 * PIXELS))
-    with pytest.raises(InputError, match="Expected --half"):
-        command.main((files["sum"],), images=folder)
+    for alone in ({"images": folder}, {"input_scale": (0.5,)}, {"input_bias": (1.0,)}):
+        with pytest.raises(InputError, match=f"Expected --half.* for --{next(iter(alone)).replace('_', '-')}"):
+            command.main((files["sum"],), **alone)
+    with pytest.raises(InputError, match=r"one for each of 3 channels. Received: \[1.0, 2.0\]"):
+        command.main((files["sum"],), half=True, gpu=False, input_scale=(1.0, 2.0))
     with pytest.raises(InputError, match="folder of images"):
         command.main((files["sum"],), half=True, images=tmp_path / "none")
 
