@@ -13,6 +13,7 @@ from keras_mobattn.layers.conv import (
 from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
 from keras_mobattn.layers.halving import HalvingConv
 from keras_mobattn.layers.input_range import ImageRange, InputRange
+from keras_mobattn.layers.levels import JoinLevels
 from keras_mobattn.layers.norm import GroupNorm1, LayerNormalization, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
@@ -30,6 +31,7 @@ __all__ = [
     "HalvingConv",
     "ImageRange",
     "InputRange",
+    "JoinLevels",
     "LayerNormalization",
     "LayerScale",
     "PadToMultiple",

@@ -26,12 +26,15 @@ def linear_initializer(fan_in):
     return keras.initializers.RandomNormal(stddev=max(0.02, (3 * fan_in) ** -0.5))
 
 
-def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, use_bias=False, act=Swish):
+def conv_norm_act(
+    x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, use_bias=False, act=Swish, initializer=None
+):
     """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation (a layer class or None).
 
     Shapes: [B, H, W, C] -> [B, ceil(H/s), ceil(W/s), filters].
 
-    `norm=False` leaves batch norm out, `use_bias` adds a bias. With strides the map is padded by kernel_size // 2 on
+    `norm=False` leaves batch norm out, `use_bias` adds a bias, `initializer` is the kernel's in place of
+    `conv_initializer()`. With strides the map is padded by kernel_size // 2 on
     all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on even maps.
     """
     padding = "same"
@@ -39,10 +42,11 @@ def conv_norm_act(x, filters, kernel_size, *, name, strides=1, depthwise=False, 
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
         padding = "valid"
     options = {"strides": strides, "padding": padding, "use_bias": use_bias, "name": f"{name}_conv"}
+    initializer = initializer or conv_initializer()
     if depthwise:
-        x = keras.layers.DepthwiseConv2D(kernel_size, depthwise_initializer=conv_initializer(), **options)(x)
+        x = keras.layers.DepthwiseConv2D(kernel_size, depthwise_initializer=initializer, **options)(x)
     else:
-        x = keras.layers.Conv2D(filters, kernel_size, kernel_initializer=conv_initializer(), **options)(x)
+        x = keras.layers.Conv2D(filters, kernel_size, kernel_initializer=initializer, **options)(x)
     if norm:
         x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
     return act(name=f"{name}_act")(x) if act else x
