@@ -93,4 +93,23 @@ class BiasTable(Transform):
         return arrays[0].reshape(-1, arrays[0].shape[-1]).T
 
 
+class ByAnchor(Transform):
+    """[n * (4 + K), ..] <-> [.., n * 4] and [.., n * K]: for each of n anchors four offsets and K scores."""
+
+    def split(self, tensor, shapes):
+        """The offsets of all anchors, and the scores of all."""
+        anchors = shapes[0][-1] // OFFSETS
+        rows = tensor.reshape(anchors, -1, *tensor.shape[1:])
+        return [self.to_keras(part.reshape(-1, *tensor.shape[1:])) for part in (rows[:, :OFFSETS], rows[:, OFFSETS:])]
+
+    def join(self, arrays):
+        """Anchor by anchor, its offsets before its scores."""
+        anchors = arrays[0].shape[-1] // OFFSETS
+        rows = [self.to_torch(array) for array in arrays]
+        rows = np.concatenate([each.reshape(anchors, -1, *each.shape[1:]) for each in rows], 1)
+        return rows.reshape(-1, *rows.shape[2:])
+
+
+OFFSETS = 4  # of a box from its anchor
 POSITIONS, BIAS_TABLE = Positions(None, None), BiasTable(None, None)
+ANCHORED, ANCHORED_CONV = ByAnchor(*SAME[:2]), ByAnchor(*CONV[:2])

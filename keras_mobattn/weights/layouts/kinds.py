@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from keras_mobattn.weights.transforms import (
+    ANCHORED,
+    ANCHORED_CONV,
     BGR_CONV,
     BIAS_TABLE,
     CONV,
@@ -63,6 +65,10 @@ KINDS = {
     "conv": (Part("weight", ("_conv/kernel",), CONV),),
     "conv with bias": _with_bias(CONV, ""),
     "depthwise conv with bias": _with_bias(DEPTHWISE, "", kernel="depthwise_kernel"),
+    "conv by anchor": (
+        Part("weight", ("_boxes/kernel", "_scores/kernel"), ANCHORED_CONV),
+        Part("bias", ("_boxes/bias", "_scores/bias"), ANCHORED),
+    ),
     "linear": _with_bias(LINEAR, ""),
     "fused conv": _with_bias(CONV, "/query", "/key", "/value"),
     "fused linear": _with_bias(LINEAR, "/query", "/key", "/value"),

@@ -14,7 +14,8 @@ class Layout:
 
     A row is (their module, our layer, kind): ("stages.{stage}.blocks.{block}.norm1", "stage{stage}_block{block}_norm1",
     "norm"). KINDS says which tensors a module of that kind has. In both names {early} is layer 1 or 2, {late} layer 3,
-    4 or 5, {stage} any; the source counts these from `first_layer`, and we from 1. {block} and {unit} count from 0.
+    4 or 5, {stage} any; the source counts these from `first_layer`, and we from 1. {block}, {unit} and {level} count
+    from 0.
     """
 
     name: str  # the source's; to_timm writes "timm"
@@ -74,6 +75,7 @@ def pattern(template, first_layer):
         "block": r"\d+",
         "unit": r"\d+",
         "units": r"\d+",
+        "level": r"\d+",
     }
     pieces = string.Formatter().parse(template)
     return re.compile(
