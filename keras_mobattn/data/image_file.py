@@ -32,6 +32,7 @@ SUFFIXES_OF = {  # Pillow's word for a format -> how its files end
 }
 SUFFIXES = tuple(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
 ORIENTATION = 0x0112  # EXIF's tag: 1 upright, 2 mirrored, 3 upside down, ... 8
+TURNED = 5  # orientations from here on have the sides exchanged
 DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of one channel of 16 bits
 TENSORFLOW_BYTES = 2**29  # of pixels: TensorFlow decodes no larger JPEG
 MOST_PIXELS = 2**29  # more is damage, or an attack: the largest phone cameras have 200 million
@@ -53,6 +54,7 @@ class ImageFacts:
     orientation: int  # EXIF's, 1..8
     plain: bool  # whether TensorFlow decodes it to the same pixels, not yet turned upright
     digest: bytes  # of its bytes
+    size: tuple[int, int]  # (height, width), upright
 
 
 def read_image(path):
@@ -86,6 +88,7 @@ def inspect_image(path):
         raise Unreadable(error.strerror or str(error)) from error
     with open_image(io.BytesIO(content)) as image:
         plain, orientation = _is_plain(image), _orientation(image)
+        size = (image.width, image.height) if orientation >= TURNED else (image.height, image.width)
         if plain:
             image.load()
         else:
@@ -95,7 +98,7 @@ def inspect_image(path):
         if is_png:  # of which Pillow overlooks some damage
             raise Unreadable("damaged")
         plain = False  # a JPEG without its end, which Pillow reads
-    return ImageFacts(orientation, plain, hashlib.blake2b(content, digest_size=16).digest())
+    return ImageFacts(orientation, plain, hashlib.blake2b(content, digest_size=16).digest(), size)
 
 
 def upright_bmp(path):

@@ -1,0 +1,85 @@
+"""An image with boxes, as every format of annotations gives it, and the checks that all formats share."""
+
+import collections
+import dataclasses
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from keras_mobattn.data.image_file import ImageFacts
+
+NAMED = 3  # files that a message names for each reason; the count tells the rest
+BORDER = 1.5  # pixels by which a box may leave the image without being counted: formats and rounding differ
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """What an annotation says of one image.
+
+    path: the image's file. size: the (height, width) that its boxes are pixels of, None where they are shares.
+    boxes: float64 [n, 4] of (ymin, xmin, ymax, xmax), pixels, or shares of the sides. labels: the names of the classes.
+    """
+
+    path: Path
+    size: tuple[int, int] | None
+    boxes: np.ndarray
+    labels: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotatedFile:
+    """An image file with its boxes, float32 [n, 4] of (ymin, xmin, ymax, xmax) as shares of the sides, and the indices
+    of their classes."""
+
+    path: Path
+    facts: ImageFacts
+    boxes: np.ndarray
+    box_labels: np.ndarray
+
+
+class LeftOut:
+    """What is left out, by reason, with the files that it is in."""
+
+    def __init__(self):
+        self._files = collections.defaultdict(list)
+
+    def add(self, reason, file):
+        """Count one."""
+        self._files[reason].append(Path(file).name)
+
+    def tell(self, folder):
+        """Warn, once, of all: "left out of photos: 3 boxes without an area (a.jpg, b.jpg)"."""
+        if self._files:
+            told = "; ".join(f"{len(files)} {reason} ({_named(files)})" for reason, files in self._files.items())
+            warnings.warn(f"Left out of {folder}: {told}.", stacklevel=4)
+
+
+def _named(files):
+    different = list(dict.fromkeys(files))
+    return ", ".join(different[:NAMED]) + (", ..." if len(different) > NAMED else "")
+
+
+def in_shares(listed, size, left_out):
+    """(boxes float32 [n, 4] within 0..1, their places in `listed`): those that are boxes; `left_out` counts the others.
+
+    `size` is the image's (height, width). What reaches over the border is cut off there, and counted as well.
+    """
+    sides = np.array(listed.size or (1, 1), np.float64)
+    shares = listed.boxes / np.tile(sides, 2)
+    finite = np.isfinite(shares).all(1)
+    cut = np.clip(np.where(finite[:, None], shares, 0), 0, 1)
+    kept = []
+    slack = np.tile(BORDER / np.array(size), 2)
+    for place in range(len(shares)):
+        if not finite[place]:
+            left_out.add("boxes of numbers that are none", listed.path)
+        elif not (shares[place, 2:] > shares[place, :2]).all():
+            left_out.add("boxes without an area", listed.path)
+        elif not (cut[place, 2:] > cut[place, :2]).all():
+            left_out.add("boxes outside of their image", listed.path)
+        else:
+            if (np.abs(cut[place] - shares[place]) > slack).any():
+                left_out.add("parts of boxes beyond their image", listed.path)
+            kept.append(place)
+    return cut[kept].astype(np.float32), kept
