@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.catalog import EMBEDDED
+from keras_mobattn.data.annotations import read_annotated
 from keras_mobattn.data.decode import decode, decode_mask
 from keras_mobattn.data.folder import LabelledFile, read_folder
 from keras_mobattn.data.image_file import upright_bmp
@@ -38,6 +39,7 @@ PREPARE = (
     "Prepare it where there is a network and room on the disk, and name its folder, as data_dir='FOLDER'; or use an "
     f"embedded set: {', '.join(EMBEDDED)}."
 )
+BOXES = ("boxes", "box_labels")
 SHOWN = 5  # how many classes a message names
 HELD_OUT_PERCENT = 20  # of "train", where a set has neither validation nor test
 
@@ -155,8 +157,9 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
             and leaves them out.
         seed: Draws the scenes of "digit_scenes" and "digit_crops", and the test images of a folder without a split of
             its own. It is not a training seed: runs that are to be compared share it.
-        targets: What is read of an example beside its image: "label", and of tfds sets also "boxes" and "box_labels"
-            (the feature "objects" with "bbox" and "label") and "mask", as "digit_scenes" has them.
+        targets: What is read of an example beside its image: "label"; "boxes" and "box_labels", in tfds sets the
+            feature "objects" with "bbox" and "label", as "digit_scenes" has them, in folders COCO's JSON, Pascal VOC's
+            XML or YOLO's text; and in tfds sets "mask".
         for_test: Make all images of a folder without splits the test, for a model that was trained on other images.
 
     Raises:
@@ -166,7 +169,8 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
     expect_kind("targets", targets, (tuple, list), "a tuple of names")
     expect_range("seed", seed, whole=True)
     if is_folder(name):
-        return _folder_source(Path(os.path.expanduser(name)), on_corrupt, seed, for_test)
+        make = _annotated_source if "boxes" in targets else _folder_source
+        return make(Path(os.path.expanduser(name)), on_corrupt, seed, for_test)
     return _tfds_source(os.fspath(name), data_dir, seed, tuple(targets))
 
 
@@ -194,15 +198,27 @@ def _folder_source(folder, on_corrupt, seed, for_test):
         class_names=class_names,
         num_examples={split: len(files) for split, files in splits.items()},
         openers={split: functools.partial(_indexed_files, files) for split, files in splits.items()},
-        fingerprint=_fingerprint(splits),
+        fingerprint=_fingerprint(splits, lambda file: file.label),
     )
 
 
-def _fingerprint(splits):
+def _annotated_source(folder, on_corrupt, seed, for_test):
+    class_names, splits = read_annotated(folder, on_corrupt, seed, for_test)
+    return Source(
+        name=folder.name or str(folder.resolve()),
+        class_names=class_names,
+        num_examples={split: len(files) for split, files in splits.items()},
+        openers={split: functools.partial(_indexed_files, files, BOXES) for split, files in splits.items()},
+        targets=BOXES,
+        fingerprint=_fingerprint(splits, lambda file: [file.boxes.tolist(), file.box_labels.tolist()]),
+    )
+
+
+def _fingerprint(splits, learned):
     digest = hashlib.blake2b(digest_size=16)
     for split, files in splits.items():
         for file in files:
-            digest.update(f"{split} {file.label} {file.facts.digest.hex()}\n".encode())
+            digest.update(f"{split} {learned(file)} {file.facts.digest.hex()}\n".encode())
     return digest.hexdigest()
 
 
@@ -212,10 +228,11 @@ def files_source(name, files):
     return Source(name, (), {TEST: len(files)}, {TEST: functools.partial(_indexed_files, files)}, targets=())
 
 
-def _indexed_files(files):
-    """The Indexed of LabelledFiles: plain ones stay encoded for TensorFlow, Pillow decodes the others."""
+def _indexed_files(files, targets=("label",)):
+    """The Indexed of image files with their targets: plain ones stay encoded for TensorFlow, Pillow decodes the
+    others."""
     paths = tf.constant([os.fsencode(file.path) for file in files])
-    labels = tf.constant([file.label for file in files], tf.int64)
+    columns = {name: _column([getattr(file, name) for file in files]) for name in targets}
     plain = [file.facts.plain for file in files]
     turned = np.array([file.facts.orientation if file.facts.plain else 1 for file in files], np.int32)
     orientations = None if (turned == 1).all() else tf.constant(turned)  # most sets need no turning, nor time for it
@@ -227,7 +244,7 @@ def _indexed_files(files):
         return tf.cond(tf.constant(plain)[index], lambda: tf.io.read_file(path), lambda: _as_bmp(path))
 
     def example(index):
-        seen = {"image": read(index), "label": labels[index]}
+        seen = {"image": read(index), **{name: column[index] for name, column in columns.items()}}
         return seen if orientations is None else seen | {"orientation": orientations[index]}
 
     return Indexed(len(files), example, portable=all(plain))

@@ -27,12 +27,12 @@ EXPECTED = (
 )
 
 
-def read_annotated(folder, on_corrupt="error", seed=0):
+def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
     """Find, read and check the annotated images of `folder`: (class names, {split: [AnnotatedFile, ..]}).
 
     The format is that of its files; splits go by the names of files and folders, train, val or valid, and test. Where
-    nothing is held out, a fifth of the images becomes "test", drawn with `seed`. The files of a split come in a fixed
-    random order.
+    nothing is held out, a fifth of the images becomes "test", drawn with `seed`; with `for_test` all images do, and
+    none has to be for training. The files of a split come in a fixed random order.
 
     One warning counts and names what is left out: boxes outside of their image or without an area, crowds, images that
     are not there, and images without an annotation.
@@ -50,7 +50,7 @@ def read_annotated(folder, on_corrupt="error", seed=0):
     kind = _format(folder, found)
     listed, names = READERS[kind](folder, found, left_out)
     listed = {split: listed[split] for split in (TRAIN, VALIDATION, TEST) if listed.get(split)}
-    if TRAIN not in listed:
+    if TRAIN not in listed and not (for_test and listed):
         raise InputError(f"Expected training images in {folder}. Received: {', '.join(listed) or 'none'} alone.")
     facts = decodable_images(folder, [each.path for images in listed.values() for each in images], on_corrupt)
     files = {
@@ -65,13 +65,13 @@ def read_annotated(folder, on_corrupt="error", seed=0):
             raise InputError(
                 f"Expected boxes in the {split} images of {folder}. Received: none in {len(images)} images."
             )
-    return names, _held_out(folder, files)
+    return names, {TEST: files[TRAIN]} if for_test and list(files) == [TRAIN] else _held_out(folder, files)
 
 
 def _held_out(folder, files):
     """The splits, with a test."""
     if TEST not in files and VALIDATION in files:
-        return {TRAIN: files[TRAIN], TEST: files[VALIDATION]}
+        return {TEST if split == VALIDATION else split: images for split, images in files.items()}
     if TEST in files:
         return files
     count = max(round(TEST_SHARE * len(files[TRAIN])), 1)
