@@ -45,6 +45,7 @@ setup(
         "filelock>=3.30,<5",  # one run in a folder at a time
         "pi-heif>=1,<2",  # HEIC, in which iPhones keep their photos; it decodes only
         "safetensors>=0.4,<1",
+        "PyYAML>=6,<7",  # YOLO's data.yaml
     ],
     extras_require={
         "android": ANDROID,
