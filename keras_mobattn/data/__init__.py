@@ -7,7 +7,8 @@ from keras_mobattn.data.photos import photo_source, sample_photos
 from keras_mobattn.data.pipeline import batches, take_images
 from keras_mobattn.data.reading import Indexed, Sharded
 from keras_mobattn.data.resizing import resize_and_crop
-from keras_mobattn.data.sources import Source, is_folder, open_source
+from keras_mobattn.data.source import Source
+from keras_mobattn.data.sources import is_folder, open_source
 from keras_mobattn.data.step_plan import StepPlan
 from keras_mobattn.data.stream import Share, training_stream
 from keras_mobattn.data.targets import LABELS, MOVES, Labels

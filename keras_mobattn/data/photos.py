@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_mobattn.data.reading import Indexed
 from keras_mobattn.data.resizing import checked_size
-from keras_mobattn.data.sources import Source
+from keras_mobattn.data.source import Source
 from keras_mobattn.errors import expect_range
 
 IMAGENET_SIZE = (375, 500)  # height and width of its average image

@@ -1,7 +1,10 @@
 """What a detector predicts on each level of its pyramid, one after the other."""
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+
+from keras_mobattn.errors import InputError
 
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
@@ -10,11 +13,14 @@ class JoinLevels(keras.layers.Layer):
 
     A cell of a map predicts F numbers for each of its n anchors: `sizes` are the anchors', a tuple of (width, height),
     shares of the image, for each level. They are kept here for whoever decodes the predictions.
+
+    Raises:
+        InputError: sizes of another form, or not above 0.
     """
 
     def __init__(self, sizes, **options):
         super().__init__(**options)
-        self.sizes = tuple(tuple((float(width), float(height)) for width, height in level) for level in sizes)
+        self.sizes = _expect_sizes(sizes)
 
     def call(self, maps):
         """Rows from the top, in a row cells from the left, in a cell its anchors."""
@@ -27,3 +33,16 @@ class JoinLevels(keras.layers.Layer):
     def get_config(self):
         """The layer's arguments."""
         return {**super().get_config(), "sizes": self.sizes}
+
+
+def _expect_sizes(sizes):
+    """The sizes as tuples of numbers."""
+    try:
+        levels = [np.array(level, np.float64).reshape(-1, 2) for level in sizes]
+    except (TypeError, ValueError):
+        levels = []
+    if not levels or any(not len(level) or not (level > 0).all() or np.isinf(level).any() for level in levels):
+        raise InputError(
+            f"Expected sizes to be (width, height) above 0 of the anchors of each level. Received: {str(sizes)[:80]}."
+        )
+    return tuple(tuple(map(tuple, level.tolist())) for level in levels)

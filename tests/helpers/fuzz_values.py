@@ -335,6 +335,8 @@ def values(kit, work):
         "layers.conv_norm_act.depthwise": ([True, False], []),
         "layers.conv_norm_act.norm": ([True, False], []),
         "layers.conv_norm_act.use_bias": ([True, False], []),
+        "layers.conv_norm_act.initializer": ([None, "glorot_uniform"], []),
+        "layers.JoinLevels.sizes": ([[[(0.1, 0.2)], [(0.3, 0.4), (0.5, 0.5)]]], [[[(0.1,)]], [[(0.1, -0.2)]], [[]]]),
         "layers.conv_norm_act.act": ([None, keras_mobattn.layers.Gelu], []),
         "layers.inverted_residual.filters": ([16, 8], [-8, "8", 1.5]),
         "layers.inverted_residual.strides": ([1, 2], [-1, "2"]),

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from helpers.cases import FAMILIES
 from keras_mobattn.data import open_source
 from keras_mobattn.data.reading import Indexed
-from keras_mobattn.data.sources import Source
+from keras_mobattn.data.source import Source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 from keras_mobattn.names import HEADS, block_of
