@@ -34,9 +34,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def release_memory():
-    """Let go of the graphs that a module traced, and give their memory back. TensorFlow keeps each by the custom
-    gradients in it, and glibc keeps what is freed: a worker would grow without end."""
+def forget_gradients():
+    """Let go of the graphs that a module traced. TensorFlow keeps each by the custom gradients in it, so that a worker
+    would grow without end."""
     from tensorflow.python.framework.ops import gradient_registry  # after our package, which imports it quietly
 
     before = set(gradient_registry.list())
@@ -44,6 +44,19 @@ def release_memory():
     for name in set(gradient_registry.list()) - before:
         if name.startswith("CustomGradient-"):  # others are registered by a module as it is imported
             del gradient_registry._registry[name]
+    release_memory()
+
+
+@pytest.fixture(autouse=True)
+def release_memory_of_slow_tests(request):
+    """The others are small, and many."""
+    yield
+    if request.node.get_closest_marker("slow"):
+        release_memory()
+
+
+def release_memory():
+    """Give back what is free. glibc keeps it, in pieces: models of full size, one after the other, took 9 GB."""
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
