@@ -7,7 +7,7 @@ import types
 import numpy as np
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.formats.tflite.contents import read_contents
+from keras_mobattn.formats.tflite.contents import contents_of
 from keras_mobattn.formats.tflite.graph import open_graph
 from keras_mobattn.half.arithmetic import MODES, Float32, round_to_half
 from keras_mobattn.half.operators import ACTIVATIONS, OPERATORS
@@ -160,8 +160,8 @@ def _given(program, inputs):
 
 
 def _read(path):
-    contents = read_contents(path)
     with open_graph(path) as graph:
+        contents = contents_of(graph)
         steps = tuple(
             _Step(
                 graph.kind(operator),

@@ -88,17 +88,22 @@ def read_contents(path):
         OSError: it can't be read.
     """
     with open_graph(path) as graph:
-        tensors = tuple(_tensor(graph, index) for index in range(len(graph.tensors)))
-        operators = tuple(_operator(graph, tensors, *item) for item in enumerate(graph.operators))
-        signature = next((s for s in graph.model.signatureDefs or () if s.subgraphIndex == 0), None)
-        ends = {}
-        for side in ("inputs", "outputs"):
-            if signature:
-                ends[side] = {text(entry.name): tensors[entry.tensorIndex] for entry in getattr(signature, side)}
-            else:
-                ends[side] = {tensors[index].name: tensors[index] for index in getattr(graph.subgraph, side)}
-        key = text(signature.signatureKey) if signature else None
-        return Contents(graph.size_bytes, key, operators=operators, tensors=tensors, **ends)
+        return contents_of(graph)
+
+
+def contents_of(graph):
+    """The Contents of a Graph that is open."""
+    tensors = tuple(_tensor(graph, index) for index in range(len(graph.tensors)))
+    operators = tuple(_operator(graph, tensors, *item) for item in enumerate(graph.operators))
+    signature = next((s for s in graph.model.signatureDefs or () if s.subgraphIndex == 0), None)
+    ends = {}
+    for side in ("inputs", "outputs"):
+        if signature:
+            ends[side] = {text(entry.name): tensors[entry.tensorIndex] for entry in getattr(signature, side)}
+        else:
+            ends[side] = {tensors[index].name: tensors[index] for index in getattr(graph.subgraph, side)}
+    key = text(signature.signatureKey) if signature else None
+    return Contents(graph.size_bytes, key, operators=operators, tensors=tensors, **ends)
 
 
 def _tensor(graph, index):
