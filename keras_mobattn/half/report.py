@@ -6,6 +6,9 @@ import numpy as np
 
 from keras_mobattn.half.arithmetic import HALF_MAX, HALF_NORMAL
 
+# What makes tensors that don't grow with the image, or no more than what it took: "" inputs and constants.
+ENDS = ("", "RSQRT", "rsqrt", "MINIMUM", "minimum")
+
 
 @dataclasses.dataclass(frozen=True)
 class TensorReport:
@@ -37,10 +40,10 @@ class TensorReport:
     def headroom(self):
         """How many times larger the values, and the sums that led to them, could be. Below 1 they overflow.
 
-        Inputs and constants are what they are on every image: infinite, unless they overflow.
+        Infinite for what no larger values make larger, unless it overflows: inputs, constants, 1 / sqrt, minima.
         """
-        fixed = not self.operator and self.reached <= HALF_MAX
-        return float("inf") if fixed or not self.reached else HALF_MAX / self.reached
+        ends = self.operator in ENDS and self.reached <= HALF_MAX
+        return float("inf") if ends or not self.reached else HALF_MAX / self.reached
 
     @property
     def added(self):

@@ -194,7 +194,10 @@ END = 65504.0
 
 @pytest.mark.parametrize(
     ("operator", "largest", "headroom"),
-    [("ADD", END, 1.0), ("ADD", 2 * END, 0.5), ("ADD", 0.0, np.inf), ("", END, np.inf), ("", 2 * END, 0.5)],
+    [
+        *(("ADD", END, 1.0), ("ADD", 2 * END, 0.5), ("ADD", 0.0, np.inf)),
+        *(("", END, np.inf), ("", 2 * END, 0.5), ("RSQRT", END, np.inf), ("rsqrt", 2 * END, 0.5)),
+    ],
 )
 def test_constants_have_room_unless_they_overflow(operator, largest, headroom):
     """65504 itself is the end of a norm's 1 / sqrt: no image makes it larger."""
