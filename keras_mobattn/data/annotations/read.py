@@ -10,12 +10,12 @@ from keras_mobattn.data.annotations.coco import read_coco
 from keras_mobattn.data.annotations.voc import read_voc
 from keras_mobattn.data.annotations.yolo import IMAGES, read_data_yaml, read_yolo
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
+from keras_mobattn.data.folder import TEST_SHARE
 from keras_mobattn.data.image_file import SUFFIXES
 from keras_mobattn.data.listing import find_images, is_leftover
 from keras_mobattn.data.splits import SPLIT_OF, TEST, TRAIN, VALIDATION
 from keras_mobattn.errors import InputError, choose
 
-TEST_SHARE = 0.2
 FORMATS = {  # a format -> how its files end
     "COCO": (".json",),
     "YOLO": (".yaml", ".yml"),
@@ -52,6 +52,10 @@ def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
     listed = {split: listed[split] for split in (TRAIN, VALIDATION, TEST) if listed.get(split)}
     if TRAIN not in listed and not (for_test and listed):
         raise InputError(f"Expected training images in {folder}. Received: {', '.join(listed) or 'none'} alone.")
+    annotated = {each.path.resolve() for images in listed.values() for each in images}
+    for path in _images(found):
+        if path.resolve() not in annotated:
+            left_out.add("images without an annotation", path)
     facts = decodable_images(folder, [each.path for images in listed.values() for each in images], on_corrupt)
     files = {
         split: [_annotated(each, facts[each.path], names, left_out) for each in images if each.path in facts]
@@ -106,6 +110,10 @@ def _files(folder):
     return files
 
 
+def _images(files):
+    return [path for suffix in SUFFIXES for path in files[suffix]]
+
+
 def _format(folder, files):
     """Which of FORMATS the folder is in."""
     present = [name for name, suffixes in FORMATS.items() if any(files[suffix] for suffix in suffixes)]
@@ -126,9 +134,8 @@ def _split_of(path, folder):
 
 def _finder(folder, files):
     """A function of an image's name and the path of the file that names it: the image's path, or None."""
-    images = [path for suffix in SUFFIXES for path in files[suffix]]
     by_name = collections.defaultdict(list)
-    for path in images:
+    for path in _images(files):
         by_name[path.name].append(path)
 
     def find(name, annotation):
@@ -168,7 +175,7 @@ def _coco(folder, files, left_out):
 
 def _voc(folder, files, left_out):
     find = _finder(folder, files)
-    stems = {path.stem: path for suffix in SUFFIXES for path in files[suffix]}
+    stems = {path.stem: path for path in _images(files)}
 
     def image_of(name, annotation):
         same = stems.get(annotation.stem)

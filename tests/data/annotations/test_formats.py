@@ -182,6 +182,16 @@ def test_folders_that_are_none(tmp_path):
         read_annotated(gone)
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_images_without_an_annotation_are_told(kind, tmp_path):
+    """Only those: all others are read as before."""
+    folder = WRITERS[kind](tmp_path / "set")
+    Image.new("RGB", (9, 9)).save(folder / "stray.png")
+    with pytest.warns(UserWarning, match=r"^Left out of .*set: 1 images without an annotation .stray.png.\.$"):
+        _, splits = read_annotated(folder)
+    assert {split: len(files) for split, files in splits.items()} == {WORDS[each]: n for each, n in SPLITS.items()}
+
+
 def test_corrupt_images_are_named_or_skipped(tmp_path):
     folder = write_coco(tmp_path / "set")
     (folder / "train" / "train2.png").write_bytes(b"no image")
@@ -207,7 +217,8 @@ def test_an_image_of_another_size_is_refused_and_a_scaled_one_is_not(tmp_path):
 def test_two_images_of_one_name(tmp_path):
     folder = write_coco(tmp_path / "set")
     shutil.copytree(folder / "train", folder / "copies")
-    names, splits = read_annotated(folder)  # the one in the split's folder
+    with pytest.warns(UserWarning, match="6 images without an annotation"):
+        _, splits = read_annotated(folder)  # the ones in the split's folder
     assert {file.path.parent.name for file in splits["train"]} == {"train"}
     (folder / "annotations" / "instances_train2017.json").rename(folder / "annotations" / "all.json")
     (folder / "train").rename(folder / "images")
