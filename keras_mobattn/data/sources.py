@@ -67,8 +67,7 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
     expect_kind("targets", targets, (tuple, list), "a tuple of names")
     expect_range("seed", seed, whole=True)
     if is_folder(name):
-        make = _annotated_source if "boxes" in targets else _folder_source
-        return make(Path(os.path.expanduser(name)), on_corrupt, seed, for_test)
+        return _folder_source(Path(os.path.expanduser(name)), targets, on_corrupt, seed, for_test)
     return _tfds_source(os.fspath(name), data_dir, seed, tuple(targets))
 
 
@@ -89,34 +88,26 @@ def _tfds_names():
     return [*OURS, *tfds.list_builders(with_community_datasets=False)]
 
 
-def _folder_source(folder, on_corrupt, seed, for_test):
-    class_names, splits = read_folder(folder, on_corrupt, seed, for_test)
+def _folder_source(folder, targets, *options):
+    """The Source of a folder with one sub-folder for each class or, for boxes, of one of annotated images."""
+    read, targets = (read_annotated, BOXES) if "boxes" in targets else (read_folder, ("label",))
+    class_names, splits = read(folder, *options)
     return Source(
         name=folder.name or str(folder.resolve()),
         class_names=class_names,
         num_examples={split: len(files) for split, files in splits.items()},
-        openers={split: functools.partial(_indexed_files, files) for split, files in splits.items()},
-        fingerprint=_fingerprint(splits, lambda file: file.label),
+        openers={split: functools.partial(_indexed_files, files, targets) for split, files in splits.items()},
+        targets=targets,
+        fingerprint=_fingerprint(splits, targets),
     )
 
 
-def _annotated_source(folder, on_corrupt, seed, for_test):
-    class_names, splits = read_annotated(folder, on_corrupt, seed, for_test)
-    return Source(
-        name=folder.name or str(folder.resolve()),
-        class_names=class_names,
-        num_examples={split: len(files) for split, files in splits.items()},
-        openers={split: functools.partial(_indexed_files, files, BOXES) for split, files in splits.items()},
-        targets=BOXES,
-        fingerprint=_fingerprint(splits, lambda file: [file.boxes.tolist(), file.box_labels.tolist()]),
-    )
-
-
-def _fingerprint(splits, learned):
+def _fingerprint(splits, targets):
     digest = hashlib.blake2b(digest_size=16)
     for split, files in splits.items():
         for file in files:
-            digest.update(f"{split} {learned(file)} {file.facts.digest.hex()}\n".encode())
+            learned = " ".join(str(np.asarray(getattr(file, name)).tolist()) for name in targets)
+            digest.update(f"{split} {learned} {file.facts.digest.hex()}\n".encode())
     return digest.hexdigest()
 
 

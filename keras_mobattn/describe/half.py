@@ -13,9 +13,9 @@ from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.formats.kinds import COREML, TFLITE, kind_of
 from keras_mobattn.formats.tflite.contents import read_contents
 from keras_mobattn.half import KINDS_MODES, TensorReport, evaluate_modes
+from keras_mobattn.half.report import ENOUGH, first_overflow
 
 MODES = {TFLITE: ("stored", "reductions"), COREML: ("stored",)}  # kind of file -> what its verdict is by
-MIN_HEADROOM = 4.0  # other images have larger values than the few that were looked at, and devices other sums
 # As a share of the outputs' spread: the same for float16 computed here as for float16 on a GPU (GPU_MAX_ERROR). Random
 # weights may be above, since their outputs hardly depend on the image.
 MAX_ERROR = 1e-2
@@ -38,8 +38,8 @@ class HalfMode:
 
     @property
     def first_overflow(self):
-        """The first tensor with infinity or NaN where float32 has neither; None if there is none."""
-        return next((tensor for tensor in self.tensors if math.isinf(tensor.error)), None)
+        """`half.first_overflow` of its tensors."""
+        return first_overflow(self.tensors)
 
     @property
     def jumps(self):
@@ -82,8 +82,8 @@ class HalfVerdict:
 
     @property
     def passed(self):
-        """In each mode everything finite and every output within MAX_ERROR, and nowhere less room than MIN_HEADROOM."""
-        return bool(self.modes) and self.headroom >= MIN_HEADROOM and all(map(_passed, self.modes.values()))
+        """In each mode everything finite and every output within MAX_ERROR, and nowhere less room than ENOUGH."""
+        return bool(self.modes) and self.headroom >= ENOUGH and all(map(_passed, self.modes.values()))
 
     def as_dict(self):
         """For JSON, which has no infinity: NO_NUMBER in its place."""

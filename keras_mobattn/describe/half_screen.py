@@ -6,9 +6,10 @@ import re
 from rich.markup import escape
 
 from keras_mobattn.describe.difference import NO_NUMBER
-from keras_mobattn.describe.half import MAX_ERROR, MIN_HEADROOM
+from keras_mobattn.describe.half import MAX_ERROR
 from keras_mobattn.describe.tables import count_text, plain_table, short_name
 from keras_mobattn.half import HALF_MAX, HALF_NORMAL
+from keras_mobattn.half.report import ENOUGH
 
 COMPUTED = {  # mode -> what is float16 in it
     "stored": "values stored",
@@ -26,10 +27,10 @@ def print_half(verdict, console):
         console.print(f"[bold]Half precision[/]  [{style}]{said}:[/] {escape(why)}", highlight=False)
         return
     names = _Names(verdict.tensors)
-    room = _figure(f"headroom {verdict.headroom:.3g}", verdict.headroom >= MIN_HEADROOM)
+    room = _figure(f"headroom {verdict.headroom:.3g}", verdict.headroom >= ENOUGH)
     said = "[green]passed[/]" if verdict.passed else "[red]not passed[/]"
     images = count_text(verdict.num_images, "image")
-    console.print(f"[bold]Half precision[/]  {said} on {images}: {room} (from {MIN_HEADROOM:g})", highlight=False)
+    console.print(f"[bold]Half precision[/]  {said} on {images}: {room} (from {ENOUGH:g})", highlight=False)
     *_, last = verdict.modes.values()
     parts = {
         f"Error against float32, as a share of the output's spread (up to {MAX_ERROR:g})": _modes(verdict.modes, names),
@@ -75,7 +76,7 @@ def _tightest(tensors, names):
     table = plain_table("operator", "tensor", "largest", "sum", "headroom", right=("largest", "sum", "headroom"))
     for tensor in tensors:
         running = "" if tensor.running_sum is None else f"{tensor.running_sum:.3g}"
-        room = _figure(f"{tensor.headroom:.3g}", tensor.headroom >= MIN_HEADROOM)
+        room = _figure(f"{tensor.headroom:.3g}", tensor.headroom >= ENOUGH)
         table.add_row(*names.cells(tensor), f"{tensor.largest:.3g}", running, room)
     return table
 

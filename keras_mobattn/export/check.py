@@ -11,9 +11,9 @@ import rich.table
 from keras_mobattn.about import About
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.export.given_images import as_images
-from keras_mobattn.export.headroom import ENOUGH
 from keras_mobattn.files import size_bytes
 from keras_mobattn.half import HALF_MAX
+from keras_mobattn.half.report import ENOUGH
 
 NUM_PHOTOS = 8  # photographs of the default check
 _MAX_SNR_DB = 144.0  # 2^24 : 1, float32's resolution; for an exact match, whose infinity JSON doesn't have
@@ -95,8 +95,10 @@ def images_or_photos(images, source):
 def expect_headroom(headroom, tolerance, advice):
     """Raise a VerificationError for less headroom than the Tolerance asks for, and warn below ENOUGH.
 
-    `advice` says what to do about it.
+    `headroom` is a file's Headroom, None where none is asked for; `advice` says what to do about too little.
     """
+    if headroom is None:
+        return
     least = tolerance.headroom
     if headroom.value is None:
         if least:

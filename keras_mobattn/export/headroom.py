@@ -3,10 +3,8 @@
 import dataclasses
 
 from keras_mobattn.errors import InputError
-from keras_mobattn.export.layer_names import layer_of
+from keras_mobattn.export.layer_names import innermost, layers_by_path
 from keras_mobattn.half import evaluate_half
-
-ENOUGH = 4.0  # times the largest number on an image: other images have larger ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +36,7 @@ def headroom_of(path, inputs, model):
 def _layer(model, tensors, place):
     """The layer of a tensor; of one whose name tells none, which a converter made, the next that has one."""
     order = (*tensors[place:], *reversed(tensors[:place]))
-    layers = (layer_of(model, tensor.name) for tensor in order if tensor.operator)
+    paths = layers_by_path(model)
+    layers = (innermost(paths, model.name, tensor.name) for tensor in order if tensor.operator)
     layer = next(filter(None, layers), None)
     return f"layer {layer!r}" if layer else repr(tensors[place].name)

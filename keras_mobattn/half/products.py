@@ -85,9 +85,14 @@ def _padded(x, size, strides, dilations, padding, value=0):
         return x
     sides = [(0, 0)]
     for n, k, stride, dilation in zip(x.shape[1:3], size, strides, dilations, strict=True):
-        missing = max((-(-n // stride) - 1) * stride + (k - 1) * dilation + 1 - n, 0)
-        sides.append((missing // 2, missing - missing // 2))
+        sides.append(same_padding(n, (k - 1) * dilation + 1, stride))
     return np.pad(x, [*sides, (0, 0)], constant_values=value)
+
+
+def same_padding(side, size, stride):
+    """The pixels that padding "SAME" puts before and behind `side` of them."""
+    missing = max((-(-side // stride) - 1) * stride + size - side, 0)
+    return missing // 2, missing - missing // 2
 
 
 def _windows(x, size, strides, dilations):

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_mobattn.half.arithmetic import HALF_MAX, HALF_NORMAL
 
+ENOUGH = 4.0  # headroom: other images have larger values than the few that were looked at, and devices other sums
 # What makes tensors that don't grow with the image, or no more than what it took: "" inputs and constants.
 ENDS = ("", "RSQRT", "rsqrt", "MINIMUM", "minimum")
 
@@ -64,13 +65,18 @@ class HalfReport:
 
     @property
     def first_overflow(self):
-        """The first tensor with infinity or NaN where float32 has neither; None if there is none."""
-        return next((tensor for tensor in self.tensors if tensor.error == float("inf")), None)
+        """`first_overflow` of its tensors."""
+        return first_overflow(self.tensors)
 
     @property
     def tightest(self):
         """The tensor with the least headroom."""
         return min(self.tensors, key=lambda tensor: tensor.headroom)
+
+
+def first_overflow(tensors):
+    """The first tensor with infinity or NaN where float32 has neither; None if there is none."""
+    return next((tensor for tensor in tensors if tensor.error == float("inf")), None)
 
 
 class Reports:

@@ -20,9 +20,13 @@ def attention_layers(model):
     return [layer for layer in model.layers if is_attention(layer.name)]
 
 
-def recognise(tensors):
-    """The (Family, Layout) whose rules know most of these keys; None if none knows half of them."""
-    known = {each: sum(each[1].find(key) is not None for key in tensors) for each in _layouts()}
+def recognise(tensors, layouts=None):
+    """The (Family, Layout) whose rules know most of these keys; None if none knows half of them.
+
+    `layouts` are such pairs; None: all of classification.
+    """
+    layouts = _layouts() if layouts is None else layouts
+    known = {each: sum(each[1].find(key) is not None for key in tensors) for each in layouts}
     best = max(known, key=known.get)
     return best if 2 * known[best] > len(tensors) else None
 

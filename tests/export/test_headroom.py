@@ -14,9 +14,9 @@ from helpers import small_models
 from helpers.cases import FAMILIES, tiny_model
 from helpers.small_models import CONVERT, SIZE, convert, photos
 from keras_mobattn import export
-from keras_mobattn.export import headroom
 from keras_mobattn.export.layer_names import expect_layers, layer_of, layers_by_path
 from keras_mobattn.half import HALF_MAX
+from keras_mobattn.half.report import ENOUGH
 
 KINDS = {".tflite": ("fp32", "fp16"), ".mlpackage": ("fp16",)}
 IN_HALF = [(suffix, precision) for suffix, precisions in KINDS.items() for precision in precisions]
@@ -48,7 +48,7 @@ def expected_headroom(model):
 def test_the_report_has_it_and_a_warning_names_the_layer(suffix, precision, gain, tmp_path):
     model, path = loud_model(gain), tmp_path / f"model{suffix}"
     wanted = expected_headroom(model)
-    assert (wanted < headroom.ENOUGH) == (gain > 1)
+    assert (wanted < ENOUGH) == (gain > 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         report = convert(suffix, precision, model, path, tolerance=NO_MATTER)

@@ -8,6 +8,7 @@ and the running sums could be, with the operator of the largest, and the error a
 """
 
 import argparse
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -48,12 +49,19 @@ def full_size(family, style, side=SIDE, **options):
     return keras_mobattn.randomize_weights(model, 1)
 
 
-def reports_of(model, modes):
-    """A HalfReport of a photograph for each of `modes`."""
+@contextlib.contextmanager
+def converted(model):
+    """Yield (the path of the model's float32 file, a photograph of its size)."""
     image = sample_photos(1, model.input_shape[1:3], seed=0).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         export.to_tflite(export.load(model), path, check_images=image, tolerance=export.Tolerance(1e9))
+        yield path, image
+
+
+def reports_of(model, modes):
+    """A HalfReport of a photograph for each of `modes`."""
+    with converted(model) as (path, image):
         return [evaluate_half(path, image, mode) for mode in modes]
 
 

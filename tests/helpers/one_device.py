@@ -6,16 +6,10 @@ Float32 files of random weights, 256 pixels. How many operators each of the reco
 the target that is a phone's GPU; a rule that finds none in any file has no column.
 """
 
-import tempfile
 from collections import Counter
-from pathlib import Path
-
-import numpy as np
 
 from helpers.cases import STYLES
-from helpers.half_headroom import full_size
-from keras_mobattn import export
-from keras_mobattn.data import sample_photos
+from helpers.half_headroom import converted, full_size
 from keras_mobattn.describe.tflite.record import FIRM, record_findings
 from keras_mobattn.formats.tflite.contents import read_contents
 
@@ -34,10 +28,7 @@ def main():
 
 def found(model):
     """Counter of the constructs."""
-    image = sample_photos(1, model.input_shape[1:3], seed=0).astype(np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        export.to_tflite(export.load(model), path, check_images=image, tolerance=export.Tolerance(1e9))
+    with converted(model) as (path, _):
         findings = record_findings(read_contents(path))
     return Counter(f"{each.reason} ({each.operator})" for each in findings if counts_here(each))
 

@@ -6,6 +6,8 @@ as 1.
 
 import math
 
+from keras_mobattn.half.products import same_padding
+
 LARGE_REDUCTION = 16_384  # elements; NaN is on record for 65,536
 LARGE_SUM = 12_544  # elements, 112 x 112: the sum that is on record
 LARGE_CONSTANT = 32_768  # values; 677 x 384 are on record, and DeiT's positions are 197 x 192
@@ -138,12 +140,7 @@ def transposed_by_another_padding(_contents, operator):
     (_, *kernel, _), (_, *taken, _) = (tensor.shape for tensor in operator.inputs[1:3])
     strides, (_, *made, _) = (operator.options["strideH"], operator.options["strideW"]), operator.outputs[0].shape
     sides = zip(taken, made, kernel, strides, strict=True)
-    return any(_in_front(before, *each) != _in_front(after, *each) for before, after, *each in sides)
-
-
-def _in_front(side, kernel, stride):
-    """The pixels that padding "SAME" puts before `side` of them."""
-    return max((math.ceil(side / stride) - 1) * stride + kernel - side, 0) // 2
+    return any(same_padding(before, *each)[0] != same_padding(after, *each)[0] for before, after, *each in sides)
 
 
 # Elementwise operators

@@ -112,8 +112,7 @@ def to_coreml(
         name = precision if compression is None else f"{precision} {compression}"
         package, images = CoreMLModel(beside), by_size[0][1]
         headroom = headroom_of(beside, package.given(images[:1]), source.model) if settings.half else None
-        if headroom:
-            check.expect_headroom(headroom, tolerance, ADVICE)
+        check.expect_headroom(headroom, tolerance, ADVICE)
         options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start, headroom=headroom)
         return _verify(package, by_size, tolerance, options)
 

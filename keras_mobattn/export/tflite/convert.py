@@ -130,8 +130,7 @@ def to_tflite(
         model = TFLiteModel(beside)
         headroom = headroom_of(beside, model.given(images[:1]), source.model) if settings.for_gpus else None
         tolerance = tolerance or settings.tolerance
-        if headroom:
-            check.expect_headroom(headroom, tolerance, ADVICE)
+        check.expect_headroom(headroom, tolerance, ADVICE)
         return check.verify(
             source, model.run, images, tolerance,
             path=path, written=beside, format=TFLITE.name, precision=precision, start=start,

@@ -4,7 +4,7 @@ from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.weights import read_checkpoint
 from keras_mobattn.weights.layouts.ssd import with_ssd
-from keras_mobattn.weights.port import assign, attention_mismatch
+from keras_mobattn.weights.port import assign, attention_mismatch, recognise
 
 SOURCE = "cvnets"
 
@@ -17,20 +17,17 @@ def load_detector(model, path):
             classes; tensors left over on either side.
     """
     tensors = read_checkpoint(expect_path(path))
-    layouts = {
-        family.name: (family, with_ssd(layout))
-        for family in FAMILIES.values()
-        for layout in family.sources
-        if layout.name == SOURCE
-    }
-    known = {name: sum(layout.find(key) is not None for key in tensors) for name, (_, layout) in layouts.items()}
-    best = max(known, key=known.get)
-    if 2 * known[best] <= len(tensors):
+    layouts = [
+        (family, with_ssd(layout)) for family in FAMILIES.values() for layout in family.sources if layout.name == SOURCE
+    ]
+    recognised = recognise(tensors, layouts)
+    if recognised is None:
+        known = " or ".join(family.name for family, _ in layouts)
         raise InputError(
-            f"Expected a checkpoint of apple/ml-cvnets' SSDLite on {' or '.join(layouts)}. Received: {str(path)!r}, "
+            f"Expected a checkpoint of apple/ml-cvnets' SSDLite on {known}. Received: {str(path)!r}, "
             f"with keys such as {', '.join(list(tensors)[:3])}. Get another file."
         )
-    family, layout = layouts[best]
+    family, layout = recognised
     if other := attention_mismatch(model, family):
         raise InputError(
             f"Expected a backbone with attention={family.attention!r}, as {str(path)!r} was trained. Received: one "
