@@ -16,8 +16,8 @@ def evaluate_package(path, inputs, modes):
     if not isinstance(inputs, dict):
         inputs = {value.name: inputs for value in program.values}
     reference, expected = Evaluator(program, rounding=False), {}
-    runs = {mode: _Run(program, inputs, expected, {}) for mode in modes if mode != "float32"}
-    by_mode = {mode: runs.get(mode) or _Run(program, inputs, expected, expected) for mode in modes}
+    runs = {mode: _Run(expected, {}, Evaluator(program), inputs) for mode in modes if mode != "float32"}
+    by_mode = {mode: runs.get(mode) or _Run(expected, expected) for mode in modes}
     for operation in reference.steps(inputs, expected):
         for run in runs.values():
             next(run.steps)
@@ -31,11 +31,14 @@ def evaluate_package(path, inputs, modes):
 
 
 class _Run:
-    """A run beside the reference, whose values are `expected`, and the reports of it."""
+    """A run beside the reference, whose values are `expected`, and the reports of it.
 
-    def __init__(self, program, inputs, expected, values):
+    Without an evaluator it is the reference itself.
+    """
+
+    def __init__(self, expected, values, evaluator=None, inputs=None):
         self.expected, self.values, self.reports = expected, values, Reports()
-        self.steps = Evaluator(program).steps(inputs, values)
+        self.steps = evaluator and evaluator.steps(inputs, values)
 
     def report(self, operation):
         """Report the results of an operation that the program declares float16."""
