@@ -46,6 +46,7 @@ setup(
         "pi-heif>=1,<2",  # HEIC, in which iPhones keep their photos; it decodes only
         "safetensors>=0.4,<1",
         "PyYAML>=6,<7",  # YOLO's data.yaml
+        "pycocotools>=2.0.10,<3",  # COCO's figures of detectors
     ],
     extras_require={
         "android": ANDROID,

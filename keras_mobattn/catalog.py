@@ -47,6 +47,7 @@ TASKS = Registry(
     {
         "classification": "keras_mobattn.tasks.classification:CLASSIFICATION",
         "binary_classification": "keras_mobattn.tasks.classification:BINARY_CLASSIFICATION",
+        "detection": "keras_mobattn.tasks.detection:DETECTION",
     }
 )
 
@@ -61,6 +62,8 @@ AUGMENTATIONS = Registry(
         "flowformer": "keras_mobattn.data.augment:FLOWFORMER",
         "photos": "keras_mobattn.data.augment:PHOTOS",
         "zoom": "keras_mobattn.data.augment:ZOOM",
+        "ssd": "keras_mobattn.data.augment:SSD",
+        "ssd-upright": "keras_mobattn.data.augment:SSD_UPRIGHT",
     }
 )
 

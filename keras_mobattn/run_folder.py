@@ -14,7 +14,8 @@ class RunFolder:
     """A folder that `training.train` writes and everything else reads; it need not be there yet.
 
     Files: `settings_file`, `labels_file` (class names, one a line), `data_file` (class names, numbers of images and the
-    fingerprint of a folder of images, from the run's beginning), `history_file`, `curves_file`, `result_file`,
+    fingerprint of a folder of images, from the run's beginning), `task_file` (what the task took from the training
+    images: anchors), `history_file`, `curves_file`, `result_file`,
     `model_file` (the last epoch), `best_file` (the best one); folders: `checkpoints`, `board` (TensorBoard's).
     """
 
@@ -26,6 +27,7 @@ class RunFolder:
     settings_file = property(lambda self: self.path / "settings.json")
     labels_file = property(lambda self: self.path / "labels.txt")
     data_file = property(lambda self: self.path / "data.json")
+    task_file = property(lambda self: self.path / "task.json")
     history_file = property(lambda self: self.path / "history.csv")
     curves_file = property(lambda self: self.path / "curves.png")
     result_file = property(lambda self: self.path / "result.json")
@@ -66,14 +68,15 @@ class RunFolder:
 
     @property
     def task(self):
-        """The Task of the run's model."""
-        return TASKS[self.settings.task]
+        """The Task of the run's model, with what it took from the training images."""
+        return TASKS[self.settings.task].from_facts(read_json(self.task_file, {}))
 
     @property
     def view(self):
         """The arguments of `data.resize_and_crop`, beside the image size, with which the run evaluates its model."""
         settings = self.settings
-        return {"crop": settings.test_crop, "interpolation": settings.interpolation}
+        crop = None if self.task.whole_image else settings.test_crop
+        return {"crop": crop, "interpolation": settings.interpolation}
 
     @property
     def labels(self):
@@ -104,8 +107,11 @@ class RunFolder:
             settings, data_dir=data_dir or settings.data_dir, on_corrupt=on_corrupt
         ).open_source()
 
-    def write_start(self, settings, source):
-        """Write what is known before the first step: settings, class names, and the numbers and files of images."""
+    def write_start(self, settings, source, task=None):
+        """Write what is known before the first step: settings, class names, the numbers and files of images, and what
+        the task took from them."""
+        if task is not None and task.facts:
+            write_json(self.task_file, task.facts)
         save_settings(self.settings_file, settings)
         write_json(self.data_file, _data_of(source))
         if source.class_names:

@@ -44,6 +44,10 @@ class TrainSettings:
     variant: str | None = None
     """The size, by the family's word for it: mobattn models prints them. "test" is a tiny one of every family,
     "nano" a small one of some, both ours; the family's default when left out."""
+    anchors: Literal["fit", "ssd"] = "fit"
+    """A detector's anchors: fitted to the boxes of the training images, or SSD's."""
+    finest_stride: Literal[8, 16] = 16
+    """The stride of a detector's finest map: 8 for objects of less than a tenth of the image, at twice the cost."""
     distilled: bool = False
     """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
     attention: Literal[(OWN, *ATTENTIONS, *ATTENTION_FORMS)] = "mobile"

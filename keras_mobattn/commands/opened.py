@@ -11,8 +11,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.export import FILE_MODELS, FileModel
 from keras_mobattn.models import known_range, load_model, model_file, pretrained_model
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.tasks import Task
-from keras_mobattn.tasks.classification.both_classes import num_classes
+from keras_mobattn.tasks import FEATURES, Task, task_of
 from keras_mobattn.weights import imagenet_classes
 from keras_mobattn.weights.tags import Tag, find_tag
 
@@ -76,26 +75,37 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     model = pretrained_model(weights) if path is None else _load(model_file(path))
     title = tag.name if path is None else str(path)
     classification = TASKS["classification"]
-    task = run.task if run else classification
+    task = run.task if run else _own_task(model) or classification
     if (task is classification and not _scores_classes(model)) or None in model.input_shape[1:3]:
         raise InputError(
-            "Expected a classifier with a fixed input size and one output [n, classes], or the folder of a run of "
-            f"another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
+            "Expected a classifier with a fixed input size and one output [n, classes], a detector, or the folder of a "
+            f"run of another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
         )
     told = {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)
     own_names = _own_names(model, path, run, tag)
-    names = own_names or _usual_names(model.output_shape)
-    if task is classification and len(names) != (count := num_classes(model.output_shape)):
+    count = task.count_classes(model.output_shape)
+    names = own_names or _usual_names(count)
+    if count and len(names) != count:
         raise InputError(
             f"Expected {count} class names for {title}. Received: {len(names)}, {', '.join(names[:3])} ..."
         )
-    view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else {}
+    view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else _view(task)
     return Opened(title, model, task, names, view, tag, bool(own_names), told)
 
 
 def _load(file):
     return FILE_MODELS.get(file.suffix, load_model)(file)
+
+
+def _own_task(model):
+    """The task of a Keras model that is no classifier; None for others, and for files, which don't tell."""
+    own = task_of(model) if isinstance(model, keras.Model) else FEATURES
+    return own if own is not FEATURES and not own.class_scores else None
+
+
+def _view(task):
+    return {"crop": None, "interpolation": "bicubic"} if task.whole_image else {}
 
 
 def _scores_classes(model):
@@ -111,9 +121,8 @@ def _own_names(model, path, run, tag):
     return embedded or (run.labels if run else ())
 
 
-def _usual_names(output_shape):
-    """ImageNet's class names for 1000 classes, else numbers."""
-    count = num_classes(output_shape)
+def _usual_names(count):
+    """ImageNet's class names for 1000 classes, else numbers; () for 0."""
     return _imagenet() if count == len(_imagenet()) else tuple(f"class {i}" for i in range(count))
 
 

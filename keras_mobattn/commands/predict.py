@@ -1,15 +1,19 @@
-"""Say what is in images: by a published checkpoint, a run of your own, or any file made from one.
+"""Say what is in images, and where: by a published checkpoint, a run of your own, or any file made from one.
 
     mobattn predict                                     # two photographs that are here, by a published checkpoint
     mobattn predict cat.jpg holidays/ "more/*.heic" --weights mobilevitv2_100.cvnets_in1k
     mobattn predict photos/ --model runs/photos --plot sheet.png
     mobattn predict cat.jpg --model runs/photos/model_int8.tflite --json-lines
+    mobattn predict street.jpg --model runs/boxes --plot street_boxes.png
 
 Exit code 2: an image could not be read; the others are still predicted.
 """
 
 import collections
+import copy
+import dataclasses
 import glob
+import io
 import json
 import os
 from pathlib import Path
@@ -25,6 +29,7 @@ from keras_mobattn.errors import InputError, expect_range
 
 MANY = 8  # images: with more, each gets a line instead of a table
 SHOWN = 60  # images on a contact sheet
+SIDE = 512  # pixels, of the larger images on it
 
 
 def main(
@@ -34,6 +39,7 @@ def main(
     weights: str | None = None,
     model: Path | None = None,
     top: int = 5,
+    min_score: float | None = None,
     json_lines: bool = False,
     plot: Path | None = None,
     input_scale: tuple[float, ...] | None = None,
@@ -48,9 +54,12 @@ def main(
             resized and cropped as it asks. Without --model too, it is that one.
         model: A run folder, or a .keras, .h5, .tflite or .mlpackage file, in place of the checkpoint; with both, a file
             that was made from it.
-        top: How many classes to print.
-        json_lines: Print a line of JSON for each image, and nothing else.
-        plot: Write a contact sheet of the images and what they were taken for to this .png.
+        top: How many classes to print, of a classifier.
+        min_score: The least score of the objects that a detector shows; default 0.3.
+        json_lines: Print a line of JSON for each image, and nothing else; boxes as COCO has them, [x, y, width, height]
+            in pixels.
+        plot: Write a contact sheet of the images and what they were taken for to this .png; of one image by a detector
+            the photo itself with its boxes.
         input_scale: What RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
             a Keras file that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1.
         input_bias: What is added then.
@@ -65,26 +74,41 @@ def main(
         weights = _default_weights()
         _note(f"By the published checkpoint {DEFAULT_WEIGHTS}; --model RUN is for one of yours.")
     opened = open_model(model, weights, input_scale, input_bias)
+    if min_score is not None:
+        opened = _with_least_score(opened, min_score)
     code, sheet = 0, []
     for title, read in found:
         try:
-            image = _as_seen(read(), opened)
+            photo = read()
+            image = _as_seen(photo, opened)
         except InputError as error:  # the other images may do
             code = cli.complain(error)
             continue
         outputs = opened.predict(image)
-        record = opened.task.record(outputs, opened.class_names, top)
+        sides = tuple(photo.shape[:2])
+        record = opened.task.record(outputs, opened.class_names, top, sides)
         if json_lines:
             print(json.dumps({"image": title, **record}, ensure_ascii=False))
         elif len(found) > MANY:
             cli.say(f"{title}: {opened.task.in_words(record, top)}")
         else:
-            cli.console.print(opened.task.answer(rich.markup.escape(title), outputs, opened.class_names, top))
+            cli.console.print(opened.task.answer(rich.markup.escape(title), outputs, opened.class_names, top, sides))
         if plot and len(sheet) < SHOWN:
-            sheet.append((image, f"{opened.task.in_words(record, 1)}\n{Path(title).name[:18]}"))
+            picture = opened.task.picture(image, photo, record)
+            sheet.append((picture, f"{opened.task.in_words(record, 1)}\n{Path(title).name[:18]}"))
     if plot and sheet:
         _write_sheet(plot, sheet, len(found))
     return code
+
+
+def _with_least_score(opened, min_score):
+    """The same, whose detector shows objects from this score on."""
+    expect_range("--min-score", min_score, 0, 1)
+    if not hasattr(opened.task, "min_score"):
+        raise InputError(f"Expected --min-score with a detector. Received: {opened.title}. Leave it out.")
+    task = copy.copy(opened.task)
+    task.min_score = min_score
+    return dataclasses.replace(opened, task=task)
 
 
 def _default_weights():
@@ -152,10 +176,33 @@ def _write_sheet(path, sheet, count):
     from keras_mobattn.files import replacing
 
     images, captions = zip(*sheet, strict=True)
+    if len(images) == 1 and max(images[0].shape) > SIDE:  # a photo, which says more at its own size
+        drawn = _png(images[0])
+    else:
+        same = len({image.shape for image in images}) == 1
+        drawn = report.image_grid(
+            np.stack(images if same else [_framed(each) for each in images]), captions, format="png"
+        )
     with replacing(path) as beside:
-        beside.write_bytes(report.image_grid(np.stack(images), captions, format="png"))
+        beside.write_bytes(drawn)
     more = f", the first of {count}" if count > len(sheet) == SHOWN else ""
     _note(f"Written: {path}, {len(sheet)} images{more}.")
+
+
+def _framed(image):
+    """The image on white, SIDE pixels a side."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    return np.asarray(ImageOps.pad(Image.fromarray(image), (SIDE, SIDE), color="white"))
+
+
+def _png(image):
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
 
 
 def _note(sentence):

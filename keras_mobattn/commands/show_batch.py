@@ -3,6 +3,7 @@
     mobattn show-batch --augment mobilevitv2 --dataset photos/ --image-size 256
     mobattn show-batch --augment digits --dataset digits --image-size 32 --step 7
     mobattn show-batch --recipe mobilevitv2_in1k
+    mobattn show-batch --task detection --dataset boxes/ --image-size 320
 
 Labels of mixed images are told with their weights: "3 .71 / 8 .29". The same seed and step give the same sheet, and
 the images are those that a training run with these settings gets.
@@ -17,21 +18,20 @@ from typing import Literal
 import numpy as np
 
 from keras_mobattn import cli
-from keras_mobattn.catalog import RECIPES
+from keras_mobattn.catalog import RECIPES, TASKS
 from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.files import replacing
 from keras_mobattn.recipes import recipe_settings
-
-SHOWN = 3  # labels of an image at most
-SHORT = 18  # letters that fit under an image
 
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
     """The images to show."""
 
-    augment: str = "mobilevitv2"
-    """The augmentation by name."""
+    task: Literal[tuple(TASKS)] = "classification"
+    """What the model is for: boxes are drawn, and need images that have some."""
+    augment: str | None = None
+    """The augmentation by name; when left out the task's, mobilevitv2 for classifiers and ssd for detectors."""
     dataset: str = "photos"
     """A tfds name, "digits", "digit_crops", "digit_scenes", a folder of images, or "photos": crops of scikit-learn's
     two."""
@@ -67,13 +67,16 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
         settings = recipe_settings(recipe)
         taken = {"augment", "image_size", "aug_repeats"} - cli.given_fields(Sheet)
         sheet = dataclasses.replace(sheet, **{name: getattr(settings, name) for name in taken})
+    task = TASKS[sheet.task]
+    sheet = dataclasses.replace(sheet, augment=sheet.augment or task.augment)
     if output.suffix.lower() != ".png":
         raise InputError(f"Expected output to be a name that ends with .png. Received: {str(output)!r}.")
     source = _open_source(sheet)
     images, labels = draw_step(source, sheet)
-    captions = [caption(label, source.class_names) for label in labels]
+    captions = [task.caption(label, source.class_names) for label in labels]
+    images = [task.shown(*each, source.class_names) for each in zip(images, labels, strict=True)]
     with replacing(output) as beside:
-        beside.write_bytes(report.image_grid(images, captions, format="png"))
+        beside.write_bytes(report.image_grid(np.stack(images), captions, format="png"))
     cli.console.print(
         f"{len(images)} images of step {sheet.step}, augmentation {sheet.augment!r}: {output}", soft_wrap=True
     )
@@ -84,28 +87,23 @@ def _open_source(sheet):
 
     if sheet.dataset == "photos":
         return photo_source(sheet.count)
-    return open_source(sheet.dataset, sheet.data_dir, sheet.on_corrupt)
+    return open_source(sheet.dataset, sheet.data_dir, sheet.on_corrupt, targets=TASKS[sheet.task].targets)
 
 
 def draw_step(source, sheet):
-    """The images, uint8 [n, H, W, 3], and labels, float32 [n, classes], of the step."""
+    """The images, uint8 [n, H, W, 3], of the step, and the labels of each, as the task's `encode` gives them."""
+    import tensorflow as tf
+
     from keras_mobattn.data import StepPlan, training_stream
 
     plan = StepPlan(source.num_examples["train"], sheet.count, 1, sheet.image_size)
     plan = dataclasses.replace(plan, epochs=sheet.step // plan.steps_per_epoch + 1)
     step = {"first_step": sheet.step, "num_steps": 1}
-    stream = training_stream(source, plan, sheet.augment, seed=sheet.seed, repeats=sheet.aug_repeats, **step)
+    how = {"seed": sheet.seed, "repeats": sheet.aug_repeats, "task": TASKS[sheet.task]}
+    stream = training_stream(source, plan, sheet.augment, **how, **step)
     images, labels = next(stream.as_numpy_iterator())
-    return np.rint(images).astype(np.uint8), labels
-
-
-def caption(label, class_names):
-    """The classes of one label, the heaviest first; their weights where there are several."""
-    heaviest = [index for index in np.argsort(-label, kind="stable")[:SHOWN] if label[index] >= 0.005]
-    if len(heaviest) == 1:
-        return class_names[heaviest[0]]
-    shares = [f"{class_names[index]} {label[index]:.2f}".replace(" 0.", " .") for index in heaviest]
-    return (" / " if len(" / ".join(shares)) <= SHORT else " /\n").join(shares)
+    each = [tf.nest.map_structure(lambda column: column[index], labels) for index in range(len(images))]  # noqa: B023
+    return np.rint(images).astype(np.uint8), each
 
 
 def run():

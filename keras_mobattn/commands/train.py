@@ -2,6 +2,7 @@
 
     mobattn train photos/
     mobattn train photos/ --attention mobile --class-weights --print-settings
+    mobattn train boxes/ --output-dir runs/boxes
     mobattn train --output-dir runs/digits
     mobattn train --recipe mobilevitv2_in1k --width 1.0 --data-dir tfds/ --strategy mirrored --auto-resume
     mobattn train imagenet2012 --teacher timm/mobilevitv2_200.cvnets_in1k --distillation hard
@@ -9,7 +10,8 @@
     mobattn train --resume runs/photos --epochs 40
 
 Photographs, in a folder or a tfds set, get settings from what is there, see docs/your_photos.md; the defaults below are
-for the embedded digits. Each flag that is given holds.
+for the embedded digits. A folder with COCO's JSON, Pascal VOC's XML or YOLO's data.yaml trains a detector. Each flag
+that is given holds.
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
 three --resume goes on; before 130 and 143 a checkpoint was saved, so a machine that is taken back loses no step.
@@ -37,6 +39,7 @@ from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import Execution, TrainSettings, settings_to_resume
 
 DIVERGED = 3  # exit code
+TUNED = ("classification", "binary_classification")  # tasks that the defaults suit, on embedded sets
 
 
 def preset(arguments):
@@ -73,7 +76,7 @@ def command(default):
         """Train a model with Keras `fit`; one folder holds everything that comes of it.
 
         Args:
-            data: A folder of images with a sub-folder a class, or another set: as --dataset.
+            data: A folder of images with a sub-folder a class, or with boxes, or another set: as --dataset.
             settings: How to train.
             execution: Where to compute and what to keep; may change when a run is resumed.
             recipe: A paper's settings by name; other flags override them one by one.
@@ -97,7 +100,8 @@ def command(default):
                 )
             settings, given = dataclasses.replace(settings, dataset=data), {*given, "dataset"}
         # Workers would choose each for itself, by its own memory and network.
-        chosen = not (resume or recipe or settings.dataset in EMBEDDED or is_one_of_several(execution))
+        tuned = settings.dataset in EMBEDDED and settings.task in TUNED
+        chosen = not (resume or recipe or tuned or is_one_of_several(execution))
         folder = resume or output_dir or Path("runs") / name_of(settings, recipe, given if chosen else None)
         if resume or (chosen and auto_resume and RunFolder(folder).is_run):
             settings = dataclasses.replace(

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.data.mixing import Mixing
+from keras_mobattn.data.photometric import photometric
 from keras_mobattn.data.randaugment import TIMM, TORCHVISION, RandAugment
 
 BLACK_OUTSIDE = {"fill_mode": "constant", "fill_value": 0.0}  # the digits' own background, and they touch the border
@@ -72,8 +73,10 @@ class Augmentation:
     Attributes:
         crop_area: the smallest and largest share of an image's area that a random crop shows; None for the whole image,
             as evaluation sees it.
+        object_crop: crop around objects, as SSD does, see data.object_crop; it needs boxes.
         interpolation: of the resize, "bilinear" or "bicubic".
         flip: whether half of the images are mirrored left for right.
+        photometric: a function (image, seed) that changes light and colours, or None.
         rand_augment: the settings of RandAugment, or None.
         erasing: the share of images in which a random box is blacked out.
         erasing_noise: (mean, deviation) by channel of the normal noise that fills the box instead, or None.
@@ -82,8 +85,10 @@ class Augmentation:
     """
 
     crop_area: tuple[float, float] | None = None
+    object_crop: bool = False
     interpolation: str = "bilinear"
     flip: bool = False
+    photometric: Callable | None = None
     rand_augment: RandAugment | None = None
     erasing: float = 0.0
     erasing_noise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
@@ -93,7 +98,8 @@ class Augmentation:
     @property
     def varies_images(self):
         """Whether single images are varied, so that a resized image can't be kept for the next epoch."""
-        return bool(self.crop_area or self.flip or self.rand_augment or self.erasing)
+        own = (self.crop_area, self.object_crop, self.flip, self.photometric, self.rand_augment, self.erasing)
+        return any(own)
 
 
 INCEPTION_AREA = (0.08, 1.0)
@@ -104,21 +110,30 @@ DIGITS = Augmentation(layers=_digit_layers)
 # Things up to twice as large, and mirrored: the least that teaches a model other sizes than those of its images
 ZOOM = Augmentation((0.25, 1.0), flip=True)
 # Photographs, of which there are few: milder crops than ImageNet's, which may miss the thing, and RandAugment
-PHOTOS = Augmentation((0.35, 1.0), "bicubic", True, RandAugment(TORCHVISION, 9 / 30))
+PHOTOS = Augmentation((0.35, 1.0), interpolation="bicubic", flip=True, rand_augment=RandAugment(TORCHVISION, 9 / 30))
+# SSD (arXiv:1512.02325) as cvnets trains detectors: no zooming out
+SSD = Augmentation(object_crop=True, interpolation="bicubic", flip=True, photometric=photometric)
+# SSD's without mirroring, for objects with a left and a right, such as digits
+SSD_UPRIGHT = Augmentation(object_crop=True, interpolation="bicubic", photometric=photometric)
 # MobileViT v1 (arXiv:2110.02178; cvnets)
 IMAGENET = Augmentation(INCEPTION_AREA, flip=True)
 # MobileViTv2's fine-tuning at 384 pixels (cvnets, finetune_higher_res_in1k)
-IMAGENET_BICUBIC = Augmentation(INCEPTION_AREA, "bicubic", flip=True)
+IMAGENET_BICUBIC = Augmentation(INCEPTION_AREA, interpolation="bicubic", flip=True)
 # MobileViTv2 (arXiv:2206.02680; cvnets), on ImageNet-21k too: RandAugment's magnitude 9 of 0 to 30
 MOBILEVITV2 = Augmentation(
-    INCEPTION_AREA, "bicubic", True, RandAugment(TORCHVISION, 9 / 30), erasing=0.25, mixing=Mixing(0.2, 1.0)
+    INCEPTION_AREA,
+    interpolation="bicubic",
+    flip=True,
+    rand_augment=RandAugment(TORCHVISION, 9 / 30),
+    erasing=0.25,
+    mixing=Mixing(0.2, 1.0),
 )
 # Flowformer's vision model (thuml/Flowformer, Flowformer_CV/main.py): DeiT's without erasing
 FLOWFORMER = Augmentation(
     INCEPTION_AREA,
-    "bicubic",
-    True,
-    RandAugment(TIMM, 0.9, noise=0.05, probability=0.5, fill=IMAGENET_MEAN),
+    interpolation="bicubic",
+    flip=True,
+    rand_augment=RandAugment(TIMM, 0.9, noise=0.05, probability=0.5, fill=IMAGENET_MEAN),
     mixing=Mixing(0.8, 1.0),
 )
 # DeiT (arXiv:2012.12877; facebookresearch/deit), PVTv2 and EfficientFormerV2, whose code is DeiT's: timm's

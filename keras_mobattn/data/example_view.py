@@ -10,9 +10,10 @@ import tensorflow as tf
 from keras_mobattn.data.augment import augmenter, random_box
 from keras_mobattn.data.decode import decode, decode_crop
 from keras_mobattn.data.mixing import random_erasing
+from keras_mobattn.data.object_crop import object_crop
 from keras_mobattn.data.reading import seed_base
 from keras_mobattn.data.resizing import INTERPOLATIONS, covering_size, resize, with_size
-from keras_mobattn.data.targets import Geometry, moved
+from keras_mobattn.data.targets import SIDES, Geometry, moved
 
 
 def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation=None):
@@ -20,48 +21,65 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
 
     The geometry is drawn once and applied to the image and to all `targets`; what changes colours is for the image
     alone. Without random crops the image is seen as `data.resize_and_crop` sees it with `crop` and `interpolation`
-    (default: the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation".
+    (default: the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation". Beside
+    boxes stand SIDES.
     """
     see = image_view(augmentation, seed, crop, interpolation)
 
     def view(example, image_size, number):
-        image, geometry = see(example["image"], image_size, number, example.get("orientation"))
-        return {"image": image} | moved({name: example[name] for name in targets}, geometry)
+        around = example["boxes"] if augmentation.object_crop else None
+        image, geometry = see(example["image"], image_size, number, example.get("orientation"), around)
+        sides = {SIDES: tf.cast(geometry.shape, tf.int32)} if "boxes" in targets else {}
+        return {"image": image} | moved({name: example[name] for name in targets}, geometry) | sides
 
     return view
 
 
 def image_view(augmentation, seed, crop=1.0, interpolation=None):
-    """A function (image, (height, width), number int64, orientation=None) -> (uint8 [height, width, 3], its Geometry).
+    """A function (image, (height, width), number int64, orientation=None, boxes=None) -> (uint8 [height, width, 3], its
+    Geometry).
 
-    With EXIF's `orientation` the image is turned upright, and the Geometry is the upright image's.
+    With EXIF's `orientation` the image is turned upright, and the Geometry is the upright image's. `boxes` are those
+    that an augmentation with `object_crop` crops around.
     """
     method = INTERPOLATIONS[interpolation or augmentation.interpolation]
 
     def seed_of(purpose, number):
         return tf.stack([seed_base(seed, purpose), number])
 
-    def whole(image, image_size, number, orientation):
+    def whole(image, image_size, number, orientation, boxes):
         pixels = decode(image, orientation)
         shape = tf.shape(pixels)[:2]
+        if crop is None:
+            return resize(pixels, image_size, method), Geometry(shape, (0, 0), shape, image_size, (0, 0), image_size)
         scaled, offset = covering_size(shape, image_size, crop)
         top, left = offset
         pixels = resize(pixels, scaled, method)[top : top + image_size[0], left : left + image_size[1]]
         return pixels, Geometry(shape, (0, 0), shape, scaled, offset, image_size)
 
-    def part(image, image_size, number, orientation):
+    def around(image, image_size, number, orientation, boxes):
+        crop_seed = seed_of("crop", number)
+        pixels, *box = decode_crop(image, lambda shape: object_crop(shape, boxes, crop_seed), orientation)
+        geometry = Geometry(*box, image_size, (0, 0), image_size, centred=True)
+        return resize(pixels, image_size, method), geometry
+
+    def part(image, image_size, number, orientation, boxes):
         aspect = image_size[1] / image_size[0]
         area, crop_seed = augmentation.crop_area, seed_of("crop", number)
         pixels, *box = decode_crop(image, lambda shape: random_box(shape, crop_seed, area, aspect), orientation)
         return resize(pixels, image_size, method), Geometry(*box, image_size, (0, 0), image_size)
 
-    def view(image, image_size, number, orientation=None):
-        image, geometry = (part if augmentation.crop_area else whole)(image, image_size, number, orientation)
+    see = around if augmentation.object_crop else part if augmentation.crop_area else whole
+
+    def view(image, image_size, number, orientation=None, boxes=None):
+        image, geometry = see(image, image_size, number, orientation, boxes)
         image = with_size(image, image_size)
         if augmentation.flip:
             flipped = tf.random.stateless_uniform([], seed_of("flip", number)) < 0.5
             geometry = dataclasses.replace(geometry, flipped=flipped)
             image = tf.cond(flipped, lambda: tf.reverse(image, [1]), lambda: image)
+        if augmentation.photometric:
+            image = augmentation.photometric(image, seed_of("photometric", number))
         if augmentation.rand_augment:
             image = augmentation.rand_augment(image, seed_of("rand_augment", number))
         if augmentation.erasing:
@@ -72,10 +90,11 @@ def image_view(augmentation, seed, crop=1.0, interpolation=None):
     return view
 
 
-def batch_view(augmentation, task, source, seed):
+def batch_view(augmentation, task, source, seed, truth=()):
     """A function (views {"image": uint8 [B, H, W, 3], target: ..}, number) -> (images float32, labels).
 
-    The labels are the result of `task.encode`, mixed as the images are.
+    The labels are the result of `task.encode`, mixed as the images are; with names of targets as `truth`, for an
+    evaluation, these stand beside them as they are.
     """
     vary = augmenter(augmentation) if augmentation.layers else None
 
@@ -87,6 +106,8 @@ def batch_view(augmentation, task, source, seed):
         learned = task.encode(images, given, source)
         if augmentation.mixing:
             return augmentation.mixing(images, learned, tf.stack([seed_base(seed, "mixing"), number]))
+        if truth:
+            learned = learned | {name: given[name] for name in truth}
         return tf.cast(images, tf.float32), learned
 
     return view

@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.example_view import batch_view, example_view
 from keras_mobattn.data.resizing import checked_size, resizer
-from keras_mobattn.data.targets import LABELS, PADDING, expect_targets
+from keras_mobattn.data.targets import LABELS, PADDING, crop_of, expect_targets
 from keras_mobattn.errors import choose, expect_range
 
 CACHE_BYTES = 2**29  # sets that are smaller than this, resized and as uint8, are decoded once and kept in memory
@@ -29,17 +29,18 @@ def batches(
     """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, labels) for an epoch.
 
     For evaluation, and for a `fit` of your own; a training run has `training_stream`. Labels are one-hot, float32 [B,
-    classes], or the result of `task.encode`, of another `tasks.Task`. Without random crops an image goes through
-    `resize_and_crop` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch, and the last batch
-    is dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global one, where it is
-    set) gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number of threads.
+    classes], or of another `tasks.Task` the result of `task.encode` with the task's `truth`. Without random crops an
+    image goes through `resize_and_crop` with `crop` and `interpolation`. With `shuffle` the order is new in each epoch,
+    and the last batch is dropped when it is not full, unless it is the only one. The same seed (and TensorFlow's global
+    one, where it is set) gives the same batches, epoch by epoch, each time that a dataset is made, whatever the number
+    of threads.
 
     Raises:
         InputError: an unknown split, augmentation or interpolation, a size below 1, a crop outside of 0 to 1, or a
             source without what the task needs.
     """
     augmentation = choose(AUGMENTATIONS, augment, "augmentation")
-    image_size = checked_size(image_size)
+    image_size, crop = checked_size(image_size), crop_of(task, crop)
     resizer(image_size, crop, interpolation)  # checks them
     expect_range("batch_size", batch_size, 1, whole=True)
     expect_range("seed", seed, whole=True)
@@ -49,7 +50,7 @@ def batches(
 
     dataset = source.open_encoded(split)
     if augmentation.varies_images:  # not cached: that would keep the same crops, or whole images of any size
-        view = example_view(augmentation, seed, task.targets)
+        view = example_view(augmentation, seed, task.targets, crop)
         dataset = tf.data.Dataset.zip(dataset, _numbers(seed + 1))
         dataset = dataset.map(lambda example, number: view(example, image_size, number), tf.data.AUTOTUNE)
     else:
@@ -60,7 +61,7 @@ def batches(
     if shuffle:
         dataset = dataset.shuffle(min(count, max(1, SHUFFLE_BYTES // image_bytes)), seed=seed)
     dataset = batched(dataset, batch_size, drop_remainder=shuffle and count >= batch_size)
-    finish = batch_view(augmentation, task, source, seed)
+    finish = batch_view(augmentation, task, source, seed, task.truth)
     dataset = tf.data.Dataset.zip(dataset, _numbers(seed)).map(finish, tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE)
 

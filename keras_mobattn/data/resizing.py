@@ -1,4 +1,4 @@
-"""How evaluation brings an image to a model's input size: resized to cover it, then its middle cropped."""
+"""How evaluation brings an image to a model's input size: its middle, cut out of what covers it; or the whole image."""
 
 import functools
 
@@ -16,9 +16,10 @@ def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
     """An image uint8 [h, w, 3], resized to cover `image_size` / `crop` and cropped to `image_size` (H, W): uint8.
 
     For example 400x600 pixels, to (256, 256) with crop .888: resized to 288x432, then cut to the middle 256x256. The
-    resize keeps the aspect and is antialiased, "bilinear" or "bicubic". The result is rounded to uint8 [H, W, 3] before
-    it is cached or evaluated, so that `take_images` returns the same numbers. Within one level of 0..255 these are
-    timm's, with whose transform the published accuracies were measured.
+    resize keeps the aspect and is antialiased, "bilinear" or "bicubic". With crop None the whole image is seen, its
+    sides stretched to the new ones, as detectors see it. The result is rounded to uint8 [H, W, 3] before it is cached
+    or evaluated, so that `take_images` returns the same numbers. Within one level of 0..255 these are timm's, with
+    whose transform the published accuracies were measured.
 
     Raises:
         InputError: an unknown interpolation, a size below 1, or a crop outside of 0.01 to 1; an image of other numbers
@@ -36,11 +37,14 @@ def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
 def resizer(image_size, crop=1.0, interpolation="bilinear"):
     """`resize_and_crop` as a function of the image alone; checks the other arguments now, before tf.data runs it."""
     method = choose(INTERPOLATIONS, interpolation, "interpolation")
-    expect_range("crop, the share of the resized side that is kept,", crop, SMALLEST_CROP, 1)
+    if crop is not None:
+        expect_range("crop, the share of the resized side that is kept,", crop, SMALLEST_CROP, 1)
     return functools.partial(_resize_and_crop, image_size=checked_size(image_size), crop=crop, method=method)
 
 
 def _resize_and_crop(image, image_size, crop, method):
+    if crop is None:
+        return with_size(resize(image, image_size, method), image_size)
     scaled, (top, left) = covering_size(tf.shape(image)[:2], image_size, crop)
     image = resize(image, scaled, method)
     return with_size(image[top : top + image_size[0], left : left + image_size[1]], image_size)

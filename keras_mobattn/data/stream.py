@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.example_view import batch_view, example_view
 from keras_mobattn.data.pipeline import batched
-from keras_mobattn.data.targets import LABELS, expect_targets
+from keras_mobattn.data.targets import LABELS, crop_of, expect_targets
 from keras_mobattn.errors import InputError, choose, expect_kind, expect_range
 
 NUMBER = "the image's number in the run"  # beside the targets, whose names are words
@@ -99,7 +99,7 @@ def training_stream(
             f"Expected images that TensorFlow itself decodes, for a tf.data service: RGB or grey JPEG and PNG without "
             f"transparency. Received: {source.name!r} with others among them, such as WebP. Convert these."
         )
-    view = example_view(augmentation, seed, task.targets)
+    view = example_view(augmentation, seed, task.targets, crop_of(task, 1.0))
 
     def load(row):
         shape = plan.shape if plan.sizes is None else (row["size"],) * 2

@@ -4,7 +4,7 @@ An example is {"image": .., target: ..}. Targets that name a place are moved by 
     boxes: float32 [n, 4] of (ymin, xmin, ymax, xmax), shares of the image's sides; box_labels: int64 [n], each one's
     class.
     mask: uint8 [h, w, 1], a class for each pixel of the image, or the bytes of a PNG of it.
-All others, as the label int64, are for the whole image and stay as they are.
+All others, as the label int64, are for the whole image and stay as they are. Beside boxes a view has SIDES.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_mobattn.data.decode import decode_mask
 from keras_mobattn.errors import InputError
 
+SIDES = "sides"  # int32 [2], (height, width) in pixels of the image that a view was made of
 PADDING = {"boxes": 0.0, "box_labels": -1}  # targets with a row for each object -> the value that fills up a batch
 
 
@@ -32,6 +33,7 @@ class Geometry:
     offset: tf.Tensor  # of the view in the resized box
     out: tf.Tensor  # size of the view
     flipped: tf.Tensor | bool = False  # left for right; a bool
+    centred: bool = False  # whether the view shows those objects alone whose centre is in it; else all that it cuts
 
 
 def move_boxes(targets, geometry):
@@ -42,8 +44,12 @@ def move_boxes(targets, geometry):
     )
     boxes = ((targets["boxes"] * shape - begin) * (scaled / size) - offset) / out
     mirrored = tf.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], axis=1)
-    boxes = tf.clip_by_value(tf.where(geometry.flipped, mirrored, boxes), 0.0, 1.0)
+    boxes = tf.where(geometry.flipped, mirrored, boxes)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    boxes = tf.clip_by_value(boxes, 0.0, 1.0)
     seen = tf.reduce_all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    if geometry.centred:
+        seen &= tf.reduce_all((centre > 0) & (centre < 1), axis=1)
     rows = {name: targets[name] for name in PADDING if name in targets} | {"boxes": boxes}
     return targets | {name: tf.boolean_mask(each, seen) for name, each in rows.items()}
 
@@ -80,10 +86,14 @@ class Labels:
     Attributes:
         targets: what it needs of an example beside the image.
         mixes: whether `encode` gives float32 [B, K], which MixUp and CutMix may mix.
+        truth: what an evaluation is told beside the labels: names of `targets`, or SIDES.
+        whole_image: whether an image is seen whole, its sides stretched, rather than cut out of its middle.
     """
 
     targets = ("label",)
     mixes = True
+    truth = ()
+    whole_image = False
 
     def encode(self, images, targets, source):
         """The labels for the loss, from images float32 [B, H, W, 3] in 0..255 and {target: batch}: one-hot here."""
@@ -91,6 +101,22 @@ class Labels:
 
 
 LABELS = Labels()
+
+
+def crop_of(task, crop):
+    """The `crop` of `data.resize_and_crop` with which images are seen for a task: None where it needs all of them.
+
+    Raises:
+        InputError: a crop for such a task.
+    """
+    if not task.whole_image:
+        return crop
+    if crop not in (None, 1):
+        raise InputError(
+            f"Expected whole images for {', '.join(task.targets)}: a crop would leave out what is at the sides. "
+            f"Received: {crop}. Take 1."
+        )
+    return None
 
 
 def expect_targets(task, source, augmentation):
@@ -109,7 +135,12 @@ def expect_targets(task, source, augmentation):
     if placed and (augmentation.rand_augment or augmentation.layers):
         raise InputError(
             f"Expected an augmentation whose geometry {' and '.join(placed)} can follow: crops and mirroring, as "
-            "'none' and 'imagenet' have. Received: one that turns and shears images alone. Take one of these."
+            "'none', 'imagenet' and 'ssd' have. Received: one that turns and shears images alone. Take one of these."
+        )
+    if augmentation.object_crop and "boxes" not in task.targets:
+        raise InputError(
+            f"Expected an augmentation that needs no boxes. Received: one that crops around objects, for "
+            f"{', '.join(task.targets) or 'targets of its own'}. Take another, or a task with boxes."
         )
     if augmentation.mixing and not task.mixes:
         raise InputError(

@@ -107,7 +107,9 @@ def _feeding(delivery, source, view):
     colours = {1: "grey", 3: "RGB, in this order"}.get(channels, f"{channels} channels")
     array = f"float32 [1, {height}, {width}, {channels}], named 'image', values 0..255 as they are"
     resized = ""
-    if view:
+    if view and view["crop"] is None:
+        resized = f" The model was tested on whole images, stretched ({view['interpolation']}) to that size."
+    elif view:
         covered = " x ".join(str(int(side / view["crop"])) for side in (height, width))  # rounded as in data.resizing
         resized = (
             f" The model was tested on images that were resized ({view['interpolation']}, their aspect kept) until "

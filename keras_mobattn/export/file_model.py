@@ -13,7 +13,7 @@ class FileModel:
         name: of the file.
         labels: the class names in it; () if there are none.
         input_shape: (None, H, W, C), as in Keras.
-        output_shape: (None, ..), or a tuple of such for several outputs.
+        output_shape: (None, ..), or {name: (None, ..)} of several outputs.
     """
 
     @property

@@ -78,17 +78,17 @@ def figure_of(width, height):
 
 @plot
 def learning_curves(history):
-    """Loss and every metric with a validation twin, by epoch. `history` is Keras's `History.history`: {name:
-    values}."""
+    """Loss and every metric of a validation, by epoch. `history` is Keras's `History.history`: {name: values}."""
     names = [name for name in history if name == "loss" or f"val_{name}" in history]
-    if not names or not all(len(history[name]) for name in names):
+    names += [name[4:] for name in history if name.startswith("val_") and name[4:] not in history]
+    if not names or not all(map(len, history.values())):
         raise InputError(f"Expected a history with 'loss', one value per epoch. Received: {list(history)}.")
     columns = 1 if len(names) <= 2 else 2
     rows = math.ceil(len(names) / columns)
     figure = figure_of(0.85 * WIDTH * columns, 2.4 * rows)
     for index, name in enumerate(names):
         axes = figure.add_subplot(rows, columns, index + 1)
-        _curve(axes, name, history[name], history.get(f"val_{name}", ()))
+        _curve(axes, name, history.get(name, ()), history.get(f"val_{name}", ()))
     return figure
 
 
@@ -98,7 +98,8 @@ def _curve(axes, name, train, validation):
     title = name.replace("_", " ")
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     lone = "o" if len(train) == 1 else None  # one epoch makes no line
-    axes.plot(range(1, len(train) + 1), train, marker=lone, color=MUTED, linewidth=1.3, label="training")
+    if len(train):
+        axes.plot(range(1, len(train) + 1), train, marker=lone, color=MUTED, linewidth=1.3, label="training")
     if len(validation):
         sign = -1 if "loss" in name or "error" in name else 1
         best = int(np.argmax(np.nan_to_num(sign * np.asarray(validation, float), nan=-np.inf)))

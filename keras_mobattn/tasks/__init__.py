@@ -1,4 +1,4 @@
-"""Tasks: what a model is for, each in a folder of its own. The first one is classification."""
+"""Tasks: what a model is for, each in a folder of its own: classification and detection."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.catalog import TASKS
@@ -12,4 +12,4 @@ FEATURES = Task()  # for a model that none of TASKS recognises
 def task_of(model):
     """The task that recognises a Keras model, from anywhere, by its last layers; FEATURES where none does."""
     expect_keras(model)
-    return next((task for task in TASKS.values() if task.recognises(model)), FEATURES)
+    return next((task.for_model(model) for task in TASKS.values() if task.recognises(model)), FEATURES)

@@ -20,6 +20,9 @@ def expect_keras(model):
         )
 
 
+DETECTORS_ALONE = {"anchors": "fit", "finest_stride": 16}  # settings and their defaults
+
+
 class Objective:
     """The losses that training minimises. A subclass defines `losses`; `student` where it needs more than the outputs.
 
@@ -46,28 +49,39 @@ class Task:
     The trainer, evaluation, export and the commands ask a task and assume nothing. `keras_mobattn.tasks.TASKS` has the
     tasks by name, for `TrainSettings(task=name)`. A model gives a tensor or a dict of tensors. A task that trains
     defines `build`, `objective` and `metrics`, and `encode` where it learns from anything but one-hot labels; all other
-    methods have a default.
+    methods have a default. A task that depends on the training images, as a detector's anchors do, defines `fitted`,
+    which gives a task of its own, with `facts` and `from_facts`, and `for_model`.
 
     Attributes:
         title: what files call such a model.
         targets: what it needs of an example beside the image, see `keras_mobattn.data.targets`.
         mixes: whether `encode` gives a float32 [B, K] that MixUp and CutMix may mix.
+        truth: what an evaluation is told beside the labels, names of `targets` or data.targets.SIDES; then `encode` has
+            to give a dict.
+        whole_image: whether an image is seen whole, its sides stretched, rather than cut out of its middle.
+        evaluates_whole: whether its figures need all images of an evaluation at once: they are those of `tally`, not of
+            `metrics`.
         best: the metric of `metrics`, or "loss", by which the best epoch is picked.
         higher_is_better: whether that metric is.
         class_scores: names of exported outputs that hold a score for each class.
         probabilities: names of exported outputs that are probabilities, within 0..1.
         is_binary: whether the model scores the second of two classes alone.
+        augment: the augmentation of its papers, for `show-batch`.
         coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", or None.
     """
 
     title = "Image features"
     targets = ()
     mixes = False
+    truth = ()
+    whole_image = False
+    evaluates_whole = False
     best = "loss"
     higher_is_better = False
     class_scores = ()
     probabilities = ()
     is_binary = False
+    augment = "none"
     coreml_type = None
 
     # The model
@@ -76,12 +90,50 @@ class Task:
         """The model for these classes. `make(**options)` calls the family's model function with the run's settings."""
         raise NotImplementedError(f"{type(self).__name__} must define build(make, class_names), to be trained.")
 
+    def expect_settings(self, settings):
+        """Refuse settings of a run that mean nothing to the task; here those of detectors."""
+        for name, value in DETECTORS_ALONE.items():
+            if (given := getattr(settings, name)) != value:
+                raise InputError(f"Expected {name} with a detector alone. Received: {given!r}. Leave it out.")
+
+    def fitted(self, settings, source, say):
+        """This task with what it takes from a run's settings and training images; by default itself.
+
+        `say(sentence)` tells the user of it.
+        """
+        return self
+
+    @property
+    def facts(self):
+        """What `fitted` found, for JSON; {} for nothing."""
+        return {}
+
+    def from_facts(self, facts):
+        """The task with such facts; by default itself."""
+        return self
+
+    def for_model(self, model):
+        """The task with what the Keras model itself tells; by default itself."""
+        return self
+
+    def is_whole(self, weights):
+        """Whether `weights` is a file with a whole model of this task, not a classifier to start a backbone from."""
+        return False
+
+    def load_whole(self, model, weights, class_names):
+        """Fill `model` from such a file."""
+        raise NotImplementedError(f"{type(self).__name__} must define load_whole(model, weights, class_names).")
+
     def recognises(self, model):
         """Whether a Keras model from anywhere is one of this task, by its last layers."""
         return False
 
     def expect_model(self, model, source):
         """Refuse a model that can't be judged on the source."""
+
+    def count_classes(self, output_shape):
+        """How many classes a model with outputs of this shape, or of these {name: shape}, tells apart; 0 for none."""
+        return 0
 
     def scores(self, outputs):
         """A model's outputs, tensors or arrays, as an exported file gives them."""
@@ -120,20 +172,32 @@ class Task:
         """A phrase on the result of a run, the dict in result.json."""
         return f"Test {self.best.replace('_', ' ')} {result[f'test_{self.best}']:.4f}"
 
-    def answer(self, title, outputs, class_names, top):
-        """A rich table of a model's outputs for one image, [1, ..]."""
+    def answer(self, title, outputs, class_names, top, sides=None):
+        """A rich table of a model's outputs for one image, [1, ..]; `sides` are (height, width) of the photo."""
         table = rich.table.Table("output", "values", title=title, title_justify="left")
         for name, value in named(outputs).items():
             table.add_row(name, np.array2string(np.squeeze(value), precision=4, threshold=2 * top))
         return table
 
-    def record(self, outputs, class_names, top):
+    def record(self, outputs, class_names, top, sides=None):
         """A model's outputs for one image, for JSON: {name: number, text, or lists of them}."""
         return {name: np.squeeze(value).tolist() for name, value in named(outputs).items()}
 
     def in_words(self, record, top=3):
         """A record in a few words; of several classes the `top` best."""
         return ", ".join(f"{name} {np.array2string(np.asarray(value), threshold=4)}" for name, value in record.items())
+
+    def picture(self, seen, photo, record):
+        """What shows the answer best, uint8 [h, w, 3]: by default the image as the model saw it; `photo` is whole."""
+        return seen
+
+    def caption(self, learned, class_names):
+        """What is learned of one training image, an element of `encode`'s batch, in a few words."""
+        return ""
+
+    def shown(self, image, learned, class_names):
+        """A training image uint8 [H, W, 3] with what is learned of it drawn in."""
+        return image
 
     # Export
 

@@ -19,12 +19,16 @@ from keras_mobattn.training.learner import Learner
 from keras_mobattn.training.optimizer import make_optimizer
 
 
-def build_model(settings, class_names):
+def build_model(settings, class_names, task=None):
     """The model of the settings for these classes, with freshly initialised weights or those of `settings.weights`.
+
+    `task` is the settings' Task, `fitted` where it depends on the training images.
 
     Raises:
         InputError: settings that the family doesn't have.
     """
+    task = TASKS[settings.task] if task is None else task
+    whole = settings.weights is not None and task.is_whole(settings.weights)
     function = MODELS[settings.model]
     takes = inspect.signature(function).parameters
     if settings.distilled and "distilled" not in takes:
@@ -38,13 +42,15 @@ def build_model(settings, class_names):
         head_dim=settings.head_dim,
         input_shape=(*settings.image_shape, 3),
         drop_path_rate=settings.drop_path_rate,
-        weights=settings.weights,
-        weights_skip=settings.weights_skip,
+        weights=None if whole else settings.weights,
+        weights_skip=None if whole else settings.weights_skip,
         **options,
     )
     with global_policy(settings.precision):
-        model = TASKS[settings.task].build(make, class_names)
-    if settings.weights:
+        model = task.build(make, class_names)
+    if whole:
+        task.load_whole(model, settings.weights, class_names)
+    elif settings.weights:
         match_heads(model, settings.weights, class_names)
     return model
 
@@ -54,7 +60,8 @@ def make_learner(model, settings, class_names, steps_per_epoch, execution=None, 
 
     Call it in the scope of the strategy.
     """
-    execution, cluster, task = execution or Execution(), cluster or Cluster(), TASKS[settings.task]
+    execution, cluster = execution or Execution(), cluster or Cluster()
+    task = TASKS[settings.task].for_model(model)
     network = copy_model(model, cluster.replicas > 1, bool(settings.sizes))
     averaged = copy_model(model) if tf.distribute.has_strategy() else model  # a strategy makes its own variables
     if settings.rematerialize:
@@ -72,6 +79,7 @@ def make_learner(model, settings, class_names, steps_per_epoch, execution=None, 
         optimizer,
         task=task,
         loss=loss,
+        class_names=class_names,
         coupled_decay=(settings.weight_decay, decayed),
         grad_accum_steps=settings.grad_accum_steps,
         clip_norm=settings.clip_norm,

@@ -1,4 +1,4 @@
-"""Settings for photographs that nobody has tuned anything for, with the reason of each choice.
+"""Settings for photographs, with or without boxes, that nobody has tuned anything for, with the reason of each choice.
 
 settings, reasons = choose_settings(TrainSettings(dataset="photos/"), given={"dataset"})
 """
@@ -11,13 +11,16 @@ from pathlib import Path
 import psutil
 import tensorflow as tf
 
+from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import is_folder, open_source
+from keras_mobattn.data.annotations import is_annotated
 from keras_mobattn.data.listing import find_images, sub_folders
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.families.family import written_call
 from keras_mobattn.models import published_name
+from keras_mobattn.tasks.detection.ssdlite import MULTIPLE
 from keras_mobattn.weights import TAGS, hub_problem, imagenet_tag
 
 LOOKED_AT = 100  # images whose sizes are read
@@ -45,6 +48,8 @@ class Budget:
 PRETRAINED = Budget(20_000, 4, 40, 1, 5e-4, 0.8)
 ADAPTED = Budget(40_000, 8, 80, 0, 1e-3, 1.0)  # attention of another style starts anew in each block
 RANDOM = Budget(100_000, 10, 150, 0, 2e-3, 1.0)
+DETECTOR = Budget(120_000, 10, 200, 0, 1e-3, 1.0)  # whose head is a part as large as others, and starts anew
+DETECTOR_SIDE = 320  # pixels, as in the paper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +69,10 @@ def choose_settings(settings, given=()):
     Raises:
         InputError: no such images, or given settings that don't go together.
     """
+    if "task" not in given and is_annotated(settings.dataset):
+        settings = dataclasses.replace(settings, task="detection")
+    task = TASKS[settings.task]
+    detects = task.whole_image
     facts, told = _facts(settings), {}
 
     def take(**fields):
@@ -84,8 +93,14 @@ def choose_settings(settings, given=()):
         told["model"] += f"; its {settings.attention} attention starts anew"
 
     small = facts.side is not None and facts.side < SMALL
-    size = min(max(SIDES[0], 32 * -(-facts.side // 16)), SIDES[1]) if small else family.input_size
-    take(image_size=size, augment="photos", interpolation="bicubic", test_crop=0.9)
+    usual = DETECTOR_SIDE if detects else family.input_size
+    step, sides = (MULTIPLE, (2 * SIDES[0], SIDES[1])) if detects else (32, SIDES)
+    size = min(max(sides[0], step * -(-2 * facts.side // step)), sides[1]) if small else usual
+    take(image_size=size, interpolation="bicubic")
+    if detects:
+        take(augment=task.augment, label_smoothing=0.0)
+    else:
+        take(augment="photos", test_crop=0.9)
     reason = f"since theirs are about {facts.side}" if small else "as published"
     told["images"] = f"{settings.image_size} pixels{'' if 'image_size' in given else f', {reason}'}"
 
@@ -94,6 +109,7 @@ def choose_settings(settings, given=()):
     told["batch"] = f"{settings.batch_size} images{'' if 'batch_size' in given else reason}"
 
     budget = (ADAPTED if settings.weights_skip else PRETRAINED) if settings.weights else RANDOM
+    budget = DETECTOR if detects else budget
     epochs = min(max(budget.fewest_epochs, round(budget.images_seen / facts.images)), budget.most_epochs)
     take(epochs=epochs, head_epochs=0 if settings.trainable == "head" else budget.head_epochs)
     first = f"{settings.head_epochs} for the head alone, then " if settings.head_epochs else ""
@@ -107,9 +123,10 @@ def choose_settings(settings, given=()):
 
 
 def _facts(settings):
-    folder = Path(os.path.expanduser(settings.dataset))
-    if not is_folder(settings.dataset) or not folder.is_dir():  # of a folder that isn't there, it says so
-        source = open_source(settings.dataset, settings.data_dir)
+    folder, targets = Path(os.path.expanduser(settings.dataset)), TASKS[settings.task].targets
+    # Of a folder that isn't there, it says so; one of boxes is read whole, since their format tells what belongs to it.
+    if not is_folder(settings.dataset) or not folder.is_dir() or "boxes" in targets:
+        source = open_source(settings.dataset, settings.data_dir, settings.on_corrupt, targets=targets)
         shapes = [example["image"].shape[:2] for example in source.first(TRAIN, LOOKED_AT).open(TRAIN)]
         return Facts(source.num_examples[TRAIN], len(source.class_names), _median(map(min, shapes)))
     splits = find_splits(folder).folders

@@ -26,9 +26,9 @@ def freeze_all_but_head(network):
     Raises:
         InputError: the network has no head.
     """
-    if not any(layer.name in HEADS for layer in network.layers):
+    if not any(part_of(layer.name) == HEAD for layer in network.layers):
         raise InputError(
             f"Expected a model with a layer {HEADS[0]!r} for trainable='head'. Received: {network.name} without one."
         )
     for layer in network.layers:
-        layer.trainable = layer.name in HEADS
+        layer.trainable = part_of(layer.name) == HEAD

@@ -8,6 +8,7 @@ import tf_keras as keras
 
 from keras_mobattn.catalog import CLIPS
 from keras_mobattn.errors import choose
+from keras_mobattn.training.judge import Judge
 
 SUM = tf.distribute.ReduceOp.SUM
 
@@ -35,6 +36,7 @@ class Learner(keras.Model):
         optimizer: built for the network's weights.
         task: the Task of the model, which has the metrics.
         loss: the task's Objective. A teacher in it is no part of the Learner's weights.
+        class_names: in the order of the labels.
         clip_norm, clip_mode: the limit of the gradients, and the name in CLIPS of the way to keep to it.
         coupled_decay: (weight decay, the weights whose decay is added to their gradient).
         grad_accum_steps: how many parts a batch is computed in. Batches must be divisible by it.
@@ -53,6 +55,7 @@ class Learner(keras.Model):
         *,
         task,
         loss,
+        class_names=(),
         coupled_decay=(0.0, ()),
         grad_accum_steps=1,
         clip_norm=None,
@@ -62,6 +65,7 @@ class Learner(keras.Model):
         jit_compile=False,
     ):
         super().__init__(name=averaged.name)
+        self.task = task
         self.network = network
         self.averaged = averaged
         self.state = State(network)
@@ -79,7 +83,7 @@ class Learner(keras.Model):
         self._mean_loss = keras.metrics.Mean("loss")
         self._task_metrics = task.metrics()
         self.compile(optimizer, jit_compile=jit_compile)
-        self.judge = Judge(averaged, task, loss, jit_compile)
+        self.judge = Judge(averaged, task, loss, class_names, jit_compile)
 
     @property
     def metrics(self):
@@ -235,35 +239,6 @@ class Learner(keras.Model):
 def _joined(x):
     """[parts, images of a part, ..] as one batch."""
     return tf.reshape(x, [-1, *x.shape[2:]])
-
-
-class Judge(keras.Model):
-    """Evaluates `averaged`: `evaluate(batches)` gives the loss and each of the task's metrics."""
-
-    def __init__(self, averaged, task, loss, jit_compile=False):
-        super().__init__(name=averaged.name)
-        self._averaged, self._loss = averaged, loss
-        self._mean_loss = keras.metrics.Mean("loss")
-        self._task_metrics = task.metrics()
-        self.compile(jit_compile=jit_compile)
-
-    @property
-    def metrics(self):
-        """The metrics, which `evaluate` sets to zero at its start."""
-        return [self._mean_loss, *self._task_metrics]
-
-    def call(self, images, training=False):
-        """The outputs of the model that is judged."""
-        return self._averaged(images, training=training)
-
-    def test_step(self, batch):
-        """Add a batch."""
-        images, learned = batch
-        outputs = self(images, training=False)
-        self._mean_loss.update_state(self._loss.losses(learned, outputs))
-        for metric in self._task_metrics:
-            metric.update_state(learned, outputs)
-        return {metric.name: metric.result() for metric in self.metrics}
 
 
 class State:

@@ -75,7 +75,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.close()
         names = (*self._names, *(f"val_{name}" for name in self._names))
-        seen = " ".join(f"{name} {logs[name]:.4f}" for name in names)
+        seen = " ".join(f"{name} {logs[name]:.4f}" for name in names if name in logs)
         self._say(f"epoch {epoch + 1}/{self._epochs} {seen} {self._rates()}")
 
     def close(self):
@@ -91,7 +91,7 @@ class Progress(keras.callbacks.Callback):
     def _now(self, logs):
         steps = self._plan.steps_per_epoch
         done = (self._meter.step - 1) % steps + 1
-        seen = " ".join(f"{name} {logs[name]:.3f}" for name in self._names)
+        seen = " ".join(f"{name} {logs[name]:.3f}" for name in self._names if name in logs)
         return f"{done}/{steps} {seen} {self._rates()}"
 
     def _rates(self):

@@ -80,18 +80,22 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
     source = settings.open_source()
     if resume:
         folder.expect_same_data(source)
+    task = TASKS[settings.task]
+    task.expect_settings(settings)
+    known = resume and folder.is_run
+    task = folder.task if known else task.fitted(settings, source, _say if cluster.chief else lambda sentence: None)
     start = settings
     if begun:  # a checkpoint holds all weights: the file that the run once started from need not be there any more
         start = dataclasses.replace(settings, weights=None, weights_skip=None)
     elif settings.head_epochs:
         if cluster.chief:
-            folder.write_start(settings, source)  # already now: it may be stopped
+            folder.write_start(settings, source, task)  # already now: it may be stopped
         head = _train_head(settings, folder, (execution, progress, callbacks, lock, cluster))
         start = dataclasses.replace(settings, weights=str(head.model_file), weights_skip=None)
     plan = make_plan(settings, source, cluster.replicas)
     keras.utils.set_random_seed(settings.seed)
     names = source.class_names
-    model = build_model(start, names)  # outside of the scope, where it would start from other weights
+    model = build_model(start, names, task)  # outside of the scope, where it would start from other weights
     settings = _as_built(settings, model)
     weights = balanced(source) if settings.class_weights else None
     with cluster.strategy.scope():
@@ -99,7 +103,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
     if cluster.chief:
         if settings.epochs > earlier.epochs:
             folder.keep_result()
-        folder.write_start(settings, source)
+        folder.write_start(settings, source, task)
 
     run = Run(settings, folder, execution, cluster, source, plan, learner, progress, callbacks, lock)
     if settings.epochs > earlier.epochs and cluster.chief:
@@ -181,7 +185,7 @@ class Run:
 
     def __init__(self, settings, folder, execution, cluster, source, plan, learner, progress, callbacks, lock=None):
         self.settings, self.folder, self.execution, self.cluster = settings, folder, execution, cluster
-        self.task = task = TASKS[settings.task]
+        self.task = task = learner.task
         self.source, self.plan, self.learner = source, plan, learner
         self.watch = SignalWatch()
         self.testing = functools.partial(
@@ -292,7 +296,7 @@ class Run:
         return result
 
     def _evaluate(self, images):
-        return self.learner.judge.evaluate(images, verbose=0, return_dict=True)
+        return self.learner.judge.figures(images)
 
     def _test_best(self):
         """The metric of best.keras on the test images, which had no say in picking it."""

@@ -23,11 +23,11 @@ class Evaluation(keras.callbacks.Callback):
         super().__init__()
         self._learner, self._testing = learner, testing
         self.seen = None
-        self._told = keras.callbacks.LambdaCallback(on_test_batch_end=supervisor.on_evaluated_batch)
+        self._told = supervisor.on_evaluated_batch
 
     def on_epoch_end(self, epoch, logs=None):
         self._learner.publish()
-        self.seen = self._learner.judge.evaluate(self._testing, verbose=0, return_dict=True, callbacks=[self._told])
+        self.seen = self._learner.judge.figures(self._testing, self._told)
         logs.update({f"val_{name}": value for name, value in self.seen.items()})
 
 

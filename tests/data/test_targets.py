@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from helpers.rectangles import COLOURS, SHAPE, rectangles, seen_boxes
 from keras_mobattn.data import (
     AUGMENTATIONS,
     Indexed,
@@ -23,36 +24,11 @@ from keras_mobattn.data.targets import Geometry, moved
 from keras_mobattn.errors import InputError
 from keras_mobattn.tasks import Task
 
-SHAPE = (83, 131)  # prime, so that swapped axes show
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))  # a rectangle of each on black
-
 
 class Places(Task):
     """Learns what it is given."""
 
     targets = ("boxes", "box_labels", "mask")
-
-
-def rectangles(rng, count=3):
-    """An image with coloured rectangles apart from each other, their boxes and the mask of 1 + colour."""
-    image, mask = np.zeros((*SHAPE, 3), np.uint8), np.zeros((*SHAPE, 1), np.uint8)
-    boxes = []
-    for number in range(count):
-        height, width = rng.integers(12, 24, 2)
-        top = rng.integers(0, SHAPE[0] - height)
-        left = rng.integers(number * SHAPE[1] // count, (number + 1) * SHAPE[1] // count - width)
-        window = np.s_[top : top + height, left : left + width]
-        image[window], mask[window] = COLOURS[number], 1 + number
-        boxes.append((top, left, top + height, left + width))
-    boxes = np.array(boxes, np.float32) / np.tile(SHAPE, 2)
-    return {"image": image, "boxes": boxes.astype(np.float32), "box_labels": np.arange(count), "mask": mask}
-
-
-def seen_boxes(image, colour):
-    """(ymin, xmin, ymax, xmax) in pixels of what has more than half of the colour; None where nothing has."""
-    channel = np.argmax(colour)
-    rows, columns = np.nonzero(image[..., channel] > 127)
-    return None if len(rows) == 0 else np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
 
 
 VIEWS = {"none": {}, "none cropped": {"crop": 0.7, "interpolation": "bicubic"}, "imagenet": {}, "imagenet-bicubic": {}}

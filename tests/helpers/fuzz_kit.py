@@ -140,6 +140,8 @@ class Kit:
         self.keras_file = f"{self.run}/model.keras"
         self.models, self.odd_models = _models(), _odd_models()
         self.own_models = [model for model, _ in self.models.values()]
+        self.backbone = keras_mobattn.MobileViTv2(variant="test", include_top=False, input_shape=(64, 64, 3))
+        self.detector = keras_mobattn.SSDLite(self.backbone, 3)
         self.source = data.open_source(self.photos)
         self.settings = training.load_settings(self.run + "/settings.json")
         self.file_models = {suffix: kind(getattr(self, name)) for (suffix, kind), name in

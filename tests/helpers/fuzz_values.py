@@ -174,6 +174,18 @@ def values(kit, work):
         "epochs": ([1, 2], [1.5, "1"]),
     }
     own = {
+        "SSDLite.backbone": (["MobileViTv2", "DeiT", kit.backbone], ["MobileViTV2", *kit.own_models, 3]),
+        "SSDLite.anchors": (["ssd", "fit"], ["own", 3, [], [[(0.1, 0.1)]] * 6, [[(0, 1)]]]),
+        "SSDLite.boxes": ([None, np.float32([[0, 0, 0.5, 0.5]])], ["x", np.zeros((1, 4)), np.zeros(4), [[NAN] * 4]]),
+        "SSDLite.strides": ([(16, 32), (8, 16, 32, 64)], [(16,), 16, (32, 64), (16.0, 32), ("16", "32"), (4, 8)]),
+        "SSDLite.widths": ([None, (8, 8, 8)], [(8,), 8, (0, 8, 8), (8.5, 8, 8)]),
+        "SSDLite.input_shape": (
+            [(64, 64, 3), (64, 128, 3)],
+            [(100, 100, 3), (64, 64), 64, (None, None, 3), (64, 64, 1)],
+        ),
+        "detect.model": ([kit.detector], [*kit.own_models, kit.keras_file, "x"]),
+        "detect.image": ([photo, images_in(*PIXELS)[0].astype("u1")], [images_in(*UNIT)[0], photo[..., :1], "x"]),
+        "detect.min_score": ([0.0, 0.3, 1.0], [1.5, "x"]),
         "export.to_tflite.path": _written(work, ".tflite"),
         "export.to_tflite.precision": (list(export.TFLITE_PRECISIONS), ["FP32", "int4"]),
         "export.to_tflite.input_dtype": (list(export.IO_DTYPES), ["float16"]),

@@ -6,10 +6,12 @@ import rich.console
 import tf_keras as keras
 
 from keras_mobattn import InputError, export
-from keras_mobattn.data.targets import MOVES
+from keras_mobattn.data import AUGMENTATIONS
+from keras_mobattn.data.targets import MOVES, SIDES
 from keras_mobattn.layers import InputRange
 from keras_mobattn.tasks import FEATURES, TASKS, MetricTally, Objective, Task, task_of
 from keras_mobattn.tasks.classification import BINARY_CLASSIFICATION, CLASSIFICATION
+from keras_mobattn.training import TrainSettings
 
 
 def model(*layers, several=False):
@@ -59,7 +61,10 @@ def test_every_task_keeps_the_contract(name):
     task = TASKS.get(name, FEATURES)
     assert isinstance(task, Task)
     assert task.title
-    assert task.best in {metric.name for metric in task.metrics()} | {"loss"}
+    assert task.evaluates_whole or task.best in {metric.name for metric in task.metrics()} | {"loss"}
+    assert set(task.truth) <= {*task.targets, SIDES}
+    assert task.augment in AUGMENTATIONS
+    task.expect_settings(TrainSettings(task=name if name in TASKS else "classification", label_smoothing=0.0))
     assert set(task.probabilities) <= set(task.class_scores) or not task.class_scores
     assert set(task.targets) <= {"label", "box_labels", *MOVES}
     better, worse = (1.0, 0.5) if task.higher_is_better else (0.5, 1.0)

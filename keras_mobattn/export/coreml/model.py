@@ -84,9 +84,9 @@ class CoreMLModel(FileModel):
 
     @functools.cached_property
     def output_shape(self):
-        """As in Keras: a tuple of shapes for several outputs."""
-        shapes = [(None, *value.shape[1:]) for value in self._arrays(self._sample).values()]
-        return shapes[0] if len(shapes) == 1 else tuple(shapes)
+        """As in Keras: {name: shape} of several outputs."""
+        shapes = {name: (None, *value.shape[1:]) for name, value in self._arrays(self._sample).items()}
+        return shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
     @functools.cached_property
     def labels(self):

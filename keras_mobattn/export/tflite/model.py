@@ -18,8 +18,8 @@ class TFLiteModel(FileModel):
     """A .tflite file of this package, behind a Keras model's names.
 
     Images are pixels 0..255, outputs float32: quantized inputs and outputs are converted by their tensors' parameters.
-    As in Keras, `input_shape` is (None, H, W, C), and `output_shape` a tuple of shapes for several
-    outputs. Threads may share one: they take turns, since the file's interpreter has one memory.
+    As in Keras, `input_shape` is (None, H, W, C), and `output_shape` {name: shape} of several outputs. Threads may
+    share one: they take turns, since the file's interpreter has one memory.
 
     Raises:
         InputError: not a TFLite file, or one without a signature that takes "image".
@@ -44,8 +44,8 @@ class TFLiteModel(FileModel):
         self._turn, self._signature = threading.Lock(), interpreter.get_signature_runner()
         self._taken, self._given = self._signature.get_input_details()[INPUT_NAME], self._signature.get_output_details()
         self.input_shape = (None, *(int(side) for side in self._taken["shape"][1:]))
-        shapes = [(None, *(int(side) for side in detail["shape"][1:])) for detail in self._given.values()]
-        self.output_shape = shapes[0] if len(shapes) == 1 else tuple(shapes)
+        shapes = {name: (None, *(int(side) for side in detail["shape"][1:])) for name, detail in self._given.items()}
+        self.output_shape = shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
     def given(self, image):
         """{input: array} of one image [1, H, W, C] as the file itself takes it."""

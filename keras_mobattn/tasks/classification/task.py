@@ -11,6 +11,8 @@ from keras_mobattn.tasks.classification.evaluation import AccuracyTally, accurac
 from keras_mobattn.tasks.classification.objective import CrossEntropy
 from keras_mobattn.tasks.task import Task
 
+CAPTION_LABELS = 3  # of an image at most
+CAPTION_LETTERS = 18  # that fit under an image
 SCORES = {  # activation of a classifier's last layer -> what its output is called
     "softmax": "probabilities",
     "sigmoid": "probabilities",
@@ -26,6 +28,7 @@ class Classification(Labels, Task):
     higher_is_better = True
     class_scores = ("probabilities", "logits")
     probabilities = ("probabilities",)
+    augment = "mobilevitv2"
     coreml_type = "imageClassifier"
 
     def build(self, make, class_names):
@@ -36,6 +39,10 @@ class Classification(Labels, Task):
         """Whether its one output [B, n] is a score for each of several classes, of a Dense, Activation or Softmax
         layer."""
         return score_name(model) is not None and model.output_shape[-1] > 1
+
+    def count_classes(self, output_shape):
+        """The number of scores; two for one probability."""
+        return num_classes(output_shape) if isinstance(output_shape, tuple) else 0
 
     def expect_model(self, model, source):
         """Refuse a model with another number of classes than the source."""
@@ -85,11 +92,11 @@ class Classification(Labels, Task):
         """A phrase with the accuracy on the test images."""
         return f"Test accuracy {100 * result['test_accuracy']:.2f} %"
 
-    def answer(self, title, outputs, class_names, top):
+    def answer(self, title, outputs, class_names, top, sides=None):
         """A rich table of the best classes and their scores."""
         return best_classes(title, both_classes(outputs)[0], class_names, top)
 
-    def record(self, outputs, class_names, top):
+    def record(self, outputs, class_names, top, sides=None):
         """{"classes": [{"class", "score"}, ..]}, the best first."""
         scores = both_classes(outputs)[0]
         best = np.argsort(-scores, kind="stable")[:top]
@@ -98,6 +105,14 @@ class Classification(Labels, Task):
     def in_words(self, record, top=3):
         """A record in words: "temple 0.93, pagoda 0.04"."""
         return ", ".join(f"{each['class']} {each['score']:.2f}" for each in record["classes"][:top])
+
+    def caption(self, learned, class_names):
+        """The classes of one label, the heaviest first; their weights where there are several."""
+        heaviest = [index for index in np.argsort(-learned, kind="stable")[:CAPTION_LABELS] if learned[index] >= 0.005]
+        if len(heaviest) == 1:
+            return class_names[heaviest[0]]
+        shares = [f"{class_names[index]} {learned[index]:.2f}".replace(" 0.", " .") for index in heaviest]
+        return (" / " if len(" / ".join(shares)) <= CAPTION_LETTERS else " /\n").join(shares)
 
     def output_names(self, model):
         """The name of the one output, by its activation: "probabilities" or "logits"."""

@@ -30,6 +30,11 @@ def ssd_sizes(num_levels=6):
     return tuple(levels)
 
 
+def level_maps(image_size, strides):
+    """(height, width) of each level's map for images of this size, the whole map's mean last, (1, 1)."""
+    return [*(tuple(-(-side // stride) for side in image_size) for stride in strides), (1, 1)]
+
+
 def anchor_boxes(maps, sizes):
     """The anchors of all levels, float32 [A, 4] of (center x, center y, width, height).
 

@@ -1,4 +1,4 @@
-"""Boxes in two forms, how much they overlap, and as offsets from anchors (SSD, arXiv:1512.02325, section 2.2).
+"""Boxes in two forms, and as offsets from anchors (SSD, arXiv:1512.02325, section 2.2).
 
 Corners are (ymin, xmin, ymax, xmax), as in `keras_mobattn.data.targets`; centers are (center x, center y, width,
 height), as apple/ml-cvnets has anchors and predictions. All are shares of the image's sides.
@@ -8,7 +8,6 @@ import tensorflow as tf
 
 # What offsets are divided by: of centers, and of the logarithms of sizes. cvnets' center_variance and size_variance.
 CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
-OVERLAP_EPSILON = 1e-5  # cvnets' (ssd_utils.py): two boxes of no area have nothing in common
 
 
 def to_corners(centers):
@@ -21,15 +20,6 @@ def to_centers(corners):
     """[.., 4] corners as centers."""
     top, left, bottom, right = tf.unstack(corners, axis=-1)
     return tf.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], -1)
-
-
-def overlaps(one, other):
-    """Intersection over union [n, m] of corners [n, 4] and [m, 4]."""
-    top_left = tf.maximum(one[:, None, :2], other[None, :, :2])
-    bottom_right = tf.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = tf.reduce_prod(tf.maximum(bottom_right - top_left, 0), -1)
-    areas = [tf.reduce_prod(tf.maximum(boxes[:, 2:] - boxes[:, :2], 0), -1) for boxes in (one, other)]
-    return shared / (areas[0][:, None] + areas[1][None] - shared + OVERLAP_EPSILON)
 
 
 def encode_boxes(centers, anchors):

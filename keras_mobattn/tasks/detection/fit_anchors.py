@@ -6,9 +6,10 @@ them by half; sizes that were seen in the set reach more with as many anchors.
 
 import numpy as np
 
+from keras_mobattn.data.boxes import overlaps
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.tasks.detection.anchors import anchor_boxes, ssd_sizes
-from keras_mobattn.tasks.detection.boxes import overlaps, to_corners
+from keras_mobattn.tasks.detection.boxes import to_corners
 from keras_mobattn.tasks.detection.matcher import ENOUGH
 
 CELLS = 2.0  # of a level, that an object has to be wide to belong to it: smaller ones lie too far from a cell's center
@@ -27,7 +28,7 @@ def fit_sizes(boxes, maps):
     Raises:
         InputError: no boxes, or some without an area.
     """
-    boxes = np.asarray(boxes, np.float64)
+    boxes = _as_numbers(boxes)
     expect_kind("maps", maps, (list, tuple), "(height, width) of each level")
     if boxes.ndim != 2 or boxes.shape[1:] != (4,) or not len(boxes) or not (boxes[:, 2:] > boxes[:, :2]).all():
         raise InputError(
@@ -39,6 +40,14 @@ def fit_sizes(boxes, maps):
     level = np.max(np.where(cells >= CELLS, np.arange(len(maps))[:, None], 0), 0)
     defaults = ssd_sizes(len(maps))
     return tuple(_fitted(sizes[level == number], default) for number, default in enumerate(defaults))
+
+
+def _as_numbers(boxes):
+    """An array; an empty one of what holds no numbers."""
+    try:
+        return np.asarray(boxes, np.float64)
+    except (TypeError, ValueError):
+        return np.zeros(0)
 
 
 def _fitted(sizes, default):

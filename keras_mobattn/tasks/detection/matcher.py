@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from keras_mobattn.tasks.detection.boxes import encode_boxes, overlaps, to_centers, to_corners
+from keras_mobattn.data.boxes import overlaps
+from keras_mobattn.tasks.detection.boxes import encode_boxes, to_centers, to_corners
 
 ENOUGH = 0.5  # intersection over union from which on an anchor learns an object
 BACKGROUND = 0  # class of an anchor that learns none; an object's is its label + 1

@@ -41,3 +41,28 @@ def post_process(offsets, scores, anchors, rules=Rules()):  # noqa: B008  (froze
     scores, labels, boxes = kept
     order = tf.argsort(scores, direction="DESCENDING", stable=True)[: rules.max_objects]
     return tf.clip_by_value(tf.gather(boxes, order), 0, 1), tf.gather(labels, order), tf.gather(scores, order)
+
+
+def finder(anchors, rules=Rules()):  # noqa: B008  (frozen)
+    """A function (offsets [B, A, 4], scores [B, A, 1 + K]) -> `post_process` of each image of a batch: corners [B, n,
+    4], labels [B, n] and scores [B, n], where n is `rules.max_objects`. Places without an object have the label -1."""
+    anchors = tf.constant(anchors)
+
+    def one(outputs):
+        boxes, labels, scores = post_process(*outputs, anchors, rules)
+        room = rules.max_objects - tf.shape(labels)[0]
+        filled = tf.pad(boxes, [[0, room], [0, 0]]), tf.pad(labels, [[0, room]], constant_values=-1)
+        return *filled, tf.pad(scores, [[0, room]])
+
+    count = rules.max_objects
+    kinds = (
+        tf.TensorSpec((count, 4), tf.float32),
+        tf.TensorSpec((count,), tf.int32),
+        tf.TensorSpec((count,), tf.float32),
+    )
+
+    @tf.function(reduce_retracing=True)
+    def find(offsets, scores):
+        return tf.map_fn(one, (offsets, scores), fn_output_signature=kinds)
+
+    return find

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_mobattn.data.boxes import overlaps
 from keras_mobattn.tasks.detection.anchors import anchor_boxes, ssd_sizes
-from keras_mobattn.tasks.detection.boxes import decode_boxes, encode_boxes, overlaps, to_centers, to_corners
+from keras_mobattn.tasks.detection.boxes import decode_boxes, encode_boxes, to_centers, to_corners
 from keras_mobattn.tasks.detection.loss import NEGATIVES, hard_negatives, ssd_losses
 from keras_mobattn.tasks.detection.matcher import match
 
