@@ -21,6 +21,7 @@ from keras_mobattn.data.targets import LABELS
 GRAIN = 8.0  # levels of noise: the crops are enlarged, and without it their files would be smaller than ImageNet's
 QUALITY = 95
 CLASSES = 1000
+BOXES = ((0.25, 0.25, 0.75, 0.75),)  # that an augmentation crops around
 BATCH = 32
 PARTS = ("decode", "resize", "augment", "batch")  # in this order; "batch" is batching, mixing and float32
 
@@ -63,7 +64,8 @@ def time_all(table, paths, image_size, rounds, advance):
 
 def _stages(augmentation, image_size):
     """{part: (dataset of (example, number) -> dataset of batches)}, each with all parts before it."""
-    plain = dataclasses.replace(augmentation, flip=False, rand_augment=None, erasing=0.0, mixing=None, layers=None)
+    nothing = {"photometric": None, "rand_augment": None, "erasing": 0.0, "mixing": None, "layers": None}
+    plain = dataclasses.replace(augmentation, flip=False, **nothing)
     unmixed = dataclasses.replace(augmentation, mixing=None, layers=None)
     views = {
         "decode": _decoder(augmentation),
@@ -88,7 +90,7 @@ def _stages(augmentation, image_size):
 def _seen(view, image_size):
     """A function (example, number) -> the pixels that a view makes."""
     size = (image_size, image_size)
-    return lambda example, number: view(example["image"], size, number, example.get("orientation"))[0]
+    return lambda example, number: view(example["image"], size, number, example.get("orientation"), BOXES)[0]
 
 
 def _decoder(augmentation):
