@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib
 import io
+import itertools
 import os
 from pathlib import Path
 
@@ -19,19 +20,14 @@ from keras_mobattn.data.image_file import upright_bmp
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
 from keras_mobattn.data.source import Source
 from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_split
+from keras_mobattn.data.tfds_boxes import box_features
 from keras_mobattn.errors import InputError, expect_kind, expect_path, expect_range
 from keras_mobattn.files import CACHE, cache_folder
 
 # All builders that tfds doesn't have
 OURS = {**EMBEDDED, "fashion_mnist_quarter": "keras_mobattn.data.fashion_mnist_quarter"}
 DRAWN = ("digit_crops", "digit_scenes")  # sets of EMBEDDED that a seed draws
-TFDS_FEATURES = {  # the image and each target -> its place among tfds's usual features
-    "image": ("image",),
-    "label": ("label",),
-    "boxes": ("objects", "bbox"),
-    "box_labels": ("objects", "label"),
-    "mask": ("mask",),
-}
+LOOKED_AT = 100  # examples of a split, of which one has to have a box
 ELSEWHERE = f"Name a folder that can be written, as data_dir='FOLDER', or by the environment's {CACHE}."
 PREPARE = (
     "Prepare it where there is a network and room on the disk, and name its folder, as data_dir='FOLDER'; or use an "
@@ -55,9 +51,9 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
             and leaves them out.
         seed: Draws the scenes of "digit_scenes" and "digit_crops", and the test images of a folder without a split of
             its own. It is not a training seed: runs that are to be compared share it.
-        targets: What is read of an example beside its image: "label"; "boxes" and "box_labels", in tfds sets the
-            feature "objects" with "bbox" and "label", as "digit_scenes" has them, in folders COCO's JSON, Pascal VOC's
-            XML or YOLO's text; and in tfds sets "mask".
+        targets: What is read of an example beside its image: "label"; "boxes" and "box_labels", in folders COCO's
+            JSON, Pascal VOC's XML or YOLO's text, in tfds sets those that `tfds_boxes.box_features` finds, without
+            crowds; and in tfds sets "mask".
         for_test: Make all images of a folder without splits the test, for a model that was trained on other images.
 
     Raises:
@@ -150,7 +146,7 @@ def _tfds_source(name, data_dir, seed, targets):
     splits = _choose_splits(builder, targets)
     return Source(
         name=name,
-        class_names=_class_names(builder.info.features),
+        class_names=_class_names(builder.info.features, targets),
         num_examples={split: builder.info.splits[theirs].num_examples for split, theirs in splits.items()},
         # Opened once: what is kept in memory is not read from disk again by the next that asks for it.
         openers={
@@ -161,12 +157,12 @@ def _tfds_source(name, data_dir, seed, targets):
     )
 
 
-def _class_names(features):
-    """The names of the images' labels, else of the objects' labels, else ()."""
-    if "label" in features:
-        return tuple(features["label"].names)
-    labels = features["objects"].feature if "objects" in features else {}
-    return tuple(labels["label"].names) if "label" in labels else ()
+def _class_names(features, targets):
+    """The names of the boxes' classes where these are wanted, else of the images' labels, else ()."""
+    if "box_labels" in targets or "label" not in features:
+        boxes = box_features(features)
+        return boxes.class_names if boxes else ()
+    return tuple(features["label"].names)
 
 
 def _open_tfds(builder, split, targets):
@@ -197,14 +193,15 @@ def _sharded(builder, info, targets):
             f"Expected a tfds set in TFRecord files. Received: {builder.name!r} in {builder.info.file_format.value} "
             f"files. Prepare it again with file_format='tfrecord'."
         )
-    wanted = {name: TFDS_FEATURES[name] for name in ("image", *targets)}
-    features = {name: builder.info.features[name] for name, *_ in wanted.values()}
+    own, boxes = _plain("image", *targets), box_features(builder.info.features) if set(BOXES) & set(targets) else None
+    features = {name: builder.info.features[name] for name in (*own, *(boxes.names if boxes else ()))}
     decoders = {name: tfds.decode.SkipDecoding() for name in ("image", "mask") if name in features}
     features = tfds.features.FeaturesDict(features)
 
     def example(record):
         read = features.deserialize_example(record, decoders=decoders)
-        return {name: functools.reduce(lambda part, key: part[key], path, read) for name, path in wanted.items()}
+        found = {name: read[name] for name in own} | (boxes.read(read) if boxes else {})
+        return {name: found[name] for name in ("image", *targets)}
 
     files = info.file_instructions
     return Sharded(
@@ -214,6 +211,11 @@ def _sharded(builder, info, targets):
         block=max(1, BLOCK_BYTES * info.num_examples // max(1, info.num_bytes)),
         example=example,
     )
+
+
+def _plain(*names):
+    """The image and targets that tfds's usual features are called as: all but boxes."""
+    return tuple(name for name in names if name not in BOXES)
 
 
 def _prepared_builder(name, data_dir, seed, targets):
@@ -271,14 +273,16 @@ def _usual_data_dir():
 def _check_features(name, features, targets):
     import tensorflow_datasets as tfds
 
-    kinds = {"label": tfds.features.ClassLabel, "objects": tfds.features.Sequence}
     features = (
         dict(features.items()) if hasattr(features, "items") else {"example": features}
     )  # a set may be one feature
-    expected = {TFDS_FEATURES[target][0]: None for target in ("image", *targets)}
-    expected = {feature: kinds.get(feature, tfds.features.Image) for feature in expected}
-    if not all(isinstance(features.get(key), kind) for key, kind in expected.items()):
+    kinds = {"label": tfds.features.ClassLabel}
+    expected = {name: kinds.get(name, tfds.features.Image) for name in _plain("image", *targets)}
+    boxes = bool(set(BOXES) & set(targets))
+    fits = all(isinstance(features.get(key), kind) for key, kind in expected.items())
+    if not fits or (boxes and box_features(features) is None):
         wanted = ", ".join(f"{key}: {kind.__name__}" for key, kind in expected.items())
+        wanted += ", objects: Sequence with bbox" if boxes else ""
         found = ", ".join(f"{key}: {type(feature).__name__}" for key, feature in features.items())
         raise InputError(f"Expected a dataset with {wanted}. Received: {name!r} with {found}.")
 
@@ -291,7 +295,10 @@ def _choose_splits(builder, targets):
         raise InputError(f"Expected a 'train' split in {builder.name!r}. Received: {', '.join(map(repr, theirs))}.")
 
     def has_labels(name):
-        first = next(iter(_sharded(builder, theirs[name], targets).open()))
+        examples = itertools.islice(_sharded(builder, theirs[name], targets).open(), LOOKED_AT)
+        if "boxes" in targets:  # coco's test has none, though some images of its train have none either
+            return any(len(example["boxes"]) for example in examples)
+        first = next(examples)
         return "label" not in first or first["label"] >= 0
 
     held_out = {split: named[split] for split in (VALIDATION, TEST) if split in named and has_labels(named[split])}

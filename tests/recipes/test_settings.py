@@ -8,6 +8,7 @@ import pytest
 from keras_mobattn import InputError
 from keras_mobattn.data import AUGMENTATIONS
 from keras_mobattn.models import MODELS
+from keras_mobattn.tasks import TASKS
 from keras_mobattn.training import RECIPES, TrainSettings, recipe_settings
 from keras_mobattn.training.optimizer import schedule
 from keras_mobattn.weights.tags import TAGS
@@ -26,8 +27,11 @@ PUBLISHED = {
     "deit_distilled_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-6, 0.05, 300, 1024, False, 0.99996, None),
     "pvtv2_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-6, 0.05, 300, 1024, False, 0.0, None),
     "efficientformerv2_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-5, 0.025, 300, 1024, False, 0.99996, 0.01),
+    "ssdlite_coco": ("adamw", 9e-4, 1e-6, 500, 9e-5, 0.05, 200, 128, True, 0.9995, 10.0),
 }
 IMAGENET = 1_281_167
+DETECTORS = ("ssdlite_coco",)
+CLASSIFIERS = [name for name in RECIPES if name not in DETECTORS]
 # Width -> learning rate, weight decay (architectures' table of the v2 paper's code)
 BY_WIDTH = {0.5: (9e-3, 0.004), 0.75: (9e-3, 0.008), 1.0: (7.5e-3, 0.013), 1.25: (4.9e-3, 0.020), 1.5: (3.5e-3, 0.029)}
 BY_WIDTH |= {1.75: (2.6e-3, 0.039), 2.0: (2e-3, 0.05)}
@@ -45,7 +49,8 @@ def test_settings_are_the_published_ones(name):
     seen += (s.epochs, s.batch_size, s.decay_1d, s.ema_decay, s.clip_norm)
     assert seen == PUBLISHED[name]
     assert s.base_batch_size == s.batch_size
-    assert (s.label_smoothing, s.width) == (0.1, 2.0)
+    assert (s.label_smoothing, s.width) == (0.0 if name in DETECTORS else 0.1, 2.0)
+    TASKS[s.task].expect_settings(s)
     assert s.augment in AUGMENTATIONS
     assert s.model in MODELS
     if s.weights and s.weights.startswith("timm/"):
@@ -98,11 +103,12 @@ def test_repeated_augmentation(name):
 
 def test_views():
     """288 to 256 pixels but for 384, 256 to 224 for the transformers; the sampler's sizes."""
-    crops = {name: recipe_settings(name).image_size / recipe_settings(name).test_crop for name in RECIPES}
+    crops = {name: recipe_settings(name).image_size / recipe_settings(name).test_crop for name in CLASSIFIERS}
     assert crops.pop("mobilevitv2_in1k_384") == 384
     assert {crops.pop(name) for name in list(crops) if recipe_settings(name).image_size == 224} == {256}
     assert crops.pop("mobile_attention_in1k") == pytest.approx(292.57, abs=0.01)
     assert set(crops.values()) == {288}
+    assert recipe_settings("ssdlite_coco").image_size == 320
     assert recipe_settings("mobilevit_in1k").sizes == (160, 192, 256, 288, 320)
 
 
@@ -113,6 +119,13 @@ def test_docstrings_tell(name):
     assert "Hardware:" in text
     assert "Published" in text
     assert "arXiv" in text or "thuml/MobileAttention" in text
+
+
+def test_detectors_by_family():
+    v2, v1 = recipe_settings("ssdlite_coco", 0.5), recipe_settings("ssdlite_coco", variant="xs")
+    assert (v2.model, v2.width, v2.variant, v2.weight_decay) == ("MobileViTv2", 0.5, None, 0.05)
+    assert (v1.model, v1.variant, v1.weight_decay) == ("MobileViT", "xs", 0.01)
+    assert {(s.task, s.anchors, s.dataset) for s in (v1, v2)} == {("detection", "ssd", "coco/2017")}
 
 
 def test_unknown_recipe():
