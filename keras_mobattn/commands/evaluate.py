@@ -1,6 +1,7 @@
 """Report the accuracy of a model: a trained one, a file converted from it, or a published checkpoint.
 
 mobattn evaluate runs/digits
+mobattn evaluate runs/boxes --report boxes.html
 mobattn evaluate runs/digits/model_int8.tflite
 mobattn evaluate model.keras --dataset photos/
 mobattn evaluate --weights mobilevitv2_100.cvnets_in1k --dataset imagenet2012 --data-dir tfds/
@@ -25,6 +26,7 @@ def main(
     split: str = "test",
     on_corrupt: Literal["error", "skip"] = "error",
     batch_size: int = 64,
+    report: Path | None = None,
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
 ) -> None:
@@ -44,6 +46,7 @@ def main(
             validation split.
         on_corrupt: What to do with images in a folder that can't be decoded.
         batch_size: Images per step.
+        report: Write a page to this .html, with the images on which the model is worst.
         input_scale: What RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
             a Keras file that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1.
         input_bias: What is added then.
@@ -51,6 +54,8 @@ def main(
     from keras_mobattn.commands.opened import open_model
     from keras_mobattn.training import evaluate
 
+    if report is not None and report.suffix.lower() != ".html":
+        raise InputError(f"Expected an .html file as --report. Received: {str(report)!r}.")
     run = None if model is None else RunFolder.of(model)
     if dataset is None and run is None:
         raise InputError(
@@ -71,11 +76,27 @@ def main(
             stacklevel=1,
         )
     told = {"input_scale": input_scale, "input_bias": input_bias}
-    result = evaluate(opened.model, source, split, batch_size, task=opened.task, **opened.view, **told)
+    with cli.progress() as bar:
+        step = bar.add_task("Evaluating", total=None)
+        result = evaluate(
+            opened.model,
+            source,
+            split,
+            batch_size,
+            task=opened.task,
+            progress=lambda done, total: bar.update(step, completed=done, total=total),
+            **opened.view,
+            **told,
+        )
     title = f"{opened.title} on {source.name}, {split}: {result['num_images']} images"
     published = opened.tag and {"accuracy": opened.tag.top1, "top5_accuracy": opened.tag.top5}
     for part in opened.task.report(title, result, names, published):
         cli.console.print(part)
+    if report is not None:
+        from keras_mobattn.commands.evaluate_page import write_page
+
+        write_page(report, title, opened.task, result, source, split, names)
+        cli.say(f"Written: {report}.")
 
 
 def _open_source(run, dataset, data_dir, on_corrupt):

@@ -13,7 +13,6 @@ import collections
 import copy
 import dataclasses
 import glob
-import io
 import json
 import os
 from pathlib import Path
@@ -29,7 +28,6 @@ from keras_mobattn.errors import InputError, expect_range
 
 MANY = 8  # images: with more, each gets a line instead of a table
 SHOWN = 60  # images on a contact sheet
-SIDE = 512  # pixels, of the larger images on it
 
 
 def main(
@@ -174,35 +172,20 @@ def _write_sheet(path, sheet, count):
 
     from keras_mobattn import report
     from keras_mobattn.files import replacing
+    from keras_mobattn.report.pictures import SIDE, framed, png
 
     images, captions = zip(*sheet, strict=True)
     if len(images) == 1 and max(images[0].shape) > SIDE:  # a photo, which says more at its own size
-        drawn = _png(images[0])
+        drawn = png(images[0])
     else:
         same = len({image.shape for image in images}) == 1
         drawn = report.image_grid(
-            np.stack(images if same else [_framed(each) for each in images]), captions, format="png"
+            np.stack(images if same else [framed(each) for each in images]), captions, format="png"
         )
     with replacing(path) as beside:
         beside.write_bytes(drawn)
     more = f", the first of {count}" if count > len(sheet) == SHOWN else ""
     _note(f"Written: {path}, {len(sheet)} images{more}.")
-
-
-def _framed(image):
-    """The image on white, SIDE pixels a side."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    return np.asarray(ImageOps.pad(Image.fromarray(image), (SIDE, SIDE), color="white"))
-
-
-def _png(image):
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()
 
 
 def _note(sentence):

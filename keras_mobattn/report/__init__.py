@@ -11,6 +11,7 @@ from keras_mobattn.report.plots import (
     learning_curves,
     loglog_slope,
     operator_bars,
+    precision_by_recall,
 )
 from keras_mobattn.report.tables import conversions_table, latency_table, op_profile_table
 
@@ -31,6 +32,7 @@ __all__ = [
     "loglog_slope",
     "op_profile_table",
     "operator_bars",
+    "precision_by_recall",
     "write_markdown",
     "write_report",
 ]

@@ -308,6 +308,18 @@ def confusion_matrix(counts, class_names):
 
 
 @plot
+def precision_by_recall(precision):
+    """Precision at recall 0 to 1, evenly spaced: how many found boxes are right, the more objects are found."""
+    recall = np.linspace(0, 1, len(precision))
+    figure = figure_of(WIDTH, 0.6 * WIDTH)
+    axes = figure.add_subplot()
+    axes.fill_between(recall, precision, color=ACCENT, alpha=0.15, linewidth=0)
+    axes.plot(recall, precision, color=ACCENT, linewidth=2)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall: objects found", ylabel="precision: boxes that are right")
+    return figure
+
+
+@plot
 def image_grid(images, captions, wrong=(), columns=6):
     """Small pictures, uint8 [n, h, w, 3], with captions; frame and caption are red for the indices in `wrong`."""
     if len(images) == 0 or len(images) != len(captions):

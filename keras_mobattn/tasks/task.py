@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import rich.markup
 import rich.table
 import tensorflow as tf
 import tf_keras as keras
@@ -66,6 +67,8 @@ class Task:
         class_scores: names of exported outputs that hold a score for each class.
         probabilities: names of exported outputs that are probabilities, within 0..1.
         is_binary: whether the model scores the second of two classes alone.
+        titles: {figure of a tally's result: what it is called on a page}.
+        legend: what the colours in pictures of the worst images mean.
         augment: the augmentation of its papers, for `show-batch`.
         coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", or None.
     """
@@ -81,6 +84,8 @@ class Task:
     class_scores = ()
     probabilities = ()
     is_binary = False
+    titles = {}
+    legend = ""
     augment = "none"
     coreml_type = None
 
@@ -167,6 +172,15 @@ class Task:
         """Texts and rich tables that show a tally's result; `published` is {name of a figure: percent}, or None."""
         figures = {name: value for name, value in result.items() if isinstance(value, int | float)}
         return [title, *(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())]
+
+    def class_table(self, result, class_names):
+        """(names of columns, rows) of a tally's result by class; ((), ()) where there are no classes."""
+        return (), ()
+
+    def worst(self, result, class_names):
+        """The images on which a tally's result is worst, the worst first: [(index in the split, a few words, function
+        of the image uint8 [h, w, 3] that draws into it, or None)]."""
+        return []
 
     def last_words(self, result):
         """A phrase on the result of a run, the dict in result.json."""
@@ -261,6 +275,18 @@ class MetricTally:
     def result(self):
         """The figures of all that was added."""
         return {metric.name: float(metric.result()) for metric in self._metrics} | {"num_images": self._count}
+
+
+def table_by_class(title, columns, rows):
+    """A rich table of `Task.class_table`; the last row is that of all classes."""
+    table = rich.table.Table(title=title)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows[:-1]:
+        table.add_row(*(rich.markup.escape(str(cell)) for cell in row))
+    table.add_section()
+    table.add_row(*map(str, rows[-1]))
+    return table
 
 
 def named(outputs):

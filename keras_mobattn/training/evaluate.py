@@ -9,13 +9,14 @@ from keras_mobattn.tasks.task import Task, expect_keras
 
 def evaluate(
     model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear", task=None, *, input_scale=None,
-    input_bias=None,
+    input_bias=None, progress=lambda done, total: None,
 ):  # fmt: skip
     """Predict a whole split; return the result of the task's tally, a dict.
 
     The model is a Keras model, a TFLiteModel or a CoreMLModel. Images get its input size by `data.resize_and_crop` with
     `crop` and `interpolation`, and the range that it takes. A Keras model that doesn't say its range is told by
-    `input_scale` and `input_bias`, what RGB 0..255 is multiplied by and what is added then.
+    `input_scale` and `input_bias`, what RGB 0..255 is multiplied by and what is added then. `progress(done, total)` is
+    told how many images are done.
 
     `task` is a `tasks.Task`, by default classification, whose result is {"accuracy": float, "top5_accuracy": float,
     "num_images": int, "confusion": int64 [classes, classes] (row: truth, column: prediction), "probabilities": float32
@@ -37,6 +38,9 @@ def evaluate(
     input_range = known_range(model, input_scale, input_bias)
     tally = task.tally(source.class_names)
     view = {"image_size": size, "crop": crop, "interpolation": interpolation, "task": task}
+    done, total = 0, source.num_examples[split]
     for images, learned in batches(source, split, batch_size=batch_size, **view):
         tally.add(learned, model.predict_on_batch(input_range.from_pixels(images)))
+        done += len(images)
+        progress(done, total)
     return tally.result()

@@ -39,17 +39,21 @@ class AccuracyTally:
         }
 
 
-def accuracy_table(title, class_names, result):
-    """A rich table of images and top-1 accuracy for each class, and for all. A class without images has no accuracy."""
-    table = rich.table.Table(title=title)
-    for column in ("class", "images", "top-1 %"):
-        table.add_column(column, justify="left" if column == "class" else "right")
+def accuracy_by_class(result, class_names):
+    """Columns and rows of images and top-1 accuracy for each class, and for all. A class without images has none."""
+    rows = []
     for name, row, right in zip(class_names, result["confusion"], result["confusion"].diagonal(), strict=True):
-        share = f"{100 * right / row.sum():.2f}" if row.sum() else "-"
-        table.add_row(rich.markup.escape(name), str(row.sum()), share)
-    table.add_section()
-    table.add_row("all", str(result["num_images"]), f"{100 * result['accuracy']:.2f}")
-    return table
+        rows.append((name, int(row.sum()), f"{100 * right / row.sum():.2f}" if row.sum() else "-"))
+    return ("class", "images", "top-1 %"), [*rows, ("all", result["num_images"], f"{100 * result['accuracy']:.2f}")]
+
+
+def most_mistaken(result, class_names):
+    """Images of a wrong class, the most confident first, as `Task.worst` wants them."""
+    guesses, sure = result["probabilities"].argmax(-1), result["probabilities"].max(-1)
+    wrong = np.flatnonzero(guesses != result["labels"])
+    order = wrong[np.argsort(-sure[wrong], kind="stable")]
+    truth = result["labels"]
+    return [(int(i), f"{class_names[guesses[i]]} {sure[i]:.2f},\nis {class_names[truth[i]]}", None) for i in order]
 
 
 def best_classes(title, scores, class_names, top):

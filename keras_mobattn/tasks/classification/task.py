@@ -7,9 +7,14 @@ from keras_mobattn.data.targets import Labels
 from keras_mobattn.errors import InputError
 from keras_mobattn.tasks.classification.both_classes import Accuracy, both_classes, num_classes
 from keras_mobattn.tasks.classification.distillation import Distillation, open_teacher
-from keras_mobattn.tasks.classification.evaluation import AccuracyTally, accuracy_table, best_classes
+from keras_mobattn.tasks.classification.evaluation import (
+    AccuracyTally,
+    accuracy_by_class,
+    best_classes,
+    most_mistaken,
+)
 from keras_mobattn.tasks.classification.objective import CrossEntropy
-from keras_mobattn.tasks.task import Task
+from keras_mobattn.tasks.task import Task, table_by_class
 
 CAPTION_LABELS = 3  # of an image at most
 CAPTION_LETTERS = 18  # that fit under an image
@@ -28,6 +33,7 @@ class Classification(Labels, Task):
     higher_is_better = True
     class_scores = ("probabilities", "logits")
     probabilities = ("probabilities",)
+    titles = {"accuracy": "top-1", "top5_accuracy": "top-5"}
     augment = "mobilevitv2"
     coreml_type = "imageClassifier"
 
@@ -86,7 +92,15 @@ class Classification(Labels, Task):
                 continue  # it would be 100 %
             beside = f", published {published[key]:.2f} %" if published else ""
             lines.append(f"Top-{top} {100 * result[key]:.2f} %{beside}")
-        return [accuracy_table(title, class_names, result), *lines]
+        return [table_by_class(title, *self.class_table(result, class_names)), *lines]
+
+    def class_table(self, result, class_names):
+        """Images and top-1 accuracy."""
+        return accuracy_by_class(result, class_names)
+
+    def worst(self, result, class_names):
+        """The images whose wrong class was the surest."""
+        return most_mistaken(result, class_names)
 
     def last_words(self, result):
         """A phrase with the accuracy on the test images."""

@@ -1,13 +1,16 @@
 """COCO's figures of a detector on a whole split (arXiv:1405.0312), by pycocotools, the reference."""
 
 import contextlib
+import functools
 import io
 
 import numpy as np
-import rich.markup
-import rich.table
+import tensorflow as tf
 
+from keras_mobattn.data.boxes import overlaps
 from keras_mobattn.errors import InputError
+from keras_mobattn.tasks.detection.draw import draw_boxes
+from keras_mobattn.tasks.detection.matcher import ENOUGH
 
 # Figure -> its place among those that COCOeval.summarize makes; -1 there means that no object is of the kind.
 FIGURES = {"map": 0, "map50": 1, "map75": 2, "map_small": 3, "map_medium": 4, "map_large": 5, "recall": 8}
@@ -20,6 +23,7 @@ TITLES = {
     "map_large": "mAP, larger",
     "recall": "recall, 100 boxes an image",
 }
+RIGHT, MISSED, FALSE = "#1fa463", "#e5484d", "#f0852d"  # colours of boxes
 HALF, ALL_AREAS, MOST = 0, 0, -1  # places in COCOeval's arrays: IoU .5, objects of all sizes, 100 boxes an image
 
 
@@ -122,15 +126,56 @@ def as_bbox(corners, sides):
     return np.stack([left, top, right - left, bottom - top], 1)
 
 
-def detection_table(title, class_names, result):
-    """A rich table of objects, mAP and AP50 for each class, and for all."""
-    table = rich.table.Table(title=title)
-    for column in ("class", "objects", "mAP %", "AP50 %"):
-        table.add_column(column, justify="left" if column == "class" else "right")
+def figures_by_class(result, class_names):
+    """Columns and rows of objects, mAP and AP50 for each class, and for all."""
     figures = zip(class_names, result["objects"], result["class_map"], result["class_map50"], strict=True)
-    for name, objects, *shares in figures:
-        shown = (f"{100 * share:.1f}" if objects else "-" for share in shares)
-        table.add_row(rich.markup.escape(name), str(objects), *shown)
-    table.add_section()
-    table.add_row("all", str(result["objects"].sum()), *(f"{100 * result[name]:.1f}" for name in ("map", "map50")))
-    return table
+    rows = [
+        (name, int(objects), *(f"{100 * share:.1f}" if objects else "-" for share in shares))
+        for name, objects, *shares in figures
+    ]
+    whole = (f"{100 * result[name]:.1f}" for name in ("map", "map50"))
+    return ("class", "objects", "mAP %", "AP50 %"), [*rows, ("all", int(result["objects"].sum()), *whole)]
+
+
+def misses(result, class_names, min_score):
+    """The images with most objects that were missed and boxes that are none, as `Task.worst` wants them.
+
+    A box from `min_score` on is right where it overlaps an object of its class by half that no better box has.
+    """
+    found = []
+    for index, (boxes, labels, *seen) in enumerate(result["images"]):
+        enough = seen[2] >= min_score
+        seen = [each[enough] for each in seen]
+        right = _right(boxes, labels, *seen)
+        missed = [place for place in range(len(boxes)) if place not in right.values()]
+        false = [place for place in range(len(seen[0])) if place not in right]
+        if missed or false:
+            caption = f"{len(missed)} missed,\n{len(false)} false"
+            draw = functools.partial(_draw, (boxes, labels, missed), (*seen, false), class_names)
+            found.append((len(missed) + len(false), index, caption, draw))
+    return [rest for _, *rest in sorted(found, key=lambda each: -each[0])]
+
+
+def _right(boxes, labels, found, found_labels, scores):
+    """{place of a found box: place of its object}; found boxes come by score, the best first."""
+    if not len(boxes) or not len(found):
+        return {}
+    shared = overlaps(tf.constant(found), tf.constant(boxes)).numpy() * (found_labels[:, None] == labels)
+    pairs = {}
+    for place, row in enumerate(shared):
+        near = [other for other in np.argsort(-row, kind="stable") if row[other] >= ENOUGH]
+        free = [other for other in near if other not in pairs.values()]
+        pairs |= {place: int(free[0])} if free else {}
+    return pairs
+
+
+def _draw(truth, seen, class_names, image):
+    """The image with what was found and right, missed, and found and false."""
+    boxes, labels, missed = truth
+    found, found_labels, scores, false = seen
+    sides = np.tile(image.shape[:2], 2)
+    rows = [(found[place], RIGHT, "") for place in range(len(found)) if place not in false]
+    rows += [(boxes[place], MISSED, class_names[labels[place]]) for place in missed]
+    rows += [(found[place], FALSE, f"{class_names[found_labels[place]]} {scores[place]:.2f}") for place in false]
+    each = list(zip(*rows, strict=True)) or ((), (), ())
+    return draw_boxes(image, [box * sides for box in each[0]], *each[1:])

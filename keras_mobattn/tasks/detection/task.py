@@ -11,15 +11,15 @@ from keras_mobattn.data.targets import SIDES
 from keras_mobattn.errors import InputError
 from keras_mobattn.tasks.detection.anchors import anchor_boxes, level_maps, ssd_sizes
 from keras_mobattn.tasks.detection.detect import MIN_SCORE, objects_of
-from keras_mobattn.tasks.detection.draw import draw_boxes
-from keras_mobattn.tasks.detection.evaluation import TITLES, DetectionTally, as_bbox, detection_table
+from keras_mobattn.tasks.detection.draw import colours_of, draw_boxes
+from keras_mobattn.tasks.detection.evaluation import TITLES, DetectionTally, as_bbox, figures_by_class, misses
 from keras_mobattn.tasks.detection.fit_anchors import coverage, fit_sizes
 from keras_mobattn.tasks.detection.loss import ssd_losses
 from keras_mobattn.tasks.detection.matcher import ENOUGH, match
 from keras_mobattn.tasks.detection.post_process import finder
 from keras_mobattn.tasks.detection.ssdlite import WIDTHS, SSDLite, is_detector, maps_and_sizes, strides_from
 from keras_mobattn.tasks.detection.start import is_detector_file, sizes_of_file, start_from
-from keras_mobattn.tasks.task import Objective, Task
+from keras_mobattn.tasks.task import Objective, Task, table_by_class
 
 
 class DetectionLoss(Objective):
@@ -49,6 +49,8 @@ class Detection(Task):
     evaluates_whole = True
     best = "map"
     higher_is_better = True
+    titles = TITLES
+    legend = "Red: objects that were missed. Orange: boxes that are none, with their score. Green: right."
     augment = "ssd"
 
     def __init__(self, maps=None, sizes=None, min_score=MIN_SCORE):
@@ -164,7 +166,15 @@ class Detection(Task):
     def report(self, title, result, class_names, published=None):
         """A table by class, and a line for each of COCO's figures."""
         lines = [f"{what}: {100 * result[name]:.2f} %" for name, what in TITLES.items() if name in result]
-        return [detection_table(title, class_names, result), *lines]
+        return [table_by_class(title, *self.class_table(result, class_names)), *lines]
+
+    def class_table(self, result, class_names):
+        """Objects, mAP and AP50."""
+        return figures_by_class(result, class_names)
+
+    def worst(self, result, class_names):
+        """The images with most misses."""
+        return misses(result, class_names, self.min_score)
 
     def last_words(self, result):
         """A phrase with the mAP on the test images."""
@@ -215,7 +225,7 @@ class Detection(Task):
         boxes = [(y, x, y + height, x + width) for x, y, width, height in (each["bbox"] for each in record["objects"])]
         labels = [names.index(each["class"]) for each in record["objects"]]
         texts = [f"{each['class']} {each['score']:.2f}" for each in record["objects"]]
-        return draw_boxes(photo, boxes, labels, texts)
+        return draw_boxes(photo, boxes, colours_of(labels), texts)
 
     def caption(self, learned, class_names):
         """How many objects there are."""
@@ -227,7 +237,7 @@ class Detection(Task):
         real = learned["box_labels"] >= 0
         labels = learned["box_labels"][real]
         boxes = learned["boxes"][real] * np.tile(image.shape[:2], 2)
-        return draw_boxes(image, boxes, labels, [class_names[label] for label in labels])
+        return draw_boxes(image, boxes, colours_of(labels), [class_names[label] for label in labels])
 
     # Export
 

@@ -129,6 +129,10 @@ def test_the_commands(kind, tmp_path, call_script, capsys):
     assert call_script("training/evaluate.py", run) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in (*NAMES, "AP50", "recall"))
+    assert call_script("training/evaluate.py", run, "--report", tmp_path / "page.html") == 0
+    page = (tmp_path / "page.html").read_text()
+    assert all(text in page for text in ("By class", "Precision and recall", "The worst", "missed", *NAMES))
+    assert call_script("training/evaluate.py", run, "--report", tmp_path / "page.txt") == 2
     image = next(path for path in folder.rglob("test0.png"))
     call_script("training/predict.py", image, "--model", run, "--min-score", "0.01", "--plot", tmp_path / "seen.png")
     assert "width" in capsys.readouterr().out
