@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "names": set(),
     "_lazy": set(),  # it imports what a package names
     "_process": set(),
+    "_debian": set(),
     "_quiet": set(),
     "_tensorflow": set(),
     "_registration": set(),
@@ -46,9 +47,9 @@ MAY_IMPORT = {
     "attention": {"layers"},
     "weights": {"layers"},  # what it fills is a keras.Model by its layers' names: it needs no model function
     "models": {"attention", "layers", "weights"},
-    "data": set(),
+    "data": {"_debian"},
     "tasks": {"layers", "models", "data", "weights"},
-    "gpu": {"cli", "formats"},
+    "gpu": {"_debian", "cli", "formats"},
     "formats": set(),
     "mil": {"formats"},
     "half": {"formats", "mil"},

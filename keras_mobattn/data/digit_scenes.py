@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_mobattn.data.digits import CLASS_NAMES, SPLITS, read_digits
+from keras_mobattn.data.texture import enlarge, texture
 
 CANVAS = 96  # pixels a side
 DIGIT_SIZES = (16, 30)  # pixels a side, the second one excluded
 PLACINGS = 128  # how many ways to place the digits are tried at once
 SINGLE_DIGITS = (2, 5)  # how many digits occur once, the second one excluded
 CONTRASTS = (60, 110)  # grey levels between a digit and the texture under it
-TEXTURE_GRAINS = ((4, 14.0), (12, 7.0), (48, 4.0))  # (cells a side, deviation in grey levels) of the noise
 _DESCRIPTION = """\
 Scenes of 4 to 6 of scikit-learn's handwritten digits at random places, sizes (16 to 29 pixels) and shades on a textured
 96x96 canvas. Exactly one digit occurs twice and gives the image its label. The mask holds 1 + digit, and 0 for the
@@ -39,12 +39,12 @@ def draw_scene(rng, digits, labels):
     pools = [rng.permutation(np.flatnonzero(labels == digit)) for digit in chosen]
     handwritings = [pools[0][1], *(pool[0] for pool in pools)]  # indices into digits, the first two of one class
 
-    canvas = _texture(rng)
+    canvas = texture(rng, CANVAS)
     mask = np.zeros((CANVAS, CANVAS, 1), np.uint8)
     boxes = []
     for digit, index, (top, left, size) in zip(classes, handwritings, _places(rng, len(classes)), strict=True):
         window = np.s_[top : top + size, left : left + size]
-        ink = _enlarge(digits[index] / 255.0, size)  # [size, size, 1], 0..1
+        ink = enlarge(digits[index] / 255.0, size)  # [size, size, 1], 0..1
         under = canvas[window].mean(axis=(0, 1))  # [3]
         shade = under + rng.choice((-1, 1)) * rng.uniform(*CONTRASTS) + rng.normal(0, 12, 3)
         canvas[window] += ink * (shade - canvas[window])
@@ -74,25 +74,6 @@ def _places(rng, count):
         fitting = np.flatnonzero(np.all(apart[0] | apart[1], axis=1))
         if len(fitting):
             return list(zip(*(values[fitting[0]] for values in (*starts, sizes)), strict=True))
-
-
-def _texture(rng):
-    """A canvas of tinted mid grey with coloured noise in several grains and one grating: float [96, 96, 3]."""
-    canvas = np.full((CANVAS, CANVAS, 3), rng.uniform(95, 160)) + rng.normal(0, 12, 3)
-    for cells, deviation in TEXTURE_GRAINS:
-        canvas += _enlarge(rng.normal(0, deviation, (cells, cells, 3)), CANVAS)
-    waves, direction, phase = rng.uniform(2, 12), rng.uniform(0, np.pi), rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[:CANVAS, :CANVAS] / CANVAS
-    grating = np.sin(2 * np.pi * waves * (x * np.cos(direction) + y * np.sin(direction)) + phase)
-    return canvas + rng.uniform(0, 12) * grating[..., None]
-
-
-def _enlarge(grid, size):
-    """Bilinear resize of [n, n, C] to [size, size, C] with pixel centres aligned, the edge pixels repeated outwards."""
-    n = len(grid)
-    at = ((np.arange(size) + 0.5) * n / size - 0.5).clip(0, n - 1)
-    weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n)))  # [size, n], rows sum to 1
-    return (weights @ grid.transpose(2, 0, 1) @ weights.T).transpose(1, 2, 0)  # faster than np.einsum
 
 
 def encode_png(pixels):

@@ -25,7 +25,7 @@ from keras_mobattn.errors import InputError, expect_kind, expect_path, expect_ra
 from keras_mobattn.files import CACHE, cache_folder
 
 # All builders that tfds doesn't have
-OURS = {**EMBEDDED, "fashion_mnist_quarter": "keras_mobattn.data.fashion_mnist_quarter"}
+OURS = EMBEDDED | {name: f"keras_mobattn.data.{name}" for name in ("fashion_mnist_quarter", "photo_scenes")}
 DRAWN = ("digit_crops", "digit_scenes")  # sets of EMBEDDED that a seed draws
 LOOKED_AT = 100  # examples of a split, of which one has to have a box
 ELSEWHERE = f"Name a folder that can be written, as data_dir='FOLDER', or by the environment's {CACHE}."

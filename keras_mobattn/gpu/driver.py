@@ -11,8 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from keras_mobattn import _debian as debian
 from keras_mobattn.errors import InputError
-from keras_mobattn.gpu import debian, llvmpipe
+from keras_mobattn.gpu import llvmpipe
 
 PACKAGE = "chromium-common"
 FILES = ("vk_swiftshader_icd.json", "libvk_swiftshader.so", "libvulkan.so.1")  # the last is Vulkan's loader

@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from keras_mobattn import _debian as debian
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
-from keras_mobattn.gpu import debian
 
 PACKAGE, LOADER = "mesa-vulkan-drivers", "libvulkan1"
 FIRST = 25  # Mesa's version

@@ -23,9 +23,9 @@ from unittest import mock
 
 import adbutils
 
+from keras_mobattn import _debian as debian
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import replacing
-from keras_mobattn.gpu import debian
 
 SUITE = "trixie"
 PACKAGES = (
