@@ -93,7 +93,7 @@ def main(
     for part in opened.task.report(title, result, names, published):
         cli.console.print(part)
     if report is not None:
-        from keras_mobattn.commands.evaluate_page import write_page
+        from keras_mobattn.report.evaluation import write_page
 
         write_page(report, title, opened.task, result, source, split, names)
         cli.say(f"Written: {report}.")

@@ -2,22 +2,23 @@
 
 import numpy as np
 
-from keras_mobattn import report
+from keras_mobattn.report.page import Figure, Report, Section, Table, write_report
 from keras_mobattn.report.pictures import framed, sized
+from keras_mobattn.report.plots import confusion_matrix, image_grid, precision_by_recall
 
 WORST = 18  # images
 SIDE = 320  # pixels of each
 
 
 def _confusion(result, class_names):
-    drawn = report.confusion_matrix(result["confusion"], class_names)
-    return "What was taken for what", report.Figure(drawn, "True classes by predicted ones"), ""
+    drawn = confusion_matrix(result["confusion"], class_names)
+    return "What was taken for what", Figure(drawn, "True classes by predicted ones"), ""
 
 
 def _precision(result, class_names):
-    drawn = report.precision_by_recall(result["precision"])
+    drawn = precision_by_recall(result["precision"])
     text = "At an overlap (IoU) of .5, the mean over classes: a lower threshold finds more, and more that are none."
-    return "Precision and recall", report.Figure(drawn, "Precision by recall"), text
+    return "Precision and recall", Figure(drawn, "Precision by recall"), text
 
 
 PLOTS = {"confusion": _confusion, "precision": _precision}  # key of a tally's result -> its section
@@ -32,17 +33,17 @@ def write_page(path, title, task, result, source, split, class_names):
     figures = {name: value for name, value in result.items() if isinstance(value, float)}
     summary = tuple((task.titles.get(name, name.replace("_", " ")), f"{value:.4g}") for name, value in figures.items())
     sections = tuple(_sections(task, result, source, split, class_names))
-    report.write_report(path, report.Report(title, task.title, summary, sections))
+    write_report(path, Report(title, task.title, summary, sections))
 
 
 def _sections(task, result, source, split, class_names):
     columns, rows = task.class_table(result, class_names)
     if rows:
-        yield report.Section("By class", table=report.Table(columns, tuple(map(tuple, rows))))
+        yield Section("By class", table=Table(columns, tuple(map(tuple, rows))))
     for key, section in PLOTS.items():
         if key in result:
             heading, figure, text = section(result, class_names)
-            yield report.Section(heading, text, figures=(figure,))
+            yield Section(heading, text, figures=(figure,))
     worst = task.worst(result, class_names)
     if worst:
         yield _worst(worst, source, split, task.legend)
@@ -59,6 +60,6 @@ def _worst(worst, source, split, legend):
             image = sized(example["image"], SIDE)  # before anything is drawn, so that letters are as large in all
             pictures[place] = framed(draw(image) if draw else image, SIDE)
     captions = [caption for _, caption, _ in shown.values()]
-    grid = report.image_grid(np.stack(pictures), captions, columns=3, format="png")
+    grid = image_grid(np.stack(pictures), captions, columns=3, format="png")
     text = f"{len(shown)} of the {len(worst)} images with a mistake, the worst first. {legend}"
-    return report.Section("The worst", text, figures=(report.Figure(grid, "Images with mistakes"),))
+    return Section("The worst", text, figures=(Figure(grid, "Images with mistakes"),))
