@@ -183,8 +183,11 @@ def _halved(x, width, name):
 
 
 def _doubled(x, name):
-    """A transposed convolution of stride 2: [B, H, W, C] -> [B, 2 H, 2 W, C]."""
+    """A transposed convolution of stride 2: [B, H, W, C] -> [B, 2 H, 2 W, C].
+
+    Without activation, as ViTDet's: TFLite would fuse one into TRANSPOSE_CONV, in a version that GPUs don't take.
+    """
     enlarge = keras.layers.Conv2DTranspose(
         x.shape[-1], 2, strides=2, kernel_initializer="glorot_uniform", name=f"{name}_enlarge"
     )
-    return keras.layers.ReLU(name=f"{name}_enlarge_act")(enlarge(x))
+    return enlarge(x)
