@@ -185,7 +185,7 @@ def _write_sheet(path, sheet, count):
     with replacing(path) as beside:
         beside.write_bytes(drawn)
     more = f", the first of {count}" if count > len(sheet) == SHOWN else ""
-    _note(f"Written: {path}, {len(sheet)} images{more}.")
+    _note(f"Written: {path}, {len(sheet)} image{'' if len(sheet) == 1 else 's'}{more}.")
 
 
 def _note(sentence):

@@ -15,9 +15,9 @@ def match_heads(model, weights, class_names):
     """
     run = RunFolder.of(weights) if Path(weights).exists() else None
     theirs, ours = run.labels if run else (), tuple(class_names)
-    if not theirs or theirs == ours or len(theirs) != len(ours):
-        return
     heads = [layer for layer in model.layers if layer.name in HEADS]
+    if not heads or not theirs or theirs == ours or len(theirs) != len(ours):
+        return
     if set(theirs) == set(ours):
         order = [theirs.index(name) for name in ours]
         for head in heads:

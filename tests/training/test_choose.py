@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 
 from helpers import hub as loopback
+from helpers.annotated_folders import write_coco, write_voc, write_yolo
 from keras_mobattn.commands import train as command
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import TrainSettings
+from keras_mobattn.tasks import TASKS
 from keras_mobattn.training import choose
 from keras_mobattn.weights import find_tag, hub
 
@@ -176,3 +178,34 @@ def test_a_folder_without_images_is_refused(answers, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="Expected"):
         choose.choose_settings(TrainSettings(dataset=str(tmp_path / "empty")), {"dataset"})
+
+
+@pytest.mark.parametrize("write", [write_coco, write_voc, write_yolo])
+def test_a_folder_of_boxes_trains_a_detector(answers, tmp_path, write):
+    settings, told = choose.choose_settings(TrainSettings(dataset=str(write(tmp_path / "boxes"))), {"dataset"})
+    chosen = {
+        "task": "detection", "model": "MobileViTv2", "width": 1.0, "weights": "imagenet", "image_size": 128,
+        "augment": "ssd", "label_smoothing": 0.0, "test_crop": 1.0, "interpolation": "bicubic", "epochs": 200,
+        "head_epochs": 0, "anchors": "fit",
+    }  # fmt: skip
+    assert {name: getattr(settings, name) for name in chosen} == chosen  # images of 40 x 60 pixels, and few
+    TASKS["detection"].expect_settings(settings)
+    assert "of 4 classes" in told["data"]
+    assert told["images"] == "128 pixels, since theirs are about 40"
+    kept = TrainSettings(dataset=settings.dataset, image_size=192, augment="none")
+    kept, _ = choose.choose_settings(kept, {"dataset", "image_size", "augment"})
+    assert (kept.image_size, kept.augment) == (192, "none")
+
+
+def test_large_photographs_with_boxes_get_320_pixels(answers, tmp_path):
+    folder = write_coco(tmp_path / "boxes", change=scaled)
+    for path in folder.rglob("*.png"):
+        Image.open(path).resize((600, 400)).save(path)
+    settings, told = choose.choose_settings(TrainSettings(dataset=str(folder)), {"dataset"})
+    assert settings.image_size == 320
+    assert told["images"] == "320 pixels, as published"
+
+
+def scaled(record, split):
+    for image in record["images"]:
+        image.update(width=600, height=400)

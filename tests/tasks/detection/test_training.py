@@ -10,6 +10,7 @@ import pytest
 import tf_keras as keras
 from PIL import Image
 
+import keras_mobattn
 from helpers.annotated_folders import NAMES, write_coco, write_voc, write_yolo
 from keras_mobattn import InputError, export
 from keras_mobattn.data import take_images
@@ -18,6 +19,7 @@ from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import task_of
 from keras_mobattn.tasks.detection import anchors_of
 from keras_mobattn.training import Stopped, TrainSettings, evaluate, read_history, train
+from keras_mobattn.training.build import build_model
 
 FOLDERS = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo}
 EPOCHS = 3
@@ -168,6 +170,23 @@ def test_the_head_first_and_other_classes(run, tmp_path):
             assert not same
         if not layer.name.startswith(("head", "extra")):
             assert same, layer.name
+
+
+@pytest.mark.slow
+def test_a_backbone_from_a_classifier(run, tmp_path):
+    """The weights of a classifier's run start the backbone; the detector's head starts anew, which is said."""
+    folder, _ = run
+    classifier = keras_mobattn.MobileViTv2(variant="test", input_shape=(64, 64, 3), classes=4, attention="mobile")
+    keras_mobattn.randomize_weights(classifier, 5)
+    classifier.save(tmp_path / "model.keras")
+    settings = dataclasses.replace(folder.settings, weights=str(tmp_path / "model.keras"), epochs=1)
+    with pytest.warns(UserWarning, match="was loaded without its head") as said:
+        model = build_model(settings, NAMES, folder.task)
+    assert len(said) == 1
+    for layer in classifier.layers:
+        if layer.name in {each.name for each in model.layers}:
+            for one, other in zip(layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow
