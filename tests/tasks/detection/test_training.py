@@ -176,7 +176,8 @@ def test_the_head_first_and_other_classes(run, tmp_path):
 def test_a_backbone_from_a_classifier(run, tmp_path):
     """The weights of a classifier's run start the backbone; the detector's head starts anew, which is said."""
     folder, _ = run
-    classifier = keras_mobattn.MobileViTv2(variant="test", input_shape=(64, 64, 3), classes=4, attention="mobile")
+    options = {"variant": "test", "width": 0.25, "attention": "mobile"}
+    classifier = keras_mobattn.MobileViTv2(input_shape=(64, 64, 3), classes=4, **options)
     keras_mobattn.randomize_weights(classifier, 5)
     classifier.save(tmp_path / "model.keras")
     settings = dataclasses.replace(folder.settings, weights=str(tmp_path / "model.keras"), epochs=1)
