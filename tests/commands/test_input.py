@@ -9,6 +9,7 @@ from PIL import Image
 from keras_mobattn import InputError
 from keras_mobattn.commands import benchmark_input, show_batch
 from keras_mobattn.data import AUGMENTATIONS, input_speed, photo_source
+from keras_mobattn.tasks import TASKS
 
 
 def test_benchmark(tmp_path, capsys):
@@ -63,7 +64,7 @@ def test_sheet(tmp_path, capsys):
 
 
 def test_sheet_captions():
-    caption, names = show_batch.caption, ("cat", "dog", "a rather long name")
+    caption, names = TASKS["classification"].caption, ("cat", "dog", "a rather long name")
     assert caption(np.array([0.0, 1.0, 0.0]), names) == "dog"
     assert caption(np.array([0.29, 0.71, 0.0]), names) == "dog .71 / cat .29"
     assert caption(np.array([0.001, 0.0, 0.999]), names) == "a rather long name"

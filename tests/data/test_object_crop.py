@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from helpers.rectangles import COLOURS, rectangles, seen_boxes
+from helpers.rectangles import COLOURS, drawn, rectangles, seen_boxes
 from keras_mobattn import InputError
-from keras_mobattn.data import AUGMENTATIONS, resize_and_crop, sample_photos
+from keras_mobattn.data import AUGMENTATIONS, StepPlan, batches, resize_and_crop, sample_photos, training_stream
 from keras_mobattn.data.example_view import example_view
 from keras_mobattn.data.object_crop import ASPECT, OVERLAPS, SIDES, object_crop
 from keras_mobattn.data.photometric import CHANNELS, photometric
@@ -21,7 +21,7 @@ BOXES = ("boxes", "box_labels")
 SHAPE = (211, 307)
 
 
-def drawn(boxes, count=300):
+def windows_of(boxes, count=300):
     """Windows of `count` draws, [count, 4] corners in pixels."""
     draw = tf.function(lambda seed: object_crop(tf.constant(SHAPE), tf.constant(boxes, tf.float32), seed))
     pairs = [draw(tf.constant([7, number], tf.int64)) for number in range(count)]
@@ -30,7 +30,7 @@ def drawn(boxes, count=300):
 
 def test_crops_hold_objects():
     boxes = np.array([[0.1, 0.1, 0.4, 0.35], [0.5, 0.55, 0.6, 0.95]])
-    windows = drawn(boxes)
+    windows = windows_of(boxes)
     whole = (windows == (0, 0, *SHAPE)).all(1)
     # One of OVERLAPS leaves the image whole and one can't be reached; high ones fail with boxes as small as these.
     assert 2 / len(OVERLAPS) - 0.1 < whole.mean() < 0.9
@@ -55,12 +55,12 @@ def test_crops_hold_objects():
 
 
 def test_images_without_objects_stay_whole():
-    assert (drawn(np.zeros((0, 4)), 20) == (0, 0, *SHAPE)).all()
+    assert (windows_of(np.zeros((0, 4)), 20) == (0, 0, *SHAPE)).all()
 
 
 def test_a_large_object_is_cropped_by_each_overlap():
     """With an object as large as the image the crop's own share of it is the overlap: all but 1.0 can be reached."""
-    windows = drawn(np.array([[0.0, 0.0, 1.0, 1.0]]), 700)
+    windows = windows_of(np.array([[0.0, 0.0, 1.0, 1.0]]), 700)
     shares = (windows[:, 2:] - windows[:, :2]).prod(1) / np.prod(SHAPE)
     for least, most in ((0.0, 0.3), (0.3, 0.6), (0.6, 0.9), (0.9, 0.999)):
         assert ((shares >= least) & (shares < most)).any(), (least, most)
@@ -88,6 +88,25 @@ def test_boxes_are_found_again(size):
             found += 1
     assert found > 250
     assert left_out > 0
+
+
+@pytest.mark.parametrize("augment", [name for name, each in AUGMENTATIONS.items() if each.object_crop])
+def test_streams_and_batches_are_repeatable(augment):
+    """And cut into steps: element k of a stream is the same, wherever it begins."""
+    task, plan = TASKS["detection"], StepPlan(10, 4, 4, 48)
+    whole = list(training_stream(drawn(), plan, augment, seed=3, task=task).as_numpy_iterator())
+    later = list(training_stream(drawn(), plan, augment, seed=3, first_step=3, task=task).as_numpy_iterator())
+    assert len(whole) == plan.total_steps
+    for (images, learned), (again, learned_again) in zip(whole[3:], later, strict=True):
+        np.testing.assert_array_equal(images, again)
+        assert images.shape[1:] == (48, 48, 3)
+        assert 0 <= images.min() <= images.max() <= 255
+        for name in BOXES:
+            np.testing.assert_array_equal(learned[name], learned_again[name])
+    options = {"image_size": (40, 48), "batch_size": 10, "augment": augment, "task": task}
+    (images, learned), (again, _) = (next(iter(batches(drawn(), "train", **options))) for _ in range(2))
+    np.testing.assert_array_equal(images, again)
+    assert set(learned) == {*BOXES, IMAGE_SIDES}
 
 
 def test_the_whole_image_is_seen():

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.rectangles import COLOURS, SHAPE, rectangles, seen_boxes
+from helpers.rectangles import COLOURS, SHAPE, drawn, rectangles, seen_boxes
 from keras_mobattn.data import (
     AUGMENTATIONS,
-    Indexed,
     Labels,
-    Source,
     StepPlan,
     batches,
     open_source,
@@ -74,22 +72,6 @@ def test_mirroring_and_parts_against_numpy():
             expected = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
             np.testing.assert_allclose(box * np.tile((60, 90), 2), expected, atol=1e-4)
         assert [1 + label for label in seen["box_labels"].numpy()] == [value for value in np.unique(mask) if value]
-
-
-def drawn(count=10):
-    """A Source of rectangles, whose images have one to three of them."""
-    rng = np.random.default_rng(2)
-    examples = [rectangles(rng, 1 + i % 3) for i in range(count)]
-    rows = {key: tf.ragged.stack([example[key] for example in examples]) for key in ("boxes", "box_labels")}
-    whole = {key: tf.constant(np.stack([example[key] for example in examples])) for key in ("image", "mask")}
-
-    def example(i):
-        pairs = {"boxes": tf.reshape(rows["boxes"][i].to_tensor(), [-1, 4]), "box_labels": rows["box_labels"][i]}
-        return {key: value[i] for key, value in whole.items()} | pairs
-
-    reader = Indexed(count, example)
-    splits = dict.fromkeys(("train", "test"), count)
-    return Source("drawn", ("red", "green", "blue"), splits, dict.fromkeys(splits, lambda: reader), Places.targets)
 
 
 @pytest.mark.parametrize("sizes", [None, (32, 48)])

@@ -1,6 +1,9 @@
 """Coloured rectangles on black, with their boxes and masks, that can be found again in a view of the image."""
 
 import numpy as np
+import tensorflow as tf
+
+from keras_mobattn.data import Indexed, Source
 
 SHAPE = (83, 131)  # prime, so that swapped axes show
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))  # a rectangle of each on black
@@ -26,3 +29,25 @@ def seen_boxes(image, colour):
     channel = np.argmax(colour)
     rows, columns = np.nonzero(image[..., channel] > 127)
     return None if len(rows) == 0 else np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+
+
+def drawn(count=10):
+    """A Source of rectangles, whose images have one to three of them."""
+    rng = np.random.default_rng(2)
+    examples = [rectangles(rng, 1 + i % 3) for i in range(count)]
+    rows = {key: tf.ragged.stack([example[key] for example in examples]) for key in ("boxes", "box_labels")}
+    whole = {key: tf.constant(np.stack([example[key] for example in examples])) for key in ("image", "mask")}
+
+    def example(i):
+        pairs = {"boxes": tf.reshape(rows["boxes"][i].to_tensor(), [-1, 4]), "box_labels": rows["box_labels"][i]}
+        return {key: value[i] for key, value in whole.items()} | pairs
+
+    reader = Indexed(count, example)
+    splits = dict.fromkeys(("train", "test"), count)
+    return Source(
+        "drawn",
+        ("red", "green", "blue"),
+        splits,
+        dict.fromkeys(splits, lambda: reader),
+        ("boxes", "box_labels", "mask"),
+    )
