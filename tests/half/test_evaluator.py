@@ -18,6 +18,7 @@ from keras_mobattn.formats.tflite.contents import read_contents
 from keras_mobattn.half import HALF_MAX, MODES, OPERATORS, TensorReport, evaluate_half
 
 OUTPUTS = {name: f"case {number}" for number, name in enumerate(CASES)}
+ROUNDING = 2.0**-23  # float32's last place
 MODEL_ERROR = 1e-5  # of the float32 mode against the interpreter, as a share of the outputs' spread
 
 
@@ -220,7 +221,11 @@ def test_every_family_and_style(family, style, tmp_path):
         images, wanted = model_file(path, precision, family, style)
         reports = {mode: evaluate_half(path, images, mode) for mode in ("float32", "stored")}
         received = reports["float32"].outputs["probabilities"]
-        assert np.abs(received - wanted).max() <= MODEL_ERROR * max(np.ptp(wanted), 1e-30)
+        # Random weights can make a model that one rounding moves by more: relu_linear's divisors may be near 0.
+        run = Interpreter(str(path)).get_signature_runner()
+        brighter = run(image=images * np.float32(1 + ROUNDING))["probabilities"]
+        allowed = max(MODEL_ERROR * max(np.ptp(wanted), 1e-30), np.abs(brighter - wanted).max())
+        assert np.abs(received - wanted).max() <= allowed
         assert all(tensor.error == 0 for tensor in reports["float32"].tensors)
         made = {tensor.name for tensor in reports["stored"].tensors if tensor.operator}
         assert made == {tensor.name for operator in read_contents(path).operators for tensor in operator.outputs}
