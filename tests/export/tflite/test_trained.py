@@ -79,7 +79,7 @@ HALF_ERROR, HALF_IMAGES = 5e-3, 100  # of probabilities; of the test set, since 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("trained", RUNS, indirect=True)
 def test_half_precision_keeps_the_answers(trained, precision, tmp_path, request):
-    """Of 99.9 % of the images, so of all of a hundred; top-1 of 99.5 %. Not reached with Fashion-MNIST, see NOT_REACHED."""
+    """Of 99.9 % of the images, so of all of a hundred, but for NOT_REACHED; top-1 of 99.5 %."""
     model, _, images, _ = trained
     share = NOT_REACHED.get(request.node.callspec.id.split("-")[0], 0.999)
     export.to_tflite(model, tmp_path / "model.tflite", precision)
