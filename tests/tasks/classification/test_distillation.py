@@ -355,7 +355,7 @@ def taught(tmp_path_factory):
         teacher=str(folder / "teacher"), distillation="soft",
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "build_model", lambda settings, names: network(2, size=32, classes=len(names)))
+        patch.setattr(run, "build_model", lambda settings, names, task: network(2, size=32, classes=len(names)))
         result = train(settings, folder / "whole", progress=False)
         assert result["teacher"] == settings.teacher
         yield settings, folder / "whole"
