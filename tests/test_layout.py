@@ -87,7 +87,7 @@ HEAVY = (
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened.
 BUILDERS = {
     f"data/{name}.py"
-    for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter", "photo_scenes")
+    for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter", "photo_scenes", "scenes")
 }
 HEAVY_AT_TOP = {*BUILDERS, "export/coreml/fuse.py", "export/coreml/missing_ops.py"}
 TESTS = ROOT / "tests"

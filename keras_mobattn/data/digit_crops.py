@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_mobattn.data.builders import labelled_images
-from keras_mobattn.data.digit_scenes import CANVAS, DigitScenesConfig, encode_png
+from keras_mobattn.data.digit_scenes import CANVAS, DigitScenesConfig
 from keras_mobattn.data.digits import CLASS_NAMES, SPLITS
+from keras_mobattn.data.scenes import encode_png
 
 SIDE = 32  # pixels
 JITTER = 3  # pixels: the digit need not be in the middle

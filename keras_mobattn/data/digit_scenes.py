@@ -7,12 +7,12 @@ Importing this module registers the builder, so `tfds.builder("digit_scenes")` f
 """
 
 import dataclasses
-import io
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_mobattn.data.digits import CLASS_NAMES, SPLITS, read_digits
+from keras_mobattn.data.scenes import box_around, scene_example, scene_features
 from keras_mobattn.data.texture import enlarge, texture
 
 CANVAS = 96  # pixels a side
@@ -50,8 +50,7 @@ def draw_scene(rng, digits, labels):
         canvas[window] += ink * (shade - canvas[window])
         inked = ink[..., 0] > 0.5
         mask[window][inked] = 1 + digit
-        rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-        boxes.append((top + rows[0], left + columns[0], top + rows[-1] + 1, left + columns[-1] + 1))
+        boxes.append(np.add(box_around(inked), (top, left, top, left)))
     return {
         "image": np.rint(canvas).clip(0, 255).astype(np.uint8),
         "mask": mask,
@@ -74,16 +73,6 @@ def _places(rng, count):
         fitting = np.flatnonzero(np.all(apart[0] | apart[1], axis=1))
         if len(fitting):
             return list(zip(*(values[fitting[0]] for values in (*starts, sizes)), strict=True))
-
-
-def encode_png(pixels):
-    """A binary file with the PNG, by Pillow at its fastest level: faster than tfds's encoder, and slightly larger."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(file, "PNG", compress_level=1)
-    file.seek(0)
-    return file
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -110,17 +99,11 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [DigitScenesConfig(name="seed0")]
 
     def _info(self):
-        digit = tfds.features.ClassLabel(names=CLASS_NAMES)
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
             features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(CANVAS, CANVAS, 3), encoding_format="png"),
-                    "mask": tfds.features.Image(shape=(CANVAS, CANVAS, 1), encoding_format="png"),
-                    "objects": tfds.features.Sequence({"bbox": tfds.features.BBoxFeature(), "label": digit}),
-                    "label": digit,
-                }
+                scene_features(CANVAS, CLASS_NAMES) | {"label": tfds.features.ClassLabel(names=CLASS_NAMES)}
             ),
             supervised_keys=("image", "label"),
         )
@@ -130,7 +113,4 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split):
         for key, _, scene in self.builder_config.draw(split):
-            images = {name: encode_png(scene[name]) for name in ("image", "mask")}
-            pairs = zip(scene.pop("boxes"), scene.pop("box_labels"), strict=True)
-            objects = [{"bbox": tfds.features.BBox(*box), "label": digit} for box, digit in pairs]
-            yield key, scene | images | {"objects": objects}
+            yield key, scene_example(scene) | {"label": scene["label"]}

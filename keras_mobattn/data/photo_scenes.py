@@ -18,8 +18,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_mobattn import _debian
-from keras_mobattn.data.digit_scenes import encode_png
 from keras_mobattn.data.photos import whole_photos
+from keras_mobattn.data.scenes import box_around, scene_example, scene_features
 from keras_mobattn.data.texture import texture
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import cache_folder, replacing
@@ -118,7 +118,7 @@ def draw_scene(rng, things, photos):
         labels.append(label)
         areas.append(int((pixels[..., 3] > 127).sum()))
     mask = np.where(owners < 0, 0, 1 + np.array([*labels, -1])[owners]).astype(np.uint8)
-    boxes = [_box(owners == number) for number in range(len(labels))]
+    boxes = [box_around(owners == number) for number in range(len(labels))]
     return {
         "image": np.rint(canvas).clip(0, 255).astype(np.uint8),
         "mask": mask[..., None],
@@ -160,11 +160,6 @@ def _free_place(rng, owners, areas, shape):
     return None
 
 
-def _box(seen):
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
-
-
 def background_photos(split):
     """The parts of scikit-learn's photographs for a split, as Pillow images: the left three quarters, or the rest."""
     photos = [Image.fromarray(pixels) for pixels in whole_photos().values()]
@@ -196,19 +191,11 @@ class PhotoScenes(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [PhotoScenesConfig(name="seed0")]
 
     def _info(self):
-        label = tfds.features.ClassLabel(names=CLASS_NAMES)
-        shape = (CANVAS, CANVAS)
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
             license="Made from Tux Paint's stamps, which are under the GNU General Public License, version 2.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(*shape, 3), encoding_format="png"),
-                    "mask": tfds.features.Image(shape=(*shape, 1), encoding_format="png"),
-                    "objects": tfds.features.Sequence({"bbox": tfds.features.BBoxFeature(), "label": label}),
-                }
-            ),
+            features=tfds.features.FeaturesDict(scene_features(CANVAS, CLASS_NAMES)),
         )
 
     def _split_generators(self, dl_manager):
@@ -216,6 +203,4 @@ class PhotoScenes(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split):
         for key, scene in self.builder_config.draw(split):
-            pairs = zip(scene["boxes"], scene["box_labels"], strict=True)
-            objects = [{"bbox": tfds.features.BBox(*map(float, box)), "label": label} for box, label in pairs]
-            yield key, {name: encode_png(scene[name]) for name in ("image", "mask")} | {"objects": objects}
+            yield key, scene_example(scene)
