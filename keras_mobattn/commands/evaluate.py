@@ -84,7 +84,7 @@ def main(
             split,
             batch_size,
             task=opened.task,
-            progress=lambda done, total: bar.update(step, completed=done, total=total),
+            progress=lambda done, total: bar.update(step, **_shown(done, total)),
             **opened.view,
             **told,
         )
@@ -97,6 +97,13 @@ def main(
 
         write_page(report, title, opened.task, result, source, split, names)
         cli.say(f"Written: {report}.")
+
+
+def _shown(done, total):
+    """What the bar shows; figures of all images at once, as COCO's, come at the end, and nobody knows when."""
+    if done < total:
+        return {"completed": done, "total": total}
+    return {"description": f"Figures of {total:,} images", "total": None}
 
 
 def _open_source(run, dataset, data_dir, on_corrupt):

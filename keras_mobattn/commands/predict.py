@@ -82,15 +82,13 @@ def main(
         except InputError as error:  # the other images may do
             code = cli.complain(error)
             continue
-        outputs = opened.predict(image)
-        sides = tuple(photo.shape[:2])
-        record = opened.task.record(outputs, opened.class_names, top, sides)
+        record = opened.task.record(opened.predict(image), opened.class_names, top, tuple(photo.shape[:2]))
         if json_lines:
             print(json.dumps({"image": title, **record}, ensure_ascii=False))
         elif len(found) > MANY:
             cli.say(f"{title}: {opened.task.in_words(record, top)}")
         else:
-            cli.console.print(opened.task.answer(rich.markup.escape(title), outputs, opened.class_names, top, sides))
+            cli.console.print(opened.task.answer(rich.markup.escape(title), record))
         if plot and len(sheet) < SHOWN:
             picture = opened.task.picture(image, photo, record)
             sheet.append((picture, f"{opened.task.in_words(record, 1)}\n{Path(title).name[:18]}"))

@@ -186,16 +186,19 @@ class Task:
         """A phrase on the result of a run, the dict in result.json."""
         return f"Test {self.best.replace('_', ' ')} {result[f'test_{self.best}']:.4f}"
 
-    def answer(self, title, outputs, class_names, top, sides=None):
-        """A rich table of a model's outputs for one image, [1, ..]; `sides` are (height, width) of the photo."""
-        table = rich.table.Table("output", "values", title=title, title_justify="left")
-        for name, value in named(outputs).items():
-            table.add_row(name, np.array2string(np.squeeze(value), precision=4, threshold=2 * top))
-        return table
-
     def record(self, outputs, class_names, top, sides=None):
-        """A model's outputs for one image, for JSON: {name: number, text, or lists of them}."""
+        """A model's outputs for one image, [1, ..], for JSON: {name: number, text, or lists of them}.
+
+        Of several classes there are the `top` best. `sides` are (height, width) of the photo.
+        """
         return {name: np.squeeze(value).tolist() for name, value in named(outputs).items()}
+
+    def answer(self, title, record):
+        """A rich table of a record."""
+        table = rich.table.Table("output", "values", title=title, title_justify="left")
+        for name, value in record.items():
+            table.add_row(name, np.array2string(np.asarray(value), precision=4, threshold=10))
+        return table
 
     def in_words(self, record, top=3):
         """A record in a few words; of several classes the `top` best."""

@@ -42,6 +42,7 @@ class Progress(keras.callbacks.Callback):
     """
 
     COLUMNS = (
+        rich.progress.SpinnerColumn(),
         rich.progress.TextColumn("[bold]{task.description}"),
         rich.progress.BarColumn(None),
         rich.progress.TextColumn("{task.fields[now]}"),
@@ -71,6 +72,11 @@ class Progress(keras.callbacks.Callback):
             self._bar.update(self._task, advance=1, now=self._now(logs))
         elif time.monotonic() - self._said_at >= LINE_EVERY:
             self._say(self._now(logs))
+
+    def on_evaluated_batch(self, number):
+        """Say that an evaluation is under way; what is computed of all images at its end may take a while, too."""
+        if self._bar:
+            self._bar.update(self._task, now=f"evaluating, batch {number + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
         self.close()

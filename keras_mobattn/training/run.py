@@ -205,15 +205,14 @@ class Run:
         self.supervisor = Supervisor(
             task, learner, checkpoints, execution, cluster, self.watch, position, plan.steps_per_epoch, self.meter, lock
         )
-        self.evaluation = Evaluation(learner, self.selecting, self.supervisor)
+        shown = [Progress(task, plan, settings.epochs, self.meter)] if cluster.chief and progress else []
+        self.evaluation = Evaluation(learner, self.selecting, [self.supervisor, *shown])
         self.callbacks = [self.meter, self.evaluation, *callbacks]
         if cluster.chief:
             self.history = History(folder, position.epochs_done)
             self.callbacks.append(Board(folder.board, self.meter, execution.histograms))
             self.callbacks.append(self.history)
-        if cluster.chief and progress:
-            self.callbacks.append(Progress(task, plan, settings.epochs, self.meter))
-        self.callbacks.append(self.supervisor)
+        self.callbacks += [*shown, self.supervisor]
         for callback in self.callbacks:
             callback.set_model(learner)
 

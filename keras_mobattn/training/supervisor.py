@@ -16,19 +16,24 @@ LOOK_EVERY = 10  # steps between two looks for a value that was not finite; no s
 class Evaluation(keras.callbacks.Callback):
     """Evaluates the averaged weights after each epoch on the images that pick the best one; val_ in the logs.
 
+    Each batch is told to the callbacks `listeners`, by their `on_evaluated_batch(number)`.
     `seen` has the loss and metrics of the last epoch, None before the first.
     """
 
-    def __init__(self, learner, testing, supervisor):
+    def __init__(self, learner, testing, listeners):
         super().__init__()
         self._learner, self._testing = learner, testing
+        self._listeners = listeners
         self.seen = None
-        self._told = supervisor.on_evaluated_batch
 
     def on_epoch_end(self, epoch, logs=None):
         self._learner.publish()
-        self.seen = self._learner.judge.figures(self._testing, self._told)
+        self.seen = self._learner.judge.figures(self._testing, self._tell)
         logs.update({f"val_{name}": value for name, value in self.seen.items()})
+
+    def _tell(self, number):
+        for each in self._listeners:
+            each.on_evaluated_batch(number)
 
 
 class Supervisor(keras.callbacks.Callback):
@@ -77,7 +82,7 @@ class Supervisor(keras.callbacks.Callback):
         if save and self._meter.step % self._steps_per_epoch:  # the last step of an epoch is saved after its evaluation
             self._save()
 
-    def on_evaluated_batch(self, batch, logs=None):
+    def on_evaluated_batch(self, number):
         """Stop in the middle of an evaluation, which is then the first thing when the run goes on.
 
         Several workers finish it, since it needs them all.

@@ -1,8 +1,6 @@
 """The accuracy of a classifier on a whole split, and tables of it."""
 
 import numpy as np
-import rich.markup
-import rich.table
 
 from keras_mobattn.tasks.classification.both_classes import both_classes
 
@@ -54,12 +52,3 @@ def most_mistaken(result, class_names):
     order = wrong[np.argsort(-sure[wrong], kind="stable")]
     truth = result["labels"]
     return [(int(i), f"{class_names[guesses[i]]} {sure[i]:.2f},\nis {class_names[truth[i]]}", None) for i in order]
-
-
-def best_classes(title, scores, class_names, top):
-    """A rich table of the `top` classes of one image by their scores [classes]."""
-    table = rich.table.Table("class", title=title, title_justify="left")
-    table.add_column("score", justify="right")
-    for i in np.argsort(-scores, kind="stable")[:top]:
-        table.add_row(rich.markup.escape(class_names[i]), f"{scores[i]:.4f}")
-    return table

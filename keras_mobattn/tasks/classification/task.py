@@ -1,6 +1,8 @@
 """The task of one label for each image."""
 
 import numpy as np
+import rich.markup
+import rich.table
 import tf_keras as keras
 
 from keras_mobattn.data.targets import Labels
@@ -10,7 +12,6 @@ from keras_mobattn.tasks.classification.distillation import Distillation, open_t
 from keras_mobattn.tasks.classification.evaluation import (
     AccuracyTally,
     accuracy_by_class,
-    best_classes,
     most_mistaken,
 )
 from keras_mobattn.tasks.classification.objective import CrossEntropy
@@ -106,15 +107,19 @@ class Classification(Labels, Task):
         """A phrase with the accuracy on the test images."""
         return f"Test accuracy {100 * result['test_accuracy']:.2f} %"
 
-    def answer(self, title, outputs, class_names, top, sides=None):
-        """A rich table of the best classes and their scores."""
-        return best_classes(title, both_classes(outputs)[0], class_names, top)
-
     def record(self, outputs, class_names, top, sides=None):
         """{"classes": [{"class", "score"}, ..]}, the best first."""
         scores = both_classes(outputs)[0]
         best = np.argsort(-scores, kind="stable")[:top]
         return {"classes": [{"class": class_names[i], "score": round(float(scores[i]), 6)} for i in best]}
+
+    def answer(self, title, record):
+        """A rich table of the best classes and their scores."""
+        table = rich.table.Table("class", title=title, title_justify="left")
+        table.add_column("score", justify="right")
+        for each in record["classes"]:
+            table.add_row(rich.markup.escape(each["class"]), f"{each['score']:.4f}")
+        return table
 
     def in_words(self, record, top=3):
         """A record in words: "temple 0.93, pagoda 0.04"."""

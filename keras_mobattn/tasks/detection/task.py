@@ -184,20 +184,6 @@ class Detection(Task):
         """The Objects in the outputs for one image; in shares of its sides where these are not told."""
         return objects_of(outputs, self.anchors, sides or (1, 1), self.min_score)
 
-    def answer(self, title, outputs, class_names, top, sides=None):
-        """A rich table of all objects: class, score, and box in pixels."""
-        table = rich.table.Table("class", title=title, title_justify="left")
-        for column in ("score", "x", "y", "width", "height"):
-            table.add_column(column, justify="right")
-        objects = self.record(outputs, class_names, top, sides)["objects"]
-        for each in objects:
-            table.add_row(
-                rich.markup.escape(each["class"]), f"{each['score']:.4f}", *(f"{number:.0f}" for number in each["bbox"])
-            )
-        if not objects:
-            table.add_row(f"none above {self.min_score:g}", *[""] * 5)
-        return table
-
     def record(self, outputs, class_names, top, sides=None):
         """{"objects": [{"class", "score", "bbox": [x, y, width, height] in pixels, as COCO has it}, ..]}."""
         found = self.objects(outputs, sides)
@@ -212,6 +198,19 @@ class Detection(Task):
                 for label, score, bbox in rows
             ]
         }
+
+    def answer(self, title, record):
+        """A rich table of all objects: class, score, and box in pixels."""
+        table = rich.table.Table("class", title=title, title_justify="left")
+        for column in ("score", "x", "y", "width", "height"):
+            table.add_column(column, justify="right")
+        for each in record["objects"]:
+            table.add_row(
+                rich.markup.escape(each["class"]), f"{each['score']:.4f}", *(f"{number:.0f}" for number in each["bbox"])
+            )
+        if not record["objects"]:
+            table.add_row(f"none above {self.min_score:g}", *[""] * 5)
+        return table
 
     def in_words(self, record, top=3):
         """A record in words: "cat 2, dog 1"."""
