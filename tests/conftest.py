@@ -1,9 +1,6 @@
 """What every test may ask for: models and packages made once, the programs in this process, and what may be missing."""
 
-import ctypes
 import functools
-import gc
-import platform
 import runpy
 import sys
 import tarfile
@@ -12,6 +9,7 @@ import zlib
 import pytest
 
 from helpers import FIXTURES, ROOT, cases, small_packages, torch_peers
+from helpers.memory import forgetting_gradients, release_memory
 from keras_mobattn import __main__ as program
 from keras_mobattn import cli
 from keras_mobattn.gpu import gpu_problem
@@ -35,16 +33,9 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_gradients():
-    """Let go of the graphs that a module traced. TensorFlow keeps each by the custom gradients in it, so that a worker
-    would grow without end."""
-    from tensorflow.python.framework.ops import gradient_registry  # after our package, which imports it quietly
-
-    before = set(gradient_registry.list())
-    yield
-    for name in set(gradient_registry.list()) - before:
-        if name.startswith("CustomGradient-"):  # others are registered by a module as it is imported
-            del gradient_registry._registry[name]
-    release_memory()
+    """Let go of what a module traced."""
+    with forgetting_gradients():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +44,6 @@ def release_memory_of_slow_tests(request):
     yield
     if request.node.get_closest_marker("slow"):
         release_memory()
-
-
-def release_memory():
-    """Give back what is free. glibc keeps it, in pieces: models of full size, one after the other, took 9 GB."""
-    gc.collect()
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,15 @@ import pytest
 import tf_keras as keras
 
 from helpers.cases import RECORDS, STYLE_CASES, STYLES
-from keras_mobattn import (
-    feature_pyramid,
-)
+from helpers.memory import forgetting_gradients
+from keras_mobattn import feature_pyramid
+
+
+@pytest.fixture(autouse=True)
+def forget_gradients_of_each():
+    """A SavedModel that is loaded has all its weights in its functions: 55 of them would keep 8 GB."""
+    with forgetting_gradients():
+        yield
 
 
 def two_images(side=64):
