@@ -13,10 +13,13 @@ import pytest
 import tf_keras as keras
 
 from helpers import ROOT
+from helpers.annotated_folders import write_coco
 from helpers.worker import train_flags
 from keras_mobattn import InputError
 from keras_mobattn.models import load_model
-from keras_mobattn.training import TrainSettings, read_history, train
+from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.tasks.detection import anchors_of
+from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 from keras_mobattn.training.cluster import Cluster
 
 WORKER = ROOT / "tests" / "helpers" / "worker.py"
@@ -137,6 +140,27 @@ def test_two_workers_are_one(tmp_path):
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert norms
     assert not any(norm.synchronized for norm in norms)
+
+
+@pytest.mark.slow
+def test_two_workers_train_a_detector(tmp_path):
+    """Anchors are fitted by each worker alike, and each evaluates all images: both end with the same weights, and with
+    the figures of one process that goes on from them."""
+    settings = {
+        "dataset": str(write_coco(tmp_path / "coco")), "task": "detection", "variant": "test", "width": 0.25,
+        "image_size": 64, "label_smoothing": 0.0, "augment": "ssd", "epochs": 2, "batch_size": 4,
+    }  # fmt: skip
+    ports = free_ports(2)
+    finish([start(tmp_path, settings, None, index, ports) for index in range(2)], tmp_path)
+    first, second = (json.loads((tmp_path / f"two{index}.json").read_text()) for index in range(2))
+    np.testing.assert_allclose(second, first, atol=1e-6)
+    run = RunFolder(tmp_path / "two")
+    rows = read_history(run.history_file)
+    assert [0 <= row["val_map"] <= 1 for row in rows] == [True, True]
+    model = load_model(run.model_file)
+    np.testing.assert_array_equal(run.task.anchors, anchors_of(model))
+    seen = evaluate(model, run.open_source(), "validation", task=run.task, **run.view)
+    assert seen["map50"] == pytest.approx(rows[-1]["val_map50"], abs=1e-4)
 
 
 @pytest.mark.slow
