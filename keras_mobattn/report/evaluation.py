@@ -31,9 +31,16 @@ def write_page(path, title, task, result, source, split, class_names):
         OSError: it can't be written.
     """
     figures = {name: value for name, value in result.items() if isinstance(value, float)}
-    summary = tuple((task.titles.get(name, name.replace("_", " ")), f"{value:.4g}") for name, value in figures.items())
+    summary = tuple(_shown(task, name, value) for name, value in figures.items())
     sections = tuple(_sections(task, result, source, split, class_names))
     write_report(path, Report(title, task.title, summary, sections))
+
+
+def _shown(task, name, value):
+    """(what a figure is, the figure): those that the task has titles for are shares."""
+    if name in task.titles:
+        return task.titles[name], f"{100 * value:.1f} %"
+    return name.replace("_", " "), f"{value:.4g}"
 
 
 def _sections(task, result, source, split, class_names):

@@ -1,10 +1,12 @@
 """Images for reports: framed to one size, and as the bytes of a PNG."""
 
 import io
+import textwrap
 
 import numpy as np
 
 SIDE = 512  # pixels
+LETTERS = 20  # under an image of a grid
 
 
 def sized(image, side=SIDE):
@@ -28,3 +30,8 @@ def png(image):
     file = io.BytesIO()
     Image.fromarray(np.asarray(image)).save(file, "PNG")
     return file.getvalue()
+
+
+def under(words):
+    """Words as they fit under an image of a grid."""
+    return textwrap.shorten(words, LETTERS, placeholder=" ...")

@@ -13,7 +13,7 @@ CONVERSION = {
     "max abs error": lambda row: f"{row['max_abs_error']:.1e}",
     "of the spread": lambda row: f"{row['max_abs_error'] / row['spread']:.1e}" if row["spread"] else None,
     "SNR dB": lambda row: f"{row['snr_db']:.1f}",
-    "top-1 agreement": lambda row: None if row["top1_agreement"] is None else f"{100 * row['top1_agreement']:.1f} %",
+    "agreement": lambda row: None if row["agreement"] is None else f"{100 * row['agreement']:.1f} %",
     "images": lambda row: row["num_images"],
     "seconds": lambda row: f"{row['seconds']:.1f}",
 }

@@ -28,7 +28,7 @@ def test_a_classifiers_page(tmp_path):
     ]
     write_page(tmp_path / "page.html", "mine on colours", task, result, source(), "test", NAMES)
     page = (tmp_path / "page.html").read_text()
-    for text in ("mine on colours", "top-1", "0.6", "What was taken for what", "2 of the 2 images with a mistake"):
+    for text in ("mine on colours", "top-1", "60.0 %", "What was taken for what", "2 of the 2 images with a mistake"):
         assert text in page
     assert "green &lt;b&gt;" in page
     assert "<b>" not in page
