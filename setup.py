@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["keras_mobattn", "keras_mobattn.*"]),
     package_data={
-        "keras_mobattn.delivery": ["snippets/*.j2"],
+        "keras_mobattn.delivery": ["snippets/*/*.j2"],
         "keras_mobattn.report": ["*.j2"],
         "keras_mobattn.weights": ["*.txt"],
     },

@@ -15,7 +15,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.about import About
-from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS, INPUT_TYPES
+from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS, FORMS, INPUT_TYPES
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.kinds import COREML
 
@@ -34,6 +34,7 @@ def main(
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
     single_output: bool = False,
+    form: Literal[FORMS[COREML.name]] | None = None,
     images: Path | None = None,
     on_corrupt: Literal["error", "skip"] = "error",
     labels: Path | None = None,
@@ -58,6 +59,8 @@ def main(
             a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Packages take 0..255.
         input_bias: what is added then.
         single_output: of a binary classifier, give the probability of the second class alone, not those of both.
+        form: of a detector. vision: a pipeline that finds the objects, for Vision and Xcode's preview (default); raw:
+            offsets and logits.
         images: any folder of images to check with.
         on_corrupt: what to do with images that can't be decoded.
         labels: a text file of class names, one a line; default the run's.
@@ -81,13 +84,16 @@ def main(
 
     def convert(source, path, variant, representative_images, check_images):
         precision, compression = variants[variant]
-        options = dict(check_images=check_images, compression=compression, about=about, **input_options)
+        options = dict(check_images=check_images, compression=compression, about=about, form=form, **input_options)
         return to_coreml(source, path, precision, **options)
 
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
     options |= dict(input_scale=input_scale, input_bias=input_bias, single_output=single_output)
     named = {
-        name: {"precision": precision, "compression": compression, "single_output": single_output, **input_options}
+        name: {
+            **{"precision": precision, "compression": compression, "single_output": single_output, "form": form},
+            **input_options,
+        }
         for name, (precision, compression) in variants.items()
     }
     return convert_all(convert, COREML, model, output, named, **options)

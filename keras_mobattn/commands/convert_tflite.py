@@ -16,7 +16,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.about import About
-from keras_mobattn.catalog import IO_DTYPES, TFLITE_PRECISIONS
+from keras_mobattn.catalog import FORMS, IO_DTYPES, TFLITE_PRECISIONS
 from keras_mobattn.formats.kinds import TFLITE
 
 
@@ -31,6 +31,7 @@ def main(
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
     single_output: bool = False,
+    form: Literal[FORMS[TFLITE.name]] | None = None,
     labels: Path | None = None,
     about: About = About(),  # noqa: B008
 ):
@@ -49,6 +50,9 @@ def main(
             a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Files take 0..255.
         input_bias: what is added then.
         single_output: of a binary classifier, give the probability of the second class alone, not those of both.
+        form: of a detector. nms: ends in an operator that finds the objects, for MediaPipe's ObjectDetector and the
+            Task Library (default); anchors: MediaPipe finds them by the anchors in the file, which runs on a GPU alone;
+            raw: offsets and logits.
         labels: a text file of class names, one a line, to be packed into the file; default the run's.
         about: what the file says of itself.
     """
@@ -56,11 +60,13 @@ def main(
     from keras_mobattn.export import expect_io, to_tflite
 
     io_options = {"input_dtype": input_dtype, "output_dtype": output_dtype}
-    convert = functools.partial(to_tflite, about=about, **io_options)
+    convert = functools.partial(to_tflite, about=about, form=form, **io_options)
     expect = functools.partial(expect_io, **io_options)
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
     options |= dict(input_scale=input_scale, input_bias=input_bias, single_output=single_output)
-    variants = {name: {"precision": name, "single_output": single_output, **io_options} for name in precision}
+    variants = {
+        name: {"precision": name, "single_output": single_output, "form": form, **io_options} for name in precision
+    }
     return convert_all(convert, TFLITE, model, output, variants, **options)
 
 

@@ -62,10 +62,11 @@ def main(
             "Expected --dataset, a tfds name such as imagenet2012 or a folder of images, or a model in the folder of a "
             f"run, whose data are then taken. Received: {'no model' if model is None else model}."
         )
-    source = _open_source(run, dataset, data_dir, on_corrupt)
-    if weights is not None:
+    opened = open_model(model, None, input_scale, input_bias) if weights is None else None
+    source = _open_source(run, opened, dataset, data_dir, on_corrupt)
+    if opened is None:
         _expect_imagenet(source)  # before anything is downloaded
-    opened = open_model(model, weights, input_scale, input_bias)
+        opened = open_model(model, weights, input_scale, input_bias)
     names = opened.class_names
     if opened.named and not opened.tag:
         source = source.with_classes(names)
@@ -106,7 +107,7 @@ def _shown(done, total):
     return {"description": f"Figures of {total:,} images", "total": None}
 
 
-def _open_source(run, dataset, data_dir, on_corrupt):
+def _open_source(run, opened, dataset, data_dir, on_corrupt):
     if run and (dataset is None or _is_same(dataset, run.settings.dataset)):
         source = run.open_source(data_dir, on_corrupt)
         if changes := run.changes_in(source):
@@ -118,7 +119,7 @@ def _open_source(run, dataset, data_dir, on_corrupt):
         return source
     from keras_mobattn.data import open_source
 
-    targets = run.task.targets if run else ("label",)
+    targets = run.task.targets if run else opened.task.targets if opened else ("label",)
     return open_source(dataset, data_dir, on_corrupt, targets=targets, for_test=True)
 
 

@@ -29,6 +29,7 @@ def main(
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
     single_output: bool = False,
+    raw: bool = False,
     num_test_images: int = 500,
     input_type: Literal[tuple(INPUT_TYPES)] = "image",
     float32_layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = (),
@@ -47,6 +48,7 @@ def main(
             a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Files take 0..255.
         input_bias: What is added then.
         single_output: Of a binary classifier, give the probability of the second class alone, not those of both.
+        raw: Of a detector, give offsets and logits, not objects.
         num_test_images: At most how many of the run's test images every row is scored on.
         input_type: Of the Core ML packages: image takes pixels, as Vision and Xcode's preview do; tensor takes float32
             [1, H, W, C], as `mobattn benchmark --device iphone` does.
@@ -72,7 +74,7 @@ def main(
             on_corrupt=on_corrupt,
             num_test_images=num_test_images,
             wishes=delivery.Wishes(
-                input_type, num_threads, about, input_scale, input_bias, single_output, float32_layers
+                input_type, num_threads, about, input_scale, input_bias, single_output, float32_layers, raw
             ),
             progress=tell,
         )

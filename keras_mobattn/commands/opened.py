@@ -76,6 +76,7 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     title = tag.name if path is None else str(path)
     classification = TASKS["classification"]
     task = run.task if run else _own_task(model) or classification
+    task = task.for_file(model) if isinstance(model, FileModel) else task
     if (task is classification and not _scores_classes(model)) or None in model.input_shape[1:3]:
         raise InputError(
             "Expected a classifier with a fixed input size and one output [n, classes], a detector, or the folder of a "
@@ -99,8 +100,10 @@ def _load(file):
 
 
 def _own_task(model):
-    """The task of a Keras model that is no classifier; None for others, and for files, which don't tell."""
-    own = task_of(model) if isinstance(model, keras.Model) else FEATURES
+    """The task of what is no classifier, a Keras model or a file; None for others."""
+    if isinstance(model, FileModel):
+        return next((task for task in TASKS.values() if task.recognises_file(model)), None)
+    own = task_of(model)
     return own if own is not FEATURES and not own.class_scores else None
 
 

@@ -63,6 +63,7 @@ def main(
         input_bias: What is added then.
     """
     from keras_mobattn.commands.opened import open_model
+    from keras_mobattn.report.pictures import under
 
     expect_range("--top", top, 1, whole=True)
     if plot and plot.suffix.lower() != ".png":
@@ -91,7 +92,7 @@ def main(
             cli.console.print(opened.task.answer(rich.markup.escape(title), record))
         if plot and len(sheet) < SHOWN:
             picture = opened.task.picture(image, photo, record)
-            sheet.append((picture, f"{opened.task.in_words(record, 1)}\n{Path(title).name[:18]}"))
+            sheet.append((picture, f"{under(opened.task.in_words(record, 1))}\n{Path(title).name[:18]}"))
     if plot and sheet:
         _write_sheet(plot, sheet, len(found))
     return code

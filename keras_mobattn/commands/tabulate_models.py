@@ -79,7 +79,7 @@ def _row(name, style, path, precision, input_type, size):
         "rank": described.max_rank,
         "max error": report.max_abs_error,
         "of spread": report.max_abs_error / report.spread,
-        "same top-1": report.top1_agreement,
+        "same top-1": report.agreement,
         "s an image": _seconds(path, model.input_shape),
     }
 

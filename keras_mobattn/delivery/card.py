@@ -8,13 +8,14 @@ import numpy as np
 from keras_mobattn import report
 from keras_mobattn.about import About
 from keras_mobattn.data import take_images
-from keras_mobattn.delivery.format_table import delivery_table
+from keras_mobattn.delivery.format_table import SHARES, delivery_table
 from keras_mobattn.files import read_json
 from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import count_macs, published_name
+from keras_mobattn.report.pictures import under
 from keras_mobattn.weights import TAGS, imagenet_tag
 
-SNIPPETS = Path(__file__).with_name("snippets")
+SNIPPETS = Path(__file__).with_name("snippets")  # /the task's `programs`/language
 EXAMPLES = 12  # images with predictions
 NAMED = 20  # classes
 NOT_STATED = "not stated"
@@ -52,8 +53,9 @@ def _summary(delivery, source):
     smallest = min(files, key=lambda row: row.size_bytes, default=None)
     summary = []
     if keras.score is not None:
-        shown = f"{100 * keras.score:.1f} %" if "accuracy" in delivery.metric else f"{keras.score:.4g}"
-        summary.append((f"{delivery.metric}, {delivery.num_images} test images", shown))
+        shown = f"{100 * keras.score:.1f} %" if delivery.metric in SHARES else f"{keras.score:.4g}"
+        title = source.task.titles.get(delivery.metric, delivery.metric)
+        summary.append((f"{title}, {delivery.num_images} test images", shown))
     summary += [
         ("parameters", f"{source.model.count_params():,}"),
         ("MACs", f"{count_macs(source.model) / 1e6:,.0f} M"),
@@ -72,8 +74,12 @@ def _sections(delivery, source, images, run, file, about):
     yield report.Section(
         "Files", "Each file that is there was proven against the Keras model.", table=delivery_table(delivery)
     )
+    if source.task.forms:
+        yield _outputs(delivery, source)
     if images and source.scores_classes:
-        yield _examples(delivery, source, images, view)
+        yield _classified(source, images, view)
+    elif images and source.task.draws:
+        yield _drawn(source, images, view)
     yield from _snippets(delivery, source, view)
     yield report.Section("Licence", _licence(run, about))
 
@@ -82,9 +88,25 @@ def _what(source, run):
     labels = source.labels
     named = f" {', '.join(labels[:NAMED])}{', ...' if len(labels) > NAMED else ''}." if labels else ""
     classes = f"{len(labels)} classes:{named}" if labels else ""
-    outputs = ", ".join(source.output_names)
     attention = f" Attention: {run.settings.attention}." if run else ""
-    return f"{source.task.title}, {source.model.name}.{attention} Outputs: {outputs}.\n\n{classes}"
+    outputs = "" if source.task.forms else f" Outputs: {', '.join(source.output_names)}."
+    return f"{source.task.title}, {source.model.name}.{attention}{outputs}\n\n{classes}"
+
+
+def _outputs(delivery, source):
+    """A section with a row for each output of each kind of file."""
+    rows = []
+    for kind in (TFLITE, COREML):
+        if any(row.format == kind.name and not row.error for row in delivery.rows):
+            form = form_of(source, kind, delivery)
+            named = source.task.forms[form].outputs
+            rows += [(kind.name, name, source.task.describe_output(name, source.model, form)) for name in named]
+    return report.Section("What the files give", table=report.Table(("files", "output", "what it is"), tuple(rows)))
+
+
+def form_of(source, kind, delivery):
+    """The form of a delivery's files of a kind."""
+    return source.task.form_for(kind.name, "raw" if delivery.raw else None, delivery.input_type == "image")
 
 
 def _trained(run, file):
@@ -122,18 +144,38 @@ def _feeding(delivery, source, view):
     )
 
 
-def _examples(delivery, source, images, view):
-    count = min(EXAMPLES, images.num_examples["test"])
-    pixels, labels = take_images(images, "test", count, source.input_shape[:2], **view)
-    guesses, names = source.task.answers(source.predict(pixels)), source.labels or images.class_names
-    captions = [
-        names[guess] if guess == label else f"{names[guess]},\nis {names[label]}"
-        for guess, label in zip(guesses, labels, strict=True)
-    ]
-    wrong = np.flatnonzero(guesses != labels)
+def _classified(source, images, view):
+    """Test images with their most likely class, and the true one where it is another."""
+    pixels, labels = _first(source, images, view)
+    names = source.labels or images.class_names
+    scores = source.predict(pixels)[source.output_names[0]]
+    guesses = [source.task.record(each[None], names, 1)["classes"][0]["class"] for each in scores]
+    truth = [names[label] for label in labels]
+    captions = [guess if guess == true else f"{guess},\nis {true}" for guess, true in zip(guesses, truth, strict=True)]
+    wrong = np.flatnonzero([guess != true for guess, true in zip(guesses, truth, strict=True)])
     grid = report.image_grid(pixels, captions, wrong, format="png")
-    text = f"The first {count} test images; the model is wrong in {len(wrong)} of them."
+    text = f"The first {len(pixels)} test images; the model is wrong in {len(wrong)} of them."
     return report.Section("Examples", text, figures=(report.Figure(grid, "Test images with predictions"),))
+
+
+def _drawn(source, images, view):
+    """Test images, as the model sees them, with its answers drawn into them."""
+    pixels, _ = _first(source, images, view)
+    outputs = source.predict(pixels)
+    pictures, captions = [], []
+    for index, image in enumerate(pixels):
+        seen = {name: values[index : index + 1] for name, values in outputs.items()}
+        record = source.task.record(seen, source.labels or images.class_names, len(outputs), image.shape[:2])
+        pictures.append(source.task.picture(np.uint8(image), np.uint8(image), record))
+        captions.append(under(source.task.in_words(record)))
+    grid = report.image_grid(np.stack(pictures), captions, format="png")
+    text = f"The first {len(pixels)} test images, with what the Keras model finds in them."
+    return report.Section("Examples", text, figures=(report.Figure(grid, "Test images with predictions"),))
+
+
+def _first(source, images, view):
+    """(pixels, labels) of the first EXAMPLES test images."""
+    return take_images(images, "test", min(EXAMPLES, images.num_examples["test"]), source.input_shape[:2], **view)
 
 
 def row_of(language, delivery):
@@ -150,7 +192,8 @@ def snippet(language, row, source, view):
     import jinja2
 
     height, width, _ = source.input_shape
-    template = jinja2.Template((SNIPPETS / f"{language}.j2").read_text(encoding="utf-8"), keep_trailing_newline=True)
+    text = _template(language, source.task).read_text(encoding="utf-8")
+    template = jinja2.Template(text, keep_trailing_newline=True)
     return template.render(
         file=row.file,
         stem=Path(row.file).stem,
@@ -162,14 +205,20 @@ def snippet(language, row, source, view):
         output=source.output_names[0],
         labels_json=json.dumps(source.labels, ensure_ascii=False),
         top=min(5, len(source.labels) or 5),
+        min_score=getattr(source.task, "min_score", 0),
     )
 
 
+def _template(language, task):
+    return SNIPPETS / str(task.programs) / f"{language}.j2"
+
+
 def _snippets(delivery, source, view):
-    if not source.scores_classes or not source.labels or source.single_output:
+    if not source.labels or source.single_output or delivery.raw:
         return
     for name, (heading, language, _, tested) in LANGUAGES.items():
-        if row := row_of(name, delivery):
+        row = row_of(name, delivery)
+        if row and _template(name, source.task).exists():
             how = "The package's tests run this." if tested else "This was written by the documentation, and not run."
             code = snippet(name, row, source, view)
             yield report.Section(f"{heading}: {row.file}", how, code=code, language=language)

@@ -23,17 +23,19 @@ COLUMNS = {  # heading -> field of a Row, and how its value is written
     "score": ("score", None),  # by the metric
     "error": ("max_error", lambda value: f"{value:.0e}"),
     "SNR dB": ("snr_db", lambda value: f"{value:.0f}"),
-    "same top-1": ("top1_agreement", _share),
+    "same": ("agreement", _share),
     "XNNPACK": ("partitions", str),
     "GPU": ("gpu", _verdict),
     "ANE": ("neural_engine", _verdict),
 }
+SHARES = ("accuracy", "map")  # metrics that are shown in percent
 MISSING = "-"
 
 
 def cells(delivery):
     """(headings, rows of texts, notes), with "-" for what is not known and a note for each reason."""
-    headings = {field: delivery.metric or name if name == "score" else name for name, (field, _) in COLUMNS.items()}
+    named = {"score": delivery.metric or "score", "agreement": delivery.agreement}
+    headings = {field: named.get(field, name) for name, (field, _) in COLUMNS.items()}
     rows = []
     for row in delivery.rows:
         values = {field: getattr(row, field) for field, _ in COLUMNS.values()}
@@ -46,7 +48,7 @@ def cells(delivery):
 
 
 def _score(metric):
-    return _share if metric and "accuracy" in metric else lambda value: f"{value:.4g}"
+    return _share if metric in SHARES else lambda value: f"{value:.4g}"
 
 
 def _notes(rows, headings):

@@ -38,6 +38,7 @@ class Wishes:
         about: what the files say of themselves.
         input_scale, input_bias, single_output: as of `export.load`.
         float32_layers: as of `export.to_coreml`.
+        raw: whether a detector's files give raw outputs rather than objects.
     """
 
     input_type: str = "image"
@@ -47,6 +48,7 @@ class Wishes:
     input_bias: float | tuple[float, ...] | None = None
     single_output: bool = False
     float32_layers: tuple[str, ...] = ()
+    raw: bool = False
 
 
 def deliver(
@@ -85,6 +87,8 @@ def deliver(
     made = Delivery(
         model=source.model.name,
         metric=scorer.metric,
+        agreement=source.task.agreement_title,
+        raw=wishes.raw,
         num_images=scorer.count,
         num_checked=len(chosen.check),
         device=benchmark.describe_host().name,
@@ -156,7 +160,7 @@ class Scorer:
 
 
 def _keras_row(source, file, scorer):
-    fields = ("latency_ms", "max_error", "snr_db", "top1_agreement", "partitions", "gpu", "neural_engine")
+    fields = ("latency_ms", "max_error", "snr_db", "agreement", "partitions", "gpu", "neural_engine")
     taken = source.input_range
     score = scorer.score(source.model, input_scale=taken.scale, input_bias=taken.bias)
     missing = dict.fromkeys(fields, KERAS_IS_NO_FILE) | scorer.missing
@@ -166,9 +170,11 @@ def _keras_row(source, file, scorer):
 def _row(name, source, stem, chosen, scorer, wishes, tell):
     kind, precision = FORMATS[name]
     interface = {"input_type": wishes.input_type} if kind is COREML else {}
-    path = stem.with_name(export.file_name(stem.name, kind, precision, single_output=wishes.single_output, **interface))
+    form = "raw" if wishes.raw and source.task.forms else None
+    named = {"single_output": wishes.single_output, "form": form, **interface}
+    path = stem.with_name(export.file_name(stem.name, kind, precision, **named))
     row, in_range = Row(kind.name, precision, path.name), source.input_range.from_pixels
-    options = {"check_images": in_range(chosen.check), "about": wishes.about}
+    options = {"check_images": in_range(chosen.check), "about": wishes.about, "form": form}
     tell("converting", 0)
     try:
         if kind is TFLITE:
@@ -188,7 +194,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
         score=score,
         max_error=report.max_abs_error / report.spread,
         snr_db=report.snr_db,
-        top1_agreement=report.top1_agreement,
+        agreement=report.agreement,
         headroom=report.headroom,
         **_verdicts(kind, path, scorer.missing),
     )

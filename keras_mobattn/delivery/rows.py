@@ -18,7 +18,7 @@ class Row:
         latency_ms: the median on this machine, one image.
         score: the task's metric on the test images, 0..1 for an accuracy.
         max_error: the largest difference from Keras, as a share of the outputs' spread.
-        snr_db, top1_agreement, headroom: as in `export.CheckReport`; the last of files that are computed in half
+        snr_db, agreement, headroom: as in `export.CheckReport`; the last of files that are computed in half
             precision alone.
         partitions: XNNPACK's; 1 is best.
         gpu, neural_engine: whether it would run there alone, as `describe` judges.
@@ -33,7 +33,7 @@ class Row:
     score: float | None = None
     max_error: float | None = None
     snr_db: float | None = None
-    top1_agreement: float | None = None
+    agreement: float | None = None
     headroom: float | None = None
     partitions: int | None = None
     gpu: bool | None = None
@@ -49,6 +49,8 @@ class Delivery:
     Attributes:
         model: its name.
         metric: what `score` is, e.g. "accuracy"; None without test images.
+        agreement: what the rows' `agreement` counts, "same top-1" say.
+        raw: whether a detector's files give raw outputs.
         num_images: test images behind `score`; `num_checked` those behind the errors.
         device: this machine, in words; `runtime` what timed the files; `num_threads` with how many threads.
         input_type: of the Core ML packages, "image" or "tensor".
@@ -66,6 +68,8 @@ class Delivery:
     input_type: str
     date: str
     rows: tuple[Row, ...]
+    agreement: str = "same top-1"
+    raw: bool = False
 
 
 def save_delivery(path, delivery):
@@ -88,8 +92,13 @@ def load_delivery(path):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         record.pop("input_scale", None)  # of earlier files
-        return Delivery(**{**record, "rows": tuple(Row(**row) for row in record["rows"])})
+        return Delivery(**{**record, "rows": tuple(_row(row) for row in record["rows"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"Expected the JSON file of a delivery. Received: {str(path)!r} ({error}). Run mobattn export again."
         ) from error
+
+
+def _row(record):
+    earlier = {"top1_agreement": "agreement"}  # fields of earlier files
+    return Row(**{earlier.get(name, name): value for name, value in record.items()})

@@ -166,7 +166,8 @@ def _read_package(path):
     results = [result for operation in program.operations for result in operation.results]
     if not any(result.dtype == "float16" for result in results):
         return IN_FLOAT32, None, None
-    (value,), (feature,) = _expect_one(path, program.values), _expect_one(path, program.inputs)
+    features = [feature for feature in program.inputs if feature.kind != "double"]  # thresholds of an object detector
+    (value,), (feature,) = _expect_one(path, program.values), _expect_one(path, features)
     size, arrange = _arrangement(path, (1, 3, *feature.shape) if feature.kind == "image" else feature.shape or ())
     return None, size, lambda picture: {value.name: arrange(picture)}
 

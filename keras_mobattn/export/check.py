@@ -15,6 +15,7 @@ from keras_mobattn.files import size_bytes
 from keras_mobattn.half import HALF_MAX
 from keras_mobattn.half.report import ENOUGH
 
+EXACT = 1e-3  # largest errors, as shares of the spread, of files that compute as Keras does
 NUM_PHOTOS = 8  # photographs of the default check
 _MAX_SNR_DB = 144.0  # 2^24 : 1, float32's resolution; for an exact match, whose infinity JSON doesn't have
 
@@ -31,14 +32,14 @@ class VerificationError(InputError):
 class Tolerance:
     """How far a converted model may be from Keras.
 
-    max_error: a share of the outputs' spread. min_top1: a share of the images. max_probability_error: the largest
-    difference, where the output is probabilities. headroom: how many times larger values and sums have to be able to
-    get before float16 overflows, in files that processors of half precision run (TFLite fp32 and fp16, Core ML fp16);
-    with less there is no file. Without it there is a warning below 4.
+    max_error: a share of the outputs' spread. min_agreement: see CheckReport's; None: what the task asks of files in
+    float32 or float16. max_probability_error: the largest difference, where the output is probabilities. headroom: how
+    many times larger values and sums have to be able to get before float16 overflows, in files that processors of half
+    precision run (TFLite fp32 and fp16, Core ML fp16); with less there is no file, and below 4 a warning.
     """
 
     max_error: float
-    min_top1: float = 0.0
+    min_agreement: float | None = 0.0
     max_probability_error: float = 1.0
     headroom: float = 0.0
 
@@ -48,8 +49,9 @@ class CheckReport:
     """How a converted file compares with the Keras model, for the worst of its outputs (`asdict` makes it JSON).
 
     max_abs_error: the largest difference of any value. spread: the largest minus the smallest value of Keras's output.
-    snr_db: 10 log10(variance of Keras's output / mean squared difference), at most 144. top1_agreement: share of the
-    images with the same answer, for a classifier the most likely class; None where the task has no single answer.
+    snr_db: 10 log10(variance of Keras's output / mean squared difference), at most 144. agreement: share of
+    answers that are the same, see the task's `agreement`: of a classifier's images those with the same most likely
+    class, of a detector's objects those that both find; None where the task has no such answers.
     seconds: conversion and check together. device_errors: Core ML on a Mac, {compute units: largest difference from
     the evaluator's outputs}. headroom: how many times larger than on the first image values and sums may get before
     float16 overflows, and headroom_at where; None for files that aren't computed in it.
@@ -63,7 +65,7 @@ class CheckReport:
     max_abs_error: float
     spread: float
     snr_db: float
-    top1_agreement: float | None
+    agreement: float | None
     size_bytes: int
     seconds: float
     device_errors: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -118,13 +120,17 @@ def expect_headroom(headroom, tolerance, advice):
         )  # to_tflite's caller
 
 
-def verify(source, run, images, tolerance, *, path, written, format, precision, start, output_step=0.0, headroom=None):
+def verify(
+    source, run, images, tolerance, *,
+    path, written, format, precision, start, output_step=0.0, headroom=None, whole=None,
+):  # fmt: skip
     """Compare Keras with a converted model and return a CheckReport.
 
     `source` is an Exportable; `run` maps one image [1, H, W, C] to {output name: array} by the converted model;
     `images` are pixels float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is
     time.perf_counter() before the conversion. `output_step` is that of a quantized output: an error of one step more
-    is allowed. `headroom` is the file's Headroom, for the report.
+    is allowed. `headroom` is the file's Headroom, for the report. `whole` is the FileModel of the finished file, whose
+    answers are compared, where it has more than what `run` computes.
 
     Raises:
         VerificationError: an error above the tolerance, other shapes than Keras's, or outputs that can't tell right
@@ -139,17 +145,18 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
     output = max(
         figures, key=lambda name: np.nan_to_num(figures[name]["max_abs_error"] / figures[name]["spread"], nan=np.inf)
     )
-    top1 = None
-    answers = source.task.answers(expected)
-    if answers is not None:
-        top1 = float(np.mean(answers == source.task.answers(received)))
+    exact = tolerance.max_error <= EXACT
+    agreement = _agreement(source, expected, received, images, whole, exact)
+    least = tolerance.min_agreement
+    if least is None:
+        least = source.task.exact_agreement if exact else source.task.half_agreement
     report = CheckReport(
         path=str(path),
         format=format,
         precision=precision,
         output=output,
         num_images=len(images),
-        top1_agreement=top1,
+        agreement=agreement,
         size_bytes=size_bytes(written),
         seconds=time.perf_counter() - start,
         headroom=headroom and headroom.value,
@@ -166,20 +173,32 @@ def verify(source, run, images, tolerance, *, path, written, format, precision, 
     are_probabilities = output in source.task.probabilities
     if are_probabilities:
         limit = min(limit, tolerance.max_probability_error)
-    if report.max_abs_error <= limit and (top1 is None or top1 >= tolerance.min_top1):  # False for NaN
+    if report.max_abs_error <= limit and (agreement is None or agreement >= least):  # False for NaN
         return report
     step = f" and one step of {output_step:g}" if output_step else ""
-    expected_top1 = "" if top1 is None else f" and top-1 agreement from {tolerance.min_top1:.1%}"
-    received_top1 = "" if top1 is None else f", {top1:.1%}"
+    same = source.task.agreement_title
+    expected_same = "" if agreement is None else f" and {same} from {least:.1%}"
+    received_same = "" if agreement is None else f", {agreement:.1%}"
     raise VerificationError(
         f"Expected the {report.precision} {report.format} model to agree with Keras in {output!r} on {len(images)} "
         f"images: a max abs error up to {limit:.2e} "
-        f"({_limit_text(tolerance, report, are_probabilities)}{step}){expected_top1}. "
-        f"Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_top1}. "
+        f"({_limit_text(tolerance, report, are_probabilities)}{step}){expected_same}. "
+        f"Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_same}. "
         "No file was kept. Try a wider precision, check with images of the kind that the model was trained on, or give "
         "a Tolerance that you can accept.",
         report,
     )
+
+
+def _agreement(source, expected, received, images, whole, exact):
+    """The task's agreement of the Keras model itself with what a file computes, or with what it finally gives."""
+    own = expected if source.form is None else source.in_own_form().predict(images)
+    if whole is None:
+        return source.task.agreement(own, received, exact=exact)
+    if whole.output_names and set(whole.output_names) != set(received):
+        rows = [whole.run(image[None]) for image in images]
+        received = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return source.task.agreement(own, received, source.task.for_file(whole), exact)
 
 
 def _limit_text(tolerance, report, are_probabilities):
@@ -224,7 +243,7 @@ def report_table(reports):
         padding=(0, 1, 0, 0),  # fits 80 columns
         pad_edge=False,
     )
-    for heading in ("format", "precision", "size", "max error", "of spread", "SNR", "top-1", "time"):
+    for heading in ("format", "precision", "size", "max error", "of spread", "SNR", "same", "time"):
         table.add_column(heading, justify="left" if heading in ("format", "precision") else "right", no_wrap=True)
     for r in reports:
         table.add_row(
@@ -234,7 +253,7 @@ def report_table(reports):
             f"{r.max_abs_error:.1e}",
             f"{r.max_abs_error / r.spread:.1e}" if r.spread else "-",
             f"{r.snr_db:.1f} dB",
-            "-" if r.top1_agreement is None else f"{r.top1_agreement:.1%}",
+            "-" if r.agreement is None else f"{r.agreement:.1%}",
             f"{r.seconds:.0f} s",
         )
     return table

@@ -1,6 +1,7 @@
 """What is exported: a Keras model as one function of one image, with stable names for its input and outputs."""
 
 import dataclasses
+import functools
 import importlib.metadata
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ from keras_mobattn.models import known_range, load_model, model_file
 from keras_mobattn.models.trace import trace_inference
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
+from keras_mobattn.tasks.task import IN_FLOAT32
 
 INPUT_NAME = "image"
 _BATCH = 8  # images that the Keras model takes at once while it is the reference
@@ -26,7 +28,8 @@ class Exportable:
     Whatever range the Keras model takes, `input_range`, its scale and shift belong to the function, so that whoever
     feeds a file need not know them. `task` is what the model is for; `labels` are the names of its classes, or none. Of
     a binary classifier, which gives the one probability p of its second class, the function gives [1 - p, p]; with
-    `single_output` p alone, and files have no labels.
+    `single_output` p alone, and files have no labels. `form` is one of the task's `forms`; None, the default of the
+    kind of file that is written.
     """
 
     model: keras.Model
@@ -36,6 +39,7 @@ class Exportable:
     task: Task = FEATURES
     input_range: ImageRange = ImageRange()
     single_output: bool = False
+    form: str | None = None
 
     def __post_init__(self):
         self.task.expect_labels(self.model, self.output_names, self.labels)
@@ -45,10 +49,29 @@ class Exportable:
                 f"{self.model.name!r} with output {self.model.output_shape}. Leave it out."
             )
 
+    @functools.cached_property
+    def computed(self):
+        """The Keras model of which the form's outputs are made: the model itself, or one with other weights."""
+        return self.task.model_for(self.model, self.form)
+
+    def in_form(self, kind, form=None, of_pixels=False):
+        """The Exportable in the form that a kind of file, "TFLite" say, is written in: `form`, its own, or the default.
+
+        Raises:
+            InputError: the kind has no such form.
+        """
+        form = self.task.form_for(kind, form or self.form, of_pixels)
+        names = self.task.output_names(self.model, form)
+        return dataclasses.replace(self, form=form, output_names=names)
+
+    def in_own_form(self):
+        """The Exportable whose outputs are the Keras model's own."""
+        return dataclasses.replace(self, form=None, output_names=self.task.output_names(self.model))
+
     @property
     def scores_classes(self):
-        """Whether an output holds a score for each class, so that labels make sense."""
-        return bool(set(self.output_names) & set(self.task.class_scores))
+        """Whether there is one score for each class, and nothing else."""
+        return bool(self.task.class_scores) and self.task.has_classes(self.output_names)
 
     @property
     def gives_probabilities(self):
@@ -65,7 +88,7 @@ class Exportable:
         if self.single_output:
             first, second = self.labels or ("the first class", "the second")
             return f"The probability of {second}, 0..1; that of {first} is the rest."
-        return self.task.describe_output(name, self.model)
+        return self.task.describe_output(name, self.model, self.form)
 
     def concrete_function(self):
         """Trace the function for one image [1, H, W, C] float32 of pixels; outputs as {name: tensor}.
@@ -75,7 +98,11 @@ class Exportable:
         """
 
         def run(image):
-            return self.named(self.model(self.input_range.from_pixels(image), training=False))
+            outputs = self.named(self.computed(self.input_range.from_pixels(image), training=False))
+            if self.form is None or not self.task.forms[self.form].rows:
+                return outputs
+            with tf.name_scope(IN_FLOAT32):
+                return {name: tf.squeeze(value, 0) for name, value in outputs.items()}
 
         shape = (1, *self.model.input_shape[1:])  # height and width are open in a model `at_any_size`
         return trace_inference(run, tf.TensorSpec(shape, tf.float32, INPUT_NAME))
@@ -84,13 +111,13 @@ class Exportable:
         """Run Keras itself on pixels [n, H, W, C]; return {output name: float32 array [n, ...]}."""
         images = self.input_range.from_pixels(pixels)
         batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
-        outputs = [self.named(self.model(batch, training=False)) for batch in batches]
+        outputs = [self.named(self.computed(batch, training=False)) for batch in batches]
         parts = [{name: value.numpy() for name, value in output.items()} for output in outputs]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
 
     def named(self, outputs):
         """Return what the model gave (a tensor, a list or a dict) as {name: float32 tensor}."""
-        outputs = outputs if self.single_output else self.task.scores(outputs)
+        outputs = outputs if self.single_output else self.task.in_form(outputs, self.form)
         values = tf.nest.flatten(outputs)  # a dict in the order of its sorted keys
         return {name: tf.cast(value, tf.float32) for name, value in zip(self.output_names, values, strict=True)}
 
@@ -140,7 +167,8 @@ def load_trained(path, labels=(), **options):
     """
     run = RunFolder.of(path)
     source = load(model_file(path), labels, run and run.task, **options)
-    return load(source, run.labels) if run and source.scores_classes and not source.labels else source
+    named = not run or source.labels or not source.task.has_classes(source.output_names)
+    return source if named else load(source, run.labels)
 
 
 def expect_suffix(path, suffix):

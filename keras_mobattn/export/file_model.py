@@ -14,7 +14,15 @@ class FileModel:
         labels: the class names in it; () if there are none.
         input_shape: (None, H, W, C), as in Keras.
         output_shape: (None, ..), or {name: (None, ..)} of several outputs.
+        detector: what the file tells of its boxes, see `formats.tflite.detector`; None of most.
     """
+
+    detector = None
+
+    @property
+    def output_names(self):
+        """The names of what `run` gives, where there are several; () for one."""
+        return tuple(self.output_shape) if isinstance(self.output_shape, dict) else ()
 
     @property
     def input_range(self):

@@ -9,8 +9,8 @@ def file_name(stem, kind, precision, *, single_output=False, **options):
     """The name of a file of a FileKind, made of a model file called `stem`.
 
     `options` are those of `to_tflite` or `to_coreml` that make another interface or another content: input_dtype,
-    output_dtype, compression, input_type, input_sizes, minimum_deployment_target. What is by default isn't in the name:
-    "model_int8.tflite", "model_int8_uint8in.tflite", "model_fp16_int8_image_320x320.mlpackage".
+    output_dtype, form, compression, input_type, input_sizes, minimum_deployment_target. What is by default isn't in the
+    name: "model_int8.tflite", "model_int8_uint8in.tflite", "model_fp16_int8_image_320x320.mlpackage".
     """
     parts = [stem, precision, *(text(options[name]) for name, text in PARTS.items() if name in options)]
     return "_".join(filter(None, [*parts, "single" if single_output else ""])) + kind.suffix
@@ -23,6 +23,7 @@ def _sizes(sizes):
 
 
 PARTS = {  # option -> its part of the name, "" for the default
+    "form": lambda form: form or "",
     "compression": lambda name: name or "",
     "input_dtype": lambda dtype: "" if dtype == "float32" else f"{dtype}in",
     "output_dtype": lambda dtype: "" if dtype == "float32" else f"{dtype}out",

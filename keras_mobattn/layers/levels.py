@@ -6,6 +6,8 @@ import tf_keras as keras
 
 from keras_mobattn.errors import InputError
 
+AT_ONCE = 5  # tensors that XNNPACK joins
+
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class JoinLevels(keras.layers.Layer):
@@ -28,7 +30,9 @@ class JoinLevels(keras.layers.Layer):
         for level, x in zip(self.sizes, maps, strict=True):
             height, width, channels = x.shape[1:]
             rows.append(tf.reshape(x, (-1, height * width * len(level), channels // len(level))))
-        return tf.concat(rows, 1)
+        while len(rows) > 1:  # the smallest first, so that little is copied twice
+            rows = [*rows[:-AT_ONCE], tf.concat(rows[-AT_ONCE:], 1)]
+        return rows[0]
 
     def get_config(self):
         """The layer's arguments."""

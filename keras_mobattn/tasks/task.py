@@ -1,5 +1,6 @@
 """The base class of tasks: what a model is for. No other code takes a kind of model for granted."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -22,6 +23,27 @@ def expect_keras(model):
 
 
 DETECTORS_ALONE = {"anchors": "fit", "finest_stride": 16}  # settings and their defaults
+
+IN_FLOAT32 = "in_float32"  # scope of operations that files in half precision compute in float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """One of several forms in which a task's models are exported.
+
+    Attributes:
+        outputs: their names, in the order of the file.
+        kind: the name of the one kind of file that has it; None for every kind.
+        of_pixels: whether the file's input has to be an image, not an array.
+        rows: whether outputs are rows of one image, without the axis of a batch.
+        computed: what the model itself computes, where the file makes `outputs` of it by other means; else the same.
+    """
+
+    outputs: tuple[str, ...]
+    kind: str | None
+    of_pixels: bool = False
+    rows: bool = False
+    computed: tuple[str, ...] = ()
 
 
 class Objective:
@@ -67,9 +89,15 @@ class Task:
         class_scores: names of exported outputs that hold a score for each class.
         probabilities: names of exported outputs that are probabilities, within 0..1.
         is_binary: whether the model scores the second of two classes alone.
-        titles: {figure of a tally's result: what it is called on a page}.
+        titles: {figure of a tally's result that is a share, 0..1: what it is called on a page}.
         legend: what the colours in pictures of the worst images mean.
+        programs: the folder of programs that a model card has for files of the task; None for none.
+        draws: whether `picture` draws the answer into the image.
         augment: the augmentation of its papers, for `show-batch`.
+        agreement_title: what `agreement` counts, "same top-1" say.
+        forms: {name: Form} in which models are exported, of each kind of file the default first; {} for one form alone.
+        exact_agreement: the least `agreement` of a file whose outputs are those of Keras but for float32's rounding.
+        half_agreement: of one that computes in float16.
         coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", or None.
     """
 
@@ -86,7 +114,12 @@ class Task:
     is_binary = False
     titles = {}
     legend = ""
+    programs = None
+    draws = False
     augment = "none"
+    agreement_title = "same answers"
+    exact_agreement, half_agreement = 0.0, 0.0
+    forms = {}
     coreml_type = None
 
     # The model
@@ -139,10 +172,6 @@ class Task:
     def count_classes(self, output_shape):
         """How many classes a model with outputs of this shape, or of these {name: shape}, tells apart; 0 for none."""
         return 0
-
-    def scores(self, outputs):
-        """A model's outputs, tensors or arrays, as an exported file gives them."""
-        return outputs
 
     # Learning
 
@@ -218,13 +247,42 @@ class Task:
 
     # Export
 
-    def output_names(self, model):
-        """Names for the outputs of an exported model, in the order of `tf.nest.flatten(model.output)`."""
+    def form_for(self, kind, form=None, of_pixels=False):
+        """The name of the form in which a kind of file, "TFLite" say, is written: `form`, or the default one.
+
+        Raises:
+            InputError: the kind has no such form, or none with such an input.
+        """
+        forms = {name: each for name, each in self.forms.items() if each.kind in (None, kind)}
+        if form in forms and forms[form].of_pixels > of_pixels:
+            raise InputError(f"Expected input_type 'image' for form {form!r}. Received: 'tensor'. Take another form.")
+        names = [name for name, each in forms.items() if each.of_pixels <= of_pixels]
+        if form is None:
+            return names[0] if names else None
+        if form not in names:
+            choices = f"one of {', '.join(map(repr, names))}" if names else "to be left out"
+            raise InputError(f"Expected form for {kind} and {self.title.lower()}: {choices}. Received: {form!r}.")
+        return form
+
+    def model_for(self, model, form):
+        """The Keras model whose outputs `in_form` makes a form of; by default the model itself."""
+        return model
+
+    def in_form(self, outputs, form):
+        """Outputs of `model_for`, tensors or arrays, as a file gives them in a form; by default as they are."""
+        return outputs
+
+    def output_names(self, model, form=None):
+        """Names for what `in_form` makes of the model's outputs, in the order of `tf.nest.flatten` of it."""
         output = model.output
         if not isinstance(output, dict | list | tuple):
             return ("features",)
         names = sorted(output) if isinstance(output, dict) else model.output_names
         return tuple(re.sub(r"\W", "_", name) for name in names)  # Core ML takes identifiers only
+
+    def has_classes(self, output_names):
+        """Whether a model with these outputs has classes, so that names of them make sense."""
+        return bool(set(output_names) & set(self.class_scores))
 
     def expect_labels(self, model, output_names, labels):
         """Refuse names of classes that don't fit the model's outputs."""
@@ -234,12 +292,24 @@ class Task:
                 f"{', '.join(output_names)}. Leave them out."
             )
 
-    def describe_output(self, name, model):
-        """A sentence on an exported output, or ""."""
+    def describe_output(self, name, model, form=None):
+        """A sentence on an output of a form, or ""."""
         return ""
 
-    def answers(self, outputs):
-        """An answer for each image, [n], from {output name: [n, ..]}, so that equal ones can be counted; or None."""
+    def recognises_file(self, file):
+        """Whether a FileModel is one of this task, by its outputs; it tells no more of most."""
+        return False
+
+    def for_file(self, file):
+        """The task with what a FileModel itself tells; by default itself."""
+        return self
+
+    def agreement(self, expected, received, file=None, exact=False):
+        """The share of answers that are the same in two {output name: [n, ..]} for n images; None for no answers.
+
+        `expected` is the Keras model's own, `received` that of a file, `file` the task as the file tells it; `exact`
+        says that the file should differ by rounding alone.
+        """
         return None
 
 

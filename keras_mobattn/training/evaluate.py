@@ -27,7 +27,9 @@ def evaluate(
             takes.
     """
     task = TASKS["classification"] if task is None else expect_kind("task", task, Task, "a tasks.Task")
-    if not hasattr(model, "input_range"):  # an exported file has one
+    if hasattr(model, "input_range"):  # an exported file has one
+        task = task.for_file(model)
+    else:
         expect_keras(model)
     task.expect_model(model, source)
     size = model.input_shape[1:3]

@@ -36,7 +36,7 @@ def test_each_precision_passes_its_check(suffix, precision, tmp_path):
     assert (report.precision, report.output, report.num_images) == (precision, "probabilities", 4)
     assert report.spread == pytest.approx(np.ptp(shared_model()(photos().astype("float32")).numpy()), rel=1e-5)
     assert report.snr_db > {"fp32": 100, "fp16": 45, "dynamic": 25, "int8": 15}[precision]
-    assert report.top1_agreement == 1.0
+    assert report.agreement == 1.0
     files = [file for file in path.rglob("*") if file.is_file()] or [path]
     assert report.size_bytes == sum(file.stat().st_size for file in files)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]  # no scratch left
@@ -196,7 +196,7 @@ def test_every_output_is_compared(suffix, head, tmp_path, monkeypatch):
     source = export.load(small_model(HEADS[head][0]))
     path = tmp_path / f"model{suffix}"
     report = convert(suffix, "fp32", source, path)
-    assert report.top1_agreement is None
+    assert report.agreement is None
     if suffix == ".tflite":
         results = Interpreter(str(path)).get_signature_runner()(image=photos(1).astype(np.float32))
     else:
@@ -230,10 +230,10 @@ def test_a_tolerance_of_ones_own_holds(tmp_path):
     path = tmp_path / "model.tflite"
     with pytest.raises(export.VerificationError, match="No file was kept"):
         convert(".tflite", "fp16", shared_model(), path, tolerance=export.Tolerance(1e-9))
-    with pytest.raises(export.VerificationError, match="top-1 agreement from 101.0%.* 100.0%"):
-        convert(".tflite", "fp16", shared_model(), path, tolerance=export.Tolerance(1.0, min_top1=1.01))
+    with pytest.raises(export.VerificationError, match="same top-1 from 101.0%.* 100.0%"):
+        convert(".tflite", "fp16", shared_model(), path, tolerance=export.Tolerance(1.0, min_agreement=1.01))
     assert not path.exists()
-    convert(".tflite", "fp16", shared_model(), path, tolerance=export.Tolerance(1.0, min_top1=1.0))
+    convert(".tflite", "fp16", shared_model(), path, tolerance=export.Tolerance(1.0, min_agreement=1.0))
 
 
 def test_photographs_are_the_default_of_the_check(tmp_path):
@@ -287,7 +287,7 @@ def test_the_table_names_every_figure(tmp_path):
     console = rich.console.Console(width=80, record=True, file=io.StringIO())
     console.print(
         export.report_table(
-            [report, dataclasses.replace(report, format="Core ML", precision="dynamic", top1_agreement=None)]
+            [report, dataclasses.replace(report, format="Core ML", precision="dynamic", agreement=None)]
         )
     )
     text = console.export_text()

@@ -6,6 +6,7 @@ import pytest
 
 from helpers.small_models import shared_model
 from keras_mobattn import delivery, export
+from keras_mobattn.catalog import FORMS
 from keras_mobattn.commands import convert_coreml, convert_tflite
 from keras_mobattn.export import file_name
 from keras_mobattn.formats.kinds import COREML, TFLITE
@@ -15,6 +16,7 @@ TFLITE_OPTIONS = {
     "input_dtype": tuple(export.IO_DTYPES),
     "output_dtype": tuple(export.IO_DTYPES),
     "single_output": (False, True),
+    "form": (None, *FORMS[TFLITE.name]),
 }
 COREML_OPTIONS = {
     "precision": tuple(export.COREML_PRECISIONS),
@@ -23,6 +25,7 @@ COREML_OPTIONS = {
     "input_sizes": ((), ((64, 128),), ((128, 64),), ((64, 128), (128, 64)), tuple((32 * i, 64) for i in range(1, 128))),
     "minimum_deployment_target": ("iOS16", "iOS17", "iOS18"),
     "single_output": (False, True),
+    "form": (None, *FORMS[COREML.name]),
 }
 
 

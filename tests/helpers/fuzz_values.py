@@ -108,6 +108,7 @@ def values(kit, work):
             ],
         ),
         "single_output": ([True, False], ["no"]),
+        "form": ([None], ["nms", "boxes", 1]),
         "tolerance": ([None, export.Tolerance(0.5), export.Tolerance(0.5, 0.5, 0.5)], [0.5, export.Tolerance(0.0)]),
         "about": ([export.About(), export.About("é", "b", "1", "c", "MIT")], []),
         "images": _images(kit, work),

@@ -166,7 +166,7 @@ CHECK = dict(
     max_abs_error=0.03,
     spread=0.5,
     snr_db=27.04,
-    top1_agreement=0.9921875,
+    agreement=0.9921875,
     size_bytes=1_512_345,
     seconds=3.21,
 )
@@ -174,11 +174,11 @@ CHECK = dict(
 
 def test_conversions_table():
     lost = {"format": "coreml", "precision": "fp16", "error": "Top-1 too low."}
-    table = report.conversions_table([CHECK, CHECK | {"top1_agreement": None, "spread": 0}, lost])
+    table = report.conversions_table([CHECK, CHECK | {"agreement": None, "spread": 0}, lost])
     first, second, third = (dict(zip(table.header, row, strict=True)) for row in table.rows)
     assert (first["size MB"], first["max abs error"], first["of the spread"]) == ("1.51", "3.0e-02", "6.0e-02")
-    assert (first["SNR dB"], first["top-1 agreement"], first["images"]) == ("27.0", "99.2 %", 64)
-    assert second["top-1 agreement"] is None
+    assert (first["SNR dB"], first["agreement"], first["images"]) == ("27.0", "99.2 %", 64)
+    assert second["agreement"] is None
     assert second["of the spread"] is None
     assert third["size MB"] == "failed"
     assert table.failed == (2,)

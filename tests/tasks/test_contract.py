@@ -91,7 +91,8 @@ def test_a_classifiers_results():
     assert "Top-1 75.00 %, published 78.10 %" in text
     assert "Top-5" not in text  # of three classes
     assert CLASSIFICATION.last_words({"test_accuracy": 0.98765}) == "Test accuracy 98.77 %"
-    np.testing.assert_array_equal(CLASSIFICATION.answers({"logits": scores}), [0, 1, 0, 2])
+    assert CLASSIFICATION.agreement({"logits": scores}, {"logits": scores}) == 1
+    assert CLASSIFICATION.agreement({"logits": scores}, {"logits": scores[[1, 0, 2, 3]]}) == 0.5
 
 
 def test_the_base_class_counts_by_metrics():

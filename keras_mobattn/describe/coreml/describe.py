@@ -147,6 +147,8 @@ def describe_coreml(path, plan=True, half_images=None):
 
 
 def _classes(program):
+    if program.suppression:
+        return len(program.suppression.labels)
     labels = [o.operands["classes"][0] for o in program.operations if o.kind == "classify"]
     return labels[0].length if labels else None
 

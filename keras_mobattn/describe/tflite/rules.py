@@ -23,6 +23,7 @@ XNNPACK_LEAVES = {
     "SHAPE": "shapes computed at run time: convert for a fixed batch",
     "SPLIT_V": "unequal parts: use convolutions of their own, or slices",
     "STRIDED_SLICE": "a stride other than 1",
+    "TFLite_Detection_PostProcess": "finds objects, on the CPU in any case",
     "TILE": "not in XNNPACK: multiplication and addition broadcast",
 }
 MATRIX = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"}
@@ -109,7 +110,7 @@ GPU_RULES = {
     ),
     "custom operator": GpuRule(
         lambda contents, operator: operator.kind.startswith("Flex") or not operator.kind.isupper(),
-        "not a builtin operator",
+        "not a builtin operator: the CPU runs it",
     ),
 }
 

@@ -40,7 +40,7 @@ def expect_input(source, input_type, sizes):
             raise InputError(
                 f"Expected 1 or 3 channels for input_type 'image'. Received: a model of {channels}. Take 'tensor'."
             )
-        if source.axis_labels and not source.gives_probabilities:
+        if source.axis_labels and source.scores_classes and not source.gives_probabilities:
             raise InputError(
                 "Expected a model that ends in probabilities, to make a classifier of it. Received: "
                 f"{', '.join(map(repr, source.output_names))}. Leave the labels out, or end the model in softmax."

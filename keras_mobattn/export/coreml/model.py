@@ -16,7 +16,9 @@ from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.mil import Evaluator
+from keras_mobattn.mil.suppression import suppress
 
+LEAST_SCORE, MOST_OBJECTS = 0.01, 100  # of an object detector's objects, when it is evaluated
 COMPUTE_UNITS = ("CPU_ONLY", "ALL")  # of coremltools.ComputeUnit, what a conversion is checked with on a Mac
 
 
@@ -43,7 +45,9 @@ class CoreMLModel(FileModel):
         program = read_program(path)
         self.spec = program.spec
         description = self.spec.description
-        inputs = {feature.name: feature.type for feature in description.input}
+        self.suppression = program.suppression
+        thresholds = self.suppression.thresholds if self.suppression else ()
+        inputs = {feature.name: feature.type for feature in description.input if feature.name not in thresholds}
         if list(inputs) != [INPUT_NAME]:
             raise InputError(
                 f"Expected a package with one input, {INPUT_NAME!r}. Received: {str(path)!r} with {list(inputs)}. "
@@ -60,12 +64,22 @@ class CoreMLModel(FileModel):
         return {INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image}
 
     def run(self, image):
-        """[1, H, W, C] -> {output name: array}, a classifier's scores as [1, K]; see FileModel."""
+        """[1, H, W, C] -> {output name: array}, a classifier's scores as [1, K]; see FileModel.
+
+        Of an object detector the MOST_OBJECTS best objects with a score from LEAST_SCORE, filled up with zeros.
+        """
         self.input_range.expect(image, "image", alone=True)
         return self._arrays(self._run(np.asarray(image, np.float32)))
 
+    def computed(self, image):
+        """What the evaluator computes of an image before objects are found: {name: [1, ..]}."""
+        outputs = self._evaluate(self.given(np.asarray(image, np.float32)))
+        return {name: np.asarray(value)[None] for name, value in outputs.items()} if self.suppression else outputs
+
     def _arrays(self, outputs):
         """Outputs without a classifier's most likely label, its scores by name as [1, K]."""
+        if self.suppression:
+            return {name: _filled(value) for name, value in outputs.items()}
         arrays = {name: value for name, value in outputs.items() if name != self.label}
         return {name: _scores(value) if isinstance(value, dict) else value for name, value in arrays.items()}
 
@@ -96,9 +110,13 @@ class CoreMLModel(FileModel):
         return tuple(json.loads(self.spec.description.metadata.userDefined.get("labels", "[]")))
 
     def _evaluated(self, program):
-        evaluate = Evaluator(program)
+        self._evaluate = Evaluator(program)
+        return self._objects if self.suppression else lambda image: self._evaluate(self.given(image))
 
-        return lambda image: evaluate(self.given(image))
+    def _objects(self, image):
+        computed, how = self.computed(image), self.suppression
+        found = suppress(*(computed[name][0] for name in how.taken), how.overlap, LEAST_SCORE, how.by_class)
+        return dict(zip(how.given, found, strict=True))
 
     def _predicted(self, path, compute_units):
         ct = import_coremltools()
@@ -106,6 +124,8 @@ class CoreMLModel(FileModel):
 
         def run(image):
             given = {INPUT_NAME: _picture(image) if self.takes_pixels else image}
+            if self.suppression:
+                given[self.suppression.thresholds[1]] = LEAST_SCORE
             try:
                 with turn:
                     return dict(model.predict(given))
@@ -113,6 +133,13 @@ class CoreMLModel(FileModel):
                 raise VerificationError(f"Expected a package that Core ML runs. Received: {error}.") from error
 
         return run
+
+
+def _filled(rows):
+    """[n, k] as [1, MOST_OBJECTS, k]."""
+    filled = np.zeros((1, MOST_OBJECTS, np.shape(rows)[1]), np.float32)
+    filled[0, : len(rows)] = rows[:MOST_OBJECTS]
+    return filled
 
 
 def _scores(by_label):

@@ -16,6 +16,7 @@ from keras_mobattn.export.exportable import expect_suffix, load
 from keras_mobattn.export.given_images import as_images
 from keras_mobattn.export.headroom import headroom_of
 from keras_mobattn.export.pixels import expect_bytes, expect_io
+from keras_mobattn.export.tflite.detector import add_post_process
 from keras_mobattn.export.tflite.device_forms import rewrite_for_devices
 from keras_mobattn.export.tflite.fuse import fuse
 from keras_mobattn.export.tflite.io import PROBABILITY, set_io
@@ -26,6 +27,7 @@ from keras_mobattn.files import replacing
 from keras_mobattn.formats.kinds import TFLITE
 from keras_mobattn.formats.tflite.graph import Graph
 from keras_mobattn.formats.tflite.labels import with_labels
+from keras_mobattn.tasks.detection.forms import OPERATOR_RULES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +48,8 @@ class TFLitePrecision:
 # whether the precision suffices and catch gross faults only. Random weights are the hard case: each layer adds noise,
 # and even float16 weights leave no more than 40 to 47 dB, int8 3 to 19. Trained on digits, int8 has .02 to .07 and 29
 # to 46 dB. No top-1 is asked for, since random weights make classes nearly equal; for a trained classifier pass a
-# Tolerance with min_top1.
-FP32 = TFLitePrecision(Tolerance(2e-5), for_gpus=True)
+# Tolerance with min_agreement.
+FP32 = TFLitePrecision(Tolerance(2e-5, min_agreement=None), for_gpus=True)
 FP16 = TFLitePrecision(Tolerance(0.2), for_gpus=True, quantize=quantize_fp16)
 DYNAMIC = TFLitePrecision(Tolerance(0.5), quantize=quantize_dynamic)
 INT8 = TFLitePrecision(Tolerance(0.5), quantize=quantize_int8, takes_images=True)
@@ -67,6 +69,7 @@ def to_tflite(
     input_scale=None,
     input_bias=None,
     single_output=False,
+    form=None,
     labels=(),
     about=About(),  # noqa: B008  (frozen)
 ):
@@ -93,9 +96,14 @@ def to_tflite(
     Whatever the precision, `input_dtype` "uint8" takes pixels straight from a camera, "int8" the same minus 128;
     `output_dtype` "uint8" gives probabilities times 256, "int8" the same minus 128.
 
+    Of a detector, `form` is "nms" (by default): the file ends in an operator that finds the objects, "location" [1,
+    100, 4] of (ymin, xmin, ymax, xmax) as shares of the image, "category", "score" and "number"; "anchors": "location"
+    and "score" of each anchor, of which MediaPipe makes objects by the anchors in the metadata; or "raw", the Keras
+    model's own outputs. The check compares what the operator is given, or the outputs, and the objects.
+
     The file carries TFLite metadata (`about`: an export.About), by which Android's Task Library and MediaPipe's
-    ImageClassifier take float32 and uint8 images, and name the classes by `labels` (a tuple of str; those of an
-    Exportable by default).
+    ImageClassifier and ObjectDetector take float32 and uint8 images, and name the classes by `labels` (a tuple of str;
+    those of an Exportable by default).
 
     Raises:
         InputError: unknown precision or dtype, a model, images or labels that don't fit, int8 without images, a model
@@ -115,7 +123,7 @@ def to_tflite(
     start = time.perf_counter()
     source = load(
         model_or_file, labels, input_scale=input_scale, input_bias=input_bias, single_output=single_output
-    )  # fmt: skip
+    ).in_form(TFLITE.name, form)  # fmt: skip
     expect_io(source, input_dtype, output_dtype)
     images = check.images_or_photos(check_images, source)
     if input_dtype != "float32":
@@ -125,17 +133,35 @@ def to_tflite(
     with replacing(path) as beside:
         graph = _convert(source, settings, representative_images)
         set_io(graph, input_dtype, output_dtype)
-        add_metadata(graph, source, precision, about)
-        beside.write_bytes(with_labels(graph.content(), source.axis_labels))
-        model = TFLiteModel(beside)
-        headroom = headroom_of(beside, model.given(images[:1]), source.model) if settings.for_gpus else None
+        end = END.get(source.form)
+        if end is None:
+            add_metadata(graph, source, precision, about)
+        computed = TFLiteModel(_written(beside, graph, source.axis_labels))
+        headroom = headroom_of(beside, computed.given(images[:1]), source.model) if settings.for_gpus else None
         tolerance = tolerance or settings.tolerance
         check.expect_headroom(headroom, tolerance, ADVICE)
+        if end is not None:
+            end(graph, source)
+            add_metadata(graph, source, precision, about)
+        whole = computed if end is None else TFLiteModel(_written(beside, graph, source.axis_labels))
         return check.verify(
-            source, model.run, images, tolerance,
+            source, computed.run, images, tolerance, whole=whole,
             path=path, written=beside, format=TFLITE.name, precision=precision, start=start,
             output_step=0.0 if output_dtype == "float32" else PROBABILITY, headroom=headroom,
         )  # fmt: skip
+
+
+def _written(path, graph, labels):
+    path.unlink(missing_ok=True)  # a model that runs has it mapped into memory
+    path.write_bytes(with_labels(graph.content(), labels))
+    return path
+
+
+def _objects(graph, source):
+    add_post_process(graph, source.task.decoding, OPERATOR_RULES)
+
+
+END = {"nms": _objects}  # form -> what is added to its Graph, once that is quantized: a function (graph, source)
 
 
 def _convert(source, settings, images):
@@ -143,7 +169,7 @@ def _convert(source, settings, images):
     # The converter saves what holds the variables. Given the Keras model it traces every layer again: for the tiny
     # MobileViTv2 12.5 s instead of 2.3 s, for the same bytes.
     holder = tf.Module()
-    holder.variables_of_model = source.model.variables
+    holder.variables_of_model = source.computed.variables
     converter = tf.lite.TFLiteConverter.from_concrete_functions([source.concrete_function()], holder)
     with quiet_stderr():  # the converter narrates its passes
         try:

@@ -1,9 +1,10 @@
-"""TFLite metadata: what Android's Task Library and MediaPipe's ImageClassifier must know to feed and read a file."""
+"""TFLite metadata: what Android's Task Library and MediaPipe must know to feed and read a file."""
 
 import numpy as np
 
 from keras_mobattn.about import About
 from keras_mobattn.export.exportable import default_description
+from keras_mobattn.export.tflite import detector
 from keras_mobattn.formats.tflite.labels import LABELS
 from keras_mobattn.formats.tflite.metadata_tables import (
     AXIS_LABELS,
@@ -41,19 +42,8 @@ def _describe(graph, source, precision, about):
         ),
         process_units=[_normalization()] if dtype == "float32" else [],
     )
-    labels = table(
-        "AssociatedFile", name=LABELS, description="Class names, in the order of the output.", type=AXIS_LABELS
-    )
-    outputs = [
-        table(
-            "TensorMetadata",
-            name=name,
-            description=source.describe_output(name) if source.labels else "",
-            content=table("Content", content_properties_type=FEATURE, content_properties=table("FeatureProperties")),
-            associated_files=[labels] if source.axis_labels else [],
-        )
-        for name in graph.output_names()
-    ]
+    outputs, more = OUTPUTS.get(source.form, _outputs)(graph, source)
+    subgraph = table("SubGraphMetadata", input_tensor_metadata=[image], output_tensor_metadata=outputs, **more)
     return table(
         "ModelMetadata",
         name=about.name or source.model.name,
@@ -61,9 +51,30 @@ def _describe(graph, source, precision, about):
         version=about.version,
         author=about.author,
         license=about.license,
-        subgraph_metadata=[table("SubGraphMetadata", input_tensor_metadata=[image], output_tensor_metadata=outputs)],
+        subgraph_metadata=[subgraph],
         min_parser_version="1.0.0",  # everything used is in the format's first version
     )
+
+
+def _outputs(graph, source):
+    """(TensorMetadata of each output, further fields of the SubGraphMetadata)."""
+    labels = table(
+        "AssociatedFile", name=LABELS, description="Class names, in the order of the output.", type=AXIS_LABELS
+    )
+    named = source.axis_labels and source.scores_classes
+    return [
+        table(
+            "TensorMetadata",
+            name=name,
+            description=source.describe_output(name) if source.labels else "",
+            content=table("Content", content_properties_type=FEATURE, content_properties=table("FeatureProperties")),
+            associated_files=[labels] if named else [],
+        )
+        for name in graph.output_names()
+    ], {}
+
+
+OUTPUTS = dict.fromkeys(("anchors", "nms"), detector.output_tables)  # by the form
 
 
 def _normalization():

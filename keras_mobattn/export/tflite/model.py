@@ -1,6 +1,7 @@
 """A .tflite file that runs: for the check of a conversion, and for the accuracy on a data set."""
 
 import contextlib
+import functools
 import threading
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.export.tflite.io import dequantize, quantize
+from keras_mobattn.formats.tflite.detector import read_detector
 from keras_mobattn.formats.tflite.flatbuffer import read_tflite
+from keras_mobattn.formats.tflite.graph import open_graph
 from keras_mobattn.formats.tflite.labels import embedded_labels
 
 
@@ -31,6 +34,7 @@ class TFLiteModel(FileModel):
         from ai_edge_litert.interpreter import Interpreter
 
         read_tflite(path)
+        self._path = Path(path)
         self.name, self.labels = Path(path).name, embedded_labels(path)
         with quiet_stderr(), _refusal():  # quiet: "Created TensorFlow Lite XNNPACK delegate for CPU"
             interpreter = Interpreter(model_path=str(path))
@@ -46,6 +50,12 @@ class TFLiteModel(FileModel):
         self.input_shape = (None, *(int(side) for side in self._taken["shape"][1:]))
         shapes = {name: (None, *(int(side) for side in detail["shape"][1:])) for name, detail in self._given.items()}
         self.output_shape = shapes if len(shapes) > 1 else next(iter(shapes.values()))
+
+    @functools.cached_property
+    def detector(self):
+        """What its metadata tell MediaPipe of boxes; see FileModel."""
+        with open_graph(self._path) as graph:
+            return read_detector(graph)
 
     def given(self, image):
         """{input: array} of one image [1, H, W, C] as the file itself takes it."""

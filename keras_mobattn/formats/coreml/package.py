@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.errors import InputError, expect_path
+from keras_mobattn.formats.coreml.suppression import find_models
 
 WEIGHTS = Path("Data", "com.apple.CoreML", "weights")  # the folder of weight files in a package
 OTHER_MODELS = {  # what a package may hold besides an ML program -> how to call it
@@ -48,14 +49,14 @@ def expect_replaceable(path):
 
 
 def read_mlprogram(path):
-    """Return the specification of a Core ML package that holds an ML program.
+    """Return the specification of a Core ML package that holds an ML program, alone or as an object detector's.
 
     Raises:
         InputError: no package, a damaged one, or one that holds something else.
     """
     spec = read_mlpackage(path)
-    kind = spec.WhichOneof("Type")
-    if kind != "mlProgram" or not spec.mlProgram.functions:
+    kind, (model, _) = spec.WhichOneof("Type"), find_models(spec)
+    if model is None or not model.mlProgram.functions:
         held = OTHER_MODELS.get(kind, f"a model of type {kind}" if kind else "no model")
         held = "no function" if kind == "mlProgram" else held
         raise InputError(

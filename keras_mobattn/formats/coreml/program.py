@@ -8,6 +8,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.formats.coreml.constants import scalar
 from keras_mobattn.formats.coreml.features import ENUMERATED, Feature, read_feature
 from keras_mobattn.formats.coreml.package import read_mlprogram
+from keras_mobattn.formats.coreml.suppression import Suppression, find_models, read_suppression
 from keras_mobattn.formats.coreml.types import dtype_name, size_bytes_of
 
 
@@ -67,6 +68,7 @@ class Program:
     constexprs: tuple[Operation, ...]
     constants: dict[str, object]  # name -> protobuf Value, which `read_constants` reads
     blobs: tuple[Blob, ...]
+    suppression: Suppression | None = None  # of an object detector, what finds objects in the results
 
     @property
     def is_enumerated(self):
@@ -86,21 +88,27 @@ class Program:
 
 
 def read_program(path):
-    """Read the function "main" of a package; without one its default function.
+    """Read the function "main" of a package; without one its default function. Of an object detector's pipeline the
+    network is read, with what the package as a whole takes and gives, and its Suppression.
 
     Raises:
         InputError: no package, a damaged one, or one that holds something else than an ML program.
     """
     spec = read_mlprogram(path)
-    functions = spec.mlProgram.functions
-    name = next((n for n in ("main", spec.description.defaultFunctionName) if n in functions), min(functions))
+    model, suppression = find_models(spec)
+    functions = model.mlProgram.functions
+    name = next((n for n in ("main", model.description.defaultFunctionName) if n in functions), min(functions))
     try:
-        return _read(Path(path), spec, name)
+        program = _read(Path(path), model, name)
     except (KeyError, ValueError, IndexError) as error:
         raise InputError(
             f"Expected a whole ML program. Received: {str(path)!r}, which refers to what is not in it ({error}). "
             "Convert or copy it again."
         ) from error
+    if suppression is None:
+        return program
+    ends = {side: tuple(map(read_feature, getattr(spec.description, side[:-1]))) for side in ("inputs", "outputs")}
+    return dataclasses.replace(program, spec=spec, suppression=read_suppression(suppression), **ends)
 
 
 def _read(path, spec, name):

@@ -176,6 +176,28 @@ class Graph:
         if options is not None:
             _set_options(operator, *options)
 
+    def add_custom_operator(self, kind, inputs, outputs, options):
+        """Add a custom operator behind all others; `options` is {name: whole number, float or truth value}."""
+        from ai_edge_litert.schema_py_generated import OperatorCodeT, OperatorT
+        from flatbuffers import flexbuffers
+
+        code, operator = OperatorCodeT(), OperatorT()
+        code.builtinCode = code.deprecatedBuiltinCode = _codes("BuiltinOperator")["CUSTOM"]
+        code.customCode, code.version = kind, 1
+        operator.opcodeIndex = len(self.model.operatorCodes)
+        operator.inputs, operator.outputs = inputs, outputs
+        operator.customOptions = np.frombuffer(flexbuffers.Dumps(options), np.uint8)
+        self.model.operatorCodes.append(code)
+        self.operators.append(operator)
+
+    def set_outputs(self, named):
+        """Make tensors, {name: index}, the outputs of the model and of its signature, in this order."""
+        from ai_edge_litert.schema_py_generated import TensorMapT
+
+        self.subgraph.outputs = list(named.values())
+        for signature in self.model.signatureDefs or ():
+            signature.outputs = [TensorMapT(name, tensor) for name, tensor in named.items()]
+
     def replace_end(self, side, old, new):
         """Make the tensor `new` an input or output ("inputs", "outputs") in the place of `old`, under its name."""
         setattr(self.subgraph, side, [new if tensor == old else tensor for tensor in getattr(self.subgraph, side)])

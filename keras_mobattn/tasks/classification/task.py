@@ -36,6 +36,9 @@ class Classification(Labels, Task):
     probabilities = ("probabilities",)
     titles = {"accuracy": "top-1", "top5_accuracy": "top-5"}
     augment = "mobilevitv2"
+    programs = "classification"
+    agreement_title = "same top-1"
+    half_agreement = 0.99  # not of all files: random weights make classes nearly equal
     coreml_type = "imageClassifier"
 
     def build(self, make, class_names):
@@ -133,7 +136,7 @@ class Classification(Labels, Task):
         shares = [f"{class_names[index]} {learned[index]:.2f}".replace(" 0.", " .") for index in heaviest]
         return (" / " if len(" / ".join(shares)) <= CAPTION_LETTERS else " /\n").join(shares)
 
-    def output_names(self, model):
+    def output_names(self, model, form=None):
         """The name of the one output, by its activation: "probabilities" or "logits"."""
         name = score_name(model)
         return (name,) if name else super().output_names(model)
@@ -148,18 +151,21 @@ class Classification(Labels, Task):
                 f"{len(labels)}, {', '.join(labels[:3])} ... Give them in the order of the outputs."
             )
 
-    def describe_output(self, name, model):
+    def describe_output(self, name, model, form=None):
         """A sentence with the number of classes."""
         return f"A score for each of {num_classes(model.output_shape)} classes."
 
-    def scores(self, outputs):
+    def in_form(self, outputs, form):
         """A score for each class, also where the model scores the second of two alone."""
         return both_classes(outputs)
 
-    def answers(self, outputs):
-        """The index of the best class for each image, [n]."""
-        name, *others = outputs
-        return None if others or name not in self.class_scores else both_classes(outputs[name]).argmax(-1)
+    def agreement(self, expected, received, file=None, exact=False):
+        """The share of images with the same most likely class."""
+        name, *others = expected
+        if others or name not in self.class_scores:
+            return None
+        best, other = (both_classes(outputs[name]).argmax(-1) for outputs in (expected, received))
+        return float(np.mean(best == other))
 
 
 def score_name(model):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_mobattn.data import resize_and_crop
 from keras_mobattn.errors import expect_range
 from keras_mobattn.models import known_range
-from keras_mobattn.tasks.detection.post_process import Rules, post_process
+from keras_mobattn.tasks.detection.forms import raw_objects
 from keras_mobattn.tasks.detection.ssdlite import anchors_of
 from keras_mobattn.tasks.task import expect_keras
 
@@ -39,11 +39,12 @@ def detect(model, image, min_score=MIN_SCORE, *, input_scale=None, input_bias=No
     expect_range("min_score", min_score, 0, 1)
     seen = resize_and_crop(image, model.input_shape[1:3], crop=None, interpolation="bicubic")
     pixels = known_range(model, input_scale, input_bias).from_pixels(tf.cast(seen, tf.float32)[None])
-    return objects_of(model(pixels, training=False), anchors, tuple(image.shape[:2]), min_score)
+    found = raw_objects(model(pixels, training=False), anchors)
+    return objects_of(found, tuple(image.shape[:2]), min_score)
 
 
-def objects_of(outputs, anchors, sides, min_score=MIN_SCORE):
-    """The Objects in a detector's outputs for one image, [1, ..], whose (height, width) are `sides`."""
-    rules = Rules(min_score=min_score)
-    boxes, labels, scores = post_process(outputs["boxes"][0], outputs["scores"][0], anchors, rules)
-    return Objects(boxes.numpy() * np.tile(np.float32(sides), 2), labels.numpy(), scores.numpy())
+def objects_of(found, sides, min_score=MIN_SCORE):
+    """The Objects of the first image of a batch, as `forms` finds them; (height, width) of the image are `sides`."""
+    boxes, labels, scores = (each[0].numpy() for each in found)
+    there = (labels >= 0) & (scores >= min_score)
+    return Objects(boxes[there] * np.tile(np.float32(sides), 2), labels[there], scores[there])

@@ -40,14 +40,14 @@ class DetectionTally:
     """
 
     def __init__(self, class_names, find):
-        """`find` is what `post_process.finder` makes."""
+        """`find(outputs)` gives the objects of a batch, see `Detection.find`."""
         self._class_names = class_names
         self._find = find
         self._images, self._sides = [], []
 
     def add(self, learned, outputs):
         """Add a batch: labels with the task's `truth`, and raw outputs."""
-        found = [each.numpy() for each in self._find(outputs["boxes"], outputs["scores"])]
+        found = [each.numpy() for each in self._find(outputs)]
         truth = [np.asarray(learned[name]) for name in ("boxes", "box_labels")]
         self._sides += list(np.asarray(learned["sides"]))
         for boxes, labels, *seen in zip(*truth, *found, strict=True):

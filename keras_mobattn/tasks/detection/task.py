@@ -1,11 +1,12 @@
 """The task of boxes around objects, with a class for each."""
 
-import functools
+import re
 
 import numpy as np
 import rich.markup
 import rich.table
 import tensorflow as tf
+import tf_keras as keras
 
 from keras_mobattn.data.targets import SIDES
 from keras_mobattn.errors import InputError
@@ -14,9 +15,20 @@ from keras_mobattn.tasks.detection.detect import MIN_SCORE, objects_of
 from keras_mobattn.tasks.detection.draw import colours_of, draw_boxes
 from keras_mobattn.tasks.detection.evaluation import TITLES, DetectionTally, as_bbox, figures_by_class, misses
 from keras_mobattn.tasks.detection.fit_anchors import coverage, fit_sizes
+from keras_mobattn.tasks.detection.forms import (
+    DESCRIPTIONS,
+    FORMS,
+    YXHW,
+    Decoding,
+    decoded_objects,
+    final_objects,
+    raw_objects,
+    vision_objects,
+    vision_outputs,
+)
 from keras_mobattn.tasks.detection.loss import ssd_losses
 from keras_mobattn.tasks.detection.matcher import ENOUGH, match
-from keras_mobattn.tasks.detection.post_process import finder
+from keras_mobattn.tasks.detection.same_objects import EXACT, ROUGH, same_objects
 from keras_mobattn.tasks.detection.ssdlite import WIDTHS, SSDLite, is_detector, maps_and_sizes, strides_from
 from keras_mobattn.tasks.detection.start import is_detector_file, sizes_of_file, start_from
 from keras_mobattn.tasks.task import Objective, Task, table_by_class
@@ -40,6 +52,7 @@ class Detection(Task):
         sizes: of each level's anchors.
         anchors: float32 [A, 4].
         min_score: of the objects that are shown.
+        decoding: how boxes are made of the offsets in a file, by this task or as the file itself says it.
     """
 
     title = "Object detector"
@@ -51,11 +64,17 @@ class Detection(Task):
     higher_is_better = True
     titles = TITLES
     legend = "Red: objects that were missed. Orange: boxes that are none, with their score. Green: right."
+    programs = "detection"
+    draws = True
     augment = "ssd"
+    agreement_title = "same objects"
+    exact_agreement, half_agreement = 0.95, 0.9  # of boxes that overlap as much as is allowed one or the other remains
+    forms = FORMS
 
-    def __init__(self, maps=None, sizes=None, min_score=MIN_SCORE):
+    def __init__(self, maps=None, sizes=None, min_score=MIN_SCORE, decoding=None):
         self.maps, self.sizes, self.min_score = maps, sizes, min_score
         self.anchors = None if maps is None else anchor_boxes(maps, sizes)
+        self.decoding = Decoding(self.anchors) if decoding is None else decoding
 
     # The model
 
@@ -118,18 +137,32 @@ class Detection(Task):
         """Whether it has the outputs and the layers of an SSDLite."""
         return is_detector(model)
 
+    def recognises_file(self, file):
+        """Whether its outputs are those of one of the forms."""
+        return form_of(file.output_shape) is not None
+
+    def for_file(self, file):
+        """The task with the anchors that the file itself has for MediaPipe, where it has any."""
+        if form_of(file.output_shape) != "anchors" or file.detector is None:
+            return self
+        return Detection(self.maps, self.sizes, self.min_score, Decoding(**file.detector))
+
     def count_classes(self, output_shape):
-        """The number of logits of an anchor, without the background."""
-        return output_shape["scores"][-1] - 1
+        """The number of classes, without the background; 0 of a file that has found the objects itself."""
+        counts = {"raw": lambda: output_shape["scores"][-1] - 1, "anchors": lambda: output_shape["score"][-1]}
+        return counts.get(form_of(output_shape), int)()
 
     def expect_model(self, model, source):
         """Refuse a model with another number of classes than the source, or of other anchors than the task's."""
-        shapes, classes = model.output_shape, len(source.class_names)
-        scores = tuple(shapes["scores"]) if isinstance(shapes, dict) and "scores" in shapes else shapes
-        if self.anchors is None or scores[1:] != (len(self.anchors), classes + 1):
+        form, classes = form_of(model.output_shape), len(source.class_names)
+        finds = form in ("nms", "vision")  # the file itself
+        count = len(model.labels) if finds else form and self.count_classes(model.output_shape)
+        anchors = {"raw": self.anchors, "anchors": self.decoding.anchors}.get(form)
+        fits = finds or (anchors is not None and len(anchors) == model.output_shape[FORMS[form].outputs[1]][1])
+        if not fits or count != classes:
             raise InputError(
                 f"Expected a detector of the {classes} classes of {source.name!r}. Received: {model.name} with outputs "
-                f"{shapes}."
+                f"{model.output_shape}."
             )
 
     # Learning
@@ -156,12 +189,24 @@ class Detection(Task):
 
     def tally(self, class_names):
         """COCO's figures."""
-        return DetectionTally(class_names, self._find)
+        return DetectionTally(class_names, self.find)
 
-    @functools.cached_property
-    def _find(self):
-        """Traced once, for the evaluations of all epochs."""
-        return finder(self.anchors)
+    def find(self, outputs):
+        """The objects in a batch of outputs, of the Keras model or of a file in any form: corners [B, n, 4] as shares,
+        labels [B, n], -1 where there is none, and scores [B, n]."""
+        form = form_of(outputs)
+        if form == "raw" and self.anchors is None:
+            raise InputError(
+                "Expected a detector's file in the folder of its run, which has its anchors. Received: raw outputs, "
+                "offsets from anchors that are not known. Export it with another form."
+            )
+        found = {
+            "raw": lambda: raw_objects(outputs, self.anchors),
+            "anchors": lambda: decoded_objects(outputs, self.decoding),
+            "nms": lambda: final_objects(outputs),
+            "vision": lambda: vision_objects(outputs),
+        }
+        return found[form]()
 
     def report(self, title, result, class_names, published=None):
         """A table by class, and a line for each of COCO's figures."""
@@ -182,7 +227,7 @@ class Detection(Task):
 
     def objects(self, outputs, sides=None):
         """The Objects in the outputs for one image; in shares of its sides where these are not told."""
-        return objects_of(outputs, self.anchors, sides or (1, 1), self.min_score)
+        return objects_of(self.find(outputs), sides or (1, 1), self.min_score)
 
     def record(self, outputs, class_names, top, sides=None):
         """{"objects": [{"class", "score", "bbox": [x, y, width, height] in pixels, as COCO has it}, ..]}."""
@@ -191,7 +236,7 @@ class Detection(Task):
         return {
             "objects": [
                 {
-                    "class": class_names[label],
+                    "class": class_names[label] if class_names else f"class {label}",
                     "score": round(float(score), 6),
                     "bbox": [round(float(each), 2) for each in bbox],
                 }
@@ -213,10 +258,11 @@ class Detection(Task):
         return table
 
     def in_words(self, record, top=3):
-        """A record in words: "cat 2, dog 1"."""
+        """A record in words: "cat ×2, dog"."""
         names = [each["class"] for each in record["objects"]]
         counts = {name: names.count(name) for name in dict.fromkeys(names)}
-        return ", ".join(f"{name} {count}" for name, count in counts.items()) or f"none above {self.min_score:g}"
+        words = (name if count == 1 else f"{name} ×{count}" for name, count in counts.items())
+        return ", ".join(words) or f"none above {self.min_score:g}"
 
     def picture(self, seen, photo, record):
         """The photo with its boxes."""
@@ -240,12 +286,64 @@ class Detection(Task):
 
     # Export
 
-    def describe_output(self, name, model):
-        """A sentence on offsets or scores."""
-        return {
-            "boxes": "For each anchor four offsets from it: center x and y, logarithms of width and height.",
-            "scores": "For each anchor a logit for the background, then one for each class.",
-        }.get(name, "")
+    def model_for(self, model, form):
+        """The detector, for MediaPipe with its offsets in the order (y, x, height, width), by its weights."""
+        if form not in ("nms", "anchors"):
+            return model
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        for layer in (layer for layer in copy.layers if re.fullmatch(r"head\d+_boxes", layer.name)):
+            layer.set_weights([each.reshape(-1, 4)[:, YXHW].reshape(each.shape) for each in layer.get_weights()])
+        return copy
+
+    def in_form(self, outputs, form):
+        """For MediaPipe and Vision, offsets or boxes, and probabilities without the background's; else as they are."""
+        if form in (None, "raw"):
+            return outputs
+        probabilities = tf.nn.softmax(outputs["scores"])[..., 1:]
+        if form == "vision":
+            return vision_outputs(outputs["boxes"], probabilities, self.anchors)
+        return {"location": outputs["boxes"], "score": probabilities}
+
+    def output_names(self, model, form=None):
+        """Those that the model itself computes for the form."""
+        chosen = FORMS[form or "raw"]
+        return chosen.computed or chosen.outputs
+
+    def has_classes(self, output_names):
+        """Always."""
+        return True
+
+    def expect_labels(self, model, output_names, labels):
+        """Refuse labels that are not one for each class."""
+        classes = model.output_shape["scores"][-1] - 1
+        if labels and len(labels) != classes:
+            raise InputError(
+                f"Expected one label for each of the detector's {classes} classes, without the background. Received: "
+                f"{len(labels)}, {', '.join(labels[:3])} ... Give them in the order of the classes."
+            )
+
+    def describe_output(self, name, model, form=None):
+        """A sentence on one of the outputs of a form."""
+        return DESCRIPTIONS[form or "raw"].get(name, "")
+
+    def agreement(self, expected, received, file=None, exact=False):
+        """The share of objects that both find, of those that are shown; of all where none is. See `same_objects`.
+
+        Keras's are found by the rules of the received form.
+        """
+        form, whose = form_of(received), file or self
+        wanted, found = raw_objects(expected, self.anchors, FORMS[form].rules), whose.find(received)
+        alike = EXACT if exact else ROUGH
+        told = file is not None and form == "anchors"  # the file tells from which score MediaPipe shows objects
+        shown = same_objects(wanted, found, alike, self.min_score, file.decoding.min_score if told else None)
+        return same_objects(wanted, found, alike) if shown is None else shown
+
+
+def form_of(outputs):
+    """The name of the form with outputs of these names, a dict; None for others."""
+    names = set(outputs) if isinstance(outputs, dict) else None
+    return next((name for name, form in FORMS.items() if set(form.outputs) == names), None)
 
 
 def training_boxes(source):

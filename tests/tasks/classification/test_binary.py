@@ -60,7 +60,7 @@ def test_its_files_name_both_classes(run, tmp_path, capsys):
         assert file.labels == ("dark", "light")
         assert file.output_shape == (None, 2)
         assert evaluate(file, run.open_source())["accuracy"] == 1.0
-        assert report.top1_agreement == 1.0
+        assert report.agreement == 1.0
     evaluate_command.main(tmp_path / "model.tflite", dataset=run.settings.dataset)
     assert "Top-1 100.00 %" in capsys.readouterr().out
 
@@ -111,4 +111,5 @@ def test_what_can_not_be(run, tmp_path):
         BINARY_CLASSIFICATION.objective(TrainSettings(teacher="x", distillation="hard"), ("a", "b"))
     with pytest.raises(InputError, match="a classifier of the 10 classes"):
         evaluate(load_model(run.model_file), open_source("digits"))
-    assert CLASSIFICATION.answers({"probabilities": np.array([[0.2], [0.7]])}).tolist() == [0, 1]
+    one, other = ({"probabilities": np.array(scores)} for scores in ([[0.2], [0.7]], [[0.4], [0.3]]))
+    assert CLASSIFICATION.agreement(one, other) == 0.5

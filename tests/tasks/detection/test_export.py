@@ -32,7 +32,7 @@ def detectors():
 def test_tflite(family, detectors, tmp_path):
     images = sample_photos(4, SIZE).astype(np.float32)
     path = tmp_path / "detector.tflite"
-    report = export.to_tflite(detectors(family), path, check_images=images)
+    report = export.to_tflite(detectors(family), path, check_images=images, form="raw")
     assert report.max_abs_error < 1e-4 * report.spread
     described = describe.describe_tflite(path)
     assert described.xnnpack.partitions == 1
@@ -47,7 +47,13 @@ def test_other_precisions(family, precision, detectors, tmp_path):
     path = tmp_path / "detector.tflite"
     tolerance = export.Tolerance(1e9)  # random weights: the noise of int8 is large
     export.to_tflite(
-        detectors(family), path, precision, check_images=images, representative_images=images, tolerance=tolerance
+        detectors(family),
+        path,
+        precision,
+        check_images=images,
+        representative_images=images,
+        tolerance=tolerance,
+        form="raw",
     )
     assert describe.describe_tflite(path).xnnpack.partitions == 1
 

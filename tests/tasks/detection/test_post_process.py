@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_mobattn.tasks.detection.anchors import anchor_boxes, ssd_sizes
+from keras_mobattn.tasks.detection.anchors import anchor_boxes, level_maps, ssd_sizes
 from keras_mobattn.tasks.detection.boxes import decode_boxes, to_corners
+from keras_mobattn.tasks.detection.forms import raw_objects
 from keras_mobattn.tasks.detection.post_process import Rules, post_process
 
 ANCHORS = anchor_boxes([(7, 11), (5, 3), (1, 1)], ssd_sizes(3))
@@ -58,3 +59,21 @@ def test_no_object():
     scores[:, 0] = 50
     boxes, labels, found = post_process(offsets, scores, ANCHORS)
     assert (boxes.shape, labels.shape, found.shape) == ((0, 4), (0,), (0,))
+
+
+def test_detectors_of_other_classes_and_sizes_in_turns():
+    """What one detector had traced is no other's."""
+    rng = np.random.default_rng(0)
+    for classes, side, batch in ((3, 64, 2), (5, 64, 2), (3, 128, 1), (5, 128, 3), (2, 64, 1)):
+        maps = level_maps((side, side), (16, 32))
+        anchors = anchor_boxes(maps, ssd_sizes(3))
+        offsets = rng.normal(size=(batch, len(anchors), 4)).astype(np.float32)
+        scores = rng.normal(0, 3, (batch, len(anchors), classes + 1)).astype(np.float32)
+        boxes, labels, found = raw_objects({"boxes": offsets, "scores": scores}, anchors)
+        for index in range(batch):
+            alone = post_process(offsets[index], scores[index], anchors)
+            count = len(alone[1])
+            np.testing.assert_array_equal(labels[index, :count], alone[1])
+            assert (labels[index, count:].numpy() == -1).all()
+            np.testing.assert_allclose(boxes[index, :count], alone[0], atol=1e-6)
+            np.testing.assert_allclose(found[index, :count], alone[2], atol=1e-6)

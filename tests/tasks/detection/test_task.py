@@ -166,7 +166,8 @@ def test_one_image(model, task):
         ("cat", pytest.approx(0.6, abs=1e-4)),
     ]
     np.testing.assert_allclose(record["objects"][0]["bbox"], [40, 20, 80, 80], atol=0.05)
-    assert task.in_words(record) == "ant 1, cat 1"
+    assert task.in_words(record) == "ant, cat"
+    assert task.in_words({"objects": [{"class": name} for name in ("cat", "ant", "cat")]}) == "cat ×2, ant"
     assert task.in_words({"objects": []}) == "none above 0.3"
     drawn = task.picture(None, np.zeros((*SIDES, 3), np.uint8), record)
     assert drawn.shape == (*SIDES, 3)

@@ -100,8 +100,16 @@ def test_a_run_that_goes_on_keeps_its_anchors(run, tmp_path, monkeypatch):
     train(folder.settings, tmp_path / "run", resume=True, progress=False)
 
 
-@pytest.mark.parametrize("file", ["tflite", "mlpackage"])
-def test_it_is_exported(run, tmp_path, file):
+EXPORTED = {  # file and options -> the last axis of each output
+    "raw tflite": ("tflite", {"form": "raw"}, {"boxes": 4, "scores": 5}),
+    "tflite": ("tflite", {}, {"location": 4, "category": 100, "score": 100, "number": None}),
+    "raw mlpackage": ("mlpackage", {}, {"boxes": 4, "scores": 5}),
+    "mlpackage": ("mlpackage", {"input_type": "image"}, {"confidence": 80, "coordinates": 4}),
+}
+
+
+@pytest.mark.parametrize(("file", "options", "widths"), EXPORTED.values(), ids=EXPORTED)
+def test_it_is_exported(run, tmp_path, file, options, widths):
     folder, result = run
     source = folder.open_source()
     images, _ = take_images(source, "test", 3, (64, 64), **folder.view)
@@ -109,10 +117,11 @@ def test_it_is_exported(run, tmp_path, file):
     convert = export.to_tflite if file == "tflite" else export.to_coreml
     exportable = export.load_trained(folder.model_file)
     assert exportable.output_names == ("boxes", "scores")
-    report = convert(exportable, path, "fp32", check_images=images)
+    report = convert(exportable, path, "fp32", check_images=images, **options)
     assert report.max_abs_error < 1e-3
     converted = export.FILE_MODELS[path.suffix](path)
-    assert {name: shape[-1] for name, shape in converted.output_shape.items()} == {"boxes": 4, "scores": 5}
+    assert converted.labels == NAMES
+    assert {name: shape[-1] for name, shape in converted.output_shape.items()} == widths
     seen = evaluate(converted, source, task=folder.task, **folder.view)
     assert seen["map50"] == pytest.approx(result["test_map50"], abs=0.02)
 
