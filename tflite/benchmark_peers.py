@@ -3,8 +3,9 @@
     python tflite/benchmark_peers.py                        # all of them; the first time makes their environments
     python tflite/benchmark_peers.py --models mobilevitv2_100 --peers kecam timm --precisions fp32
 
-For each model a table of ratios to the first row's fp32; benchmark.json, benchmark.csv and tables.md in the output
-folder. What was built before is used again. Weights are random, batch norms included, and the same images time all.
+For each model a table of ratios to the first row's fp32, with parameters and MACs; benchmark.json, benchmark.csv and
+tables.md in the output folder. What was built before is used again. Weights are random, batch norms included, and the
+same images time all. Detectors are timed as far as their raw outputs, without what finds objects in these.
 
 Exit code 0: every row was measured; 1: some could not be built or timed (the reason is in the table); 130: Ctrl-C.
 """
@@ -12,6 +13,7 @@ Exit code 0: every row was measured; 1: some could not be built or timed (the re
 import collections
 import dataclasses
 import functools
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -26,18 +28,46 @@ from keras_mobattn.benchmark.texts import operators_text
 from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.export import Tolerance, to_tflite
 from keras_mobattn.files import write_text
+from keras_mobattn.formats.tflite.contents import read_contents
+from keras_mobattn.formats.tflite.macs import count_file_macs
 from keras_mobattn.studies.resolution import up_to_date
 
-SIDE = 256  # pixels; the peers' builders have the same
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is compared: the image's side in pixels, as the peers' builders have it, our variants of it, {name in the
+    row: function that builds it}, and options of to_tflite."""
+
+    side: int
+    variants: dict
+    options: dict = dataclasses.field(default_factory=dict)
 
 
-MOBILEVITV2 = functools.partial(keras_mobattn.MobileViTv2, include_preprocessing=False, input_shape=(SIDE, SIDE, 3))
-MOBILEVIT = functools.partial(keras_mobattn.MobileViT, include_preprocessing=False, input_shape=(SIDE, SIDE, 3))
-# Model -> how we build it, and the attention styles to show: the peers' own first.
+def _classifier(function, styles, **options):
+    """A classifier with each of `styles`, the peers' own first."""
+    build = functools.partial(function, include_preprocessing=False, input_shape=(256, 256, 3), **options)
+    return Model(256, {style: functools.partial(build, attention=style) for style in styles})
+
+
+def _detector(width, attention):
+    """SSDLite of COCO's 80 classes on MobileViTv2."""
+    options = {"include_top": False, "include_preprocessing": False, "input_shape": (320, 320, 3)}
+    return keras_mobattn.SSDLite(keras_mobattn.MobileViTv2(width=width, attention=attention, **options), 80)
+
+
 MODELS = {
-    "mobilevitv2_050": (functools.partial(MOBILEVITV2, width=0.5), ("separable", "mobile")),
-    "mobilevitv2_100": (functools.partial(MOBILEVITV2, width=1.0), ("separable", "mobile")),
-    "mobilevit_s": (functools.partial(MOBILEVIT, variant="s"), ("softmax", "mobile")),
+    "mobilevitv2_050": _classifier(keras_mobattn.MobileViTv2, ("separable", "mobile"), width=0.5),
+    "mobilevitv2_100": _classifier(keras_mobattn.MobileViTv2, ("separable", "mobile"), width=1.0),
+    "mobilevit_s": _classifier(keras_mobattn.MobileViT, ("softmax", "mobile"), variant="s"),
+    "detectors_320": Model(
+        320,
+        {
+            f"SSDLite on MobileViTv2 {width:.1f}, {style}": functools.partial(_detector, width, style)
+            for width in (0.5, 1.0)
+            for style in ("separable", "mobile")
+        },
+        {"form": "raw"},
+    ),
 }
 
 
@@ -75,13 +105,14 @@ def main(
     precisions = tuple(sorted(set(precisions)))  # fp32 first: what ratios are to
     measurements, texts = [], []
     for model in models:
+        theirs = [peer for peer in peers if model in PEERS[peer].models]
         rows = [
-            *(_peer_row(peer, model, precisions, output_dir) for peer in peers),
+            *(_peer_row(peer, model, precisions, output_dir) for peer in theirs),
             *_our_rows(model, precisions, output_dir),
         ]
         timed = _time(rows, num_threads=num_threads, num_runs=num_runs, rounds=rounds)
         measurements += timed.values()
-        header, cells = table(rows, precisions, timed, _on_gpu(rows))
+        header, cells = table(rows, precisions, timed, _on_gpu(rows, MODELS[model].side))
         _print(model, header, cells)
         texts.append(_markdown(model, header, cells))
         benchmark.save_json(output_dir / "benchmark.json", measurements)  # a long run that is stopped keeps its tables
@@ -112,26 +143,26 @@ def _attempt(build, *arguments):
         return error
 
 
-def _our_rows(model, precisions, folder):
-    constructor, styles = MODELS[model]
-    rows = []
-    for style in styles:
-        build = functools.cache(lambda style=style: keras_mobattn.randomize_weights(constructor(attention=style)))
-        files = {precision: folder / "files" / f"ours_{model}_{style}_{precision}.tflite" for precision in precisions}
-        title = f"keras_mobattn {keras_mobattn.__version__}, {style}"
-        rows.append(Row(title, {key: _attempt(_convert, build, key, path) for key, path in files.items()}))
+def _our_rows(name, precisions, folder):
+    model, rows = MODELS[name], []
+    for variant, make in model.variants.items():
+        build = functools.cache(lambda make=make: keras_mobattn.randomize_weights(make()))
+        stem = f"ours_{name}_{re.sub(r'[^a-z0-9]+', '-', variant.lower())}"
+        files = {precision: folder / "files" / f"{stem}_{precision}.tflite" for precision in precisions}
+        title = f"keras_mobattn {keras_mobattn.__version__}, {variant}"
+        rows.append(Row(title, {key: _attempt(_convert, build, key, path, model) for key, path in files.items()}))
     return rows
 
 
-def _convert(build, precision, path):
+def _convert(build, precision, path, model):
     """Our file at `path`, made now if the package has changed since."""
     if up_to_date(path):
         return path
-    images = np.random.default_rng(1).uniform(0, 1, (16, SIDE, SIDE, 3)).astype("float32")
+    images = np.random.default_rng(1).uniform(0, 1, (16, model.side, model.side, 3)).astype("float32")
     # Random weights say nothing about int8's accuracy: only fp32 has to agree with Keras here.
     options = {"representative_images": images, "tolerance": Tolerance(float("inf"))} if precision == "int8" else {}
     with cli.console.status(f"keras_mobattn: building {path.stem}"):
-        to_tflite(build(), path, precision, check_images=images[:2], **options)
+        to_tflite(build(), path, precision, check_images=images[:2], **model.options, **options)
     return path
 
 
@@ -156,14 +187,14 @@ def _failure(error, num_threads):
     )
 
 
-def _on_gpu(rows):
+def _on_gpu(rows, side):
     """{title: "yes, error 1e-06" or "no"} for the fp32 files that are there; {} where the accelerator can't run."""
     files = {row.title: row.files["fp32"] for row in rows if isinstance(row.files.get("fp32"), Path)}
     problem = gpu.gpu_problem()
     if problem or not files:
         _remark(problem or "No fp32 file to run on the GPU.")
         return {}
-    image = np.random.default_rng(0).uniform(0, 1, (1, SIDE, SIDE, 3)).astype("float32")
+    image = np.random.default_rng(0).uniform(0, 1, (1, side, side, 3)).astype("float32")
     expected = {title: _on_cpu(path, image) for title, path in files.items()}
     jobs = [gpu.GpuJob(path, [inputs]) for path, (inputs, _) in zip(files.values(), expected.values(), strict=True)]
     with cli.console.status("Running on the GPU accelerator alone"):
@@ -197,18 +228,28 @@ def table(rows, precisions, timed, gpu_verdicts):
     ms = {key: row.statistics.median_ms for key, row in timed.items() if not row.error}
     reference = next((ms[row.title, precisions[0]] for row in rows if (row.title, precisions[0]) in ms), None)
     both = {"fp32", "int8"} <= set(precisions)
-    header = ["package", f"{precisions[0]} ms", *precisions, *(["int8 / own fp32"] if both else [])]
+    header = ["package", "M parameters", "M MACs", f"{precisions[0]} ms", *precisions]
+    header += ["int8 / own fp32"] if both else []
     header += [f"partitions {' / '.join(precisions)}", "on the GPU alone"]
     cells = []
     for row in rows:
         own = {precision: ms.get((row.title, precision)) for precision in precisions}
         partitions = [timed[row.title, precision].detail("partitions") for precision in precisions]
-        texts = [row.title, f"{own[precisions[0]]:.3g}" if own[precisions[0]] else ""]
+        texts = [row.title, *_costs(row), f"{own[precisions[0]]:.3g}" if own[precisions[0]] else ""]
         texts += [_ratio(own[precision], reference) for precision in precisions]
         texts += [_ratio(own["int8"], own["fp32"])] if both else []
         texts.append(" / ".join("-" if count is None else str(count) for count in partitions))
         cells.append([*texts, gpu_verdicts.get(row.title, "")])
     return header, cells
+
+
+def _costs(row):
+    """Millions of parameters and of MACs, by the fp32 file; "" where there is none."""
+    path = row.files.get("fp32")
+    if not isinstance(path, Path):
+        return "", ""
+    values = sum(tensor.constant_bytes for tensor in read_contents(path).tensors if tensor.dtype == "float32") / 4
+    return f"{values / 1e6:.1f}", f"{sum(count_file_macs(path).values()) / 1e6:,.0f}"
 
 
 def _ratio(ms, reference):

@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
+import keras_mobattn
 from helpers import ROOT
 from helpers.made_up_rows import fake_row
-from keras_mobattn import benchmark
+from keras_mobattn import benchmark, export
 from keras_mobattn.errors import InputError
 
 SCRIPTS = ROOT / "tflite"
@@ -99,15 +100,15 @@ def test_table_has_ratios_to_the_first_row_and_keeps_failures(script):
         ("ours", "int8"): _timed(5.0, 2),
     }
     header, cells = script.table(rows, ("fp32", "int8"), timed, {"peer": "no", "ours": "yes, error 1e-06"})
-    assert header[1:5] == ["fp32 ms", "fp32", "int8", "int8 / own fp32"]
+    assert header[1:7] == ["M parameters", "M MACs", "fp32 ms", "fp32", "int8", "int8 / own fp32"]
     assert cells == [
-        ["lost", "", "failed", "failed", "failed", "- / -", ""],
-        ["peer", "20", "1.00", "0.50", "0.50", "10 / 40", "no"],
-        ["ours", "15", "0.75", "0.25", "0.33", "1 / 2", "yes, error 1e-06"],
+        ["lost", "", "", "", "failed", "failed", "failed", "- / -", ""],
+        ["peer", "", "", "20", "1.00", "0.50", "0.50", "10 / 40", "no"],
+        ["ours", "", "", "15", "0.75", "0.25", "0.33", "1 / 2", "yes, error 1e-06"],
     ]
     header, cells = script.table(rows[1:], ("int8",), timed, {})
-    assert header[1:3] == ["int8 ms", "int8"]
-    assert [row[2] for row in cells] == ["1.00", "0.50"]
+    assert header[3:5] == ["int8 ms", "int8"]
+    assert [row[4] for row in cells] == ["1.00", "0.50"]
 
 
 def test_what_was_not_built_is_a_row_and_the_rest_is_timed(script, monkeypatch, tmp_path):
@@ -121,6 +122,21 @@ def test_what_was_not_built_is_a_row_and_the_rest_is_timed(script, monkeypatch, 
         ("b, fp32", None),
         ("c, fp32", "It was not built: no operator"),
     ]
+
+
+def test_costs_are_those_of_the_file(script, tmp_path):
+    model = keras_mobattn.MobileViTv2(variant="test", width=0.5, input_shape=(64, 64, 3), classes=3)
+    export.to_tflite(keras_mobattn.randomize_weights(model), tmp_path / "x.tflite")
+    parameters, macs = script._costs(script.Row("ours", {"fp32": tmp_path / "x.tflite"}))
+    assert float(parameters) == pytest.approx(model.count_params() / 1e6, abs=0.1)
+    assert float(macs) == pytest.approx(keras_mobattn.models.count_macs(model) / 1e6, abs=1)
+
+
+def test_every_model_has_a_peer(script):
+    build = sys.modules["peers.build"]
+    for model, made in script.MODELS.items():
+        assert any(model in peer.models for peer in build.PEERS.values())
+        assert made.variants
 
 
 def test_every_peer_has_its_files(script):

@@ -20,24 +20,27 @@ class BuildError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """Another package: its row, its virtual environment, the program that builds its files, and what pip installs."""
+    """Another package: its row, its virtual environment, the program that builds its files, what pip installs, and
+    which models it has: one with the same name as ours, or one for the same purpose."""
 
     title: str
     environment: str
     builder: str
     requirements: tuple[tuple[str, ...], ...]  # a requirements file and pip's options, in this order
+    models: tuple[str, ...] = ("mobilevitv2_050", "mobilevitv2_100", "mobilevit_s")
 
 
+DETECTORS = ("detectors_320",)
+KERAS = ("keras", "keras_peers.py", (("keras.txt",),))
+TORCH = ("torch", "torch_peers.py", (("torch.txt",), ("timm.txt", "--no-deps")))
 PEERS = {
-    "kecam": Peer("keras-cv-attention-models 1.4.3", "keras", "keras_peers.py", (("keras.txt",),)),
+    "kecam": Peer("keras-cv-attention-models 1.4.3", *KERAS),
     "kmodels": Peer("keras-vision-models 0.3.2", "keras", "keras_peers.py", (("keras.txt",), ("kmodels.txt",))),
-    "kimm": Peer("kimm 0.2.5", "keras", "keras_peers.py", (("keras.txt",),)),
-    "timm": Peer(
-        "timm 1.0.31, litert-torch 0.10, patched",
-        "torch",
-        "torch_peers.py",
-        (("torch.txt",), ("timm.txt", "--no-deps")),
-    ),
+    "kimm": Peer("kimm 0.2.5", *KERAS),
+    "timm": Peer("timm 1.0.31, litert-torch 0.10, patched", *TORCH),
+    "yolov8": Peer("keras-cv 0.9.0, YOLOV8 xs", *KERAS, DETECTORS),
+    "retinanet": Peer("keras-cv 0.9.0, RetinaNet on ResNet50V2", *KERAS, DETECTORS),
+    "torchvision": Peer("torchvision 0.28.0, ssdlite320_mobilenet_v3_large", *TORCH, DETECTORS),
 }
 
 

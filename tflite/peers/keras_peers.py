@@ -13,11 +13,11 @@ from unittest.mock import MagicMock
 
 import numpy as np
 
-SIDE = 256  # pixels
+SIDE = 256  # pixels; of detectors:
+SIDES = {"detectors_320": 320}
 REPRESENTATIVE_IMAGES = 16  # random ones: the ranges need only be finite for a file that is timed, not used
 # Peer -> its Keras (1: tf-keras), the module, the arguments, and the constructors by our name of the model. No
 # preprocessing in the model where that is a flag: the rows have none.
-SHAPE = {"input_shape": (SIDE, SIDE, 3)}
 PEERS = {
     "kecam": (
         "1",
@@ -41,7 +41,21 @@ PEERS = {
         {"weights": None, "include_preprocessing": False},
         {"mobilevitv2_050": "MobileViTV2W050", "mobilevitv2_100": "MobileViTV2W100", "mobilevit_s": "MobileViTS"},
     ),
+    "yolov8": ("1", "keras_cv.models", {"fpn_depth": 1}, {"detectors_320": ("YOLOV8Detector", "YOLOV8Backbone")}),
+    "retinanet": ("1", "keras_cv.models", {}, {"detectors_320": ("RetinaNet", "ResNetV2Backbone")}),
 }
+BACKBONES = {  # arguments of the presets yolo_v8_xs_backbone and resnet50_v2, which need a network; their parameters
+    "YOLOV8Backbone": ({"stackwise_channels": [32, 64, 128, 256], "stackwise_depth": [1, 2, 2, 1]}, 1277680),
+    "ResNetV2Backbone": (
+        {
+            "stackwise_filters": [64, 128, 256, 512],
+            "stackwise_blocks": [3, 4, 6, 3],
+            "stackwise_strides": [1, 2, 2, 2],
+        },
+        23564800,
+    ),
+}
+CLASSES = 80  # of detectors, COCO's
 # Last part of a weight's name -> how to draw it. A scale or a bias of zero lets the converter fold branches away, which
 # no trained model allows.
 DRAWS = {
@@ -58,14 +72,28 @@ def _kernel(rng, shape):
 
 
 def build(peer, name):
-    """The peer's own model for SIDE pixels and 1000 classes, every weight random."""
+    """The peer's own model, of 1000 classes, or a detector of CLASSES with raw outputs; every weight random."""
     _, module, arguments, constructors = PEERS[peer]
     if peer == "kmodels":  # its tools for porting weights import torch, a GB that it doesn't declare and we don't need
         import keras  # noqa: F401  looks for the real torch, so it goes first
 
         sys.modules.update({"torch": MagicMock(), "torch.nn": MagicMock()})
-    *parts, constructor = constructors[name].split(".")
-    model = getattr(importlib.import_module(".".join([module, *parts])), constructor)(**SHAPE, **arguments)
+    side = SIDES.get(name, SIDE)
+    if name in SIDES:
+        models = importlib.import_module(module)
+        detector, kind = constructors[name]
+        options, parameters = BACKBONES[kind]
+        backbone = getattr(models, kind)(include_rescaling=False, input_shape=(side, side, 3), **options)
+        if backbone.count_params() != parameters:
+            raise ValueError(f"{kind} has {backbone.count_params()} parameters, the preset {parameters}")
+        model = getattr(models, detector)(
+            num_classes=CLASSES, bounding_box_format="xywh", backbone=backbone, **arguments
+        )
+        model(np.zeros((1, side, side, 3), "float32"))
+    else:
+        *parts, constructor = constructors[name].split(".")
+        make = getattr(importlib.import_module(".".join([module, *parts])), constructor)
+        model = make(input_shape=(side, side, 3), **arguments)
     rng = np.random.default_rng(0)
     for variable in model.weights:
         last = variable.name.split("/")[-1].split(":")[0]
@@ -74,18 +102,18 @@ def build(peer, name):
     return model
 
 
-def convert(model, precision):
+def convert(model, precision, side):
     """One image a run, float input and output; int8 as the converter does it by default when given images."""
     import tensorflow as tf
 
     function = tf.function(lambda image: model(image, training=False))
-    concrete = function.get_concrete_function(tf.TensorSpec((1, SIDE, SIDE, 3), tf.float32, name="image"))
+    concrete = function.get_concrete_function(tf.TensorSpec((1, side, side, 3), tf.float32, name="image"))
     holder = tf.Module()
     holder.variables_of_model = [getattr(variable, "_value", variable) for variable in model.variables]
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
     if precision == "int8":
         rng = np.random.default_rng(1)
-        images = rng.uniform(0, 1, (REPRESENTATIVE_IMAGES, 1, SIDE, SIDE, 3)).astype("float32")
+        images = rng.uniform(0, 1, (REPRESENTATIVE_IMAGES, 1, side, side, 3)).astype("float32")
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image] for image in images)
     return converter.convert()
@@ -94,4 +122,4 @@ def convert(model, precision):
 if __name__ == "__main__":
     peer, name, precision, path = sys.argv[1:]
     os.environ["TF_USE_LEGACY_KERAS"] = PEERS[peer][0]  # before TensorFlow is imported
-    Path(path).write_bytes(convert(build(peer, name), precision))
+    Path(path).write_bytes(convert(build(peer, name), precision, SIDES.get(name, SIDE)))

@@ -1,6 +1,7 @@
-"""Build one .tflite file of timm's model through litert-torch, in an environment of its own: see benchmark_peers.py.
+"""Build one .tflite file of timm's or torchvision's model through litert-torch, in an environment of its own: see
+benchmark_peers.py.
 
-python torch_peers.py timm MODEL PRECISION FILE
+python torch_peers.py PEER MODEL PRECISION FILE
 """
 
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-SIDE = 256  # pixels
+SIDE = 256  # pixels; of detectors:
+SIDES = {"detectors_320": 320}
+CLASSES = 1 + 80  # of detectors, the background and COCO's
 REPRESENTATIVE_IMAGES = 16  # random ones: the ranges need only be finite for a file that is timed, not used
 MODELS = {"mobilevitv2_050": "mobilevitv2_050", "mobilevitv2_100": "mobilevitv2_100", "mobilevit_s": "mobilevit_s"}
 # timm imports torchvision, whose wheel is for CUDA: beside a CPU torch it imports once its operators have schemas.
@@ -39,12 +42,37 @@ def build(name):
     return model
 
 
+def build_detector(name):
+    """torchvision's SSDLite without what finds objects: the offsets and logits of all anchors."""
+    _import_torchvision()
+    from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+    whole = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=CLASSES)
+    return randomised(Raw(whole.backbone, whole.head).eval())
+
+
+class Raw(torch.nn.Module):
+    """A detector's two outputs of an image."""
+
+    def __init__(self, backbone, head):
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, image):
+        found = self.head(list(self.backbone(image).values()))
+        return found["bbox_regression"], found["cls_logits"]
+
+
 def random_model(name):
-    """timm's model, every weight random: a scale of zero lets the converter fold its branch away."""
+    """timm's model, every weight random."""
     _import_torchvision()
     import timm
 
-    model = timm.create_model(MODELS[name]).eval()
+    return randomised(timm.create_model(MODELS[name]).eval())
+
+
+def randomised(model):
+    """The model, every weight random: a scale of zero lets the converter fold its branch away."""
     rng = np.random.default_rng(0)
     with torch.no_grad():
         for module in model.modules():
@@ -88,25 +116,25 @@ def _forward_self_attn(self, x):
     return self.out_proj(value.relu() * context)
 
 
-def convert(model, precision, path):
+def convert(model, precision, path, side):
     """One image [1, H, W, C] a run, float input and output; int8 by ai-edge-quantizer's static recipe."""
     import litert_torch
 
-    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     wrapped = litert_torch.to_channel_last_io(model, args=[0])
     litert_torch.convert(wrapped, (image.permute(0, 2, 3, 1),)).export(str(path))
     if precision == "int8":
-        _quantize(path)
+        _quantize(path, side)
 
 
-def _quantize(path):
+def _quantize(path, side):
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
 
     ((signature, names),) = Interpreter(str(path)).get_signature_list().items()
     (name,) = names["inputs"]
     rng = np.random.default_rng(1)
-    images = rng.uniform(0, 1, (REPRESENTATIVE_IMAGES, 1, SIDE, SIDE, 3)).astype("float32")
+    images = rng.uniform(0, 1, (REPRESENTATIVE_IMAGES, 1, side, side, 3)).astype("float32")
     process = quantizer.Quantizer(str(path))
     process.load_quantization_recipe(recipe.static_wi8_ai8())
     ranges = process.calibrate({signature: [{name: image} for image in images]})
@@ -114,5 +142,5 @@ def _quantize(path):
 
 
 if __name__ == "__main__":
-    _, name, precision, path = sys.argv[1:]
-    convert(build(name), precision, path)
+    peer, name, precision, path = sys.argv[1:]
+    convert({"timm": build, "torchvision": build_detector}[peer](name), precision, path, SIDES.get(name, SIDE))
