@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.small_models import shared_model
 from helpers.sources import COMMANDS, PACKAGE, STUDIES
 from keras_mobattn import cli
 
@@ -116,12 +117,14 @@ def test_arguments_become_the_flags_that_there_are(sentence):
     assert cli.with_flags(sentence, set()) == sentence
 
 
-def test_evaluate_advises_what_it_has(tmp_path, call_script, capsys):
+def test_evaluate_advises_what_it_has(tmp_path, tmp_path_factory, call_script, capsys):
+    model_file = tmp_path_factory.mktemp("model") / "model.keras"
+    shared_model().save(model_file)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_text("no image")
     for script in ("training/evaluate.py", "training/train.py", "training/show_batch.py"):
         more = ["--output", tmp_path / "x.png"] if "show" in script else []
-        model = [tmp_path / "none.keras"] if "evaluate" in script else []
+        model = [model_file] if "evaluate" in script else []
         assert call_script(Path(script), *model, "--dataset", tmp_path, *more) == 2
         assert "leave them out by --on-corrupt skip." in " ".join(capsys.readouterr().err.split())

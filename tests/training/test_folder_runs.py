@@ -249,18 +249,18 @@ def test_what_a_run_was_trained_on_is_no_test(settings, tmp_path, monkeypatch):
     run.write_start(settings, settings.open_source())
     monkeypatch.chdir(tmp_path)
     for dataset in (None, str(photos), f"{photos}/", "./photos", "photos"):
-        source = evaluate_command._open_source(run, dataset, None, "error")
+        source = evaluate_command._open_source(run, None, dataset, None, "error")
         assert source.num_examples == {"train": 12, "test": 3}, dataset
-    assert evaluate_command._open_source(run, str(other), None, "error").num_examples == {"test": 15}
+    assert evaluate_command._open_source(run, None, str(other), None, "error").num_examples == {"test": 15}
     kept = (photos / "red" / "4.jpg").read_bytes()
     (photos / "red" / "4.jpg").write_bytes((other / "red" / "4.jpg").read_bytes())
     with pytest.warns(UserWarning, match="began: other files. Where"):
-        evaluate_command._open_source(run, None, None, "error")
+        evaluate_command._open_source(run, None, None, None, "error")
     (photos / "red" / "4.jpg").write_bytes(kept)
     assert run.changes_in(settings.open_source()) == ""
     (photos / "red" / "4.jpg").unlink()  # another fifth is held out from now on
     with pytest.warns(UserWarning, match="'train': 11, 'test': 3}, was {'train': 12, 'test': 3}.*trained on"):
-        evaluate_command._open_source(run, None, None, "error")
+        evaluate_command._open_source(run, None, None, None, "error")
 
 
 def test_a_teachers_scores_go_by_names(named):
