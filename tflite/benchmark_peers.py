@@ -170,7 +170,9 @@ def _time(rows, num_threads, **protocol):
     """{(title, precision): Measurement}, those that can't be built with the reason for their error."""
     files = {(row.title, precision): path for row in rows for precision, path in row.files.items()}
     built = {key: path for key, path in files.items() if isinstance(path, Path)}
-    measured = iter(benchmark.benchmark_files(built.values(), num_threads=(num_threads,), **protocol) if built else ())
+    measured = iter(
+        benchmark.benchmark_files(tuple(built.values()), num_threads=(num_threads,), **protocol) if built else ()
+    )
     timed = {key: next(measured) if key in built else _failure(path, num_threads) for key, path in files.items()}
     return {key: dataclasses.replace(row, name=", ".join(key)) for key, row in timed.items()}
 

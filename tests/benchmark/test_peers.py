@@ -13,7 +13,7 @@ import keras_mobattn
 from helpers import ROOT
 from helpers.made_up_rows import fake_row
 from keras_mobattn import benchmark, export
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 
 SCRIPTS = ROOT / "tflite"
 
@@ -114,7 +114,11 @@ def test_table_has_ratios_to_the_first_row_and_keeps_failures(script):
 def test_what_was_not_built_is_a_row_and_the_rest_is_timed(script, monkeypatch, tmp_path):
     built = {"a": script.BuildError("no wheel"), "b": tmp_path / "b.tflite", "c": InputError("no operator")}
     measured = benchmark.Measurement("b", "b.tflite", benchmark.describe_host(), "rt", "xnnpack")
-    monkeypatch.setattr(benchmark, "benchmark_files", lambda paths, **_: [measured for _ in paths])
+    monkeypatch.setattr(
+        benchmark,
+        "benchmark_files",
+        lambda paths, **_: [measured for _ in expect_kind("paths", paths, tuple, "a tuple")],
+    )
     rows = [script.Row(title, {"fp32": found}) for title, found in built.items()]
     timed = script._time(rows, num_threads=1)
     assert [(row.name, row.error) for row in timed.values()] == [
