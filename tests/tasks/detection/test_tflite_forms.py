@@ -68,9 +68,9 @@ def detect(vision, path, image, **options):
         seen = task.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image.astype(np.uint8)))
     found = []
     for each in seen.detections:
-        box, (best,) = each.bounding_box, each.categories
-        corners = box.origin_y, box.origin_x, box.origin_y + box.height, box.origin_x + box.width
-        found.append((best.category_name, best.score, np.array(corners)))
+        box = each.bounding_box
+        corners = np.array((box.origin_y, box.origin_x, box.origin_y + box.height, box.origin_x + box.width))
+        found += [(kind.category_name, kind.score, corners) for kind in each.categories]  # several of one box
     return found
 
 
