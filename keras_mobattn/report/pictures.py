@@ -1,7 +1,6 @@
 """Images for reports: framed to one size, and as the bytes of a PNG."""
 
 import io
-import textwrap
 
 import numpy as np
 
@@ -34,4 +33,4 @@ def png(image):
 
 def under(words):
     """Words as they fit under an image of a grid."""
-    return textwrap.shorten(words, LETTERS, placeholder=" ...")
+    return words if len(words) <= LETTERS else f"{words[: LETTERS - 4].rstrip()} ..."

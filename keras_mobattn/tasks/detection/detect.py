@@ -9,6 +9,7 @@ from keras_mobattn.data import resize_and_crop
 from keras_mobattn.errors import expect_range
 from keras_mobattn.models import known_range
 from keras_mobattn.tasks.detection.forms import raw_objects
+from keras_mobattn.tasks.detection.post_process import Rules, from_score
 from keras_mobattn.tasks.detection.ssdlite import anchors_of
 from keras_mobattn.tasks.task import expect_keras
 
@@ -39,7 +40,7 @@ def detect(model, image, min_score=MIN_SCORE, *, input_scale=None, input_bias=No
     expect_range("min_score", min_score, 0, 1)
     seen = resize_and_crop(image, model.input_shape[1:3], crop=None, interpolation="bicubic")
     pixels = known_range(model, input_scale, input_bias).from_pixels(tf.cast(seen, tf.float32)[None])
-    found = raw_objects(model(pixels, training=False), anchors)
+    found = raw_objects(model(pixels, training=False), anchors, from_score(Rules(), min_score))
     return objects_of(found, tuple(image.shape[:2]), min_score)
 
 

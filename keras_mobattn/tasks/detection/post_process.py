@@ -25,6 +25,11 @@ class Rules:
     one_class: bool = False
 
 
+def from_score(rules, min_score):
+    """The rules, or with a lower score where `min_score` is below theirs: boxes above it are left out later."""
+    return rules if min_score >= rules.min_score else dataclasses.replace(rules, min_score=min_score)
+
+
 def post_process(offsets, scores, anchors, rules=Rules()):  # noqa: B008  (frozen)
     """The objects of one image: (corners float32 [n, 4] within 0..1, labels int32 [n], scores float32 [n]), the best
     first.

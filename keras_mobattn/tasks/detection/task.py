@@ -28,6 +28,7 @@ from keras_mobattn.tasks.detection.forms import (
 )
 from keras_mobattn.tasks.detection.loss import ssd_losses
 from keras_mobattn.tasks.detection.matcher import ENOUGH, match
+from keras_mobattn.tasks.detection.post_process import from_score
 from keras_mobattn.tasks.detection.same_objects import EXACT, ROUGH, same_objects
 from keras_mobattn.tasks.detection.ssdlite import WIDTHS, SSDLite, is_detector, maps_and_sizes, strides_from
 from keras_mobattn.tasks.detection.start import is_detector_file, sizes_of_file, start_from
@@ -191,9 +192,12 @@ class Detection(Task):
         """COCO's figures."""
         return DetectionTally(class_names, self.find)
 
-    def find(self, outputs):
+    def find(self, outputs, min_score=1.0):
         """The objects in a batch of outputs, of the Keras model or of a file in any form: corners [B, n, 4] as shares,
-        labels [B, n], -1 where there is none, and scores [B, n]."""
+        labels [B, n], -1 where there is none, and scores [B, n].
+
+        With a `min_score` below that of the form's rules there are more, but for a file that has found them itself.
+        """
         form = form_of(outputs)
         if form == "raw" and self.anchors is None:
             raise InputError(
@@ -201,8 +205,8 @@ class Detection(Task):
                 "offsets from anchors that are not known. Export it with another form."
             )
         found = {
-            "raw": lambda: raw_objects(outputs, self.anchors),
-            "anchors": lambda: decoded_objects(outputs, self.decoding),
+            "raw": lambda: raw_objects(outputs, self.anchors, from_score(FORMS[form].rules, min_score)),
+            "anchors": lambda: decoded_objects(outputs, self.decoding, from_score(FORMS[form].rules, min_score)),
             "nms": lambda: final_objects(outputs),
             "vision": lambda: vision_objects(outputs),
         }
@@ -227,7 +231,7 @@ class Detection(Task):
 
     def objects(self, outputs, sides=None):
         """The Objects in the outputs for one image; in shares of its sides where these are not told."""
-        return objects_of(self.find(outputs), sides or (1, 1), self.min_score)
+        return objects_of(self.find(outputs, self.min_score), sides or (1, 1), self.min_score)
 
     def record(self, outputs, class_names, top, sides=None):
         """{"objects": [{"class", "score", "bbox": [x, y, width, height] in pixels, as COCO has it}, ..]}."""

@@ -249,3 +249,14 @@ def test_files_of_others_are_no_detectors(tmp_path):
     image = keras.Input((8, 8, 3))
     two = {"boxes": keras.layers.Flatten()(image), "scores": keras.layers.Flatten()(image)}
     assert not isinstance(task_of(keras.Model(image, two)), Detection)
+
+
+def test_a_low_score_is_no_floor(model, task):
+    """Objects below the .01 of an evaluation are there where they are asked for, by `detect` and of outputs."""
+    image = np.zeros((64, 128, 3), np.uint8)
+    low = detect(model, image, 0.0)
+    assert len(low.scores) >= len(detect(model, image, 0.01).scores)
+    outputs = raw(task, [(ONE, 0, 0.9), (OTHER, 1, 0.004)])
+    asked = Detection(task.maps, task.sizes, min_score=0.002)
+    assert asked.objects(outputs, SIDES).labels.tolist() == [0, 1]
+    assert Detection(task.maps, task.sizes, min_score=0.01).objects(outputs, SIDES).labels.tolist() == [0]
