@@ -6,9 +6,11 @@ import sys
 import tarfile
 import zlib
 
+import numpy as np
 import pytest
 
 from helpers import FIXTURES, ROOT, cases, small_packages, torch_peers
+from helpers.mediapipe_images import as_mediapipe
 from helpers.memory import forgetting_gradients, release_memory
 from keras_mobattn import __main__ as program
 from keras_mobattn import cli
@@ -44,6 +46,18 @@ def release_memory_of_slow_tests(request):
     yield
     if request.node.get_closest_marker("slow"):
         release_memory()
+
+
+@pytest.fixture(scope="session")
+def mediapipe():
+    """MediaPipe's vision tasks, which read files as an app does."""
+    try:
+        from mediapipe.tasks.python import vision
+
+        as_mediapipe(np.zeros((8, 8, 3), np.uint8))
+    except (ImportError, OSError) as error:  # it and its OpenCV link OpenGL, also to run on the CPU
+        pytest.skip(f"mediapipe can't be loaded ({error}): pip install -e '.[test]'; apt-get install libegl1 libgles2")
+    return vision
 
 
 @pytest.fixture(scope="session")

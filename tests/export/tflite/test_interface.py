@@ -10,6 +10,7 @@ import tf_keras as keras
 from ai_edge_litert.interpreter import Interpreter
 
 import keras_mobattn
+from helpers.mediapipe_images import as_mediapipe
 from keras_mobattn import export
 from keras_mobattn.benchmark import benchmark_tflite
 from keras_mobattn.data import sample_photos
@@ -214,20 +215,6 @@ def test_labels_are_read(tmp_path):
 
 
 # mediapipe reads the files as an app would.
-
-
-def as_mediapipe(pixels):
-    import mediapipe
-
-    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
-
-
-@pytest.fixture(scope="module")
-def mediapipe():
-    try:
-        as_mediapipe(photos(1)[0])
-    except (ImportError, OSError) as error:  # it and its OpenCV link OpenGL, also to run on the CPU
-        pytest.skip(f"mediapipe can't be loaded ({error}): pip install -e '.[test]'; apt-get install libegl1 libgles2")
 
 
 def classify(content, pixels):

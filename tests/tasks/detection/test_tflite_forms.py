@@ -7,6 +7,7 @@ import pytest
 
 import keras_mobattn
 from helpers.detectors import IMAGES, NAMES, SIDES, detector, expected_objects
+from helpers.mediapipe_images import as_mediapipe
 from keras_mobattn import InputError, catalog, describe, export
 from keras_mobattn.export.tflite import detector as tflite_detector
 from keras_mobattn.formats.tflite.graph import Graph, open_graph
@@ -49,23 +50,13 @@ def in_mediapipes_pixels(corners, form):
     return np.concatenate([start, start + np.minimum((corners[2:] - corners[:2]) * SIDES, SIDES)])
 
 
-@pytest.fixture(scope="module")
-def mediapipe():
-    try:
-        from mediapipe.tasks.python import vision
-    except (ImportError, OSError) as error:  # it and its OpenCV link OpenGL, also to run on the CPU
-        pytest.skip(f"mediapipe can't be loaded ({error}): pip install -e '.[test]'; apt-get install libegl1 libgles2")
-    return vision
-
-
 def detect(vision, path, image, **options):
     """MediaPipe's own ObjectDetector: [(class, score, corners in pixels)], the best first."""
-    import mediapipe
     from mediapipe.tasks.python import BaseOptions
 
     options = vision.ObjectDetectorOptions(base_options=BaseOptions(model_asset_path=str(path)), **options)
     with vision.ObjectDetector.create_from_options(options) as task:
-        seen = task.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image.astype(np.uint8)))
+        seen = task.detect(as_mediapipe(image.astype(np.uint8)))
     found = []
     for each in seen.detections:
         box = each.bounding_box
