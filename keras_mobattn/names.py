@@ -12,6 +12,8 @@ import re
 HEADS = ("predictions", "predictions_dist")  # the second one learns from a teacher (timm's `head_dist`)
 # What a detector has behind its backbone: levels and what predicts on them; and levels that a backbone lacks
 DETECTOR_LAYER = re.compile(r"(head\d+|extra\d*)_?\w*|P\d_(depthwise|project|enlarge)\w*")
+# What a segmenter has behind its backbone
+SEGMENTER_LAYER = re.compile(r"(aspp|psp|lraspp|auxiliary|pixel)_\w+")
 LEVELS = ("P1", "P2", "P3", "P4", "P5")  # a backbone's last maps at strides 2 .. 32
 # The layer that mixes tokens; and layers that are there only for it: EfficientFormerV2's `conv_norm_act`s.
 ATTENTION_LAYER = re.compile(r"\w+_attention")
@@ -60,7 +62,7 @@ def is_norm(layer):
 
 def part_of(layer):
     """The part of the model with a layer of this name: HEAD, ATTENTION, or None for the rest."""
-    if layer in HEADS or DETECTOR_LAYER.fullmatch(layer):
+    if layer in HEADS or DETECTOR_LAYER.fullmatch(layer) or SEGMENTER_LAYER.fullmatch(layer):
         return HEAD
     return ATTENTION if is_attention(layer) or ATTENTION_PROJECTION.fullmatch(layer) else None
 

@@ -10,19 +10,21 @@ from keras_mobattn.layers.conv import (
     make_divisible,
     torch_initializer,
 )
-from keras_mobattn.layers.dropout import Dropout, DropPath, drop_path, drop_path_rates
+from keras_mobattn.layers.dropout import Dropout, DropPath, SpatialDropout, drop_path, drop_path_rates
 from keras_mobattn.layers.halving import HalvingConv
 from keras_mobattn.layers.input_range import ImageRange, InputRange
 from keras_mobattn.layers.levels import JoinLevels
 from keras_mobattn.layers.norm import GroupNorm1, LayerNormalization, l2_normalize
 from keras_mobattn.layers.patches import from_heads, from_patches, map_size, num_tokens, to_heads, to_patches
+from keras_mobattn.layers.pool import AdaptiveMean
 from keras_mobattn.layers.precision import HALF, at_least_float32, global_policy, saturate
-from keras_mobattn.layers.resize import Resize, ResizeLike, resample, resample_to
+from keras_mobattn.layers.resize import Resize, ResizeLike, resample, resample_to, resize_bilinear
 from keras_mobattn.layers.scale import LayerScale
 from keras_mobattn.layers.tokens import EmbedTokens, PadToMultiple, SplitTokens
 
 __all__ = [
     "HALF",
+    "AdaptiveMean",
     "DropPath",
     "Dropout",
     "EmbedTokens",
@@ -37,6 +39,7 @@ __all__ = [
     "PadToMultiple",
     "Resize",
     "ResizeLike",
+    "SpatialDropout",
     "SplitTokens",
     "Swish",
     "at_least_float32",
@@ -55,6 +58,7 @@ __all__ = [
     "num_tokens",
     "resample",
     "resample_to",
+    "resize_bilinear",
     "saturate",
     "to_heads",
     "to_patches",

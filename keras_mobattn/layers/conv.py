@@ -27,21 +27,35 @@ def linear_initializer(fan_in):
 
 
 def conv_norm_act(
-    x, filters, kernel_size, *, name, strides=1, depthwise=False, norm=True, use_bias=False, act=Swish, initializer=None
+    x,
+    filters,
+    kernel_size,
+    *,
+    name,
+    strides=1,
+    dilation=1,
+    padded=False,
+    depthwise=False,
+    norm=True,
+    use_bias=False,
+    act=Swish,
+    initializer=None,
 ):
     """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation (a layer class or None).
 
     Shapes: [B, H, W, C] -> [B, ceil(H/s), ceil(W/s), filters].
 
     `norm=False` leaves batch norm out, `use_bias` adds a bias, `initializer` is the kernel's in place of
-    `conv_initializer()`. With strides the map is padded by kernel_size // 2 on
-    all four sides, as torch does; TensorFlow's "same" would shift the result by one pixel on even maps.
+    `conv_initializer()`, and `dilation` lets the kernel skip pixels. With strides, or if `padded`, the map is padded by
+    kernel_size // 2 times the dilation on all four sides by a layer of its own, as torch does; TensorFlow's "same"
+    would shift the result by one pixel on even maps.
     """
     padding = "same"
-    if strides > 1:
-        x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
+    if strides > 1 or padded:
+        x = keras.layers.ZeroPadding2D(kernel_size // 2 * dilation, name=f"{name}_pad")(x)
         padding = "valid"
-    options = {"strides": strides, "padding": padding, "use_bias": use_bias, "name": f"{name}_conv"}
+    options = {"strides": strides, "dilation_rate": dilation, "padding": padding, "use_bias": use_bias}
+    options["name"] = f"{name}_conv"
     initializer = initializer or conv_initializer()
     if depthwise:
         x = keras.layers.DepthwiseConv2D(kernel_size, depthwise_initializer=initializer, **options)(x)
@@ -52,15 +66,20 @@ def conv_norm_act(
     return act(name=f"{name}_act")(x) if act else x
 
 
-def inverted_residual(x, filters, *, name, strides=1, expansion=2):
-    """MobileNetV2's block: 1x1 expand, 3x3 depthwise, 1x1 project; a shortcut where stride and width allow one."""
+def inverted_residual(x, filters, *, name, strides=1, dilation=1, padded=False, expansion=2):
+    """MobileNetV2's block: 1x1 expand, 3x3 depthwise, 1x1 project; a shortcut where stride and width allow one.
+
+    A block that is `padded`, see `conv_norm_act`, is one that may halve the map, and has none.
+    """
     shortcut = x
     channels = x.shape[-1]
     hidden = make_divisible(round(channels * expansion), 8)
     x = conv_norm_act(x, hidden, 1, name=f"{name}_expand")
-    x = conv_norm_act(x, hidden, 3, strides=strides, depthwise=True, name=f"{name}_depthwise")
+    how = {"strides": strides, "dilation": dilation, "padded": padded}
+    x = conv_norm_act(x, hidden, 3, depthwise=True, name=f"{name}_depthwise", **how)
     x = conv_norm_act(x, filters, 1, act=None, name=f"{name}_project")
-    return keras.layers.Add(name=f"{name}_add")([shortcut, x]) if strides == 1 and channels == filters else x
+    short = strides == 1 and channels == filters and not padded
+    return keras.layers.Add(name=f"{name}_add")([shortcut, x]) if short else x
 
 
 def make_divisible(value, divisor, minimum=None):

@@ -50,6 +50,17 @@ class DropPath(Dropout):
         return tf.stack([tf.shape(x)[0], 1, 1, 1])
 
 
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class SpatialDropout(Dropout):
+    """Dropout of whole channels of a map (Tompson et al., arXiv:1411.4280): torch's Dropout2d.
+
+    Shapes: [B, H, W, C] -> the same.
+    """
+
+    def noise_shape(self, x):
+        return tf.stack([tf.shape(x)[0], 1, 1, tf.shape(x)[3]])
+
+
 def drop_path_rates(rate, depths):
     """Rates of the units of each block, linearly from 0 at the very first to `rate` at the very last, as in timm.
 

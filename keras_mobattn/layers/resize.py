@@ -42,14 +42,21 @@ class Resize(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class ResizeLike(keras.layers.Layer):
-    """Resize the first map to the height and width of the second (`align_corners` False).
+    """Resize the first map to the height and width of the second; `align_corners` as in torch.
 
     Shapes: ([B, h, w, C], [B, H, W, any]) -> [B, H, W, C].
     """
 
+    def __init__(self, align_corners=False, **kwargs):
+        super().__init__(**kwargs)
+        self.align_corners = align_corners
+
     def call(self, inputs):
         x, like = inputs
-        return resize_bilinear(x, map_size(like), align_corners=False)
+        return resize_bilinear(x, map_size(like), self.align_corners)
+
+    def get_config(self):
+        return {**super().get_config(), "align_corners": self.align_corners}
 
 
 def resample(x, size):

@@ -4,6 +4,7 @@ import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.models.input_range import input_range_of, known_range
 from keras_mobattn.models.macs import count_macs
+from keras_mobattn.models.output_stride import at_output_stride
 from keras_mobattn.models.pretrained import MODELS, PUBLISHED, pretrained_model, published_name
 from keras_mobattn.models.pyramid import feature_pyramid
 from keras_mobattn.models.randomize import randomize_weights
@@ -18,6 +19,7 @@ __all__ = [
     "RUN_LABELS",
     "RUN_MODEL",
     "RUN_SETTINGS",
+    "at_output_stride",
     "count_macs",
     "feature_pyramid",
     "input_range_of",

@@ -24,6 +24,7 @@ from keras_mobattn.layers import (
     linear_initializer,
 )
 from keras_mobattn.models.application import application, application_model
+from keras_mobattn.models.output_stride import level_of
 from keras_mobattn.models.pyramid import mark_level
 from keras_mobattn.models.top import Top
 
@@ -51,20 +52,23 @@ VARIANTS = {
 
 
 @application_model
-def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, head_dim=None, **options):  # noqa: N802  the paper's spelling
+def MobileViT(  # noqa: N802  the paper's spelling
+    variant="s", attention="softmax", drop_path_rate=0.0, head_dim=None, output_stride=32, **options
+):
     """Build MobileViT "xxs", "xs" or "s" ("test": a tiny one for tests) with any attention.
 
     `attention` is a name of `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "softmax" (4
     heads) is the paper's. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is the last
-    transformer unit's in training and falls linearly to 0 at the first, see `keras_mobattn.layers.DropPath`. The other
-    arguments are those of keras.applications, see `application`.
+    transformer unit's in training and falls linearly to 0 at the first, see `keras_mobattn.layers.DropPath`. With
+    `output_stride` 16 or 8 the last one or two halvings are left out, and convolutions dilated in their place, for
+    segmentation. The other arguments are those of keras.applications, see `application`.
 
     Input: RGB, 0..255 with include_preprocessing, else 0..1 (no mean or std). Apple's own weights were trained on BGR;
     weights for this model hold a stem in RGB order. Any size from 32x32; an odd map is resized up to an even one for
     its transformer and back, as in the reference.
 
     Raises:
-        InputError: an unknown variant or attention, or a bad keras.applications argument.
+        InputError: an unknown variant, attention or output stride, or a bad keras.applications argument.
     """
     v = choose(VARIANTS, variant, "MobileViT variant")
     rates = drop_path_rates(drop_path_rate, v.depths)
@@ -81,7 +85,9 @@ def MobileViT(variant="s", attention="softmax", drop_path_rate=0.0, head_dim=Non
             x = inverted_residual(x, v.channels[1], strides=strides, expansion=v.expansion, name=f"layer2_{block}")
         x = mark_level(x, 2)
         for layer, out, dim, drops in zip((3, 4, 5), v.channels[2:], v.dims, rates, strict=True):
-            x = inverted_residual(x, out, strides=2, expansion=v.expansion, name=f"layer{layer}_0")
+            strides, dilation, _ = level_of(output_stride, layer)
+            how = {"strides": strides, "dilation": dilation, "padded": True, "expansion": v.expansion}
+            x = inverted_residual(x, out, name=f"layer{layer}_0", **how)
             x = mobilevit_block(x, dim, len(drops), attend, name=f"layer{layer}_1", drop_paths=drops)
             x = mark_level(x, layer)
         return conv_norm_act(x, v.head, 1, name="head")

@@ -23,6 +23,7 @@ from keras_mobattn.layers import (
     make_divisible,
 )
 from keras_mobattn.models.application import application, application_model
+from keras_mobattn.models.output_stride import level_of
 from keras_mobattn.models.pyramid import mark_level
 
 PATCH_SIZE = FAMILY.attention_patch
@@ -45,22 +46,29 @@ VARIANTS = {
 
 @application_model
 def MobileViTv2(  # noqa: N802  the paper's spelling
-    width=1.0, attention="separable", variant="standard", drop_path_rate=0.0, head_dim=None, **options
+    width=1.0,
+    attention="separable",
+    variant="standard",
+    drop_path_rate=0.0,
+    head_dim=None,
+    output_stride=32,
+    **options,
 ):
     """Build MobileViTv2 with any attention.
 
     `width` multiplies all channels (published: 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0). `attention` is a name of
     `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "separable" is the paper's. variant
     "test" is a tiny one for tests. `head_dim` is the width of a head, for styles with heads. `drop_path_rate` is the
-    last attention unit's in training and falls linearly to 0 at the first, see `keras_mobattn.layers.DropPath`. The
-    other arguments are those of keras.applications, see `application`.
+    last attention unit's in training and falls linearly to 0 at the first, see `keras_mobattn.layers.DropPath`. With
+    `output_stride` 16 or 8 the last one or two halvings are left out, and convolutions dilated in their place, for
+    segmentation. The other arguments are those of keras.applications, see `application`.
 
     Input: RGB, 0..255 with include_preprocessing, else 0..1 without mean or std, as in the published training.
     Any size from 32x32; a map whose side is odd is resized up to an even one before its attention block, as in the
     reference.
 
     Raises:
-        InputError: width <= 0, an unknown attention or variant, or a bad keras.applications argument.
+        InputError: width <= 0, an unknown attention, variant or output stride, or a bad keras.applications argument.
     """
     expect_range("width of MobileViTv2", width, 0, above=True, below=True, advice="Published are 0.5 to 2.0.")
     v = choose(VARIANTS, variant, "MobileViTv2 variant")
@@ -81,8 +89,9 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
         x = inverted_residual(x, outs[1], name="layer2_1")
         x = mark_level(x, 2)
         for layer, out, dim, drops in zip((3, 4, 5), outs[2:], dims, rates, strict=True):
-            x = inverted_residual(x, out, strides=2, name=f"layer{layer}_0")
-            x = mobilevitv2_block(x, dim, len(drops), attend, name=f"layer{layer}_1", drop_paths=drops)
+            strides, dilation, skip = level_of(output_stride, layer)
+            x = inverted_residual(x, out, strides=strides, dilation=dilation, padded=True, name=f"layer{layer}_0")
+            x = mobilevitv2_block(x, dim, len(drops), attend, name=f"layer{layer}_1", drop_paths=drops, dilation=skip)
             x = mark_level(x, layer)
         return x
 
@@ -90,16 +99,17 @@ def MobileViTv2(  # noqa: N802  the paper's spelling
     return application(body, FAMILY, f"mobilevitv2_{size}", **options)
 
 
-def mobilevitv2_block(x, dim, depth, attend, *, name, drop_paths=None):
+def mobilevitv2_block(x, dim, depth, attend, *, name, drop_paths=None, dilation=1):
     """[B, H, W, C] -> [B, ceil(H/2)*2, ceil(W/2)*2, C]: local convolution, `depth` units of width `dim` = D,
-    projection. `attend(dim, name=)` makes an attention layer; `drop_paths` are the units' rates, default 0.
+    projection. `attend(dim, name=)` makes an attention layer; `drop_paths` are the units' rates, default 0; `dilation`
+    is the local convolution's.
 
     The reference unfolds into [B, D, 4, N] here. Linear layers and the one-group norm commute with unfolding, so the
     map stays a map, and only the attention layer takes the four patch positions apart.
     """
     out = x.shape[-1]
     x = Resize(PATCH_SIZE, align_corners=True, name=f"{name}_resize")(x)
-    x = conv_norm_act(x, out, 3, depthwise=True, name=f"{name}_local")
+    x = conv_norm_act(x, out, 3, dilation=dilation, depthwise=True, name=f"{name}_local")
     x = conv_norm_act(x, dim, 1, norm=False, act=None, name=f"{name}_expand")
     for unit, rate in enumerate(drop_paths or [0.0] * depth):
         x = attention_unit(x, dim, rate, attend, name=f"{name}_unit{unit}")

@@ -1,0 +1,56 @@
+"""Means over the bins of a map, as torch's AdaptiveAvgPool2d cuts them."""
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from keras_mobattn.errors import InputError, expect_range
+
+
+@keras.saving.register_keras_serializable(package="keras_mobattn")
+class AdaptiveMean(keras.layers.Layer):
+    """The means of `bins` x `bins` parts of a map.
+
+    Shapes: [B, H, W, C] -> [B, bins, bins, C]. Part i of n goes from floor(i H / n) to ceil((i + 1) H / n), so that
+    parts overlap where n does not divide H: of 32 rows in 6 parts the first has rows 0 to 5, the second 5 to 10. No
+    pooling with a stride does that. Here it is one product with a constant on its right, which every exporter and
+    delegate knows.
+
+    Raises:
+        InputError: bins below 1, or a map of open size.
+    """
+
+    def __init__(self, bins, **options):
+        super().__init__(**options)
+        self.bins = expect_range("bins", bins, 1, whole=True)
+
+    def build(self, input_shape):
+        if None in input_shape[1:]:
+            raise InputError(
+                f"Expected a map of fixed size for means over {self.bins} x {self.bins} parts. Received: "
+                f"{tuple(input_shape)}. Build the backbone with input_shape."
+            )
+        super().build(input_shape)
+
+    def call(self, x):
+        """Means, in the order of rows."""
+        _, height, width, channels = x.shape
+        if self.bins == 1:
+            return tf.reduce_mean(x, (1, 2), keepdims=True)
+        if height % self.bins == 0 == width % self.bins:
+            size = (height // self.bins, width // self.bins)
+            return tf.nn.avg_pool2d(x, size, size, "VALID")
+        pixels = tf.transpose(tf.reshape(x, (-1, height * width, channels)), (0, 2, 1))
+        shares = np.kron(_shares(height, self.bins), _shares(width, self.bins))  # [H * W, bins * bins]
+        means = tf.matmul(pixels, tf.constant(shares, x.dtype))
+        return tf.reshape(tf.transpose(means, (0, 2, 1)), (-1, self.bins, self.bins, channels))
+
+    def get_config(self):
+        return {**super().get_config(), "bins": self.bins}
+
+
+def _shares(side, bins):
+    """[side, bins]: how much each pixel counts in the mean of each part."""
+    place, part = np.arange(side)[:, None], np.arange(bins)
+    inside = (place >= part * side // bins) & (place < -(-(part + 1) * side // bins))
+    return inside / inside.sum(0)
