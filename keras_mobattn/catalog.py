@@ -48,6 +48,7 @@ TASKS = Registry(
         "classification": "keras_mobattn.tasks.classification:CLASSIFICATION",
         "binary_classification": "keras_mobattn.tasks.classification:BINARY_CLASSIFICATION",
         "detection": "keras_mobattn.tasks.detection:DETECTION",
+        "segmentation": "keras_mobattn.tasks.segmentation:SEGMENTATION",
     }
 )
 

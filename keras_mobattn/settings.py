@@ -48,6 +48,14 @@ class TrainSettings:
     """A detector's anchors: fitted to the boxes of the training images, or SSD's."""
     finest_stride: Literal[8, 16] = 16
     """The stride of a detector's finest map: 8 for objects of less than a tenth of the image, at twice the cost."""
+    head: Literal["deeplabv3", "pspnet", "lraspp"] = "deeplabv3"
+    """A segmenter's head; lraspp is the light one, for phones."""
+    head_width: int | None = None
+    """Channels of a segmenter's head; 512, or 128 of lraspp, when left out."""
+    output_stride: Literal[8, 16, 32] = 16
+    """How many times smaller the last map is than the image, of a segmenter on MobileViT or MobileViTv2."""
+    auxiliary_weight: float = 0.4
+    """The share of a segmenter's auxiliary head in its loss, in training alone; 0 for no such head."""
     distilled: bool = False
     """DeiT with a second token and head, which learn from a teacher. EfficientFormerV2 always has two heads."""
     attention: Literal[(OWN, *ATTENTIONS, *ATTENTION_FORMS)] = "mobile"
@@ -172,6 +180,8 @@ class TrainSettings:
             "aug_repeats": {"low": 1, "high": self.batch_size},
             "ema_decay": {"low": 0, "high": 0.999999},
             "drop_path_rate": {"low": 0, "high": 0.999},
+            "head_width": {"low": 1},
+            "auxiliary_weight": {"low": 0},
             "test_crop": {"low": 0.01, "high": 1},
             "width": above_0,
         }

@@ -5,6 +5,7 @@
     mobattn predict photos/ --model runs/photos --plot sheet.png
     mobattn predict cat.jpg --model runs/photos/model_int8.tflite --json-lines
     mobattn predict street.jpg --model runs/boxes --plot street_boxes.png
+    mobattn predict photos/ --model runs/pets --masks masks/
 
 Exit code 2: an image could not be read; the others are still predicted.
 """
@@ -40,6 +41,7 @@ def main(
     min_score: float | None = None,
     json_lines: bool = False,
     plot: Path | None = None,
+    masks: Path | None = None,
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
 ) -> int:
@@ -55,14 +57,17 @@ def main(
         top: How many classes to print, of a classifier.
         min_score: The least score of the objects that a detector shows; default 0.3.
         json_lines: Print a line of JSON for each image, and nothing else; boxes as COCO has them, [x, y, width, height]
-            in pixels.
+            in pixels, and masks in COCO's run-length encoding.
         plot: Write a contact sheet of the images and what they were taken for to this .png; of one image by a detector
-            the photo itself with its boxes.
+            or a segmenter the photo itself with its boxes or its classes' colours.
+        masks: Of a segmenter, write each image's mask into this folder, a PNG of the photo's size and name: its pixels
+            are the numbers of the classes, its palette is Pascal VOC's.
         input_scale: What RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
             a Keras file that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1.
         input_bias: What is added then.
     """
     from keras_mobattn.commands.opened import open_model
+    from keras_mobattn.files import replacing
     from keras_mobattn.report.pictures import under
 
     expect_range("--top", top, 1, whole=True)
@@ -75,6 +80,7 @@ def main(
     opened = open_model(model, weights, input_scale, input_bias)
     if min_score is not None:
         opened = _with_least_score(opened, min_score)
+    mask_files = _mask_files(masks, opened, found) if masks else {}
     code, sheet = 0, []
     for title, read in found:
         try:
@@ -90,12 +96,41 @@ def main(
             cli.say(f"{title}: {opened.task.in_words(record, top)}")
         else:
             cli.console.print(opened.task.answer(rich.markup.escape(title), record))
+        if title in mask_files:
+            with replacing(mask_files[title]) as beside:
+                beside.write_bytes(opened.task.mask_file(record))
         if plot and len(sheet) < SHOWN:
             picture = opened.task.picture(image, photo, record)
             sheet.append((picture, f"{under(opened.task.in_words(record, 1))}\n{Path(title).name[:18]}"))
     if plot and sheet:
         _write_sheet(plot, sheet, len(found))
+    if masks:
+        _note(f"Written: masks in {masks}, classes by number: {_numbered(opened.class_names)}.")
     return code
+
+
+def _mask_files(folder, opened, found):
+    """{image: the path of its mask}."""
+    from keras_mobattn.tasks import Task
+
+    if type(opened.task).mask_file is Task.mask_file:
+        raise InputError(f"Expected --masks with a segmenter. Received: {opened.title}. Leave it out.")
+    paths = {title: folder / f"{Path(title).stem}.png" for title, _ in found}
+    twice = [title for title, path in paths.items() if list(paths.values()).count(path) > 1]
+    if twice:
+        raise InputError(
+            f"Expected images of different names for --masks. Received: {', '.join(twice[:3])}. Rename them, or take "
+            "one folder after the other."
+        )
+    if over := next((title for title, path in paths.items() if path.resolve() == Path(title).resolve()), None):
+        raise InputError(
+            f"Expected another folder for --masks than that of the images. Received: {folder}, with {over}."
+        )
+    return paths
+
+
+def _numbered(names):
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names[:MANY])) + (", .." if names[MANY:] else "")
 
 
 def _with_least_score(opened, min_score):

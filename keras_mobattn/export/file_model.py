@@ -20,6 +20,11 @@ class FileModel:
     detector = None
 
     @property
+    def given_names(self):
+        """The names of all that `run` gives."""
+        raise NotImplementedError(f"{type(self).__name__} must define given_names.")
+
+    @property
     def output_names(self):
         """The names of what `run` gives, where there are several; () for one."""
         return tuple(self.output_shape) if isinstance(self.output_shape, dict) else ()

@@ -4,6 +4,7 @@ from keras_mobattn.report.comparison import accuracy_by_style, by_resolution
 from keras_mobattn.report.markdown import write_markdown
 from keras_mobattn.report.page import Figure, Report, Section, Table, write_report
 from keras_mobattn.report.plots import (
+    bars_by_class,
     confusion_matrix,
     image_grid,
     latency_by_style,
@@ -21,6 +22,7 @@ __all__ = [
     "Section",
     "Table",
     "accuracy_by_style",
+    "bars_by_class",
     "by_resolution",
     "confusion_matrix",
     "conversions_table",

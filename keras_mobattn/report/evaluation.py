@@ -4,10 +4,11 @@ import numpy as np
 
 from keras_mobattn.report.page import Figure, Report, Section, Table, write_report
 from keras_mobattn.report.pictures import framed, sized
-from keras_mobattn.report.plots import confusion_matrix, image_grid, precision_by_recall
+from keras_mobattn.report.plots import bars_by_class, confusion_matrix, image_grid, precision_by_recall
 
 WORST = 18  # images
 SIDE = 320  # pixels of each
+COLUMNS = 3
 
 
 def _confusion(result, class_names):
@@ -21,7 +22,14 @@ def _precision(result, class_names):
     return "Precision and recall", Figure(drawn, "Precision by recall"), text
 
 
-PLOTS = {"confusion": _confusion, "precision": _precision}  # key of a tally's result -> its section
+def _iou(result, class_names):
+    drawn = bars_by_class(result["class_iou"], class_names)
+    text = "Intersection over union: the pixels of a class that were found, of all that are or were taken for it."
+    return "IoU of each class", Figure(drawn, "IoU by class"), text
+
+
+# Key of a tally's result -> its section
+PLOTS = {"confusion": _confusion, "precision": _precision, "class_iou": _iou}
 
 
 def write_page(path, title, task, result, source, split, class_names):
@@ -53,11 +61,11 @@ def _sections(task, result, source, split, class_names):
             yield Section(heading, text, figures=(figure,))
     worst = task.worst(result, class_names)
     if worst:
-        yield _worst(worst, source, split, task.legend)
+        yield _worst(worst, source, split, task)
 
 
-def _worst(worst, source, split, legend):
-    """The pictures of the worst images."""
+def _worst(worst, source, split, task):
+    """The pictures of the worst images; those with panels have a row each."""
     shown = {index: (place, caption, draw) for place, (index, caption, draw) in enumerate(worst[:WORST])}
     pictures = [None] * len(shown)
     examples = source.open(split).take(max(shown) + 1).as_numpy_iterator()
@@ -65,8 +73,10 @@ def _worst(worst, source, split, legend):
         if index in shown:
             place, _, draw = shown[index]
             image = sized(example["image"], SIDE)  # before anything is drawn, so that letters are as large in all
-            pictures[place] = framed(draw(image) if draw else image, SIDE)
-    captions = [caption for _, caption, _ in shown.values()]
-    grid = image_grid(np.stack(pictures), captions, columns=3, format="png")
-    text = f"{len(shown)} of the {len(worst)} images with a mistake, the worst first. {legend}"
+            drawn = draw(image) if draw else image
+            pictures[place] = [framed(each, SIDE) for each in (drawn if task.panels else [drawn])]
+    captions = [text for _, caption, _ in shown.values() for text in (caption, *task.panels)]
+    columns = 1 + len(task.panels) if task.panels else COLUMNS
+    grid = image_grid(np.concatenate(pictures), captions, columns=columns, format="png")
+    text = f"{len(shown)} of the {len(worst)} images with a mistake, the worst first. {task.legend}"
     return Section("The worst", text, figures=(Figure(grid, "Images with mistakes"),))

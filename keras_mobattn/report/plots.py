@@ -308,6 +308,23 @@ def confusion_matrix(counts, class_names):
 
 
 @plot
+def bars_by_class(shares, class_names):
+    """A bar for each class with its share 0..1, from the best to the worst; classes of NaN have none."""
+    order = [place for place in np.argsort(-np.asarray(shares), kind="stable") if np.isfinite(shares[place])]
+    figure = figure_of(WIDTH, 0.24 * len(order) + 0.5)
+    axes = figure.add_subplot()
+    places = np.arange(len(order))
+    axes.barh(places, [100 * shares[place] for place in order], color=ACCENT, height=0.7)
+    for row, place in enumerate(order):
+        axes.text(100 * shares[place] + 1, row, f"{100 * shares[place]:.1f}", va="center", fontsize=8.5, color=INK)
+    axes.set_yticks(places, [str(class_names[place]) for place in order])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set(xlim=(0, 108), ylim=(len(order) - 0.4, -0.6), xlabel="%")
+    return figure
+
+
+@plot
 def precision_by_recall(precision):
     """Precision at recall 0 to 1, evenly spaced: how many found boxes are right, the more objects are found."""
     recall = np.linspace(0, 1, len(precision))

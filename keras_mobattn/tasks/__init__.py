@@ -1,8 +1,9 @@
-"""Tasks: what a model is for, each in a folder of its own: classification and detection."""
+"""Tasks: what a model is for, each in a folder of its own: classification, detection and segmentation."""
 
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.catalog import TASKS
-from keras_mobattn.tasks.task import MetricTally, Objective, OutputMetric, Task, expect_keras
+from keras_mobattn.tasks.objective import Objective
+from keras_mobattn.tasks.task import MetricTally, OutputMetric, Task, expect_keras
 
 __all__ = ["FEATURES", "TASKS", "MetricTally", "Objective", "OutputMetric", "Task", "task_of"]
 

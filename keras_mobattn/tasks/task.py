@@ -22,7 +22,14 @@ def expect_keras(model):
         )
 
 
-DETECTORS_ALONE = {"anchors": "fit", "finest_stride": 16}  # settings and their defaults
+OWN_SETTINGS = {  # settings that mean something to some tasks alone, and their defaults: see Task.settings
+    "anchors": "fit",
+    "finest_stride": 16,
+    "head": "deeplabv3",
+    "head_width": None,
+    "output_stride": 16,
+    "auxiliary_weight": 0.4,
+}
 
 IN_FLOAT32 = "in_float32"  # scope of operations that files in half precision compute in float32
 
@@ -44,26 +51,6 @@ class Form:
     of_pixels: bool = False
     rows: bool = False
     computed: tuple[str, ...] = ()
-
-
-class Objective:
-    """The losses that training minimises. A subclass defines `losses`; `student` where it needs more than the outputs.
-
-    Raises:
-        NotImplementedError: `losses` of this class.
-    """
-
-    def student(self, network):
-        """A model on the layers of `network`; its output is `seen` in `__call__`: {"outputs": network's output, ..}."""
-        return keras.Model(network.inputs, {"outputs": network.output})
-
-    def __call__(self, images, learned, seen):
-        """Losses float32 [B] of a training batch; `learned` are its labels by `Task.encode`."""
-        return self.losses(learned, seen["outputs"])
-
-    def losses(self, learned, outputs):
-        """Losses float32 [B] from the model's outputs alone, for evaluation."""
-        raise NotImplementedError(f"{type(self).__name__} must define losses(learned, outputs).")
 
 
 class Task:
@@ -91,6 +78,8 @@ class Task:
         is_binary: whether the model scores the second of two classes alone.
         titles: {figure of a tally's result that is a share, 0..1: what it is called on a page}.
         legend: what the colours in pictures of the worst images mean.
+        panels: what those pictures show beside the image, where each is several.
+        settings: names in OWN_SETTINGS that mean something to it.
         programs: the folder of programs that a model card has for files of the task; None for none.
         draws: whether `picture` draws the answer into the image.
         augment: the augmentation of its papers, for `show-batch`.
@@ -114,6 +103,8 @@ class Task:
     is_binary = False
     titles = {}
     legend = ""
+    panels = ()
+    settings = ()
     programs = None
     draws = False
     augment = "none"
@@ -129,10 +120,13 @@ class Task:
         raise NotImplementedError(f"{type(self).__name__} must define build(make, class_names), to be trained.")
 
     def expect_settings(self, settings):
-        """Refuse settings of a run that mean nothing to the task; here those of detectors."""
-        for name, value in DETECTORS_ALONE.items():
-            if (given := getattr(settings, name)) != value:
-                raise InputError(f"Expected {name} with a detector alone. Received: {given!r}. Leave it out.")
+        """Refuse settings of a run that mean nothing to the task; here those of other tasks."""
+        for name, value in OWN_SETTINGS.items():
+            given = getattr(settings, name)
+            if name not in self.settings and given != value:
+                raise InputError(
+                    f"Expected {name} to be left out for this task, {self.title.lower()}. Received: {given!r}."
+                )
 
     def fitted(self, settings, source, say):
         """This task with what it takes from a run's settings and training images; by default itself.
@@ -183,6 +177,20 @@ class Task:
         """The Objective for a run's settings. Called in the scope of the strategy."""
         raise NotImplementedError(f"{type(self).__name__} must define objective(settings, class_names), to be trained.")
 
+    def class_counts(self, source):
+        """How often each class occurs in the training images, int64 [K]; here by their labels.
+
+        Raises:
+            InputError: they have none.
+        """
+        if "label" not in source.targets:
+            raise InputError(f"Expected images with a label each for class_weights. Received: {source.name!r}.")
+        labels = source.open_encoded("train").map(lambda example: example["label"], tf.data.AUTOTUNE)
+        counts = np.zeros(len(source.class_names), np.int64)
+        for batch in labels.batch(4096).as_numpy_iterator():
+            counts += np.bincount(batch, minlength=len(counts))
+        return counts
+
     def metrics(self):
         """New Keras metrics of the labels and the model's outputs; [] for the loss alone."""
         return []
@@ -208,7 +216,8 @@ class Task:
 
     def worst(self, result, class_names):
         """The images on which a tally's result is worst, the worst first: [(index in the split, a few words, function
-        of the image uint8 [h, w, 3] that draws into it, or None)]."""
+        of the image uint8 [h, w, 3] that draws into it, or None)]; with `panels` it gives the image and each of them.
+        """
         return []
 
     def last_words(self, result):
@@ -232,6 +241,10 @@ class Task:
     def in_words(self, record, top=3):
         """A record in a few words; of several classes the `top` best."""
         return ", ".join(f"{name} {np.array2string(np.asarray(value), threshold=4)}" for name, value in record.items())
+
+    def mask_file(self, record):
+        """The bytes of a PNG with a class for each pixel of the photo; None of tasks without masks."""
+        return None
 
     def picture(self, seen, photo, record):
         """What shows the answer best, uint8 [h, w, 3]: by default the image as the model saw it; `photo` is whole."""
@@ -362,6 +375,6 @@ def table_by_class(title, columns, rows):
     return table
 
 
-def named(outputs):
-    """A model's outputs, a tensor or a dict, as a dict."""
-    return outputs if isinstance(outputs, dict) else {"output": outputs}
+def named(outputs, name="output"):
+    """A model's outputs, a tensor or a dict, as a dict; a single one gets the `name`."""
+    return outputs if isinstance(outputs, dict) else {name: outputs}

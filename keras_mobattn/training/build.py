@@ -11,7 +11,6 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.layers import global_policy
 from keras_mobattn.models import MODELS, rematerialize
 from keras_mobattn.settings import Execution
-from keras_mobattn.training.class_weights import ClassWeighted
 from keras_mobattn.training.cluster import Cluster
 from keras_mobattn.training.heads import match_heads
 from keras_mobattn.training.layer_decay import freeze_all_but_head, layer_scales
@@ -72,7 +71,7 @@ def make_learner(model, settings, class_names, steps_per_epoch, execution=None, 
     optimizer, decayed = make_optimizer(settings, steps_per_epoch, network.trainable_weights, shares)
     loss = task.objective(settings, class_names)
     if class_weights is not None:
-        loss = ClassWeighted(loss, class_weights)
+        loss = loss.weighted(class_weights)
     return Learner(
         network,
         averaged,

@@ -1,4 +1,4 @@
-"""Settings for photographs, with or without boxes, that nobody has tuned anything for, with the reason of each choice.
+"""Settings for photographs, with or without boxes or masks, that nobody has tuned anything for, and the reasons.
 
 settings, reasons = choose_settings(TrainSettings(dataset="photos/"), given={"dataset"})
 """
@@ -15,6 +15,7 @@ from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import is_folder, open_source
 from keras_mobattn.data.annotations import is_annotated
 from keras_mobattn.data.listing import find_images, sub_folders
+from keras_mobattn.data.masks import is_masks
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
@@ -48,8 +49,21 @@ class Budget:
 PRETRAINED = Budget(20_000, 4, 40, 1, 5e-4, 0.8)
 ADAPTED = Budget(40_000, 8, 80, 0, 1e-3, 1.0)  # attention of another style starts anew in each block
 RANDOM = Budget(100_000, 10, 150, 0, 2e-3, 1.0)
-DETECTOR = Budget(120_000, 10, 200, 0, 1e-3, 1.0)  # whose head is a part as large as others, and starts anew
-DETECTOR_SIDE = 320  # pixels, as in the paper
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """What is usual for a task that sees images whole, and whose head is a part as large as others, and starts anew."""
+
+    side: int  # pixels
+    multiple: int  # of which sides have to be
+    budget: Budget
+
+
+WHOLE = {
+    "detection": Whole(320, MULTIPLE, Budget(120_000, 10, 200, 0, 1e-3, 1.0)),  # the paper's side
+    "segmentation": Whole(256, 32, Budget(60_000, 10, 200, 0, 1e-3, 1.0)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +83,11 @@ def choose_settings(settings, given=()):
     Raises:
         InputError: no such images, or given settings that don't go together.
     """
-    if "task" not in given and is_annotated(settings.dataset):
-        settings = dataclasses.replace(settings, task="detection")
-    task = TASKS[settings.task]
-    detects = task.whole_image
+    if "task" not in given:
+        found = {"detection": is_annotated, "segmentation": is_masks}
+        task = next((task for task, fits in found.items() if fits(settings.dataset)), settings.task)
+        settings = dataclasses.replace(settings, task=task)
+    task, whole = TASKS[settings.task], WHOLE.get(settings.task)
     facts, told = _facts(settings), {}
 
     def take(**fields):
@@ -93,11 +108,11 @@ def choose_settings(settings, given=()):
         told["model"] += f"; its {settings.attention} attention starts anew"
 
     small = facts.side is not None and facts.side < SMALL
-    usual = DETECTOR_SIDE if detects else family.input_size
-    step, sides = (MULTIPLE, (2 * SIDES[0], SIDES[1])) if detects else (32, SIDES)
+    usual = whole.side if whole else family.input_size
+    step, sides = (whole.multiple, (2 * SIDES[0], SIDES[1])) if whole else (32, SIDES)
     size = min(max(sides[0], step * -(-2 * facts.side // step)), sides[1]) if small else usual
     take(image_size=size, interpolation="bicubic")
-    if detects:
+    if whole:
         take(augment=task.augment, label_smoothing=0.0)
     else:
         take(augment="photos", test_crop=0.9)
@@ -109,7 +124,7 @@ def choose_settings(settings, given=()):
     told["batch"] = f"{settings.batch_size} images{'' if 'batch_size' in given else reason}"
 
     budget = (ADAPTED if settings.weights_skip else PRETRAINED) if settings.weights else RANDOM
-    budget = DETECTOR if detects else budget
+    budget = whole.budget if whole else budget
     epochs = min(max(budget.fewest_epochs, round(budget.images_seen / facts.images)), budget.most_epochs)
     take(epochs=epochs, head_epochs=0 if settings.trainable == "head" else budget.head_epochs)
     first = f"{settings.head_epochs} for the head alone, then " if settings.head_epochs else ""
@@ -124,8 +139,9 @@ def choose_settings(settings, given=()):
 
 def _facts(settings):
     folder, targets = Path(os.path.expanduser(settings.dataset)), TASKS[settings.task].targets
-    # Of a folder that isn't there, it says so; one of boxes is read whole, since their format tells what belongs to it.
-    if not is_folder(settings.dataset) or not folder.is_dir() or "boxes" in targets:
+    # Of a folder that isn't there, it says so; one of boxes or masks is read whole, since their format tells what
+    # belongs to it.
+    if not is_folder(settings.dataset) or not folder.is_dir() or "label" not in targets:
         source = open_source(settings.dataset, settings.data_dir, settings.on_corrupt, targets=targets)
         shapes = [example["image"].shape[:2] for example in source.first(TRAIN, LOOKED_AT).open(TRAIN)]
         return Facts(source.num_examples[TRAIN], len(source.class_names), _median(map(min, shapes)))

@@ -97,7 +97,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
     names = source.class_names
     model = build_model(start, names, task)  # outside of the scope, where it would start from other weights
     settings = _as_built(settings, model)
-    weights = balanced(source) if settings.class_weights else None
+    weights = balanced(task, source) if settings.class_weights else None
     with cluster.strategy.scope():
         learner = make_learner(model, settings, names, plan.steps_per_epoch, execution, cluster, weights)
     if cluster.chief:

@@ -17,10 +17,12 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 from keras_mobattn.names import HEADS, block_of
 from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.tasks import TASKS
 from keras_mobattn.tasks.classification.objective import CrossEntropy
+from keras_mobattn.tasks.objective import ClassWeighted
 from keras_mobattn.training import Execution, TrainSettings, train
 from keras_mobattn.training.build import build_model
-from keras_mobattn.training.class_weights import ClassWeighted, balanced
+from keras_mobattn.training.class_weights import balanced
 from keras_mobattn.training.layer_decay import layer_scales
 from keras_mobattn.training.optimizer import make_optimizer
 
@@ -80,12 +82,12 @@ def test_balanced_is_scikit_learns():
     labels = np.array([0, 0, 0, 1, 2, 2, 0, 1])
     reader = Indexed(len(labels), lambda i: {"image": tf.zeros([4, 4, 3], tf.uint8), "label": tf.constant(labels)[i]})
     source = Source("made", ("a", "b", "c"), {"train": len(labels)}, {"train": lambda: reader})
-    weights = balanced(source)
+    weights = balanced(TASKS["classification"], source)
     np.testing.assert_allclose(weights, compute_class_weight("balanced", classes=np.arange(3), y=labels), rtol=1e-6)
     with pytest.raises(InputError, match="training images of every class for class_weights. Received: none of d"):
-        balanced(dataclasses.replace(source, class_names=("a", "b", "c", "d")))
+        balanced(TASKS["classification"], dataclasses.replace(source, class_names=("a", "b", "c", "d")))
     with pytest.raises(InputError, match="images with a label each"):
-        balanced(dataclasses.replace(source, targets=("mask",)))
+        balanced(TASKS["classification"], dataclasses.replace(source, targets=("mask",)))
     mixed = np.float32([[1, 0, 0], [0, 0.75, 0.25]])
     probabilities = np.float32([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
     plain, weighted = CrossEntropy(0.1), ClassWeighted(CrossEntropy(0.1), weights)

@@ -89,6 +89,11 @@ class CoreMLModel(FileModel):
         return self._run(np.zeros((1, *self.input_shape[1:]), np.float32))
 
     @property
+    def given_names(self):
+        """The names of its outputs, without a classifier's most likely label."""
+        return tuple(each.name for each in self.spec.description.output if each.name != self.label)
+
+    @property
     def input_shape(self):
         """(None, H, W, C)."""
         if self.takes_pixels:

@@ -57,6 +57,11 @@ class TFLiteModel(FileModel):
         with open_graph(self._path) as graph:
             return read_detector(graph)
 
+    @property
+    def given_names(self):
+        """The names of its outputs."""
+        return tuple(self._given)
+
     def given(self, image):
         """{input: array} of one image [1, H, W, C] as the file itself takes it."""
         return {INPUT_NAME: quantize(image, self._taken)}

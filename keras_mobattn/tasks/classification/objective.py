@@ -3,7 +3,7 @@
 import tf_keras as keras
 
 from keras_mobattn.tasks.classification.both_classes import both_classes
-from keras_mobattn.tasks.task import Objective
+from keras_mobattn.tasks.objective import Objective
 
 
 class CrossEntropy(Objective):

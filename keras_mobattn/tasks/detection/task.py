@@ -32,7 +32,8 @@ from keras_mobattn.tasks.detection.post_process import from_score
 from keras_mobattn.tasks.detection.same_objects import EXACT, ROUGH, same_objects
 from keras_mobattn.tasks.detection.ssdlite import WIDTHS, SSDLite, is_detector, maps_and_sizes, strides_from
 from keras_mobattn.tasks.detection.start import is_detector_file, sizes_of_file, start_from
-from keras_mobattn.tasks.task import Objective, Task, table_by_class
+from keras_mobattn.tasks.objective import Objective
+from keras_mobattn.tasks.task import Task, table_by_class
 
 
 class DetectionLoss(Objective):
@@ -71,6 +72,7 @@ class Detection(Task):
     agreement_title = "same objects"
     exact_agreement, half_agreement = 0.95, 0.9  # of boxes that overlap as much as is allowed one or the other remains
     forms = FORMS
+    settings = ("anchors", "finest_stride")
 
     def __init__(self, maps=None, sizes=None, min_score=MIN_SCORE, decoding=None):
         self.maps, self.sizes, self.min_score = maps, sizes, min_score
@@ -81,6 +83,7 @@ class Detection(Task):
 
     def expect_settings(self, settings):
         """Refuse settings that mean nothing to a detector."""
+        super().expect_settings(settings)
         wanted = {"label_smoothing": 0, "test_crop": 1, "teacher": None, "class_weights": False, "sizes": ()}
         for name, value in wanted.items():
             if (given := getattr(settings, name)) != value:

@@ -3,5 +3,9 @@
 from keras_mobattn.tasks.segmentation.deeplabv3 import DeepLabV3
 from keras_mobattn.tasks.segmentation.lraspp import LRASPP
 from keras_mobattn.tasks.segmentation.pspnet import PSPNet
+from keras_mobattn.tasks.segmentation.segment import segment
+from keras_mobattn.tasks.segmentation.task import Segmentation
 
-__all__ = ["LRASPP", "DeepLabV3", "PSPNet"]
+SEGMENTATION = Segmentation()
+
+__all__ = ["LRASPP", "SEGMENTATION", "DeepLabV3", "PSPNet", "Segmentation", "segment"]

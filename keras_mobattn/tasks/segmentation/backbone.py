@@ -14,8 +14,9 @@ FINE, MIDDLE = "P3", "P4"
 
 
 class Maps(NamedTuple):
-    """Maps of a backbone: `last` is the deepest, `middle` the one before, `fine` that of stride 8 or None. DeiT has one,
-    which is `last` and `middle`."""
+    """Maps of a backbone: `last` is the deepest, `middle` the one before, `fine` that of stride 8 or None. DeiT's one
+    is `last` and `middle`.
+    """
 
     image: object
     last: object

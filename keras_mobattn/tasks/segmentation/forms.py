@@ -1,0 +1,20 @@
+"""The forms in which a segmenter is exported: what its file gives, and at what size."""
+
+from keras_mobattn.tasks.task import Form
+
+FORMS = {
+    # The number of each pixel's class, at the image's size: what Xcode's preview and Vision show
+    "class_map": Form(("class_map",), "Core ML"),
+    # Logits at the model's own stride, of which MediaPipe makes a mask: the least work, and the fewest bytes
+    "logits": Form(("logits",), None),
+    # Probabilities at the model's own stride
+    "probabilities": Form(("probabilities",), None),
+    # Probabilities at the image's size: for Android's Task Library, which resizes nothing
+    "full_size": Form(("full_size",), None),
+}
+DESCRIPTIONS = {
+    "class_map": "The number of each pixel's class.",
+    "logits": "For each pixel of a map, to be resized to the image with aligned corners, a logit for each class.",
+    "probabilities": "For each pixel of a map, to be resized to the image with aligned corners, probabilities.",
+    "full_size": "For each pixel the probability of each class.",
+}
