@@ -27,11 +27,13 @@ PUBLISHED = {
     "deit_distilled_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-6, 0.05, 300, 1024, False, 0.99996, None),
     "pvtv2_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-6, 0.05, 300, 1024, False, 0.0, None),
     "efficientformerv2_in1k": ("adamw", 1e-3, 1e-5, 5 * 1251, 1e-5, 0.025, 300, 1024, False, 0.99996, 0.01),
+    "deeplabv3_ade20k": ("sgd", 0.02, 2e-4, 0, 0.0, 1e-4, 120, 16, False, 0.9995, 10.0),
+    "deeplabv3_voc": ("adamw", 5e-4, 1e-6, 500, 5e-5, 0.05, 50, 128, False, 0.9995, 10.0),
     "ssdlite_coco": ("adamw", 9e-4, 1e-6, 500, 9e-5, 0.05, 200, 128, True, 0.9995, 10.0),
 }
 IMAGENET = 1_281_167
-DETECTORS = ("ssdlite_coco",)
-CLASSIFIERS = [name for name in RECIPES if name not in DETECTORS]
+WHOLE = ("ssdlite_coco", "deeplabv3_ade20k", "deeplabv3_voc")  # of tasks that see images whole
+CLASSIFIERS = [name for name in RECIPES if name not in WHOLE]
 # Width -> learning rate, weight decay (architectures' table of the v2 paper's code)
 BY_WIDTH = {0.5: (9e-3, 0.004), 0.75: (9e-3, 0.008), 1.0: (7.5e-3, 0.013), 1.25: (4.9e-3, 0.020), 1.5: (3.5e-3, 0.029)}
 BY_WIDTH |= {1.75: (2.6e-3, 0.039), 2.0: (2e-3, 0.05)}
@@ -49,7 +51,7 @@ def test_settings_are_the_published_ones(name):
     seen += (s.epochs, s.batch_size, s.decay_1d, s.ema_decay, s.clip_norm)
     assert seen == PUBLISHED[name]
     assert s.base_batch_size == s.batch_size
-    assert (s.label_smoothing, s.width) == (0.0 if name in DETECTORS else 0.1, 2.0)
+    assert (s.label_smoothing, s.width) == (0.0 if name in WHOLE else 0.1, 2.0)
     TASKS[s.task].expect_settings(s)
     assert s.augment in AUGMENTATIONS
     assert s.model in MODELS
@@ -126,6 +128,19 @@ def test_detectors_by_family():
     assert (v2.model, v2.width, v2.variant, v2.weight_decay) == ("MobileViTv2", 0.5, None, 0.05)
     assert (v1.model, v1.variant, v1.weight_decay) == ("MobileViT", "xs", 0.01)
     assert {(s.task, s.anchors, s.dataset) for s in (v1, v2)} == {("detection", "ssd", "coco/2017")}
+
+
+@pytest.mark.parametrize(("name", "stride"), {"deeplabv3_ade20k": 8, "deeplabv3_voc": 16}.items())
+def test_segmenters(name, stride):
+    s = recipe_settings(name, 1.0)
+    assert (s.task, s.head, s.head_width, s.output_stride, s.image_size) == (
+        "segmentation",
+        "deeplabv3",
+        None,
+        stride,
+        512,
+    )
+    assert (s.auxiliary_weight, s.augment) == (0.4, "segmentation")
 
 
 def test_unknown_recipe():
