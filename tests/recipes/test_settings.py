@@ -144,7 +144,7 @@ def test_segmenters(name, stride):
 
 
 def test_unknown_recipe():
-    with pytest.raises(InputError, match="one of 'deit_distilled_in1k'.*Received: 'nope'"):
+    with pytest.raises(InputError, match="'deit_distilled_in1k'.*Received: 'nope'"):
         recipe_settings("nope")
 
 
