@@ -4,6 +4,7 @@
     mobattn show-batch --augment digits --dataset digits --image-size 32 --step 7
     mobattn show-batch --recipe mobilevitv2_in1k
     mobattn show-batch --task detection --dataset boxes/ --image-size 320
+    mobattn show-batch --task segmentation --dataset pets/ --image-size 256
 
 Labels of mixed images are told with their weights: "3 .71 / 8 .29". The same seed and step give the same sheet, and
 the images are those that a training run with these settings gets.
@@ -29,9 +30,10 @@ class Sheet:
     """The images to show."""
 
     task: Literal[tuple(TASKS)] = "classification"
-    """What the model is for: boxes are drawn, and need images that have some."""
+    """What the model is for: boxes and masks are drawn, and need images that have some."""
     augment: str | None = None
-    """The augmentation by name; when left out the task's, mobilevitv2 for classifiers and ssd for detectors."""
+    """The augmentation by name; when left out the task's, mobilevitv2 for classifiers, ssd for
+    detectors, segmentation for segmenters."""
     dataset: str = "photos"
     """A tfds name, "digits", "digit_crops", "digit_scenes", a folder of images, or "photos": crops of scikit-learn's
     two."""

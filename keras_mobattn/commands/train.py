@@ -3,6 +3,7 @@
     mobattn train photos/
     mobattn train photos/ --attention mobile --class-weights --print-settings
     mobattn train boxes/ --output-dir runs/boxes
+    mobattn train pets/ --head lraspp --output-dir runs/pets
     mobattn train --output-dir runs/digits
     mobattn train --recipe mobilevitv2_in1k --width 1.0 --data-dir tfds/ --strategy mirrored --auto-resume
     mobattn train imagenet2012 --teacher timm/mobilevitv2_200.cvnets_in1k --distillation hard
@@ -10,8 +11,8 @@
     mobattn train --resume runs/photos --epochs 40
 
 Photographs, in a folder or a tfds set, get settings from what is there, see docs/your_photos.md; the defaults below are
-for the embedded digits. A folder with COCO's JSON, Pascal VOC's XML or YOLO's data.yaml trains a detector. Each flag
-that is given holds.
+for the embedded digits. A folder with COCO's JSON, Pascal VOC's XML or YOLO's data.yaml trains a detector, one of images
+and masks a segmenter. Each flag that is given holds.
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
 three --resume goes on; before 130 and 143 a checkpoint was saved, so a machine that is taken back loses no step.
@@ -76,7 +77,8 @@ def command(default):
         """Train a model with Keras `fit`; one folder holds everything that comes of it.
 
         Args:
-            data: A folder of images with a sub-folder a class, or with boxes, or another set: as --dataset.
+            data: A folder of images with a sub-folder a class, or with boxes or masks, or another set: as
+                --dataset.
             settings: How to train.
             execution: Where to compute and what to keep; may change when a run is resumed.
             recipe: A paper's settings by name; other flags override them one by one.
