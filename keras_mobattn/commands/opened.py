@@ -79,8 +79,9 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     task = task.for_file(model) if isinstance(model, FileModel) else task
     if (task is classification and not _scores_classes(model)) or None in model.input_shape[1:3]:
         raise InputError(
-            "Expected a classifier with a fixed input size and one output [n, classes], a detector, a segmenter, or the "
-            f"folder of a run of another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
+            "Expected a classifier with a fixed input size and one output [n, classes], a detector, a segmenter, or "
+            f"the folder of a run of another task. Received: {title} with input {model.input_shape} and output "
+            f"{model.output_shape}."
         )
     told = {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)

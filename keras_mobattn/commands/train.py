@@ -11,8 +11,8 @@
     mobattn train --resume runs/photos --epochs 40
 
 Photographs, in a folder or a tfds set, get settings from what is there, see docs/your_photos.md; the defaults below are
-for the embedded digits. A folder with COCO's JSON, Pascal VOC's XML or YOLO's data.yaml trains a detector, one of images
-and masks a segmenter. Each flag that is given holds.
+for the embedded digits. A folder with COCO's JSON, Pascal VOC's XML or YOLO's data.yaml trains a detector, one with
+masks a segmenter. Each flag that is given holds.
 
 Exit code 0: trained; 2: bad input; 3: the loss or a gradient was not finite; 130: Ctrl-C; 143: SIGTERM. After the last
 three --resume goes on; before 130 and 143 a checkpoint was saved, so a machine that is taken back loses no step.
