@@ -25,6 +25,11 @@ def decode_mask(mask):
     return tf.io.decode_png(mask, channels=1) if mask.dtype == tf.string else mask
 
 
+def encode_mask(mask):
+    """The bytes of a PNG of a mask, a scalar string, from its pixels or from these bytes already."""
+    return mask if mask.dtype == tf.string else tf.io.encode_png(mask)
+
+
 def decode_crop(image, choose_box, orientation=None):
     """A box of the upright image: (uint8 [h, w, 3], the whole image's shape, begin and size of the box, int32 [2]
     each).

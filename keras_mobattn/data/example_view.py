@@ -8,12 +8,12 @@ import dataclasses
 import tensorflow as tf
 
 from keras_mobattn.data.augment import augmenter, random_box
-from keras_mobattn.data.decode import decode, decode_crop
+from keras_mobattn.data.decode import decode, decode_crop, encode_mask
 from keras_mobattn.data.mixing import random_erasing
 from keras_mobattn.data.object_crop import object_crop
 from keras_mobattn.data.reading import seed_base
 from keras_mobattn.data.resizing import INTERPOLATIONS, covering_size, resize, with_size
-from keras_mobattn.data.targets import SIDES, Geometry, moved
+from keras_mobattn.data.targets import SIDES, WHOLE_MASK, Geometry, moved
 
 
 def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation=None):
@@ -22,15 +22,17 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
     The geometry is drawn once and applied to the image and to all `targets`; what changes colours is for the image
     alone. Without random crops the image is seen as `data.resize_and_crop` sees it with `crop` and `interpolation`
     (default: the augmentation's). The example's image may be encoded, as Indexed's, and have an "orientation". Beside
-    boxes stand SIDES.
+    boxes stand SIDES, beside a mask WHOLE_MASK.
     """
     see = image_view(augmentation, seed, crop, interpolation)
 
     def view(example, image_size, number):
         around = example["boxes"] if augmentation.object_crop else None
         image, geometry = see(example["image"], image_size, number, example.get("orientation"), around)
-        sides = {SIDES: tf.cast(geometry.shape, tf.int32)} if "boxes" in targets else {}
-        return {"image": image} | moved({name: example[name] for name in targets}, geometry) | sides
+        given = {name: example[name] for name in targets}
+        whole = {SIDES: tf.cast(geometry.shape, tf.int32)} if "boxes" in targets else {}
+        whole |= {WHOLE_MASK: encode_mask(given["mask"])} if "mask" in targets else {}
+        return {"image": image} | moved(given, geometry) | whole
 
     return view
 

@@ -71,7 +71,10 @@ def batched(views, batch_size, drop_remainder=False):
     spec = views.element_spec
     if not any(name in PADDING for name in spec):
         return views.batch(batch_size, drop_remainder=drop_remainder)
-    values = {name: tf.constant(PADDING.get(name, 0), each.dtype) for name, each in spec.items()}
+    values = {
+        name: tf.constant(PADDING[name], each.dtype) if name in PADDING else tf.zeros([], each.dtype)
+        for name, each in spec.items()
+    }
     return views.padded_batch(batch_size, padding_values=values, drop_remainder=drop_remainder)
 
 

@@ -9,9 +9,11 @@ import tensorflow as tf
 from keras_mobattn.data.decode import decode, decode_mask
 from keras_mobattn.data.reading import Indexed, Sharded
 from keras_mobattn.data.splits import TEST, VALIDATION
+from keras_mobattn.data.targets import IGNORED
 from keras_mobattn.errors import InputError, choose
 
 SHOWN = 5  # how many classes a message names
+LABELS = ("label", "box_labels")  # targets that are numbers of classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Source:
 
     Attributes:
         name: of the tfds set or folder.
-        class_names: in the order of the labels.
+        class_names: in the order of the labels, or of a mask's values where there are neither labels nor boxes.
         num_examples: {split: number of images}.
         openers: {split: function that opens it}.
         targets: what stands beside an image in an example, see data.targets.
@@ -43,7 +45,8 @@ class Source:
         """The same images, labelled by the classes' names with their places in `names`. Classes may have no images.
 
         Raises:
-            InputError: a class of this source is not among them.
+            InputError: a class of this source is not among them; more classes than a mask can tell; masks beside
+                labels, whose classes are others.
         """
         names = tuple(names)
         if names == self.class_names:
@@ -55,11 +58,17 @@ class Source:
                 f"({len(other)} of its {len(self.class_names)} classes), which the model does not have. Rename the "
                 "folders, or take images of the model's classes."
             )
+        if "mask" in self.targets and (len(names) > IGNORED or {*LABELS} & {*self.targets}):
+            raise InputError(
+                f"Expected masks of up to {IGNORED} classes, and no other labels beside them, to tell them by other "
+                f"places. Received: {len(names)} classes, for {', '.join(self.targets)}. Open one kind of targets."
+            )
         places = tf.constant([names.index(name) for name in self.class_names], tf.int64)
 
         def relabelled(example):
-            labels = {name: example[name] for name in ("label", "box_labels") if name in example}
-            return {**example, **{name: _replaced(label, places) for name, label in labels.items()}}
+            labels = {name: _replaced(example[name], places) for name in LABELS if name in example}
+            mask = {"mask": _replaced_in_mask(example["mask"], places)} if "mask" in example else {}
+            return {**example, **labels, **mask}
 
         def opener(split):
             opened = self.openers[split]()
@@ -111,3 +120,11 @@ class Source:
 def _replaced(labels, places):
     """Labels, replaced by `places[label]`; below 0, which means none, they stay."""
     return tf.where(labels < 0, labels, tf.gather(places, tf.maximum(labels, 0)))
+
+
+def _replaced_in_mask(mask, places):
+    """A mask's pixels, replaced by `places[class]`, uint8 [h, w, 1]; IGNORED stays. A value without a place is an
+    error of tf.gather."""
+    mask = tf.cast(decode_mask(mask), tf.int64)
+    ignored = mask == IGNORED
+    return tf.cast(tf.where(ignored, mask, tf.gather(places, tf.where(ignored, tf.zeros_like(mask), mask))), tf.uint8)

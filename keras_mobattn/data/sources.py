@@ -21,6 +21,7 @@ from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Shard
 from keras_mobattn.data.source import Source
 from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_split
 from keras_mobattn.data.tfds_boxes import box_features
+from keras_mobattn.data.tfds_masks import mask_features
 from keras_mobattn.errors import InputError, expect_kind, expect_path, expect_range
 from keras_mobattn.files import CACHE, cache_folder
 
@@ -53,7 +54,7 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
             its own. It is not a training seed: runs that are to be compared share it.
         targets: What is read of an example beside its image: "label"; "boxes" and "box_labels", in folders COCO's
             JSON, Pascal VOC's XML or YOLO's text, in tfds sets those that `tfds_boxes.box_features` finds, without
-            crowds; and in tfds sets "mask".
+            crowds; "mask", in tfds sets that `tfds_masks` knows.
         for_test: Make all images of a folder without splits the test, for a model that was trained on other images.
 
     Raises:
@@ -146,7 +147,7 @@ def _tfds_source(name, data_dir, seed, targets):
     splits = _choose_splits(builder, targets)
     return Source(
         name=name,
-        class_names=_class_names(builder.info.features, targets),
+        class_names=_class_names(builder, targets),
         num_examples={split: builder.info.splits[theirs].num_examples for split, theirs in splits.items()},
         # Opened once: what is kept in memory is not read from disk again by the next that asks for it.
         openers={
@@ -157,8 +158,12 @@ def _tfds_source(name, data_dir, seed, targets):
     )
 
 
-def _class_names(features, targets):
-    """The names of the boxes' classes where these are wanted, else of the images' labels, else ()."""
+def _class_names(builder, targets):
+    """The names of the boxes' classes where these are wanted; of the mask's where it is alone; else of the images'
+    labels, or ()."""
+    features = builder.info.features
+    if "mask" in targets and not {"label", "box_labels"} & set(targets):
+        return mask_features(builder.name, features).class_names
     if "box_labels" in targets or "label" not in features:
         boxes = box_features(features)
         return boxes.class_names if boxes else ()
@@ -193,14 +198,22 @@ def _sharded(builder, info, targets):
             f"Expected a tfds set in TFRecord files. Received: {builder.name!r} in {builder.info.file_format.value} "
             f"files. Prepare it again with file_format='tfrecord'."
         )
-    own, boxes = _plain("image", *targets), box_features(builder.info.features) if set(BOXES) & set(targets) else None
-    features = {name: builder.info.features[name] for name in (*own, *(boxes.names if boxes else ()))}
-    decoders = {name: tfds.decode.SkipDecoding() for name in ("image", "mask") if name in features}
+    own, others = _plain("image", *targets), []
+    if set(BOXES) & set(targets):
+        others.append(box_features(builder.info.features))
+    if "mask" in targets:
+        others.append(mask_features(builder.name, builder.info.features))
+    names = [*own, *(name for each in others for name in each.names)]
+    features = {name: builder.info.features[name] for name in names}
+    images = [name for name, feature in features.items() if isinstance(feature, tfds.features.Image)]
+    decoders = {name: tfds.decode.SkipDecoding() for name in images}
     features = tfds.features.FeaturesDict(features)
 
     def example(record):
         read = features.deserialize_example(record, decoders=decoders)
-        found = {name: read[name] for name in own} | (boxes.read(read) if boxes else {})
+        found = {name: read[name] for name in own}
+        for each in others:
+            found |= each.read(read)
         return {name: found[name] for name in ("image", *targets)}
 
     files = info.file_instructions
@@ -214,13 +227,15 @@ def _sharded(builder, info, targets):
 
 
 def _plain(*names):
-    """The image and targets that tfds's usual features are called as: all but boxes."""
-    return tuple(name for name in names if name not in BOXES)
+    """The image and targets that tfds's usual features are called as: all but boxes and masks."""
+    return tuple(name for name in names if name not in (*BOXES, "mask"))
 
 
 def _prepared_builder(name, data_dir, seed, targets):
     builder = _find_builder(name, data_dir, seed)
     _check_features(name, builder.info.features, targets)
+    if "mask" in targets:
+        mask_features(builder.name, builder.info.features)  # which refuses other sets
     if builder.data_path.exists():
         return builder
     try:

@@ -3,8 +3,10 @@
 An example is {"image": .., target: ..}. Targets that name a place are moved by the rules of MOVES:
     boxes: float32 [n, 4] of (ymin, xmin, ymax, xmax), shares of the image's sides; box_labels: int64 [n], each one's
     class.
-    mask: uint8 [h, w, 1], a class for each pixel of the image, or the bytes of a PNG of it.
-All others, as the label int64, are for the whole image and stay as they are. Beside boxes a view has SIDES.
+    mask: a class for each pixel of the upright image, uint8 [h, w, 1], or the bytes of an 8-bit grey PNG of it. IGNORED
+    stands for none.
+All others, as the label int64, are for the whole image and stay as they are. Beside boxes a view has SIDES, beside a
+mask WHOLE_MASK.
 """
 
 import dataclasses
@@ -17,6 +19,8 @@ from keras_mobattn.errors import InputError
 IGNORED = 255  # in a mask: pixels that count nowhere
 WHOLE_MASK = "whole_mask"  # beside masks in a view: the bytes of a PNG of the whole mask, as it was before it was moved
 SIDES = "sides"  # int32 [2], (height, width) in pixels of the image that a view was made of
+WHOLE_MASK = "whole_mask"  # bytes of a PNG: the mask of the image that a view was made of
+IGNORED = 255  # a mask's value for pixels that count nowhere
 PADDING = {"boxes": 0.0, "box_labels": -1}  # targets with a row for each object -> the value that fills up a batch
 
 
@@ -58,7 +62,9 @@ def move_boxes(targets, geometry):
 
 def move_mask(targets, geometry):
     """The mask of the view, uint8 [H, W, 1]; each pixel has the class of the nearest one, since classes don't mix."""
-    mask = _part(decode_mask(targets["mask"]), geometry.begin, geometry.size)
+    mask = decode_mask(targets["mask"])
+    tf.debugging.assert_equal(tf.shape(mask)[:2], geometry.shape, "Expected a mask of its image's size.")
+    mask = _part(mask, geometry.begin, geometry.size)
     mask = tf.image.resize(mask, geometry.scaled, tf.image.ResizeMethod.NEAREST_NEIGHBOR)
     mask = _part(mask, geometry.offset, geometry.out)
     mask = tf.where(geometry.flipped, tf.reverse(mask, [1]), mask)
@@ -88,7 +94,7 @@ class Labels:
     Attributes:
         targets: what it needs of an example beside the image.
         mixes: whether `encode` gives float32 [B, K], which MixUp and CutMix may mix.
-        truth: what an evaluation is told beside the labels: names of `targets`, or SIDES.
+        truth: what an evaluation is told beside the labels: names of `targets`, SIDES or WHOLE_MASK.
         whole_image: whether an image is seen whole, its sides stretched, rather than cut out of its middle.
     """
 

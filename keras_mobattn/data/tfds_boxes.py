@@ -11,12 +11,11 @@ LEFT_OUT = ("is_crowd", "invalid")  # objects with one of these are several, or 
 
 
 @dataclasses.dataclass(frozen=True)
-class BoxFeatures:
-    """How to read boxes.
+class TargetFeatures:
+    """How to read targets whose features each set calls otherwise: boxes, or masks.
 
     names: the tfds features that are needed. class_names: in the order of the labels.
-    read: a function of these features of an example -> {"boxes": float32 [n, 4], "box_labels": int64 [n]}, without
-        crowds and boxes that have no area.
+    read: a function of these features of an example -> {target: ..}; images among them are still encoded.
     """
 
     names: tuple[str, ...]
@@ -25,8 +24,9 @@ class BoxFeatures:
 
 
 def box_features(features):
-    """The BoxFeatures of a set with tfds's {name: feature}; None where it has no boxes.
+    """The TargetFeatures of the boxes of a set with tfds's {name: feature}; None where it has none.
 
+    It reads {"boxes": float32 [n, 4], "box_labels": int64 [n]}, without crowds and boxes that have no area.
     They are in a sequence with a "bbox", whatever it is called; without classes the objects are of one, which is called
     as the sequence: "faces" has the class "face". Or the heads of oxford_iiit_pet, whose classes are the species.
     """
@@ -37,7 +37,7 @@ def box_features(features):
         if hasattr(parts, "items") and "bbox" in (parts := dict(parts.items())):
             return _of_sequence(name, parts)
     if HEAD in features and SPECIES in features:
-        return BoxFeatures((HEAD, SPECIES), tuple(features[SPECIES].names), _read_head)
+        return TargetFeatures((HEAD, SPECIES), tuple(features[SPECIES].names), _read_head)
     return None
 
 
@@ -55,7 +55,7 @@ def _of_sequence(name, parts):
                 kept &= ~tf.cast(objects[each], tf.bool)
         return _those(boxes, labels, kept)
 
-    return BoxFeatures((name,), class_names, read)
+    return TargetFeatures((name,), class_names, read)
 
 
 def _read_head(example):

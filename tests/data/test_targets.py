@@ -160,7 +160,7 @@ def test_what_cannot_go_together(task, augment, message):
 
 
 def test_a_set_without_what_is_asked_for(tmp_path):
-    with pytest.raises(InputError, match="Expected a dataset with image: Image, mask: Image. Received: 'digits' with"):
+    with pytest.raises(InputError, match="a class for each pixel: digit_scenes, photo_scenes, .*Received: 'digits'"):
         open_source("digits", tmp_path, targets=("mask",))
 
 

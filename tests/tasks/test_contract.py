@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from keras_mobattn import InputError, export
 from keras_mobattn.data import AUGMENTATIONS
-from keras_mobattn.data.targets import MOVES, SIDES
+from keras_mobattn.data.targets import MOVES, SIDES, WHOLE_MASK
 from keras_mobattn.layers import InputRange
 from keras_mobattn.tasks import FEATURES, TASKS, MetricTally, Objective, Task, task_of
 from keras_mobattn.tasks.classification import BINARY_CLASSIFICATION, CLASSIFICATION
@@ -62,7 +62,7 @@ def test_every_task_keeps_the_contract(name):
     assert isinstance(task, Task)
     assert task.title
     assert task.evaluates_whole or task.best in {metric.name for metric in task.metrics()} | {"loss"}
-    assert set(task.truth) <= {*task.targets, SIDES}
+    assert set(task.truth) <= {*task.targets, SIDES, WHOLE_MASK}
     assert task.augment in AUGMENTATIONS
     task.expect_settings(TrainSettings(task=name if name in TASKS else "classification", label_smoothing=0.0))
     assert set(task.probabilities) <= set(task.class_scores) or not task.class_scores
