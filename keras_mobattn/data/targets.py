@@ -16,8 +16,6 @@ import tensorflow as tf
 from keras_mobattn.data.decode import decode_mask
 from keras_mobattn.errors import InputError
 
-IGNORED = 255  # in a mask: pixels that count nowhere
-WHOLE_MASK = "whole_mask"  # beside masks in a view: the bytes of a PNG of the whole mask, as it was before it was moved
 SIDES = "sides"  # int32 [2], (height, width) in pixels of the image that a view was made of
 WHOLE_MASK = "whole_mask"  # bytes of a PNG: the mask of the image that a view was made of
 IGNORED = 255  # a mask's value for pixels that count nowhere
