@@ -31,6 +31,7 @@ from keras_mobattn.tasks.segmentation.start import is_segmenter_file, start_from
 from keras_mobattn.tasks.task import Task, table_by_class
 
 HEADS = {"deeplabv3": DeepLabV3, "pspnet": PSPNet, "lraspp": LRASPP}
+CAPTION_LETTERS = 18  # that fit under an image
 OUTPUTS = tuple(dict.fromkeys(name for form in FORMS.values() for name in form.outputs))
 
 
@@ -228,7 +229,8 @@ class Segmentation(Task):
         numbers, counts = np.unique(learned["mask"], return_counts=True)
         order = [number for _, number in sorted(zip(-counts, numbers, strict=True)) if number != IGNORED]
         named = [class_names[number] for number in order if class_names[number].lower() != BACKGROUND]
-        return ", ".join(named[:2]) or (class_names[order[0]] if order else "nothing")
+        text = ", ".join(named[:2]) or (class_names[order[0]] if order else "nothing")
+        return text if len(text) <= CAPTION_LETTERS else text.replace(", ", ",\n")
 
     def shown(self, image, learned, class_names):
         """The image under the colours of its mask; what doesn't count is covered."""
