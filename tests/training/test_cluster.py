@@ -14,6 +14,7 @@ import tf_keras as keras
 
 from helpers import ROOT
 from helpers.annotated_folders import write_coco
+from helpers.shapes import write_shapes
 from helpers.worker import train_flags
 from keras_mobattn import InputError
 from keras_mobattn.models import load_model
@@ -142,13 +143,21 @@ def test_two_workers_are_one(tmp_path):
     assert not any(norm.synchronized for norm in norms)
 
 
+EVALUATED_WHOLE = {  # task -> (writer of a folder, further settings, the figure that picks the best epoch)
+    "detection": (write_coco, {"augment": "ssd"}, "map50"),
+    "segmentation": (write_shapes, {"augment": "segmentation", "head_width": 8}, "miou"),
+}
+
+
 @pytest.mark.slow
-def test_two_workers_train_a_detector(tmp_path):
+@pytest.mark.parametrize("task", EVALUATED_WHOLE)
+def test_two_workers_train_what_is_evaluated_whole(task, tmp_path):
     """Anchors are fitted by each worker alike, and each evaluates all images: both end with the same weights, and with
     the figures of one process that goes on from them."""
+    write, options, figure = EVALUATED_WHOLE[task]
     settings = {
-        "dataset": str(write_coco(tmp_path / "coco")), "task": "detection", "variant": "test", "width": 0.25,
-        "image_size": 64, "label_smoothing": 0.0, "augment": "ssd", "epochs": 2, "batch_size": 4,
+        "dataset": str(write(tmp_path / "folder")), "task": task, "variant": "test", "width": 0.25, "image_size": 64,
+        "label_smoothing": 0.0, "epochs": 2, "batch_size": 4, **options,
     }  # fmt: skip
     ports = free_ports(2)
     finish([start(tmp_path, settings, None, index, ports) for index in range(2)], tmp_path)
@@ -156,11 +165,12 @@ def test_two_workers_train_a_detector(tmp_path):
     np.testing.assert_allclose(second, first, atol=1e-6)
     run = RunFolder(tmp_path / "two")
     rows = read_history(run.history_file)
-    assert [0 <= row["val_map"] <= 1 for row in rows] == [True, True]
+    assert [0 <= row[f"val_{figure}"] <= 1 for row in rows] == [True, True]
     model = load_model(run.model_file)
-    np.testing.assert_array_equal(run.task.anchors, anchors_of(model))
+    if task == "detection":
+        np.testing.assert_array_equal(run.task.anchors, anchors_of(model))
     seen = evaluate(model, run.open_source(), "validation", task=run.task, **run.view)
-    assert seen["map50"] == pytest.approx(rows[-1]["val_map50"], abs=1e-4)
+    assert seen[figure] == pytest.approx(rows[-1][f"val_{figure}"], abs=1e-4)
 
 
 @pytest.mark.slow
