@@ -13,34 +13,37 @@ from keras_mobattn.errors import InputError
 NAMED = 3  # how many corrupt files a message names; the count tells the rest
 
 
-def check_images(paths):
-    """{path: ImageFacts, or in words why it can't be decoded}; decodes each once, in threads, under a progress bar."""
+def _check(paths, inspect, what):
+    """{path: what `inspect` finds out, or in words why it can't be decoded}; each once, in threads, under a progress
+    bar."""
+
+    def inspected(path):
+        try:
+            return inspect(path)
+        except Unreadable as reason:
+            return str(reason)
+
     console = rich.console.Console(stderr=True)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        seen = pool.map(_inspected, paths)
+        seen = pool.map(inspected, paths)
         seen = rich.progress.track(
-            seen, "Checking images", total=len(paths), console=console, transient=True, disable=not console.is_terminal
+            seen, f"Checking {what}", total=len(paths), console=console, transient=True, disable=not console.is_terminal
         )
         return dict(zip(paths, seen, strict=True))
 
 
-def _inspected(path):
-    try:
-        return inspect_image(path)
-    except Unreadable as reason:
-        return str(reason)
-
-
-def decodable_images(folder, paths, on_corrupt):
+def decodable_images(folder, paths, on_corrupt, inspect=inspect_image, what="images"):
     """{path: ImageFacts} of the images that can be decoded, among `paths` in `folder`. `on_corrupt`: see ON_CORRUPT.
+
+    For other files, called `what`, `inspect` is a function of a path that finds out other facts, or raises Unreadable.
 
     Raises:
         InputError: some can't, and `on_corrupt` is "error".
     """
-    seen = check_images(paths)
+    seen = _check(paths, inspect, what)
     corrupt = {path: reason for path, reason in seen.items() if isinstance(reason, str)}
     if corrupt:
-        ON_CORRUPT[on_corrupt](folder, corrupt, len(paths))
+        ON_CORRUPT[on_corrupt](folder, corrupt, f"{len(paths)} {what}")
     return {path: facts for path, facts in seen.items() if path not in corrupt}
 
 
@@ -48,7 +51,7 @@ def _summary(folder, corrupt, total):
     first = itertools.islice(corrupt.items(), NAMED)
     named = ", ".join(f"{path.relative_to(folder)} ({reason})" for path, reason in first)
     more = f" and {len(corrupt) - NAMED} more" if len(corrupt) > NAMED else ""
-    return f"{len(corrupt)} of {total} images can't be decoded: {named}{more}"
+    return f"{len(corrupt)} of {total} can't be decoded: {named}{more}"
 
 
 def _refuse(folder, corrupt, total):

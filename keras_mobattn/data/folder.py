@@ -12,10 +12,9 @@ import numpy as np
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
 from keras_mobattn.data.listing import find_images, sub_folders, tell_left_out
-from keras_mobattn.data.splits import TEST, TRAIN, find_splits
+from keras_mobattn.data.splits import TEST, TEST_SHARE, TRAIN, find_splits
 from keras_mobattn.errors import InputError, choose
 
-TEST_SHARE = 0.2
 NAMED = 3  # how many of something a message names; the count tells the rest
 
 

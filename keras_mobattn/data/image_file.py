@@ -102,14 +102,11 @@ def inspect_image(path):
 
 
 def upright_bmp(path):
-    """The image at `path`, as `read_image` reads it, in the bytes of a BMP: for files that aren't plain.
-
-    `path` is bytes, as tf.numpy_function gives it.
-    """
+    """The image at `path`, as `read_image` reads it, in the bytes of a BMP: for files that aren't plain."""
     from PIL import Image
 
     written = io.BytesIO()
-    Image.fromarray(read_image(path.decode(errors="surrogateescape"))).save(written, "BMP")
+    Image.fromarray(read_image(path)).save(written, "BMP")
     return written.getvalue()
 
 

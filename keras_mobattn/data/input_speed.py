@@ -12,10 +12,10 @@ import tensorflow as tf
 from keras_mobattn.data.augment import random_box
 from keras_mobattn.data.decode import decode, decode_crop
 from keras_mobattn.data.example_view import batch_view, image_view
+from keras_mobattn.data.folder_source import files_source
 from keras_mobattn.data.image_file import inspect_image
 from keras_mobattn.data.photos import IMAGENET_SIZE, sample_photos
 from keras_mobattn.data.source import Source
-from keras_mobattn.data.sources import files_source
 from keras_mobattn.data.targets import LABELS
 
 GRAIN = 8.0  # levels of noise: the crops are enlarged, and without it their files would be smaller than ImageNet's

@@ -1,5 +1,6 @@
 """The image files of a folder, and the files that are left out, counted by reason."""
 
+import collections
 import os
 import warnings
 from pathlib import Path
@@ -75,6 +76,20 @@ def _is_image(name):
 
 def _files_below(folder):
     return (name for _, _, files in os.walk(folder) for name in files)
+
+
+def files_by_suffix(folder):
+    """{how files end: their paths, sorted} of all in the folder, without those of programs."""
+    files = collections.defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(is_leftover(part) for part in path.relative_to(folder).parts):
+            files[path.suffix.lower()].append(path)
+    return files
+
+
+def image_files(files):
+    """The paths of images among `files_by_suffix`."""
+    return [path for suffix in SUFFIXES for path in files[suffix]]
 
 
 def _raise(error):

@@ -114,3 +114,12 @@ def _shuffled(block, seed, index):
     """A block {"key": [n], "number": [n]} in random order."""
     order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(block["number"])), tf.random.fold_in(seed, index))
     return {name: tf.gather(column, order) for name, column in block.items()}
+
+
+def column_of(values):
+    """All values of one name as a tensor; a ragged one where they differ in rows."""
+    if isinstance(values[0], bytes):
+        return tf.constant(values)  # a numpy array would cut off their last zeros
+    if np.ndim(values[0]) == 0:
+        return tf.constant(np.array(values))
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(values), [len(value) for value in values])

@@ -3,21 +3,15 @@
 import contextlib
 import difflib
 import functools
-import hashlib
 import importlib
 import io
 import itertools
 import os
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-
 from keras_mobattn.catalog import EMBEDDED
-from keras_mobattn.data.annotations import read_annotated
-from keras_mobattn.data.folder import LabelledFile, read_folder
-from keras_mobattn.data.image_file import upright_bmp
-from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded
+from keras_mobattn.data.folder_source import BOXES, folder_source
+from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded, column_of
 from keras_mobattn.data.source import Source
 from keras_mobattn.data.splits import TEST, TRAIN, VALIDATION, by_split
 from keras_mobattn.data.tfds_boxes import box_features
@@ -34,7 +28,6 @@ PREPARE = (
     "Prepare it where there is a network and room on the disk, and name its folder, as data_dir='FOLDER'; or use an "
     f"embedded set: {', '.join(EMBEDDED)}."
 )
-BOXES = ("boxes", "box_labels")
 HELD_OUT_PERCENT = 20  # of "train", where a set has neither validation nor test
 
 
@@ -54,7 +47,7 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
             its own. It is not a training seed: runs that are to be compared share it.
         targets: What is read of an example beside its image: "label"; "boxes" and "box_labels", in folders COCO's
             JSON, Pascal VOC's XML or YOLO's text, in tfds sets those that `tfds_boxes.box_features` finds, without
-            crowds; "mask", in tfds sets that `tfds_masks` knows.
+            crowds; "mask", in folders what `masks.read_masks` reads, in tfds sets that `tfds_masks` knows.
         for_test: Make all images of a folder without splits the test, for a model that was trained on other images.
 
     Raises:
@@ -64,7 +57,7 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
     expect_kind("targets", targets, (tuple, list), "a tuple of names")
     expect_range("seed", seed, whole=True)
     if is_folder(name):
-        return _folder_source(Path(os.path.expanduser(name)), targets, on_corrupt, seed, for_test)
+        return folder_source(Path(os.path.expanduser(name)), targets, on_corrupt, seed, for_test)
     return _tfds_source(os.fspath(name), data_dir, seed, tuple(targets))
 
 
@@ -83,63 +76,6 @@ def _tfds_names():
     import tensorflow_datasets as tfds
 
     return [*OURS, *tfds.list_builders(with_community_datasets=False)]
-
-
-def _folder_source(folder, targets, *options):
-    """The Source of a folder with one sub-folder for each class or, for boxes, of one of annotated images."""
-    read, targets = (read_annotated, BOXES) if "boxes" in targets else (read_folder, ("label",))
-    class_names, splits = read(folder, *options)
-    return Source(
-        name=folder.name or str(folder.resolve()),
-        class_names=class_names,
-        num_examples={split: len(files) for split, files in splits.items()},
-        openers={split: functools.partial(_indexed_files, files, targets) for split, files in splits.items()},
-        targets=targets,
-        fingerprint=_fingerprint(splits, targets),
-    )
-
-
-def _fingerprint(splits, targets):
-    digest = hashlib.blake2b(digest_size=16)
-    for split, files in splits.items():
-        for file in files:
-            learned = " ".join(str(np.asarray(getattr(file, name)).tolist()) for name in targets)
-            digest.update(f"{split} {learned} {file.facts.digest.hex()}\n".encode())
-    return digest.hexdigest()
-
-
-def files_source(name, files):
-    """A Source of image files {path: ImageFacts} without targets; in this order, all are "test"."""
-    files = [LabelledFile(path, 0, facts) for path, facts in files.items()]
-    return Source(name, (), {TEST: len(files)}, {TEST: functools.partial(_indexed_files, files)}, targets=())
-
-
-def _indexed_files(files, targets=("label",)):
-    """The Indexed of image files with their targets: plain ones stay encoded for TensorFlow, Pillow decodes the
-    others."""
-    paths = tf.constant([os.fsencode(file.path) for file in files])
-    columns = {name: _column([getattr(file, name) for file in files]) for name in targets}
-    plain = [file.facts.plain for file in files]
-    turned = np.array([file.facts.orientation if file.facts.plain else 1 for file in files], np.int32)
-    orientations = None if (turned == 1).all() else tf.constant(turned)  # most sets need no turning, nor time for it
-
-    def read(index):
-        path = paths[index]
-        if all(plain):
-            return tf.io.read_file(path)
-        return tf.cond(tf.constant(plain)[index], lambda: tf.io.read_file(path), lambda: _as_bmp(path))
-
-    def example(index):
-        seen = {"image": read(index), **{name: column[index] for name, column in columns.items()}}
-        return seen if orientations is None else seen | {"orientation": orientations[index]}
-
-    return Indexed(len(files), example, portable=all(plain))
-
-
-def _as_bmp(path):
-    content = tf.numpy_function(upright_bmp, [path], tf.string, stateful=False)
-    content.set_shape(())
-    return content
 
 
 def _tfds_source(name, data_dir, seed, targets):
@@ -177,17 +113,8 @@ def _open_tfds(builder, split, targets):
     if info.num_bytes > MEMORY_BYTES:
         return whole
     examples = list(whole.open().as_numpy_iterator())
-    columns = {name: _column([example[name] for example in examples]) for name in ("image", *targets)}
+    columns = {name: column_of([example[name] for example in examples]) for name in ("image", *targets)}
     return Indexed(len(examples), lambda i: {name: column[i] for name, column in columns.items()})
-
-
-def _column(values):
-    """All values of one name as a tensor; a ragged one where they differ in rows."""
-    if isinstance(values[0], bytes):
-        return tf.constant(values)  # a numpy array would cut off their last zeros
-    if np.ndim(values[0]) == 0:
-        return tf.constant(np.array(values))
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(values), [len(value) for value in values])
 
 
 def _sharded(builder, info, targets):

@@ -1,11 +1,15 @@
 """The splits of a folder or a tfds set, training, validation and test, by the names of sub-folders or splits."""
 
 import dataclasses
+import re
 from pathlib import Path
+
+import numpy as np
 
 from keras_mobattn.data.listing import sub_folders
 from keras_mobattn.errors import InputError
 
+TEST_SHARE = 0.2  # of the images, where nothing is held out
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 WORDS = {  # a split -> its names, in any case
     TRAIN: ("train", "training", "trn"),
@@ -79,3 +83,46 @@ def _expect_one_flat(folder, named):
             f"Expected sub-folders of classes in the splits of {folder}. Received: {names} without any. Sort the "
             "images into one folder a class."
         )
+
+
+def split_of(path, folder):
+    """The split that a file's name or the folders above it tell, the nearest first; None for none."""
+    for part in reversed(path.relative_to(folder).parts):
+        words = re.split(r"[^a-z]+", part.lower())
+        if found := next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None):
+            return found
+    return None
+
+
+def with_training(folder, listed, for_test):
+    """{split: list} of those that aren't empty, in the usual order.
+
+    Raises:
+        InputError: no training images. With `for_test` any are enough.
+    """
+    listed = {split: listed[split] for split in (TRAIN, VALIDATION, TEST) if listed.get(split)}
+    if TRAIN not in listed and not (for_test and listed):
+        raise InputError(f"Expected training images in {folder}. Received: {', '.join(listed) or 'none'} alone.")
+    return listed
+
+
+def shuffled_with_test(folder, files, seed, for_test):
+    """{split: files in a fixed random order}, with a "test".
+
+    Validation images alone become the test; of training images alone a fifth, or with `for_test` all.
+
+    Raises:
+        InputError: one image, of which none can be held out.
+    """
+    rng = np.random.RandomState(seed)  # the legacy generator: numpy promises that its stream never changes
+    files = {split: [images[i] for i in rng.permutation(len(images))] for split, images in files.items()}
+    if for_test and list(files) == [TRAIN]:
+        return {TEST: files[TRAIN]}
+    if TEST not in files and VALIDATION in files:
+        return {TEST if split == VALIDATION else split: images for split, images in files.items()}
+    if TEST in files:
+        return files
+    count = max(round(TEST_SHARE * len(files[TRAIN])), 1)
+    if count == len(files[TRAIN]):
+        raise InputError(f"Expected two or more images, to hold one out. Received: {folder} with one.")
+    return {TRAIN: files[TRAIN][count:], TEST: files[TRAIN][:count]}

@@ -120,6 +120,6 @@ def _files(folder, count, on_corrupt):
 def _taken(files, image_size, view):
     """Image files [(path, ImageFacts)] as evaluation sees them: uint8 [n, H, W, 3]."""
     from keras_mobattn.data import take_images
-    from keras_mobattn.data.sources import files_source
+    from keras_mobattn.data.folder_source import files_source
 
     return take_images(files_source("images", dict(files)), "test", len(files), image_size, **view)[0]

@@ -1,15 +1,12 @@
 """An image with boxes, as every format of annotations gives it, and the checks that all formats share."""
 
-import collections
 import dataclasses
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from keras_mobattn.data.image_file import ImageFacts
 
-NAMED = 3  # files that a message names for each reason; the count tells the rest
 BORDER = 1.5  # pixels by which a box may leave the image without being counted: formats and rounding differ
 
 
@@ -36,28 +33,6 @@ class AnnotatedFile:
     facts: ImageFacts
     boxes: np.ndarray
     box_labels: np.ndarray
-
-
-class LeftOut:
-    """What is left out, by reason, with the files that it is in."""
-
-    def __init__(self):
-        self._files = collections.defaultdict(list)
-
-    def add(self, reason, file):
-        """Count one."""
-        self._files[reason].append(Path(file).name)
-
-    def tell(self, folder):
-        """Warn, once, of all: "left out of photos: 3 boxes without an area (a.jpg, b.jpg)"."""
-        if self._files:
-            told = "; ".join(f"{len(files)} {reason} ({_named(files)})" for reason, files in self._files.items())
-            warnings.warn(f"Left out of {folder}: {told}.", stacklevel=4)
-
-
-def _named(files):
-    different = list(dict.fromkeys(files))
-    return ", ".join(different[:NAMED]) + (", ..." if len(different) > NAMED else "")
 
 
 def in_shares(listed, size, left_out):

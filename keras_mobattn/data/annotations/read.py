@@ -1,19 +1,18 @@
 """A folder of annotated images: its format, its splits and classes, and what is left out of it."""
 
 import collections
-import re
 
 import numpy as np
 
-from keras_mobattn.data.annotations.annotated import AnnotatedFile, LeftOut, in_shares
-from keras_mobattn.data.annotations.coco import read_coco
+from keras_mobattn.data.annotations.annotated import AnnotatedFile, in_shares
+from keras_mobattn.data.annotations.coco import coco_folder
+from keras_mobattn.data.annotations.find import image_finder
 from keras_mobattn.data.annotations.voc import read_voc
 from keras_mobattn.data.annotations.yolo import IMAGES, read_data_yaml, read_yolo
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
-from keras_mobattn.data.folder import TEST_SHARE
-from keras_mobattn.data.image_file import SUFFIXES
-from keras_mobattn.data.listing import find_images, is_leftover
-from keras_mobattn.data.splits import SPLIT_OF, TEST, TRAIN, VALIDATION
+from keras_mobattn.data.left_out import LeftOut
+from keras_mobattn.data.listing import files_by_suffix, find_images, image_files
+from keras_mobattn.data.splits import SPLIT_OF, TRAIN, shuffled_with_test, split_of, with_training
 from keras_mobattn.errors import InputError, choose
 
 FORMATS = {  # a format -> how its files end
@@ -46,14 +45,12 @@ def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
     if not folder.is_dir():
         raise InputError(f"Expected a folder of annotated images. Received: {folder}, which is none.")
     left_out = LeftOut()
-    found = _files(folder)
+    found = files_by_suffix(folder)
     kind = _format(folder, found)
     listed, names = READERS[kind](folder, found, left_out)
-    listed = {split: listed[split] for split in (TRAIN, VALIDATION, TEST) if listed.get(split)}
-    if TRAIN not in listed and not (for_test and listed):
-        raise InputError(f"Expected training images in {folder}. Received: {', '.join(listed) or 'none'} alone.")
+    listed = with_training(folder, listed, for_test)
     annotated = {each.path.resolve() for images in listed.values() for each in images}
-    for path in _images(found):
+    for path in image_files(found):
         if path.resolve() not in annotated:
             left_out.add("images without an annotation", path)
     facts = decodable_images(folder, [each.path for images in listed.values() for each in images], on_corrupt)
@@ -62,26 +59,12 @@ def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
         for split, images in listed.items()
     }
     left_out.tell(folder)
-    rng = np.random.RandomState(seed)  # the legacy generator: numpy promises that its stream never changes
-    files = {split: [images[i] for i in rng.permutation(len(images))] for split, images in files.items()}
     for split, images in files.items():
         if not any(len(each.boxes) for each in images):
             raise InputError(
                 f"Expected boxes in the {split} images of {folder}. Received: none in {len(images)} images."
             )
-    return names, {TEST: files[TRAIN]} if for_test and list(files) == [TRAIN] else _held_out(folder, files)
-
-
-def _held_out(folder, files):
-    """The splits, with a test."""
-    if TEST not in files and VALIDATION in files:
-        return {TEST if split == VALIDATION else split: images for split, images in files.items()}
-    if TEST in files:
-        return files
-    count = max(round(TEST_SHARE * len(files[TRAIN])), 1)
-    if count == len(files[TRAIN]):
-        raise InputError(f"Expected two or more images, to hold one out. Received: {folder} with one.")
-    return {TRAIN: files[TRAIN][count:], TEST: files[TRAIN][:count]}
+    return names, shuffled_with_test(folder, files, seed, for_test)
 
 
 def _annotated(listed, facts, names, left_out):
@@ -101,19 +84,6 @@ def _same_aspect(one, other):
     return abs(scale[0] / scale[1] - 1) <= 1 / min(*one, *other) + 0.01
 
 
-def _files(folder):
-    """{how files end: their paths, sorted} of all in the folder, without those of programs."""
-    files = collections.defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(is_leftover(part) for part in path.relative_to(folder).parts):
-            files[path.suffix.lower()].append(path)
-    return files
-
-
-def _images(files):
-    return [path for suffix in SUFFIXES for path in files[suffix]]
-
-
 def _format(folder, files):
     """Which of FORMATS the folder is in."""
     present = [name for name, suffixes in FORMATS.items() if any(files[suffix] for suffix in suffixes)]
@@ -123,59 +93,9 @@ def _format(folder, files):
     return present[0]
 
 
-def _split_of(path, folder):
-    """The split that a file's name or the folders above it tell, the nearest first; None for none."""
-    for part in reversed(path.relative_to(folder).parts):
-        words = re.split(r"[^a-z]+", part.lower())
-        if found := next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None):
-            return found
-    return None
-
-
-def _finder(folder, files):
-    """A function of an image's name and the path of the file that names it: the image's path, or None."""
-    by_name = collections.defaultdict(list)
-    for path in _images(files):
-        by_name[path.name].append(path)
-
-    def find(name, annotation):
-        beside = annotation.parent / name
-        near = [beside] if beside.is_file() else by_name[name.replace("\\", "/").rsplit("/", 1)[-1]]
-        if len(near) > 1:  # of several by that name, the one of the same split
-            split = _split_of(annotation, folder)
-            near = [path for path in near if _split_of(path.parent, folder) == split] or near
-        if len(near) > 1:
-            raise InputError(
-                f"Expected one image {name!r} for {str(annotation)!r}. Received: {', '.join(map(str, near[:3]))}. Put "
-                "each beside its annotation, or into a folder called as its split."
-            )
-        return near[0] if near else None
-
-    return find
-
-
-def _coco(folder, files, left_out):
-    find, listed, names = _finder(folder, files), {}, None
-    for path in files[".json"]:
-        images, theirs = read_coco(path, find, left_out)
-        split = _split_of(path, folder) or TRAIN
-        if split in listed:
-            raise InputError(
-                f"Expected one JSON file for the {split} images. Received: {folder} with several. Call them train, val "
-                "and test."
-            )
-        if names is not None and theirs != names:
-            odd = sorted(set(names) ^ set(theirs)) or ["the same in another order"]
-            raise InputError(
-                f"Expected the same classes in all splits of {folder}. Received: {', '.join(odd[:3])} in one alone."
-            )
-        listed[split], names = images, theirs
-    return listed, names
-
-
 def _voc(folder, files, left_out):
-    find = _finder(folder, files)
-    stems = {path.stem: path for path in _images(files)}
+    find = image_finder(folder, files)
+    stems = {path.stem: path for path in image_files(files)}
 
     def image_of(name, annotation):
         same = stems.get(annotation.stem)
@@ -188,7 +108,7 @@ def _voc(folder, files, left_out):
         if each.path is None:
             left_out.add("images that are not there", path)
             continue
-        listed[lists.get(path.stem) or _split_of(path, folder) or TRAIN].append(each)
+        listed[lists.get(path.stem) or split_of(path, folder) or TRAIN].append(each)
     names = {split: {label for each in images for label in each.labels} for split, images in listed.items()}
     for split, theirs in names.items():
         if odd := sorted(theirs - names.get(TRAIN, theirs)):
@@ -222,4 +142,4 @@ def _images_in(folder):
     return folder / IMAGES if (folder / IMAGES).is_dir() else folder
 
 
-READERS = {"COCO": _coco, "YOLO": _yolo, "Pascal VOC": _voc}
+READERS = {"COCO": coco_folder, "YOLO": _yolo, "Pascal VOC": _voc}
