@@ -21,7 +21,10 @@ __version__ = "0.1.0"
 HOMES = {  # public name -> the module that has it
     **dict.fromkeys(FAMILIES, "models"),
     "ATTENTIONS": "catalog",
+    "DeepLabV3": "tasks.segmentation",
+    "LRASPP": "tasks.segmentation",
     "MobileAttention": "attention",
+    "PSPNet": "tasks.segmentation",
     "SSDLite": "tasks.detection",
     "SeparableAttention": "attention",
     "count_macs": "models",

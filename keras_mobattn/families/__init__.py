@@ -7,11 +7,11 @@ all tables that are made of it (models, published checkpoints, settings) know it
 import importlib
 import pkgutil
 
-from keras_mobattn.families.family import IMAGENET, Checkpoint, DerivedMapping, Family, Variant
+from keras_mobattn.families.family import IMAGENET, Checkpoint, DerivedMapping, Family, SegmenterCheckpoint, Variant
 
 View = DerivedMapping  # its earlier name
 
-__all__ = ["FAMILIES", "IMAGENET", "Checkpoint", "DerivedMapping", "Family", "Variant", "View"]
+__all__ = ["FAMILIES", "IMAGENET", "Checkpoint", "DerivedMapping", "Family", "SegmenterCheckpoint", "Variant", "View"]
 
 
 def _found():

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import pkgutil
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 IMAGENET = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # fields of a Family
 
@@ -21,32 +22,24 @@ class Variant:
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One checkpoint of timm's, with the preparation of images that its figures were measured with.
+class Published:
+    """What is written down of any checkpoint at the hub. `params` counts what is trained."""
 
-    The short side is resized to input_size / crop pixels, the centre of input_size x input_size is cut out, and RGB
-    0..1 has `mean` subtracted and is divided by `std`. top1 and top5 are in percent on ImageNet-1k's validation images,
-    as timm's results-imagenet.csv gives them. `params` counts what is trained, with 1000 classes. `gmacs` at input_size
-    are timm's benchmark's, which count normalisations and products inside the attention too.
-    """
+    name: str  # behind its owner's
+    architecture: str  # the default name of our backbone, a key of its family's `variants`
+    origin: str = dataclasses.field(kw_only=True)  # who trained it
+    licence: str = dataclasses.field(kw_only=True)
+    input_size: int = dataclasses.field(kw_only=True)
+    params: int | None = dataclasses.field(default=None, kw_only=True)  # None: its variant's
+    # Set by the Family itself
+    family: "Family | None" = dataclasses.field(default=None, kw_only=True, repr=False, compare=False)
 
-    name: str
-    architecture: str  # the default name of our model, a key of its family's `variants`
-    top1: float
-    top5: float
-    gmacs: float
-    input_size: int
-    crop: float
-    origin: str  # who trained it; timm renamed the tensors, and put MobileViT's stem in RGB order
-    licence: str
-    interpolation: str = "bicubic"
-    params: int | None = None  # None: its variant's
-    family: "Family | None" = dataclasses.field(default=None, repr=False, compare=False)  # set by the Family itself
+    owner: ClassVar[str]  # at the hub
 
     @property
     def repository(self):
         """Its name at the hub."""
-        return f"timm/{self.name}"
+        return f"{self.owner}/{self.name}"
 
     @property
     def mean(self):
@@ -65,7 +58,7 @@ class Checkpoint:
 
     @property
     def function(self):
-        """The name of the model function that it fits."""
+        """The name of the model function that it, or its backbone, fits."""
         return self.family.name
 
     @property
@@ -73,10 +66,49 @@ class Checkpoint:
         """That function's arguments for it."""
         return dict(self.family.variants[self.architecture].arguments)
 
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint(Published):
+    """One checkpoint of timm's, with the preparation of images that its figures were measured with.
+
+    The short side is resized to input_size / crop pixels, the centre of input_size x input_size is cut out, and RGB
+    0..1 has `mean` subtracted and is divided by `std`. top1 and top5 are in percent on ImageNet-1k's validation images,
+    as timm's results-imagenet.csv gives them. `params` is with 1000 classes. `gmacs` at input_size are timm's
+    benchmark's, which count normalisations and products inside the attention too. timm renamed the tensors of
+    `origin`, and put MobileViT's stem in RGB order.
+    """
+
+    top1: float
+    top5: float
+    gmacs: float
+    crop: float = dataclasses.field(kw_only=True)
+    interpolation: str = dataclasses.field(default="bicubic", kw_only=True)
+
+    owner = "timm"
+
     @property
     def call(self):
         """What to write for the model that it fits."""
         return written_call(self.function, self.arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmenterCheckpoint(Published):
+    """One DeepLabv3 of Apple's, in transformers' layout, for the 21 classes of Pascal VOC at output stride 16.
+
+    RGB 0..1 goes in as it is. miou is the mean intersection over union on VOC's validation images in percent, None
+    where none was published; `width` counts the channels of its head.
+    """
+
+    miou: float | None
+    width: int
+
+    owner = "apple"
+
+    @property
+    def call(self):
+        """What to write for it."""
+        return written_call("DeepLabV3", {"weights": self.repository})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -101,6 +133,7 @@ class Family:
     small: tuple[str, ...] = ("test",)  # variants of ours: "nano" for studies on two cores, "test" for tests
     example: str | None = None  # the one of `variants` that tables show with each attention
     checkpoints: tuple[Checkpoint, ...] = ()
+    segmenters: tuple[SegmenterCheckpoint, ...] = ()
     layouts: str | tuple = ()  # of checkpoints: Layouts of keras_mobattn.weights.layouts
     # Sides of which it resizes no map, for a Core ML package of several sizes. None: positions, or a map that is
     # resized at any size, leave it one size.
@@ -108,11 +141,14 @@ class Family:
     quick_styles: tuple[str, ...] = ("mobile",)  # attentions that are always tested, and not by the slow tests alone
 
     def __post_init__(self):
-        known = (
-            dataclasses.replace(each, family=self, params=each.params or self.variants[each.architecture].parameters)
-            for each in self.checkpoints
-        )
-        object.__setattr__(self, "checkpoints", tuple(known))
+        for published in ("checkpoints", "segmenters"):
+            known = (
+                dataclasses.replace(
+                    each, family=self, params=each.params or self.variants[each.architecture].parameters
+                )
+                for each in getattr(self, published)
+            )
+            object.__setattr__(self, published, tuple(known))
 
     @property
     def build(self):

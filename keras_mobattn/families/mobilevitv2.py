@@ -1,9 +1,10 @@
 """MobileViTv2's record; the model is in keras_mobattn/models/mobilevitv2.py."""
 
-from keras_mobattn.families.family import Checkpoint, Family, Variant
+from keras_mobattn.families.family import Checkpoint, Family, SegmenterCheckpoint, Variant
 from keras_mobattn.families.mobilevit import APPLE
 
 _AT_256 = APPLE | {"input_size": 256, "crop": 0.888}
+_VOC = APPLE | {"input_size": 512, "width": 512}
 _AT_384 = APPLE | {"input_size": 384, "crop": 1.0}
 
 FAMILY = Family(
@@ -37,6 +38,9 @@ FAMILY = Family(
         Checkpoint("mobilevitv2_150.cvnets_in22k_ft_in1k_384", "mobilevitv2_150", 82.606, 96.314, 9.20, **_AT_384),
         Checkpoint("mobilevitv2_175.cvnets_in22k_ft_in1k_384", "mobilevitv2_175", 82.920, 96.450, 12.47, **_AT_384),
         Checkpoint("mobilevitv2_200.cvnets_in22k_ft_in1k_384", "mobilevitv2_200", 83.430, 96.576, 16.24, **_AT_384),
+    ),
+    segmenters=(  # mIoU as apple/ml-cvnets' model zoo gives it; its card at the hub gives none
+        SegmenterCheckpoint("mobilevitv2-1.0-voc-deeplabv3", "mobilevitv2_100", 78.94, params=13_318_654, **_VOC),
     ),
     layouts="keras_mobattn.weights.layouts.mobilevitv2:LAYOUTS",
     size_multiple=64,

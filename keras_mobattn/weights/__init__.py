@@ -7,13 +7,15 @@ from keras_mobattn.weights.hub import download, hub_problem
 from keras_mobattn.weights.imagenet import decode_predictions, imagenet_classes, preprocess_input
 from keras_mobattn.weights.load import load_weights
 from keras_mobattn.weights.port import to_timm
-from keras_mobattn.weights.tags import TAGS, Tag, find_tag, imagenet_tag, list_weights
+from keras_mobattn.weights.tags import SEGMENTERS, TAGS, Tag, find_segmenter, find_tag, imagenet_tag, list_weights
 
 __all__ = [
+    "SEGMENTERS",
     "TAGS",
     "Tag",
     "decode_predictions",
     "download",
+    "find_segmenter",
     "find_tag",
     "hub_problem",
     "imagenet_classes",

@@ -14,7 +14,8 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def download(tag):
-    """Return the path of a Tag's model.safetensors in huggingface_hub's cache, downloaded if it is not there yet.
+    """Return the path of a published checkpoint's model.safetensors in huggingface_hub's cache, downloaded if it is not
+    there yet.
 
     huggingface_hub shows the progress, and goes on where a connection broke. It obeys its environment variables as they
     were when it was first imported: HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_HUB_DISABLE_PROGRESS_BARS and others.
@@ -31,7 +32,7 @@ def download(tag):
 
 
 def hub_problem(tag, seconds=PATIENCE):
-    """Why a Tag's file can't be had, or "" where it is in the cache or the hub answers within so many seconds."""
+    """Why such a file can't be had, or "" where it is in the cache or the hub answers within so many seconds."""
     import huggingface_hub
     from huggingface_hub import constants
 

@@ -1,4 +1,4 @@
-"""The published checkpoints of all families, by name."""
+"""The published checkpoints of all families, by name: TAGS of classification, SEGMENTERS of segmentation."""
 
 import difflib
 
@@ -7,9 +7,19 @@ from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.families.family import Checkpoint as Tag
 from keras_mobattn.families.family import written_call
 
-__all__ = ["TAGS", "Tag", "find_tag", "imagenet_tag", "list_weights", "written_call"]
+__all__ = [
+    "SEGMENTERS",
+    "TAGS",
+    "Tag",
+    "find_segmenter",
+    "find_tag",
+    "imagenet_tag",
+    "list_weights",
+    "written_call",
+]
 
 TAGS = DerivedMapping(lambda: {tag.name: tag for family in FAMILIES.values() for tag in family.checkpoints})
+SEGMENTERS = DerivedMapping(lambda: {tag.name: tag for family in FAMILIES.values() for tag in family.segmenters})
 
 
 def find_tag(name):
@@ -18,13 +28,26 @@ def find_tag(name):
     Raises:
         InputError: there is none of that name; the message lists similar ones.
     """
-    wanted = str(name).removeprefix("timm/")
-    if wanted in TAGS:
-        return TAGS[wanted]
-    close = difflib.get_close_matches(wanted, TAGS, 4, cutoff=0.4)
+    return _find(TAGS, name, "timm/mobilevitv2_100.cvnets_in1k")
+
+
+def find_segmenter(name):
+    """Return the SegmenterCheckpoint called "deeplabv3-mobilevit-small" or "apple/deeplabv3-mobilevit-small".
+
+    Raises:
+        InputError: there is none of that name; the message lists similar ones.
+    """
+    return _find(SEGMENTERS, name, "apple/deeplabv3-mobilevit-small")
+
+
+def _find(tags, name, example):
+    wanted = str(name).removeprefix(f"{example.split('/')[0]}/")
+    if wanted in tags:
+        return tags[wanted]
+    close = difflib.get_close_matches(wanted, tags, 4, cutoff=0.4)
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     raise InputError(
-        f"Expected the name of a published checkpoint, such as 'timm/mobilevitv2_100.cvnets_in1k'. Received: {name!r}. "
+        f"Expected the name of a published checkpoint, such as {example!r}. Received: {name!r}. "
         f"{hint}keras_mobattn.list_weights() prints them all."
     )
 
@@ -49,22 +72,52 @@ def imagenet_tag(architecture):
 
 
 def list_weights():
-    """Print the published checkpoints that weights= takes: figures, preparation of images, sources and licences."""
+    """Print the published checkpoints that weights= takes: figures, preparation of images, sources and licences.
+
+    One table has those of classification, another those of segmentation.
+    """
     import rich.console
+
+    console = rich.console.Console()
+    _print_tags(console)
+    console.print()
+    _print_segmenters(console)
+
+
+def _print_tags(console):
+    tags = TAGS.values()
+    table = _table("px", "crop", "top-1", "params", "GMACs")
+    for tag in tags:
+        figures = f"{tag.top1:.2f}", f"{tag.params / 1e6:.2f} M", f"{tag.gmacs:.2f}"
+        table.add_row(tag.name, str(tag.input_size), f"{tag.crop:.3f}", *figures)
+    console.print(table)
+    for interpolation, mean, std in dict.fromkeys((tag.interpolation, tag.mean, tag.std) for tag in tags):
+        console.print(f"Images: {interpolation} resize, centre crop, RGB 0..1 with mean {mean} and std {std}.")
+    example = find_tag("mobilevitv2_125.cvnets_in1k")
+    _print_sources(console, tags, f'{example.call[:-1]}, weights="{example.repository}")')
+
+
+def _print_segmenters(console):
+    tags = SEGMENTERS.values()
+    table = _table("px", "VOC mIoU", "params")
+    for tag in tags:
+        miou = "-" if tag.miou is None else f"{tag.miou:.1f}"
+        table.add_row(tag.repository, str(tag.input_size), miou, f"{tag.params / 1e6:.2f} M")
+    console.print(table)
+    _print_sources(console, tags, find_segmenter("deeplabv3-mobilevit-small").call)
+
+
+def _table(*headings):
     import rich.table
 
     table = rich.table.Table(box=None, pad_edge=False)  # the longest name still fits into 80 columns
     table.add_column("weights", no_wrap=True)
-    for heading in ("px", "crop", "top-1", "params", "GMACs"):
+    for heading in headings:
         table.add_column(heading, justify="right")
-    for tag in TAGS.values():
-        figures = f"{tag.top1:.2f}", f"{tag.params / 1e6:.2f} M", f"{tag.gmacs:.2f}"
-        table.add_row(tag.name, str(tag.input_size), f"{tag.crop:.3f}", *figures)
-    console = rich.console.Console()
-    console.print(table)
-    for interpolation, mean, std in dict.fromkeys((tag.interpolation, tag.mean, tag.std) for tag in TAGS.values()):
-        console.print(f"Images: {interpolation} resize, centre crop, RGB 0..1 with mean {mean} and std {std}.")
-    for source, licence in dict.fromkeys((tag.source, tag.licence) for tag in TAGS.values()):
+    return table
+
+
+def _print_sources(console, tags, example):
+    for source, licence in dict.fromkeys((tag.source, tag.licence) for tag in tags):
         console.print(f"Source: {source}. Licence: {licence}.")
-    example = find_tag("mobilevitv2_125.cvnets_in1k")
-    console.print(f'For example: {example.call[:-1]}, weights="{example.repository}")', highlight=False)
+    console.print(f"For example: {example}", highlight=False)

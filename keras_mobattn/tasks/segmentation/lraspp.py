@@ -5,6 +5,7 @@ import tf_keras as keras
 
 from keras_mobattn.layers import ResizeLike
 from keras_mobattn.tasks.segmentation.backbone import SIDE, maps_of
+from keras_mobattn.tasks.segmentation.checkpoint import with_weights
 from keras_mobattn.tasks.segmentation.heads import CLASSIFIER, conv, expect_head, segmenter
 
 WIDTH = 128
@@ -18,13 +19,15 @@ def LRASPP(  # noqa: N802  the paper's spelling
     auxiliary=False,
     dropout=0.0,
     input_shape=(SIDE, SIDE, 3),
+    weights=None,
     name=None,
 ):
     """Build a segmenter for phones: a keras.Model from an image to logits [B, H / 8, W / 8, classes].
 
     A 1x1 convolution of the backbone's last map, scaled by what the mean of the whole map says of each channel, is
     resized to the map of stride 8, and both give logits, which are added. It costs a fiftieth of `DeepLabV3`'s head. On
-    DeiT, whose one map has stride 16, the logits have that. The arguments and errors are those of `DeepLabV3`.
+    DeiT, whose one map has stride 16, the logits have that. The arguments and errors are those of `DeepLabV3`, but for
+    `weights`, which is a whole model that Keras saved: neither cvnets nor transformers has this head.
     """
     expect_head(classes, width, dropout)
     maps = maps_of(backbone, output_stride, input_shape)
@@ -40,4 +43,5 @@ def LRASPP(  # noqa: N802  the paper's spelling
     if not deep:
         fine = keras.layers.Conv2D(classes, 1, kernel_initializer="glorot_uniform", name=f"{CLASSIFIER}_fine")
         logits = keras.layers.Add(name="lraspp_sum")([logits, fine(maps.fine)])
-    return segmenter(maps, logits, classes, auxiliary, dropout, name or f"lraspp_{maps.name}")
+    model = segmenter(maps, logits, classes, auxiliary, dropout, name or f"lraspp_{maps.name}")
+    return with_weights(model, weights)

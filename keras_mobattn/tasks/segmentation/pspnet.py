@@ -5,6 +5,7 @@ import tf_keras as keras
 
 from keras_mobattn.layers import AdaptiveMean, ResizeLike
 from keras_mobattn.tasks.segmentation.backbone import SIDE, maps_of
+from keras_mobattn.tasks.segmentation.checkpoint import with_weights
 from keras_mobattn.tasks.segmentation.heads import DROPOUT, classified, conv, expect_head, segmenter
 
 WIDTH = 512
@@ -19,13 +20,14 @@ def PSPNet(  # noqa: N802  the paper's spelling
     auxiliary=False,
     dropout=DROPOUT,
     input_shape=(SIDE, SIDE, 3),
+    weights=None,
     name=None,
 ):
     """Build a segmenter: a keras.Model from an image to logits [B, H / stride, W / stride, classes].
 
     Behind the backbone's last map stands pyramid pooling: the means of 1, 4, 9 and 36 parts of the map, each with a 1x1
     convolution and resized back with aligned corners, joined with the map and fused by a 3x3 convolution of `width`
-    channels. The arguments and errors are those of `DeepLabV3`.
+    channels. The arguments and errors are those of `DeepLabV3`, but for `weights`, which is a file.
     """
     expect_head(classes, width, dropout)
     maps = maps_of(backbone, output_stride, input_shape)
@@ -38,4 +40,5 @@ def PSPNet(  # noqa: N802  the paper's spelling
         branches.append(ResizeLike(align_corners=True, name=f"psp_branch{index}_resize")([mean, x]))
     joined = keras.layers.Concatenate(name="psp_concat")(branches)
     logits = classified(conv(joined, width, 3, name="psp_fusion"), classes, dropout)
-    return segmenter(maps, logits, classes, auxiliary, dropout, name or f"pspnet_{maps.name}")
+    model = segmenter(maps, logits, classes, auxiliary, dropout, name or f"pspnet_{maps.name}")
+    return with_weights(model, weights)

@@ -1,18 +1,14 @@
 """cvnets' layout of SSDLite: a torch model, timm's backbone with plain layers behind it, predicts the same with it."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 import keras_mobattn
-from helpers import torch_peers
+from helpers import cvnets, torch_peers
 from keras_mobattn.errors import InputError
-from keras_mobattn.families import FAMILIES
 from keras_mobattn.tasks.detection.checkpoint import load_detector
 from keras_mobattn.tasks.detection.ssdlite import SSDLite
-from keras_mobattn.weights.port import variables_of
 
 CLASSES, SIDE = 7, 128
 ANCHORS = (6, 6, 6, 6, 6, 4)
@@ -24,38 +20,18 @@ def backbone(width=0.5, **options):
     return keras_mobattn.MobileViTv2(width=width, **options)
 
 
-def cvnets_key_of(names):
-    """{our names: cvnets' key} of all tensors of a backbone."""
-    (layout,) = (layout for layout in FAMILIES["MobileViTv2"].sources if layout.name == "cvnets")
-    counted = tuple(row for row in layout.rows if "{units}" not in row[0])
-    keys = {ours: key for key, ours, _ in dataclasses.replace(layout, rows=counted).name_all(names)}
-    for late, depth in ((3, 2), (4, 4), (5, 3)):  # cvnets counts the last norm with the units
-        for theirs, ours in (("weight", "gamma"), ("bias", "beta")):
-            keys[f"layer{late}_1_norm/{ours}",] = f"layer_{late}.1.global_rep.{depth}.{theirs}"
-    return keys
-
-
 def torch_ssd(torch, backbone):
     """cvnets' SSDLite behind timm's backbone, written from its description; keys are cvnets' but for the backbone's."""
     nn = torch.nn
 
-    class Block(nn.Module):
-        def __init__(self, inputs, outputs, size=1, stride=1, groups=1, norm=True, act=True, bias=False):
-            super().__init__()
-            conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=bias)
-            self.block = nn.ModuleDict({"conv": conv} | ({"norm": nn.BatchNorm2d(outputs)} if norm else {}))
-            self.act = act
-
-        def forward(self, x):
-            for layer in self.block.values():
-                x = layer(x)
-            return torch.relu(x) if self.act else x
+    def block(*sizes, **options):
+        return cvnets.conv_block(torch, *sizes, **options)
 
     class Separable(nn.Module):
         def __init__(self, inputs, outputs, stride=1, **last):
             super().__init__()
-            self.dw_conv = Block(inputs, inputs, 3, stride, inputs, act=False)
-            self.pw_conv = Block(inputs, outputs, **last)
+            self.dw_conv = block(inputs, inputs, 3, stride, inputs, act=False)
+            self.pw_conv = block(inputs, outputs, **last)
 
         def forward(self, x):
             return self.pw_conv(self.dw_conv(x))
@@ -65,11 +41,11 @@ def torch_ssd(torch, backbone):
             super().__init__()
             self.anchors = anchors
             if width != inputs:
-                self.proj_layer = Block(inputs, width)
+                self.proj_layer = block(inputs, width)
             last = {"norm": False, "act": False, "bias": True}
             outputs = anchors * (4 + 1 + CLASSES)
             whole = anchors == 4
-            self.loc_cls_layer = Block(width, outputs, **last) if whole else Separable(width, outputs, **last)
+            self.loc_cls_layer = block(width, outputs, **last) if whole else Separable(width, outputs, **last)
 
         def forward(self, x):
             y = self.loc_cls_layer(self.proj_layer(x) if hasattr(self, "proj_layer") else x)
@@ -86,7 +62,7 @@ def torch_ssd(torch, backbone):
                     "os_64": Separable(at32, 256, 2),
                     "os_128": Separable(256, 128, 2),
                     "os_256": Separable(128, 128, 2),
-                    "os_-1": nn.Sequential(nn.AdaptiveAvgPool2d(1), Block(128, 64, norm=False)),
+                    "os_-1": nn.Sequential(nn.AdaptiveAvgPool2d(1), block(128, 64, norm=False)),
                 }
             )
 
@@ -111,12 +87,7 @@ def peer(timm):
     for seed, part in enumerate((encoder, model)):
         tensors[part] = torch_peers.random_tensors(torch_peers.shapes_of(part), seed)
         torch_peers.fill(part, tensors[part])
-    (layout,) = (layout for layout in FAMILIES["MobileViTv2"].sources if layout.name == "timm")
-    renamed = {key.replace("stages_", "stages."): tensor for key, tensor in tensors[encoder].items()}
-    keys = cvnets_key_of(variables_of(backbone()))
-    found = {key: layout.find(key) for key in renamed}
-    theirs = {f"encoder.{keys[ours]}": renamed[key] for key, (ours, _) in found.items() if ours}
-    return model, theirs | tensors[model]
+    return model, cvnets.encoder_tensors(tensors[encoder]) | tensors[model]
 
 
 def test_it_predicts_what_torch_does(peer, tmp_path):
