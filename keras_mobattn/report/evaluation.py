@@ -61,11 +61,11 @@ def _sections(task, result, source, split, class_names):
             yield Section(heading, text, figures=(figure,))
     worst = task.worst(result, class_names)
     if worst:
-        yield _worst(worst, source, split, task)
+        yield _worst(worst, result.get("mistaken", len(worst)), source, split, task)
 
 
-def _worst(worst, source, split, task):
-    """The pictures of the worst images; those with panels have a row each."""
+def _worst(worst, mistaken, source, split, task):
+    """The pictures of the worst of `mistaken` images; those with panels have a row each."""
     shown = {index: (place, caption, draw) for place, (index, caption, draw) in enumerate(worst[:WORST])}
     pictures = [None] * len(shown)
     examples = source.open(split).take(max(shown) + 1).as_numpy_iterator()
@@ -78,5 +78,5 @@ def _worst(worst, source, split, task):
     captions = [text for _, caption, _ in shown.values() for text in (caption, *task.panels)]
     columns = 1 + len(task.panels) if task.panels else COLUMNS
     grid = image_grid(np.concatenate(pictures), captions, columns=columns, format="png")
-    text = f"{len(shown)} of the {len(worst)} images with a mistake, the worst first. {task.legend}"
+    text = f"{len(shown)} of the {mistaken:,} images with a mistake, the worst first. {task.legend}"
     return Section("The worst", text, figures=(Figure(grid, "Images with mistakes"),))

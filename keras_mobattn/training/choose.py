@@ -104,6 +104,8 @@ def choose_settings(settings, given=()):
     take(weights_skip="attention" if published and other else None)
     start = f"from {settings.weights}" if settings.weights else "from random weights"
     told["model"] = f"{model}, {start}" + (f": {problem}" if problem else "")
+    if settings.task == "segmentation":
+        told["head"] = f"{settings.head}, output stride {settings.output_stride}"
     if settings.weights_skip:
         told["model"] += f"; its {settings.attention} attention starts anew"
 

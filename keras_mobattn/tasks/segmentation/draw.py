@@ -11,7 +11,7 @@ BACKGROUND = "background"
 SHARE = 0.55  # of the class's colour over an image
 WRONG, RIGHT = (229, 72, 77), (31, 163, 100)
 IGNORED_COLOUR = (224, 224, 192)  # Pascal VOC's for its borders
-TEXT, LEAST_TEXT = 1 / 24, 9  # of the shorter side, and pixels
+TEXT, LEAST_TEXT = 1 / 18, 9  # of the shorter side, and pixels
 LEAST_SHARE = 0.002  # of the pixels, below which a class is not in the legend
 
 

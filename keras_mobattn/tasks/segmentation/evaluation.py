@@ -21,7 +21,8 @@ PANELS = ("truth", "prediction", "difference")  # beside the image
 class SegmentationTally:
     """Adds up pixels by true and predicted class, at the size that the masks themselves have.
 
-    The result: {"miou", "pixel_accuracy", "mean_accuracy": float in 0..1, "num_images": int, "pixel_confusion": int64
+    The result: {"miou", "pixel_accuracy", "mean_accuracy": float in 0..1, "num_images": int, "mistaken": images
+    with a wrong pixel, "pixel_confusion": int64
     [K, K] (row: truth, column: prediction), "class_iou", "class_accuracy": float [K], NaN of classes that occur
     nowhere, "worst": [(index of the image, its mIoU, PNG of the truth, PNG of the prediction)], the worst first}.
     Pixels of the truth that are IGNORED don't count. mIoU is the mean over the classes that occur in the truth or in
@@ -32,6 +33,7 @@ class SegmentationTally:
         self._class_names = class_names
         self._confusion = np.zeros((len(class_names),) * 2, np.int64)
         self._count = itertools.count()
+        self._mistaken = 0
         self._worst = []  # a heap with the best of the worst on top
 
     def add(self, learned, outputs):
@@ -47,6 +49,7 @@ class SegmentationTally:
     def _keep(self, index, truth, mask, confusion):
         if not confusion.sum() or confusion.trace() == confusion.sum():
             return
+        self._mistaken += 1
         place = (-float(np.nanmean(iou_of(confusion))), -index)
         if len(self._worst) < WORST or place > self._worst[0][0]:
             masks = (mask_png(each) for each in (truth, mask))
@@ -72,6 +75,7 @@ class SegmentationTally:
             "pixel_accuracy": float(confusion.trace() / confusion.sum()),
             "mean_accuracy": float(np.nanmean(accuracy)),
             "num_images": count,
+            "mistaken": self._mistaken,
             "pixel_confusion": confusion,
             "class_iou": iou_of(confusion),
             "class_accuracy": accuracy,
