@@ -125,7 +125,11 @@ COREML_TARGETS = {  # -> version of the Core ML specification
     "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10,
     "macOS12": 6, "macOS13": 7, "macOS14": 8, "macOS15": 9, "macOS26": 10,
 }  # fmt: skip
-FORMS = {TFLITE.name: ("nms", "anchors", "raw"), COREML.name: ("vision", "raw")}  # see tasks.detection.forms
+_MAPS = ("logits", "probabilities", "full_size")
+FORMS = {  # of detectors and of segmenters, each task's default first: see `forms` in tasks/detection and /segmentation
+    TFLITE.name: ("nms", "anchors", "raw", *_MAPS),
+    COREML.name: ("vision", "raw", "class_map", *_MAPS),
+}
 INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}  # of an .mlpackage
 
 # Backends of a benchmark -> their names in its rows (Measurement.backend).

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_mobattn.about import About
 from keras_mobattn.export.exportable import default_description
-from keras_mobattn.export.tflite import detector
+from keras_mobattn.export.tflite import detector, segmenter
 from keras_mobattn.formats.tflite.labels import LABELS
 from keras_mobattn.formats.tflite.metadata_tables import (
     AXIS_LABELS,
@@ -75,6 +75,7 @@ def _outputs(graph, source):
 
 
 OUTPUTS = dict.fromkeys(("anchors", "nms"), detector.output_tables)  # by the form
+OUTPUTS |= dict.fromkeys(("logits", "probabilities", "full_size"), segmenter.output_tables)
 
 
 def _normalization():

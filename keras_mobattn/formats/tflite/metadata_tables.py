@@ -7,8 +7,9 @@ tflite-support, the last to have them, asks for protobuf below 4 and Python belo
 import numpy as np
 
 METADATA = "TFLITE_METADATA"  # the name by which readers find it among a file's metadata
-# metadata_schema.fbs of TensorFlow Lite and MediaPipe's object_detector_metadata_schema.fbs, as far as they are used
-# here: table -> its fields in order. A union takes two, its type first.
+# metadata_schema.fbs of TensorFlow Lite, and MediaPipe's object_detector_metadata_schema.fbs and
+# image_segmenter_metadata_schema.fbs, as far as they are used here: table -> its fields in order. A union takes two,
+# its type first.
 _FIELDS = {
     "ModelMetadata": (
         *("name", "description", "version", "subgraph_metadata", "author", "license", "associated_files"),
@@ -42,6 +43,7 @@ _FIELDS = {
         *("num_values_per_keypoint", "x_scale", "y_scale", "w_scale", "h_scale"),
         *("apply_exponential_on_box_size", "sigmoid_score"),
     ),
+    "ImageSegmenterOptions": ("activation", "min_parser_version"),
 }
 # Its enums and union types, each one byte.
 FEATURE, IMAGE, BOUNDING_BOX = np.uint8(1), np.uint8(2), np.uint8(3)  # ContentProperties

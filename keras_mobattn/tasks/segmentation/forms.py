@@ -1,16 +1,26 @@
 """The forms in which a segmenter is exported: what its file gives, and at what size."""
 
+import dataclasses
+
 from keras_mobattn.tasks.task import Form
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmenterForm(Form):
+    """A form of a segmenter's files; `activation` is what makes probabilities of its scores: "NONE" or "SOFTMAX"."""
+
+    activation: str = "NONE"
+
 
 FORMS = {
     # The number of each pixel's class, at the image's size: what Xcode's preview and Vision show
-    "class_map": Form(("class_map",), "Core ML"),
+    "class_map": SegmenterForm(("class_map",), "Core ML"),
     # Logits at the model's own stride, of which MediaPipe makes a mask: the least work, and the fewest bytes
-    "logits": Form(("logits",), None),
+    "logits": SegmenterForm(("logits",), None, activation="SOFTMAX"),
     # Probabilities at the model's own stride
-    "probabilities": Form(("probabilities",), None),
+    "probabilities": SegmenterForm(("probabilities",), None),
     # Probabilities at the image's size: for Android's Task Library, which resizes nothing
-    "full_size": Form(("full_size",), None),
+    "full_size": SegmenterForm(("full_size",), None),
 }
 DESCRIPTIONS = {
     "class_map": "The number of each pixel's class.",

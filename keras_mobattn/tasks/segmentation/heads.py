@@ -35,7 +35,7 @@ def segmenter(maps, logits, classes, auxiliary, dropout, name):
 
 
 def expect_head(classes, width, dropout):
-    """Refuse numbers that no head has."""
-    expect_range("classes, of which a background is one,", classes, 1, whole=True)
+    """Refuse numbers that no head has. One class alone leaves nothing to tell apart: MediaPipe takes it for a mask."""
+    expect_range("classes, of which a background is one,", classes, 2, whole=True)
     expect_range("width", width, 1, whole=True)
     expect_range("dropout", dropout, 0, 1, below=True)

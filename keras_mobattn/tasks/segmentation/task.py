@@ -277,9 +277,18 @@ class Segmentation(Task):
         return DESCRIPTIONS[form or LOGITS]
 
     def agreement(self, expected, received, file=None, exact=False):
-        """The share of the images' pixels with the same class."""
-        masks = [masks_of(outputs, self.sides) for outputs in (expected, received)]
+        """The share of the images' pixels with the same class. Readers resize what a file gives: of the form
+        "probabilities" it is Keras's probabilities that they are compared with, of others its logits."""
+        logits = scores_of(expected)
+        wanted = tf.nn.softmax(logits) if form_of(received) == "probabilities" else logits
+        masks = [masks_of(outputs, self.sides) for outputs in (wanted, received)]
         return float(tf.reduce_mean(tf.cast(masks[0] == masks[1], tf.float32)))
+
+
+def form_of(outputs):
+    """The name of the form whose outputs, a dict, have these names; None, as the Keras model gives them, for others."""
+    names = set(outputs) if isinstance(outputs, dict) else None
+    return next((name for name, form in FORMS.items() if set(form.outputs) == names), None)
 
 
 def _has_both(model):

@@ -266,7 +266,8 @@ def test_a_classifier_has_no_forms(tmp_path):
 def test_forms_are_told_of():
     """By the flags of the commands, and each output by a sentence."""
     for kind, names in catalog.FORMS.items():
-        assert names == tuple(name for name, form in FORMS.items() if form.kind in (None, kind))
+        own = tuple(name for name, form in FORMS.items() if form.kind in (None, kind))
+        assert tuple(name for name in names if name in own) == own
     assert {name: set(form.outputs) for name, form in FORMS.items()} == {
         name: set(sentences) for name, sentences in DESCRIPTIONS.items()
     }

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 import keras_mobattn
 from helpers import cvnets, torch_peers
 from helpers.cases import FAMILIES as TINY
-from helpers.segmenters import torch_segmenter
+from helpers.torch_segmenters import torch_segmenter
 from keras_mobattn import LRASPP, DeepLabV3, PSPNet
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
