@@ -1,4 +1,4 @@
-"""Segmenters as .tflite files: whole on the GPU, in one XNNPACK partition, without what phones are on record to fail."""
+"""Segmenters as .tflite files: whole on the GPU, one XNNPACK partition, nothing that phones are on record to fail."""
 
 import pytest
 
