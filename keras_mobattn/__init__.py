@@ -34,6 +34,7 @@ HOMES = {  # public name -> the module that has it
     "list_weights": "weights",
     "preprocess_input": "weights",
     "randomize_weights": "models",
+    "segment": "tasks.segmentation",
 }
 MODULES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
 

@@ -5,6 +5,7 @@ mobattn evaluate runs/boxes --report boxes.html
 mobattn evaluate runs/digits/model_int8.tflite
 mobattn evaluate model.keras --dataset photos/
 mobattn evaluate --weights mobilevitv2_100.cvnets_in1k --dataset imagenet2012 --data-dir tfds/
+mobattn evaluate --weights apple/deeplabv3-mobilevit-small --dataset VOCdevkit/VOC2012/
 """
 
 import warnings
@@ -52,6 +53,7 @@ def main(
         input_bias: What is added then.
     """
     from keras_mobattn.commands.opened import open_model
+    from keras_mobattn.tasks.segmentation.start import published_segmenter
     from keras_mobattn.training import evaluate
 
     if report is not None and report.suffix.lower() != ".html":
@@ -62,7 +64,9 @@ def main(
             "Expected --dataset, a tfds name such as imagenet2012 or a folder of images, or a model in the folder of a "
             f"run, whose data are then taken. Received: {'no model' if model is None else model}."
         )
-    opened = open_model(model, None, input_scale, input_bias) if weights is None else None
+    opened = None
+    if weights is None or published_segmenter(weights):  # others are for ImageNet, which is looked for first
+        opened = open_model(model, weights, input_scale, input_bias)
     source = _open_source(run, opened, dataset, data_dir, on_corrupt)
     if opened is None:
         _expect_imagenet(source)  # before anything is downloaded

@@ -70,6 +70,9 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     """
     if path is None and weights is None:
         raise InputError("Expected a model file, a run folder, or --weights NAME. Received: none of them.")
+    whole = _published_segmenter(path, weights, input_scale, input_bias)
+    if whole is not None:
+        return whole
     tag = None if weights is None else find_tag(weights)
     run = None if path is None else RunFolder.of(path)
     model = pretrained_model(weights) if path is None else _load(model_file(path))
@@ -94,6 +97,19 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
         )
     view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else _view(task)
     return Opened(title, model, task, names, view, tag, bool(own_names), told)
+
+
+def _published_segmenter(path, weights, input_scale, input_bias):
+    """A published segmenter, opened; None where `weights` is none, or where a file was made from one, which tells."""
+    from keras_mobattn.tasks.segmentation import VOC, DeepLabV3
+    from keras_mobattn.tasks.segmentation.start import published_segmenter
+
+    if path is not None or not published_segmenter(weights):
+        return None
+    model, told = DeepLabV3(weights=weights), {"scale": input_scale, "bias": input_bias}
+    known_range(model, **told)
+    task = task_of(model)
+    return Opened(weights, model, task, VOC, _view(task), told=told)
 
 
 def _load(file):

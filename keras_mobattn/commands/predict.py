@@ -6,6 +6,7 @@
     mobattn predict cat.jpg --model runs/photos/model_int8.tflite --json-lines
     mobattn predict street.jpg --model runs/boxes --plot street_boxes.png
     mobattn predict photos/ --model runs/pets --masks masks/
+    mobattn predict street.jpg --weights apple/deeplabv3-mobilevit-small --plot street_mask.png
 
 Exit code 2: an image could not be read; the others are still predicted.
 """

@@ -1,4 +1,5 @@
-"""A segmenter that starts from another one's file: classes go by their names, all else has to fit."""
+"""A segmenter that starts from another one, a file or a published one: classes go by their names, all else has to
+fit."""
 
 import json
 import warnings
@@ -6,16 +7,22 @@ import zipfile
 from pathlib import Path
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.families.family import SegmenterCheckpoint
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.tasks.segmentation.checkpoint import VOC
+from keras_mobattn.tasks.segmentation.deeplabv3 import DeepLabV3
 from keras_mobattn.tasks.segmentation.heads import AUXILIARY, CLASSIFIER
+from keras_mobattn.weights.tags import SEGMENTERS
 
 SUFFIX = ".keras"  # the one format that tells its layers without running code
 BY_CLASS = (CLASSIFIER, f"{CLASSIFIER}_fine", f"{AUXILIARY}_classifier")
 
 
 def is_segmenter_file(path):
-    """Whether `path` is a .keras file of a segmenter."""
+    """Whether `path` is a .keras file of a segmenter, or the name of a published one."""
+    if published_segmenter(path):
+        return True
     path = Path(path)
     if path.suffix != SUFFIX or not path.is_file():
         return False
@@ -27,8 +34,13 @@ def is_segmenter_file(path):
         return False  # whoever reads it says what is wrong
 
 
+def published_segmenter(name):
+    """The SegmenterCheckpoint of this name; None for what is none."""
+    return SEGMENTERS.get(str(name).removeprefix(f"{SegmenterCheckpoint.owner}/"))
+
+
 def start_from(model, path, class_names):
-    """Fill the segmenter `model` from the .keras file of another one.
+    """Fill the segmenter `model` from the .keras file of another one, or from a published one by its name.
 
     The run that the file lies in tells the names of its classes. Of classes that both have, the logits are taken over
     by name; those of new ones start as they were initialised, which is said. Without such a run the numbers of classes
@@ -37,8 +49,12 @@ def start_from(model, path, class_names):
     Raises:
         InputError: another backbone, attention, head or output stride.
     """
-    earlier, run = load_model(path), RunFolder.of(path)
-    theirs, ours = run.labels if run else (), tuple(class_names)
+    ours = tuple(class_names)
+    if published_segmenter(path):
+        earlier, theirs = DeepLabV3(weights=str(path)), VOC
+    else:
+        earlier, run = load_model(path), RunFolder.of(path)
+        theirs = run.labels if run else ()
     weights = {layer.name: layer.get_weights() for layer in earlier.layers}
     pairs = [(ours.index(name), place) for place, name in enumerate(theirs) if name in ours]
     filled = []
