@@ -65,6 +65,8 @@ AUGMENTATIONS = Registry(
         "zoom": "keras_mobattn.data.augment:ZOOM",
         "ssd": "keras_mobattn.data.augment:SSD",
         "ssd-upright": "keras_mobattn.data.augment:SSD_UPRIGHT",
+        "segmentation": "keras_mobattn.data.augment:SEGMENTATION",
+        "segmentation-upright": "keras_mobattn.data.augment:SEGMENTATION_UPRIGHT",
     }
 )
 

@@ -74,9 +74,13 @@ class Augmentation:
         crop_area: the smallest and largest share of an image's area that a random crop shows; None for the whole image,
             as evaluation sees it.
         object_crop: crop around objects, as SSD does, see data.object_crop; it needs boxes.
+        short_side: the smallest and largest length, as a share of the view's side, to which an image's shorter side is
+            resized before a view is cut from it, or filled up with black; see data.scaled_crop. None: neither.
         interpolation: of the resize, "bilinear" or "bicubic".
         flip: whether half of the images are mirrored left for right.
+        blur: the share of images that are blurred.
         photometric: a function (image, seed) that changes light and colours, or None.
+        rotation: degrees up to which an image is turned either way, on black.
         rand_augment: the settings of RandAugment, or None.
         erasing: the share of images in which a random box is blacked out.
         erasing_noise: (mean, deviation) by channel of the normal noise that fills the box instead, or None.
@@ -86,9 +90,12 @@ class Augmentation:
 
     crop_area: tuple[float, float] | None = None
     object_crop: bool = False
+    short_side: tuple[float, float] | None = None
     interpolation: str = "bilinear"
     flip: bool = False
+    blur: float = 0.0
     photometric: Callable | None = None
+    rotation: float = 0.0
     rand_augment: RandAugment | None = None
     erasing: float = 0.0
     erasing_noise: tuple[tuple[float, ...], tuple[float, ...]] | None = None
@@ -98,8 +105,8 @@ class Augmentation:
     @property
     def varies_images(self):
         """Whether single images are varied, so that a resized image can't be kept for the next epoch."""
-        own = (self.crop_area, self.object_crop, self.flip, self.photometric, self.rand_augment, self.erasing)
-        return any(own)
+        crops = (self.crop_area, self.object_crop, self.short_side, self.flip, self.rotation)
+        return any((*crops, self.blur, self.photometric, self.rand_augment, self.erasing))
 
 
 INCEPTION_AREA = (0.08, 1.0)
@@ -115,6 +122,10 @@ PHOTOS = Augmentation((0.35, 1.0), interpolation="bicubic", flip=True, rand_augm
 SSD = Augmentation(object_crop=True, interpolation="bicubic", flip=True, photometric=photometric)
 # SSD's without mirroring, for objects with a left and a right, such as digits
 SSD_UPRIGHT = Augmentation(object_crop=True, interpolation="bicubic", photometric=photometric)
+# MobileViT's and MobileViTv2's segmenters (arXiv:2206.02680; cvnets)
+SEGMENTATION = Augmentation(short_side=(0.5, 1.5), flip=True, blur=0.5, photometric=photometric, rotation=10.0)
+# The same without mirroring, for things with a left and a right, such as digits
+SEGMENTATION_UPRIGHT = dataclasses.replace(SEGMENTATION, flip=False)
 # MobileViT v1 (arXiv:2110.02178; cvnets)
 IMAGENET = Augmentation(INCEPTION_AREA, flip=True)
 # MobileViTv2's fine-tuning at 384 pixels (cvnets, finetune_higher_res_in1k)

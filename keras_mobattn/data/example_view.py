@@ -8,11 +8,14 @@ import dataclasses
 import tensorflow as tf
 
 from keras_mobattn.data.augment import augmenter, random_box
-from keras_mobattn.data.decode import decode, decode_crop, encode_mask
+from keras_mobattn.data.blur import random_blur
+from keras_mobattn.data.decode import decode, decode_crop, decode_mask, encode_mask
+from keras_mobattn.data.image_ops import rotate
 from keras_mobattn.data.mixing import random_erasing
 from keras_mobattn.data.object_crop import object_crop
 from keras_mobattn.data.reading import seed_base
 from keras_mobattn.data.resizing import INTERPOLATIONS, covering_size, resize, with_size
+from keras_mobattn.data.scaled_crop import crop_corner, scaled_size
 from keras_mobattn.data.targets import SIDES, WHOLE_MASK, Geometry, moved
 
 
@@ -28,6 +31,8 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
 
     def view(example, image_size, number):
         around = example["boxes"] if augmentation.object_crop else None
+        if augmentation.short_side and "mask" in targets:
+            around = decode_mask(example["mask"])
         image, geometry = see(example["image"], image_size, number, example.get("orientation"), around)
         given = {name: example[name] for name in targets}
         whole = {SIDES: tf.cast(geometry.shape, tf.int32)} if "boxes" in targets else {}
@@ -38,11 +43,11 @@ def example_view(augmentation, seed, targets=("label",), crop=1.0, interpolation
 
 
 def image_view(augmentation, seed, crop=1.0, interpolation=None):
-    """A function (image, (height, width), number int64, orientation=None, boxes=None) -> (uint8 [height, width, 3], its
-    Geometry).
+    """A function (image, (height, width), number int64, orientation=None, beside=None) -> (uint8 [height, width, 3],
+    its Geometry).
 
-    With EXIF's `orientation` the image is turned upright, and the Geometry is the upright image's. `boxes` are those
-    that an augmentation with `object_crop` crops around.
+    With EXIF's `orientation` the image is turned upright, and the Geometry is the upright image's. `beside` is what an
+    augmentation crops by: with `object_crop` boxes, with `short_side` a mask's pixels, where there is one.
     """
     method = INTERPOLATIONS[interpolation or augmentation.interpolation]
 
@@ -71,17 +76,35 @@ def image_view(augmentation, seed, crop=1.0, interpolation=None):
         pixels, *box = decode_crop(image, lambda shape: random_box(shape, crop_seed, area, aspect), orientation)
         return resize(pixels, image_size, method), Geometry(*box, image_size, (0, 0), image_size)
 
-    see = around if augmentation.object_crop else part if augmentation.crop_area else whole
+    def scaled_part(image, image_size, number, orientation, mask):
+        pixels = decode(image, orientation)
+        shape = tf.shape(pixels)[:2]
+        scaled = scaled_size(shape, image_size, augmentation.short_side, seed_of("size", number))
+        corner = crop_corner(scaled, image_size, seed_of("crop", number), mask)
+        geometry = Geometry(shape, (0, 0), shape, scaled, corner, image_size)
+        (top, left), (height, width) = tf.unstack(corner), tf.unstack(geometry.shown)
+        return resize(pixels, tf.unstack(scaled), method)[top : top + height, left : left + width], geometry
 
-    def view(image, image_size, number, orientation=None, boxes=None):
-        image, geometry = see(image, image_size, number, orientation, boxes)
-        image = with_size(image, image_size)
+    see = around if augmentation.object_crop else part if augmentation.crop_area else whole
+    see = scaled_part if augmentation.short_side else see
+
+    def view(image, image_size, number, orientation=None, beside=None):
+        image, geometry = see(image, image_size, number, orientation, beside)
         if augmentation.flip:
             flipped = tf.random.stateless_uniform([], seed_of("flip", number)) < 0.5
             geometry = dataclasses.replace(geometry, flipped=flipped)
             image = tf.cond(flipped, lambda: tf.reverse(image, [1]), lambda: image)
+        if augmentation.short_side:
+            image = geometry.fill(image, 0)
+        image = with_size(image, image_size)
+        if augmentation.blur:
+            image = random_blur(image, seed_of("blur", number), augmentation.blur)
         if augmentation.photometric:
             image = augmentation.photometric(image, seed_of("photometric", number))
+        if augmentation.rotation:
+            share = tf.random.stateless_uniform([], seed_of("rotation", number), -1.0, 1.0)
+            geometry = dataclasses.replace(geometry, angle=augmentation.rotation * share)
+            image = rotate(image, geometry.angle)
         if augmentation.rand_augment:
             image = augmentation.rand_augment(image, seed_of("rand_augment", number))
         if augmentation.erasing:

@@ -131,12 +131,8 @@ def rotate(image, value, fill=0):
 
     ImageProjectiveTransformV3 is slower, and would need a mask for the border, of which Pillow repeats half a pixel.
     """
+    from_x, from_y, inside = _turned(image, value)
     height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
-    angle = value * (3.141592653589793 / 180)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    x, y = tf.range(width)[None, :] + 0.5 - width / 2, tf.range(height)[:, None] + 0.5 - height / 2
-    from_x, from_y = cos * x - sin * y + width / 2 - 0.5, sin * x + cos * y + height / 2 - 0.5
-    inside = (from_x >= -0.5) & (from_x < width - 0.5) & (from_y >= -0.5) & (from_y < height - 0.5)
     left, top = tf.floor(from_x), tf.floor(from_y)
     across, down = (from_x - left)[..., None], (from_y - top)[..., None]
     pixels = tf.cast(tf.reshape(image, [-1, 3]), tf.float32)
@@ -149,6 +145,28 @@ def rotate(image, value, fill=0):
     lower = pixel(left, top + 1) + across * (pixel(left + 1, top + 1) - pixel(left, top + 1))
     turned = tf.cast(upper + down * (lower - upper), tf.uint8)
     return tf.where(inside[..., None], turned, tf.cast(fill, tf.uint8))
+
+
+@compiled
+def rotate_nearest(mask, value, fill):
+    """As `rotate` turns an image, a mask uint8 [H, W, 1]: each pixel has the class of the nearest one, or `fill`."""
+    from_x, from_y, inside = _turned(mask, value)
+    height, width = tf.unstack(tf.shape(mask)[:2])
+    x, y = (tf.cast(tf.floor(each + 0.5), tf.int32) for each in (from_x, from_y))
+    index = tf.clip_by_value(y, 0, height - 1) * width + tf.clip_by_value(x, 0, width - 1)
+    return tf.where(inside[..., None], tf.gather(tf.reshape(mask, [-1, 1]), index), tf.cast(fill, tf.uint8))
+
+
+def _turned(image, value):
+    """Where each pixel comes from, x and y float32 [H, W], when an image is turned by `value` degrees against the clock
+    around its middle; and whether that is inside of it."""
+    height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
+    angle = value * (3.141592653589793 / 180)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    x, y = tf.range(width)[None, :] + 0.5 - width / 2, tf.range(height)[:, None] + 0.5 - height / 2
+    from_x, from_y = cos * x - sin * y + width / 2 - 0.5, sin * x + cos * y + height / 2 - 0.5
+    inside = (from_x >= -0.5) & (from_x < width - 0.5) & (from_y >= -0.5) & (from_y < height - 0.5)
+    return from_x, from_y, inside
 
 
 def _shift(image, value, axis, fill):

@@ -14,6 +14,7 @@ import dataclasses
 import tensorflow as tf
 
 from keras_mobattn.data.decode import decode_mask
+from keras_mobattn.data.image_ops import rotate_nearest
 from keras_mobattn.errors import InputError
 
 SIDES = "sides"  # int32 [2], (height, width) in pixels of the image that a view was made of
@@ -26,8 +27,9 @@ PADDING = {"boxes": 0.0, "box_labels": -1}  # targets with a row for each object
 class Geometry:
     """How a view is cut from an image: drawn once, then applied to the image and to every target alike.
 
-    A box of the image is resized, cropped and perhaps mirrored. Each field is a pair (vertical, horizontal) of ints or
-    an int32 [2], in pixels.
+    A box of the image is resized, cropped, perhaps mirrored, filled up at the bottom and at the right where it is
+    smaller than the view, and perhaps turned. Each field is a pair (vertical, horizontal) of ints or an int32 [2], in
+    pixels.
     """
 
     shape: tf.Tensor  # of the image
@@ -37,17 +39,30 @@ class Geometry:
     offset: tf.Tensor  # of the view in the resized box
     out: tf.Tensor  # size of the view
     flipped: tf.Tensor | bool = False  # left for right; a bool
+    angle: tf.Tensor | None = None  # by which the view is turned against the clock, in degrees; boxes can't follow
     centred: bool = False  # whether the view shows those objects alone whose centre is in it; else all that it cuts
+
+    @property
+    def shown(self):
+        """The (height, width) of what the view shows of the resized box, int32 [2]."""
+        return tf.minimum(tf.stack(self.scaled) - tf.stack(self.offset), tf.stack(self.out))
+
+    def fill(self, pixels, value):
+        """What is shown, [h, w, c], filled up with `value` to the size of the view."""
+        rows, columns = tf.unstack(tf.stack(self.out) - self.shown)
+        return tf.pad(pixels, [[0, rows], [0, columns], [0, 0]], constant_values=value)
 
 
 def move_boxes(targets, geometry):
     """The boxes as shares of the view, cut off at its border; boxes outside of it are left out, with their labels."""
-    shape, begin, size, scaled, offset, out = (
-        tf.tile(tf.cast(each, tf.float32), [2])  # for both corners
-        for each in (geometry.shape, geometry.begin, geometry.size, geometry.scaled, geometry.offset, geometry.out)
+    names = ("shape", "begin", "size", "scaled", "offset", "out", "shown")
+    shape, begin, size, scaled, offset, out, shown = (
+        tf.tile(tf.cast(getattr(geometry, name), tf.float32), [2])  # for both corners
+        for name in names
     )
     boxes = ((targets["boxes"] * shape - begin) * (scaled / size) - offset) / out
-    mirrored = tf.stack([boxes[:, 0], 1 - boxes[:, 3], boxes[:, 2], 1 - boxes[:, 1]], axis=1)
+    right = shown[1] / out[1]
+    mirrored = tf.stack([boxes[:, 0], right - boxes[:, 3], boxes[:, 2], right - boxes[:, 1]], axis=1)
     boxes = tf.where(geometry.flipped, mirrored, boxes)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     boxes = tf.clip_by_value(boxes, 0.0, 1.0)
@@ -59,13 +74,16 @@ def move_boxes(targets, geometry):
 
 
 def move_mask(targets, geometry):
-    """The mask of the view, uint8 [H, W, 1]; each pixel has the class of the nearest one, since classes don't mix."""
+    """The mask of the view, uint8 [H, W, 1]; each pixel has the class of the nearest one, since classes don't mix, and
+    IGNORED where the view shows nothing."""
     mask = decode_mask(targets["mask"])
     tf.debugging.assert_equal(tf.shape(mask)[:2], geometry.shape, "Expected a mask of its image's size.")
     mask = _part(mask, geometry.begin, geometry.size)
     mask = tf.image.resize(mask, geometry.scaled, tf.image.ResizeMethod.NEAREST_NEIGHBOR)
-    mask = _part(mask, geometry.offset, geometry.out)
-    mask = tf.where(geometry.flipped, tf.reverse(mask, [1]), mask)
+    mask = _part(mask, geometry.offset, geometry.shown)
+    mask = geometry.fill(tf.where(geometry.flipped, tf.reverse(mask, [1]), mask), IGNORED)
+    if geometry.angle is not None:
+        mask = rotate_nearest(mask, geometry.angle, IGNORED)
     sides = (side if isinstance(side, int) else None for side in geometry.out)
     return targets | {"mask": tf.ensure_shape(mask, [*sides, 1])}
 
@@ -141,7 +159,14 @@ def expect_targets(task, source, augmentation):
     if placed and (augmentation.rand_augment or augmentation.layers):
         raise InputError(
             f"Expected an augmentation whose geometry {' and '.join(placed)} can follow: crops and mirroring, as "
-            "'none', 'imagenet' and 'ssd' have. Received: one that turns and shears images alone. Take one of these."
+            "'none', 'imagenet' and 'ssd' have, for masks 'segmentation'. Received: one that turns and shears images "
+            "alone. Take one of these."
+        )
+    if augmentation.rotation and "boxes" in task.targets:
+        raise InputError(
+            f"Expected an augmentation that boxes can follow. Received: one that turns images by up to "
+            f"{augmentation.rotation:g} degrees, after which boxes would stand around more than their objects. Take "
+            "'ssd' or 'zoom'."
         )
     if augmentation.object_crop and "boxes" not in task.targets:
         raise InputError(

@@ -341,11 +341,12 @@ def test_the_same_eagerly_and_in_tf_data(augment):
     """And a second time; and another number or seed gives something else."""
     photos = [jpeg(photo) for photo in sample_photos(6, (90, 120))]
     augmentation = AUGMENTATIONS[augment]
+    boxes = tf.constant([[0.2, 0.1, 0.9, 0.8]])
     see, source = image_view(augmentation, 3), Source("four", ("a", "b", "c", "d"), {}, {})
     finish_views = batch_view(augmentation, LABELS, source, 3)
 
     def view(photo, size, number):
-        return see(photo, size, number, boxes=tf.constant([[0.2, 0.1, 0.9, 0.8]]))[0]
+        return see(photo, size, number, beside=boxes if augmentation.object_crop else None)[0]
 
     def finish(images, labels, number):
         return finish_views({"image": images, "label": labels}, number)
