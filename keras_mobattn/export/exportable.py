@@ -154,7 +154,7 @@ def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=No
     _expect_flat(model.output)
     input_range = known_range(model, input_scale, input_bias)
     model = _in_float32(model)
-    task = task_of(model) if task is None else expect_kind("task", task, Task, "a tasks.Task")
+    task = task_of(model) if task is None else expect_kind("task", task, Task, "a tasks.Task").for_model(model)
     return Exportable(model, shape, task.output_names(model), labels, task, input_range, single_output)
 
 

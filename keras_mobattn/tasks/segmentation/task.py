@@ -31,7 +31,7 @@ from keras_mobattn.tasks.segmentation.start import is_segmenter_file, start_from
 from keras_mobattn.tasks.task import Task, table_by_class
 
 HEADS = {"deeplabv3": DeepLabV3, "pspnet": PSPNet, "lraspp": LRASPP}
-CAPTION_LETTERS = 18  # that fit under an image
+CAPTION_LETTERS = 16  # that fit under an image
 OUTPUTS = tuple(dict.fromkeys(name for form in FORMS.values() for name in form.outputs))
 
 
