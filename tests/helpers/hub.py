@@ -9,7 +9,11 @@ import contextlib
 import hashlib
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import huggingface_hub
+from huggingface_hub import constants
 
 FILE = "model.safetensors"
 
@@ -54,6 +58,25 @@ def running(files):
             yield server.hub
         finally:
             server.shutdown()
+
+
+@contextlib.contextmanager
+def led_to(hub, cache, monkeypatch):
+    """Lead downloads of this process to a Hub, with this cache, in this block; nothing waits between two tries."""
+    lead_to(hub.endpoint, monkeypatch)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("NO_PROXY", "*")
+    huggingface_hub.close_session()
+    yield
+    huggingface_hub.close_session()
+
+
+def lead_to(endpoint, monkeypatch):
+    """huggingface_hub reads its environment once; here it has long been imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 class _Handler(BaseHTTPRequestHandler):

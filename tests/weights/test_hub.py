@@ -5,9 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
-import huggingface_hub
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -31,29 +29,16 @@ def cache(tmp_path):
 @pytest.fixture
 def hub(cache, monkeypatch):
     """A hub that has CONTENT for TAG, to which downloads of this process go; nothing waits between two tries."""
-    with loopback.running({TAG.repository: CONTENT}) as running:
-        _lead_to(running.endpoint, monkeypatch)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)
-        monkeypatch.setattr(time, "sleep", lambda seconds: None)
-        monkeypatch.setenv("NO_PROXY", "*")
-        huggingface_hub.close_session()
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", PIECE)
+    with loopback.running({TAG.repository: CONTENT}) as running, loopback.led_to(running, cache, monkeypatch):
         yield running
-        huggingface_hub.close_session()
-
-
-def _lead_to(endpoint, monkeypatch):
-    """huggingface_hub reads its environment once; here it has long been imported."""
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 def _no_hub(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    _lead_to(f"http://127.0.0.1:{port}", monkeypatch)
+    loopback.lead_to(f"http://127.0.0.1:{port}", monkeypatch)
 
 
 def _offline(monkeypatch):

@@ -1,68 +1,86 @@
-"""Published segmenters by name: opened by the commands, evaluated on VOC's classes, and as the start of a run.
-
-Their weights are the initial ones here: tests of the checkpoints load real layouts.
-"""
-
-import json
+"""Apple's published segmenters by name, from a hub on this machine."""
 
 import numpy as np
 import pytest
-from PIL import Image
+import safetensors.numpy
 
 import keras_mobattn
-from helpers.masked_folders import write_voc
-from keras_mobattn.tasks.segmentation import VOC, DeepLabV3, deeplabv3
-from keras_mobattn.tasks.segmentation.start import is_segmenter_file, published_segmenter, start_from
-from keras_mobattn.weights.tags import SEGMENTERS
+from helpers import hub as loopback
+from keras_mobattn import LRASPP, DeepLabV3, MobileViT, PSPNet
+from keras_mobattn.errors import InputError
+from keras_mobattn.families import FAMILIES
+from keras_mobattn.tasks.segmentation import VOC
+from keras_mobattn.weights.layouts.segmentation import with_segmentation
+from keras_mobattn.weights.port import variables_of
 
 NAME = "apple/deeplabv3-mobilevit-xx-small"
+SHAPE = (64, 128, 3)
+
+
+def backbone(variant="xxs"):
+    return MobileViT(variant, include_top=False, input_shape=SHAPE)
+
+
+@pytest.fixture(scope="module")
+def original():
+    return keras_mobattn.randomize_weights(DeepLabV3(backbone(), len(VOC), width=256), 1)
+
+
+@pytest.fixture(scope="module")
+def content(original):
+    """Its weights as transformers writes them."""
+    (layout,) = (each for each in FAMILIES["MobileViT"].sources if each.name == "transformers")
+    variables = variables_of(original)
+    tensors = {
+        key: np.ascontiguousarray(transform.join([variables[name].numpy() for name in names]))
+        for key, names, transform in with_segmentation(layout).name_all(variables)
+    }
+    assert "segmentation_head.aspp.convs.4.conv_1x1.normalization.running_var" in tensors
+    return safetensors.numpy.save(tensors)
 
 
 @pytest.fixture
-def without_weights(monkeypatch):
-    """Nothing is downloaded; the model's weights are random."""
-    monkeypatch.setattr(deeplabv3, "with_weights", lambda model, *_: keras_mobattn.randomize_weights(model, 4))
+def hub(content, tmp_path, monkeypatch):
+    with loopback.running({NAME: content}) as running, loopback.led_to(running, tmp_path / "cache", monkeypatch):
+        yield running
 
 
-def test_names():
-    assert all(
-        published_segmenter(tag.repository) is published_segmenter(name) is tag for name, tag in SEGMENTERS.items()
-    )
-    assert is_segmenter_file(NAME)
-    assert not any(map(published_segmenter, (None, "imagenet", "timm/mobilevit_s.cvnets_in1k", "deeplabv3.keras")))
+def test_a_name_is_enough(hub, original):
+    """Backbone, classes and width are the checkpoint's; each may be said, and another output stride be asked for."""
+    images = np.random.default_rng(0).uniform(0, 255, (2, *SHAPE)).astype(np.float32)
+    expected = original(images).numpy()
+    model = DeepLabV3(weights=NAME, input_shape=SHAPE)
+    assert model.name == "deeplabv3_mobilevit_xxs"
+    assert np.ptp(expected, axis=0).max() > 0.01 * np.ptp(expected)
+    np.testing.assert_array_equal(model(images), expected)
+    said = DeepLabV3(backbone(), 21, 16, 256, (6, 12, 18), weights=NAME.removeprefix("apple/"))
+    np.testing.assert_array_equal(said(images), expected)
+    finer = DeepLabV3(weights=NAME, input_shape=SHAPE, output_stride=8)
+    assert finer.output_shape == (None, 8, 16, 21)
+    for ours, theirs in zip(finer.get_weights(), original.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert sum(method == "GET" and path.startswith("/storage/") for method, path, _ in hub.requests) == 1
+    with pytest.raises(InputError, match="layer1_0_expand_conv/kernel|encoder.layer.0.*the model expects"):
+        DeepLabV3(backbone("xs"), weights=NAME)
 
 
-def test_a_photo(without_weights, tmp_path, call_script, capsys):
-    photo = tmp_path / "photo.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)).save(photo)
-    flags = ("--weights", NAME, "--json-lines", "--masks", tmp_path / "masks")
-    assert call_script("training/predict.py", photo, *flags) == 0
-    record = json.loads(capsys.readouterr().out)
-    assert {each["class"] for each in record["classes"]} <= set(VOC)
-    expected = keras_mobattn.segment(DeepLabV3(weights=NAME), np.asarray(Image.open(photo)))
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "masks" / "photo.png")), expected)
+BAD = {  # a call -> what it says; no hub is asked
+    "classes": (lambda: DeepLabV3(weights=NAME, classes=3), "Expected classes=21, those of .*xx-small'. Received: 3"),
+    "width": (lambda: DeepLabV3(weights=NAME, width=512), "Expected width=256, those of .*Received: 512"),
+    "rates": (
+        lambda: DeepLabV3(weights=NAME, input_shape=SHAPE, rates=(12, 24, 36)),
+        r"Expected rates \(6, 12, 18\), those of .*Received: \(12, 24, 36\)",
+    ),
+    "a name": (lambda: DeepLabV3(weights="apple/deeplabv3-mobilevit-xxs"), "Did you mean 'deeplabv3-mobilevit-"),
+    "a classifier's": (lambda: DeepLabV3(weights="timm/mobilevitv2_100.cvnets_in1k"), "such as 'apple/deeplabv3-"),
+    "PSPNet": (lambda: PSPNet(backbone(), 21, weights=NAME), f"Expected a file.*Received: '{NAME}'"),
+    "LRASPP": (lambda: LRASPP(backbone(), 21, weights=NAME), f"Expected a file.*Received: '{NAME}'"),
+}
 
 
-def test_it_is_evaluated_on_vocs_classes(without_weights, tmp_path, call_script, capsys):
-    folder = write_voc(tmp_path / "voc") or tmp_path / "voc"
-    assert call_script("training/evaluate.py", "--weights", NAME, "--dataset", folder) == 0
-    printed = capsys.readouterr().out
-    assert "mIoU" in printed
-    assert all(name in printed for name in VOC)
-
-
-def test_a_run_starts_from_it(without_weights):
-    backbone = keras_mobattn.MobileViT("xxs", include_top=False, input_shape=(64, 64, 3))
-    names = ("background", "person", "unicorn", "cat")
-    model = DeepLabV3(backbone, len(names), width=256, auxiliary=True)
-    with pytest.warns(UserWarning, match="knows 3 of the 4 classes: unicorn starts anew"):
-        start_from(model, NAME, names)
-    theirs = DeepLabV3(weights=NAME)
-    for layer in theirs.layers:
-        for own, other in zip(model.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
-            if layer.name != "pixel_classifier":
-                np.testing.assert_array_equal(own, other)
-            else:
-                for place, name in enumerate(names):
-                    same = name in VOC and np.array_equal(own[..., place], other[..., VOC.index(name)])
-                    assert same == (name in VOC)
+@pytest.mark.parametrize("name", BAD)
+def test_what_does_not_fit_a_name(hub, name):
+    call, text = BAD[name]
+    with pytest.raises(InputError, match=text):
+        call()
+    assert not hub.requests
