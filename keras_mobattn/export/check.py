@@ -14,6 +14,7 @@ from keras_mobattn.export.given_images import as_images
 from keras_mobattn.files import size_bytes
 from keras_mobattn.half import HALF_MAX
 from keras_mobattn.half.report import ENOUGH
+from keras_mobattn.tasks.task import named
 
 EXACT = 1e-3  # largest errors, as shares of the spread, of files that compute as Keras does
 NUM_PHOTOS = 8  # photographs of the default check
@@ -33,7 +34,8 @@ class Tolerance:
     """How far a converted model may be from Keras.
 
     max_error: a share of the outputs' spread. min_agreement: see CheckReport's; None: what the task asks of files in
-    float32 or float16. max_probability_error: the largest difference, where the output is probabilities. headroom: how
+    float32 or float16. max_probability_error: the largest difference, where the output is probabilities; of a map of
+    them, which has some pixels between two classes, the mean over its pixels of each one's largest. headroom: how
     many times larger values and sums have to be able to get before float16 overflows, in files that processors of half
     precision run (TFLite fp32 and fp16, Core ML fp16); with less there is no file, and below 4 a warning.
     """
@@ -170,10 +172,13 @@ def verify(
             report,
         )
     limit = tolerance.max_error * report.spread + output_step
-    are_probabilities = output in source.task.probabilities
-    if are_probabilities:
+    are_probabilities, fits, mean = output in source.task.probabilities, True, ""
+    if are_probabilities and expected[output].ndim == 4:
+        error = float(np.abs(received[output] - expected[output]).max(-1).mean())
+        fits, mean = error <= tolerance.max_probability_error, f", {error:.2e} in the mean of pixels"
+    elif are_probabilities:
         limit = min(limit, tolerance.max_probability_error)
-    if report.max_abs_error <= limit and (agreement is None or agreement >= least):  # False for NaN
+    if fits and report.max_abs_error <= limit and (agreement is None or agreement >= least):  # False for NaN
         return report
     step = f" and one step of {output_step:g}" if output_step else ""
     same = source.task.agreement_title
@@ -183,7 +188,7 @@ def verify(
         f"Expected the {report.precision} {report.format} model to agree with Keras in {output!r} on {len(images)} "
         f"images: a max abs error up to {limit:.2e} "
         f"({_limit_text(tolerance, report, are_probabilities)}{step}){expected_same}. "
-        f"Received: {report.max_abs_error:.2e}, {report.snr_db:.1f} dB{received_same}. "
+        f"Received: {report.max_abs_error:.2e}{mean}, {report.snr_db:.1f} dB{received_same}. "
         "No file was kept. Try a wider precision, check with images of the kind that the model was trained on, or give "
         "a Tolerance that you can accept.",
         report,
@@ -196,8 +201,8 @@ def _agreement(source, expected, received, images, whole, exact):
     own = expected if plain.form == source.form else plain.predict(images)
     if whole is None:
         return source.task.agreement(own, received, exact=exact)
-    if whole.output_names and set(whole.output_names) != set(received):
-        received = whole.predict_on_batch(images)
+    if set(whole.given_names) != set(received):
+        received = named(whole.predict_on_batch(images), *whole.given_names[:1])
     return source.task.agreement(own, received, source.task.for_file(whole), exact)
 
 

@@ -99,7 +99,10 @@ class Exportable:
 
         def run(image):
             outputs = self.named(self.computed(self.input_range.from_pixels(image), training=False))
-            if self.form is None or not self.task.forms[self.form].rows:
+            if self.form is None:
+                return outputs
+            outputs = self.task.finished(outputs, self.form)
+            if not self.task.forms[self.form].rows:
                 return outputs
             with tf.name_scope(IN_FLOAT32):
                 return {name: tf.squeeze(value, 0) for name, value in outputs.items()}

@@ -22,13 +22,13 @@ def at_any_size(source, sizes):
     EfficientFormerV2's stage 3 it always is. Positions for another size are resampled, and can't be either.
 
     Raises:
-        InputError: a size at which a map has to be resized, or that the model can't take; a detector; a model with
-            positions (DeiT, EfficientFormerV2 with its own attention).
+        InputError: a size at which a map has to be resized, or that the model can't take; a detector or segmenter; a
+            model with positions (DeiT, EfficientFormerV2 with its own attention).
     """
     if source.form is not None:
         raise InputError(
-            f"Expected no input_sizes for a {source.task.title.lower()}: its anchors are for one image size. Received: "
-            f"{len(sizes)}. {ADVICE}"
+            f"Expected no input_sizes for a {source.task.title.lower()}, whose outputs are for one image size. "
+            f"Received: {len(sizes)}. {ADVICE}"
         )
     for layer in source.model.layers:
         if isinstance(layer, ONE_SIZE):

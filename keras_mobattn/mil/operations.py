@@ -250,7 +250,7 @@ def reshape(x, shape):
 
 def cast(x, dtype):
     """To another type; to fp16 and fp32 by the rounding to the declared type that follows every operation."""
-    return x if dtype in ("fp16", "fp32") else x.astype({"int32": np.int32, "bool": bool}[dtype])
+    return x if dtype in ("fp16", "fp32") else x.astype(dtype)  # the others have numpy's names
 
 
 def classify(probabilities, classes):
@@ -266,6 +266,11 @@ def reduction(reduce):
         return reduce(x, axis=None if axes is None else tuple(axes), keepdims=bool(keep_dims))
 
     return run
+
+
+def reduce_argmax(x, axis=-1, keep_dims=False, output_dtype="int32"):
+    """The place of the largest value along an axis; of several the first, which MIL leaves open."""
+    return np.argmax(x, int(axis), keepdims=bool(keep_dims)).astype(output_dtype)
 
 
 OPS = {
@@ -303,6 +308,7 @@ OPS = {
     "reduce_sum": reduction(np.sum),
     "reduce_mean": reduction(np.mean),
     "reduce_max": reduction(np.max),
+    "reduce_argmax": reduce_argmax,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
     # products and convolutions

@@ -42,8 +42,8 @@ class Form:
         outputs: their names, in the order of the file.
         kind: the name of the one kind of file that has it; None for every kind.
         of_pixels: whether the file's input has to be an image, not an array.
-        rows: whether outputs are rows of one image, without the axis of a batch.
-        computed: what the model itself computes, where the file makes `outputs` of it by other means; else the same.
+        rows: whether outputs are those of one image, without the axis of a batch.
+        computed: what the model itself computes, where the file makes `outputs` of it; else the same.
     """
 
     outputs: tuple[str, ...]
@@ -87,7 +87,8 @@ class Task:
         forms: {name: Form} in which models are exported, of each kind of file the default first; {} for one form alone.
         exact_agreement: the least `agreement` of a file whose outputs are those of Keras but for float32's rounding.
         half_agreement: of one that computes in float16.
-        coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", or None.
+        coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", "imageSegmenter", or
+            None.
     """
 
     title = "Image features"
@@ -283,6 +284,11 @@ class Task:
 
     def in_form(self, outputs, form):
         """Outputs of `model_for`, tensors or arrays, as a file gives them in a form; by default as they are."""
+        return outputs
+
+    def finished(self, outputs, form):
+        """What a file of the form gives of `in_form`'s {name: tensor}, where its own program computes that; by default
+        the same."""
         return outputs
 
     def output_names(self, model, form=None):

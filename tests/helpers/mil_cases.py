@@ -80,6 +80,8 @@ CASES = {
     "reduce_sum": lambda x: tf.reduce_sum(x, 2, keepdims=True),
     "reduce_mean": lambda x: tf.reduce_mean(x, (1, 2)),
     "reduce_max": lambda x: tf.reduce_max(x, 3),
+    "reduce_argmax": lambda x: tf.argmax(x, 3, tf.int32),
+    "reduce_argmax 1": lambda x: tf.cast(tf.argmax(x, 1), tf.float32) * x[:, 0],
     "batch_norm": normalized(keras.layers.BatchNormalization()),
     "layer_norm": normalized(keras.layers.LayerNormalization(epsilon=1e-5), scale=3e-3),
     "matmul": lambda x: tf.matmul(x, x, transpose_b=True),

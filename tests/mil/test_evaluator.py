@@ -47,7 +47,8 @@ def convert(concrete, precision="FLOAT32", shapes=(SHAPE,), labels=()):
     ct = import_coremltools()
     outputs = [tensor.name.split(":")[0] for tensor in concrete.outputs]
     shape = ct.EnumeratedShapes(shapes=list(shapes)) if len(shapes) > 1 else shapes[0]
-    named = {"outputs": [ct.TensorType(name=name, dtype=np.float32) for name in outputs]}
+    types = [tensor.dtype.as_numpy_dtype for tensor in concrete.outputs]
+    named = {"outputs": [ct.TensorType(name=name, dtype=type) for name, type in zip(outputs, types, strict=True)]}
     path = f"{tempfile.mkdtemp(dir=FOLDER.name)}/model.mlpackage"
     with quiet_stderr():
         ct.convert(
@@ -90,7 +91,7 @@ def test_each_operation_computes_what_tensorflow_computes():
     program, image, names, expected = operations_program()
     results = mil.evaluate(program, {INPUT_NAME: image})
     for output, case in names.items():
-        assert results[output].dtype == np.float32
+        assert results[output].dtype == expected[case].dtype
         np.testing.assert_allclose(results[output], expected[case], rtol=1e-5, atol=3e-6, err_msg=case)
 
 

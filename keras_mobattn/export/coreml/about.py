@@ -4,9 +4,12 @@ import json
 
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.catalog import COREML_COMPRESSIONS
+from keras_mobattn.export.coreml.inputs import CLASSIFIER, SEGMENTER
 from keras_mobattn.export.exportable import INPUT_NAME, default_description
+from keras_mobattn.tasks.segmentation.draw import palette
 
 PREVIEW = "com.apple.coreml.model.preview.type"  # Xcode's, by coremltools' guide "Xcode Model Preview Types"
+PARAMS = "com.apple.coreml.model.preview.params"
 
 
 def describe(model, source, interface, precision, compression, about):
@@ -22,11 +25,29 @@ def describe(model, source, interface, precision, compression, about):
         feature.shortDescription = _input_text(source, interface) if feature.name == INPUT_NAME else ""
     for feature in spec.description.output:
         feature.shortDescription = _output_text(feature, source)
-    if interface.is_classifier(source):
-        metadata.userDefined[PREVIEW] = source.task.coreml_type
-    elif source.axis_labels:
-        metadata.userDefined["labels"] = json.dumps(source.axis_labels, ensure_ascii=False)
+    if source.axis_labels and not interface.is_classifier(source):
+        metadata.userDefined["labels"] = _json(source.axis_labels)
+    for key, value in _preview(source, interface).items():
+        metadata.userDefined[key] = value
     return import_coremltools().models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
+
+
+def _preview(source, interface):
+    """{key: value} by which Xcode shows what the package finds in an image.
+
+    Of a segmenter's forms the preview takes classes [H, W]; the others have channels last, and it would read logits as
+    [1, K, H, W].
+    """
+    if interface.is_classifier(source):
+        return {PREVIEW: CLASSIFIER}
+    if source.form != "class_map" or interface.kind != "image" or not source.axis_labels:
+        return {}
+    colours = [f"#{bytes(colour).hex().upper()}" for colour in palette()[: len(source.axis_labels)]]
+    return {PREVIEW: SEGMENTER, PARAMS: _json({"labels": source.axis_labels, "colors": colours})}
+
+
+def _json(value):
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _input_text(source, interface):

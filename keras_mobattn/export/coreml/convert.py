@@ -67,11 +67,12 @@ def to_coreml(
 
     The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] of pixels 0..255, "image" takes RGB pixels (a
     CVPixelBuffer, as Vision hands them over). `input_scale`, `input_bias` and `single_output` are those of to_tflite.
-    Outputs are named as there, float32.
+    Outputs are named as there, float32; a class map is int32.
 
     `labels` are the names of the classes, those of an Exportable by default. With image input they make a classifier,
     which Vision and Xcode's preview understand: outputs "classLabel", the most likely name, and "probabilities",
-    {name: probability}. With tensor input they are kept in the metadata, and the output stays an array.
+    {name: probability}; of a segmenter's class map the preview shows them in the colours of `predict`'s masks. With
+    tensor input they are kept in the metadata, and the output stays an array.
 
     `compression` is None or a name in COREML_COMPRESSIONS. `input_sizes` are further (height, width) that the package
     takes, at which no map has to be resized (multiples of 64 for MobileViT and MobileViTv2, of 32 for PVTv2; DeiT and
@@ -151,7 +152,10 @@ def _convert(source, settings, kept, target, interface):
     classifier = interface.is_classifier(source)
     options = {"classifier_config": ct.ClassifierConfig(list(source.axis_labels))} if classifier else {
         # Types are named, since fp16 from iOS16 on would else make the input and the outputs float16 too.
-        "outputs": [ct.TensorType(name=name, dtype=np.float32) for name in graph_names]
+        "outputs": [
+            ct.TensorType(name=name, dtype=tensor.dtype.as_numpy_dtype)
+            for name, tensor in zip(graph_names, concrete.outputs, strict=True)
+        ]
     }  # fmt: skip
     precision = ct.precision.FLOAT16 if settings.half else ct.precision.FLOAT32
     if settings.half and (kept or source.form == "vision"):
@@ -206,8 +210,9 @@ def _reason(error, source):
 
 def _verify(model, by_size, tolerance, options):
     """The check with the evaluator at every size, and with Core ML where it is; the report of the worst size."""
-    if model.suppression:
-        return _verify_objects(model, by_size, tolerance, options)
+    source = by_size[0][0]
+    if source.form and source.task.forms[source.form].computed:
+        return _verify_whole(model, by_size, tolerance, options)
     report, ours = _verify_with(model, by_size, tolerance, options)
     errors = {}
     for units in COMPUTE_UNITS if on_mac() else ():
@@ -235,8 +240,9 @@ def _verify_with(model, by_size, tolerance, options):
     return dataclasses.replace(worst, num_images=sum(report.num_images for report in reports)), outputs
 
 
-def _verify_objects(model, by_size, tolerance, options):
-    """The check of an object detector: what its network computes, and the objects, also by Core ML where it is."""
+def _verify_whole(model, by_size, tolerance, options):
+    """The check of a package that ends in answers: the numbers that its network computes, and the objects or classes
+    made of them, also by Core ML where it is."""
     ((source, images),) = by_size
     report = check.verify(source, model.computed, images, tolerance, whole=model, **options)
     for units in COMPUTE_UNITS if on_mac() else ():

@@ -231,18 +231,36 @@ def pool_without_transpose(op):
     pooling before the classifier."""
     if op.op_type not in ("reduce_mean", "reduce_max") or _kind(op.x) != "transpose" or op.keep_dims.val:
         return None
-    perm = [axis % len(op.x.shape) for axis in op.x.op.perm.val]
-    axes = sorted(perm[axis] for axis in op.axes.val)
-    left = [axis for axis in perm if axis not in axes]
-    if left != sorted(left):
+    axes = _axes_before(op.x.op, op.axes.val)
+    return axes and [(op.outputs[0], _again(op, x=op.x.op.x, axes=np.int32(axes)))]
+
+
+def pick_without_transpose(op):
+    """argmax(transpose(x), axis) -> argmax(x, the axis before the transpose), likewise: classes that a segmenter picks
+    along the channels."""
+    if op.op_type != "reduce_argmax" or _kind(op.x) != "transpose" or op.keep_dims.val:
         return None
-    return [(op.outputs[0], _again(op, x=op.x.op.x, axes=np.int32(axes)))]
+    axes = _axes_before(op.x.op, [op.axis.val])
+    return axes and [(op.outputs[0], _again(op, x=op.x.op.x, axis=np.int32(axes[0])))]
+
+
+def sink_last_softmax(op):
+    """softmax(transpose(x), axis) -> transpose(softmax(x, the axis before the transpose)) at a program's end: over a
+    segmenter's channels, where the Neural Engine is quick (Apple's coreai-models, neural_engine_rules.md)."""
+    if op.op_type != "softmax" or _kind(op.x) != "transpose" or op.outputs[0] not in op.enclosing_block.outputs:
+        return None
+    before = op.x.op
+    axis = np.int32(before.perm.val[op.axis.val] % len(op.x.shape))
+    inner = _again(op, x=before.x, axis=axis, name=f"{op.name}_nchw")
+    return [(op.outputs[0], mb.transpose(x=inner, perm=before.perm, before_op=op, name=op.name))]
 
 
 REWRITES = (  # in this order: a norm's beta has to go before its gamma can
     fuse_swish,
     sink_transposes,
     pool_without_transpose,
+    pick_without_transpose,
+    sink_last_softmax,
     fold_padding,
     centre_norms,
     fold_epsilons,
@@ -253,6 +271,14 @@ REWRITES = (  # in this order: a norm's beta has to go before its gamma can
     fold_scalars,
     merge_linear_convolutions,
 )
+
+
+def _axes_before(transpose, axes):
+    """The axes, in order, that a transpose brings to `axes`; None where the other ones change their order."""
+    perm = [axis % len(transpose.perm.val) for axis in transpose.perm.val]
+    axes = sorted(perm[axis] for axis in axes)
+    left = [axis for axis in perm if axis not in axes]
+    return axes if left == sorted(left) else None
 
 
 def _kind(var):

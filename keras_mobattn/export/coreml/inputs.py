@@ -16,7 +16,8 @@ from keras_mobattn.export.pixels import expect_bytes
 COLOURS = {1: "GRAYSCALE", 3: "RGB"}  # channels -> coremltools' name
 MOST_SIZES = 128  # Core ML's limit for enumerated shapes
 SMALLEST_SIDE = 32
-CLASSIFIER = "imageClassifier"  # as a task's coreml_type: what gives a label and {label: probability}
+CLASSIFIER, SEGMENTER = "imageClassifier", "imageSegmenter"  # as a task's coreml_type; the first gives a label and
+# {label: probability}, the second numbers of classes or scores in an array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +41,13 @@ def expect_input(source, input_type, sizes):
             raise InputError(
                 f"Expected 1 or 3 channels for input_type 'image'. Received: a model of {channels}. Take 'tensor'."
             )
-        if source.axis_labels and source.scores_classes and not source.gives_probabilities:
+        by_name = source.axis_labels if source.task.coreml_type != SEGMENTER else ()
+        if by_name and source.scores_classes and not source.gives_probabilities:
             raise InputError(
                 "Expected a model that ends in probabilities, to make a classifier of it. Received: "
                 f"{', '.join(map(repr, source.output_names))}. Leave the labels out, or end the model in softmax."
             )
-        if doubles := [label for label, count in collections.Counter(source.axis_labels).items() if count > 1]:
+        if doubles := [label for label, count in collections.Counter(by_name).items() if count > 1]:
             raise InputError(
                 "Expected class names that differ, since a classifier gives {name: probability}. Received: "
                 f"{', '.join(map(repr, doubles))} more than once. Rename them in the file of labels."

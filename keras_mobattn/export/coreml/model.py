@@ -16,6 +16,7 @@ from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.mil import Evaluator
+from keras_mobattn.mil.classes import scores_behind
 from keras_mobattn.mil.suppression import suppress
 
 LEAST_SCORE, MOST_OBJECTS = 0.01, 100  # of an object detector's objects, when it is evaluated
@@ -30,7 +31,7 @@ def on_mac():
 class CoreMLModel(FileModel):
     """A .mlpackage of this package, fed and read alike whatever its interface.
 
-    Threads may share one; by Core ML itself they take turns.
+    Threads may share one; by Core ML itself they take turns. `gives_classes` says that it ends in a class map [H, W].
 
     `compute_units` None runs our evaluator, a name of coremltools.ComputeUnit runs Core ML (macOS).
 
@@ -57,6 +58,7 @@ class CoreMLModel(FileModel):
         self._input = inputs[INPUT_NAME]
         self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
         self.label = description.predictedFeatureName  # "" unless it is a classifier
+        self.gives_classes = any(each.dtype == "int32" and len(each.shape or ()) == 2 for each in program.outputs)
         self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
 
     def given(self, image):
@@ -72,14 +74,19 @@ class CoreMLModel(FileModel):
         return self._arrays(self._run(np.asarray(image, np.float32)))
 
     def computed(self, image):
-        """What the evaluator computes of an image before objects are found: {name: [1, ..]}."""
-        outputs = self._evaluate(self.given(np.asarray(image, np.float32)))
+        """What the evaluator computes of an image before objects are found or classes are picked: {name: [1, ..]}."""
+        given = self.given(np.asarray(image, np.float32))
+        if self.gives_classes:
+            return {"scores": scores_behind(self._evaluate, given)}
+        outputs = self._evaluate(given)
         return {name: np.asarray(value)[None] for name, value in outputs.items()} if self.suppression else outputs
 
     def _arrays(self, outputs):
         """Outputs without a classifier's most likely label, its scores by name as [1, K]."""
         if self.suppression:
             return {name: _filled(value) for name, value in outputs.items()}
+        if self.gives_classes:  # [H, W]
+            return {name: value[None] for name, value in outputs.items()}
         arrays = {name: value for name, value in outputs.items() if name != self.label}
         return {name: _scores(value) if isinstance(value, dict) else value for name, value in arrays.items()}
 

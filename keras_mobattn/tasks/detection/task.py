@@ -122,7 +122,7 @@ class Detection(Task):
 
     def for_model(self, model):
         """The task with the anchors of an SSDLite."""
-        return Detection(*maps_and_sizes(model))
+        return Detection(*maps_and_sizes(model), self.min_score)
 
     def is_whole(self, weights):
         """Whether `weights` is the file of a detector."""

@@ -13,8 +13,8 @@ class SegmenterForm(Form):
 
 
 FORMS = {
-    # The number of each pixel's class, at the image's size: what Xcode's preview and Vision show
-    "class_map": SegmenterForm(("class_map",), "Core ML"),
+    # The number of each pixel's class, at the image's size, as Apple's own segmenters give it: int32 [H, W]
+    "class_map": SegmenterForm(("class_map",), "Core ML", rows=True, computed=("scores",)),
     # Logits at the model's own stride, of which MediaPipe makes a mask: the least work, and the fewest bytes
     "logits": SegmenterForm(("logits",), None, activation="SOFTMAX"),
     # Probabilities at the model's own stride

@@ -61,6 +61,7 @@ class Segmentation(Task):
     agreement_title = "same pixels"
     exact_agreement, half_agreement = 0.995, 0.98
     forms = FORMS
+    coreml_type = "imageSegmenter"
     settings = ("head", "head_width", "output_stride", "auxiliary_weight")
 
     def __init__(self, head=None, sides=None):
@@ -245,19 +246,23 @@ class Segmentation(Task):
         return keras.Model(model.input, model.output[LOGITS], name=model.name) if _has_both(model) else model
 
     def in_form(self, outputs, form):
-        """Logits, probabilities or classes, at the model's own stride or the image's size."""
-        make = {"probabilities": tf.nn.softmax, "full_size": self._full_size, "class_map": self._class_map}
-        return make.get(form, lambda logits: logits)(scores_of(outputs))
+        """Logits or probabilities, at the model's own stride or the image's size; logits of that for a class map."""
+        scores = scores_of(outputs)
+        if form in ("class_map", "full_size"):
+            scores = resize_bilinear(scores, self.sides, align_corners=True)
+        return tf.nn.softmax(scores) if form in self.probabilities else scores
 
-    def _full_size(self, logits):
-        return tf.nn.softmax(resize_bilinear(logits, self.sides, align_corners=True))
-
-    def _class_map(self, logits):
-        return tf.argmax(resize_bilinear(logits, self.sides, align_corners=True), -1, tf.int32)
+    def finished(self, outputs, form):
+        """The class of each pixel, for a class map."""
+        if form != "class_map":
+            return outputs
+        (scores,) = outputs.values()
+        return {"class_map": tf.argmax(scores, -1, tf.int32)}
 
     def output_names(self, model, form=None):
-        """Those of the form."""
-        return FORMS[form or LOGITS].outputs
+        """Those that the model itself computes for the form."""
+        chosen = FORMS[form or LOGITS]
+        return chosen.computed or chosen.outputs
 
     def has_classes(self, output_names):
         """Always."""

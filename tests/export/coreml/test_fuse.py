@@ -91,6 +91,8 @@ TAKEN = {
     ),
     "pooling": ("pool_without_transpose", lambda x: mean(conv(x, THREE)), {"transpose": 1}),
     "maximum of a map": ("pool_without_transpose", lambda x: tf.reduce_max(conv(x, THREE), (1, 2)), {"transpose": 1}),
+    "classes": ("pick_without_transpose", lambda x: tf.argmax(conv(x, THREE), -1, tf.int32), {"transpose": 1}),
+    "probabilities": ("sink_last_softmax", lambda x: tf.nn.softmax(conv(x, THREE)), {"softmax": 1, "transpose": 2}),
     "padding": ("fold_padding", lambda x: conv(padded(x), THREE, "VALID", 2), {"pad": 0}),
     "padding of a depthwise one": ("fold_padding", lambda x: depthwise(padded(x), "VALID"), {"pad": 0}),
     "epsilon": ("fold_epsilons", lambda x: conv(x, POINT) * tf.math.rsqrt(tf.abs(conv(x, POINT)) + 0.3), {"add": 0}),
@@ -137,6 +139,11 @@ LEFT = {  # what must stay -> (the function that could take it, TensorFlow funct
     "two that cost more as one": ("merge_linear_convolutions", lambda x: conv(conv(x, NARROW), BACK)),
     "one with a border": ("merge_linear_convolutions", lambda x: conv(conv(x, POINT), THREE_OF_5)),
     "pooling of another order": ("pool_without_transpose", lambda x: tf.reduce_mean(tf.transpose(x, (0, 2, 1, 3)), 3)),
+    "classes of another order": (
+        "pick_without_transpose",
+        lambda x: tf.argmax(tf.transpose(x, (0, 2, 1, 3)), 3, tf.int32),
+    ),
+    "softmax on the way": ("sink_last_softmax", lambda x: 3 * tf.nn.softmax(tf.transpose(x, (0, 2, 1, 3)))),
     "pooling that keeps its axes": (
         "pool_without_transpose",
         lambda x: tf.nn.tanh(tf.reduce_mean(tf.transpose(x, (0, 3, 1, 2)), (1, 2), keepdims=True)),

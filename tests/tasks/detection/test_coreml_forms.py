@@ -182,7 +182,7 @@ def test_bad_options(model, tmp_path):
         convert(model, path, input_type="tensor", form="vision")
     with pytest.raises(InputError, match="one of 'vision', 'raw'. Received: 'nms'"):
         convert(model, path, form="nms")
-    with pytest.raises(InputError, match="its anchors are for one image size"):
+    with pytest.raises(InputError, match="whose outputs are for one image size"):
         convert(model, path, input_sizes=[(128, 128)])
 
 

@@ -1,0 +1,28 @@
+"""Segmenters on a backbone of three convolutions: quick to convert, and all that their heads compute is in them."""
+
+import numpy as np
+import tf_keras as keras
+
+import keras_mobattn
+from keras_mobattn.data import sample_photos
+from keras_mobattn.layers import InputRange
+from keras_mobattn.tasks.segmentation.task import HEADS
+
+SIDES = (64, 128)  # not square, so that a swap shows
+NAMES = ("background", "ant", "bee", "cat", "dog")
+IMAGES = sample_photos(4, SIDES).astype(np.float32)
+
+
+def small_backbone():
+    """A model with maps of stride 8 and 16."""
+    image = keras.Input((*SIDES, 3))
+    x = keras.layers.Conv2D(8, 3, 4, "same", activation="relu", name="stem")(InputRange()(image))
+    x = keras.layers.Conv2D(16, 3, 2, "same", activation="relu", name="P3")(x)
+    x = keras.layers.Conv2D(24, 3, 2, "same", activation="relu", name="P4")(x)
+    return keras.Model(image, x, name="small")
+
+
+def small_segmenter(head="lraspp", **options):
+    """A segmenter of NAMES with random weights."""
+    model = HEADS[head](small_backbone(), len(NAMES), width=16, **options)
+    return keras_mobattn.randomize_weights(model, 1)
