@@ -22,7 +22,7 @@ def small_backbone():
     return keras.Model(image, x, name="small")
 
 
-def small_segmenter(head="lraspp", **options):
-    """A segmenter of NAMES with random weights."""
-    model = HEADS[head](small_backbone(), len(NAMES), width=16, **options)
+def small_segmenter(head="lraspp", names=NAMES, **options):
+    """A segmenter of these classes with random weights."""
+    model = HEADS[head](small_backbone(), len(names), width=16, **options)
     return keras_mobattn.randomize_weights(model, 1)
