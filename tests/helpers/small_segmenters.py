@@ -1,16 +1,11 @@
 """Segmenters on a backbone of three convolutions: quick to convert, and all that their heads compute is in them."""
 
-import numpy as np
 import tf_keras as keras
 
 import keras_mobattn
-from keras_mobattn.data import sample_photos
+from helpers.segmenters import NAMES, SIDES
 from keras_mobattn.layers import InputRange
 from keras_mobattn.tasks.segmentation.task import HEADS
-
-SIDES = (64, 128)  # not square, so that a swap shows
-NAMES = ("background", "ant", "bee", "cat", "dog")
-IMAGES = sample_photos(4, SIDES).astype(np.float32)
 
 
 def small_backbone():

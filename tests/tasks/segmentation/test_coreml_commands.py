@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.segmenters import SIDES
 from helpers.shapes import IGNORED, NAMES, write_shapes
-from helpers.small_segmenters import SIDES, small_segmenter
+from helpers.small_segmenters import small_segmenter
 from keras_mobattn import data, export
 from keras_mobattn.tasks.segmentation import segment
 from keras_mobattn.tasks.segmentation.evaluation import confusion_of, iou_of
@@ -64,7 +65,7 @@ def expected_miou(model, folder):
 
 
 def test_half_precision_is_described(model, folder, tmp_path, call_script, capsys):
-    """Of classes the share that stays the same: numbers of two classes that are nearly equal are far from each other."""
+    """Of classes the share that differs: two that are nearly equal may have numbers far from each other."""
     path = tmp_path / "net.mlpackage"
     export.to_coreml(model, path, "fp16", labels=NAMES, input_type="image", check_images=data.sample_photos(2, SIDES))
     flags = ("--half", "--images", folder / "images", "--require", "half")

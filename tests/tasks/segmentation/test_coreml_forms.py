@@ -7,7 +7,8 @@ import pytest
 
 import keras_mobattn
 from helpers.cases import FAMILIES
-from helpers.small_segmenters import IMAGES, NAMES, SIDES, small_segmenter
+from helpers.segmenters import IMAGES, NAMES, SIDES
+from helpers.small_segmenters import small_segmenter
 from keras_mobattn import InputError, catalog, describe, export
 from keras_mobattn.formats.coreml.package import read_mlpackage
 from keras_mobattn.formats.coreml.program import read_program
