@@ -15,7 +15,7 @@ from keras_mobattn.models import at_output_stride
 from keras_mobattn.models.output_stride import LEVELS, output_stride_of
 
 DILATED = ("MobileViT", "MobileViTv2")
-SIZE = (64, 96)
+SIZE = (64, 128)
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, *SIZE, 3)).astype(np.float32)
 LIMIT = 1e-4  # of the spread
 

@@ -21,6 +21,10 @@ def backbone(variant="xxs"):
     return MobileViT(variant, include_top=False, input_shape=SHAPE)
 
 
+def tiny():
+    return MobileViT("test", include_top=False, input_shape=SHAPE)
+
+
 @pytest.fixture(scope="module")
 def original():
     return keras_mobattn.randomize_weights(DeepLabV3(backbone(), len(VOC), width=256), 1)
@@ -40,13 +44,15 @@ def content(original):
 
 
 @pytest.fixture
-def hub(content, tmp_path, monkeypatch):
-    with loopback.running({NAME: content}) as running, loopback.led_to(running, tmp_path / "cache", monkeypatch):
+def hub(tmp_path, monkeypatch):
+    """A hub that has nothing under NAME yet."""
+    with loopback.running({NAME: b""}) as running, loopback.led_to(running, tmp_path / "cache", monkeypatch):
         yield running
 
 
-def test_a_name_is_enough(hub, original):
+def test_a_name_is_enough(hub, original, content):
     """Backbone, classes and width are the checkpoint's; each may be said, and another output stride be asked for."""
+    hub.__init__({NAME: content}, hub.port)
     images = np.random.default_rng(0).uniform(0, 255, (2, *SHAPE)).astype(np.float32)
     expected = original(images).numpy()
     model = DeepLabV3(weights=NAME, input_shape=SHAPE)
@@ -73,8 +79,8 @@ BAD = {  # a call -> what it says; no hub is asked
     ),
     "a name": (lambda: DeepLabV3(weights="apple/deeplabv3-mobilevit-xxs"), "Did you mean 'deeplabv3-mobilevit-"),
     "a classifier's": (lambda: DeepLabV3(weights="timm/mobilevitv2_100.cvnets_in1k"), "such as 'apple/deeplabv3-"),
-    "PSPNet": (lambda: PSPNet(backbone(), 21, weights=NAME), f"Expected a file.*Received: '{NAME}'"),
-    "LRASPP": (lambda: LRASPP(backbone(), 21, weights=NAME), f"Expected a file.*Received: '{NAME}'"),
+    "PSPNet": (lambda: PSPNet(tiny(), 21, weights=NAME), f"Expected a file.*Received: '{NAME}'"),
+    "LRASPP": (lambda: LRASPP(tiny(), 21, weights=NAME), f"Expected a file.*Received: '{NAME}'"),
 }
 
 
