@@ -132,6 +132,7 @@ FORMS = {  # of detectors and of segmenters, each task's default first: see `for
     TFLITE.name: ("nms", "anchors", "raw", *_MAPS),
     COREML.name: ("vision", "raw", "class_map", *_MAPS),
 }
+ALL_FORMS = tuple(dict.fromkeys(name for names in FORMS.values() for name in names))
 INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}  # of an .mlpackage
 
 # Backends of a benchmark -> their names in its rows (Measurement.backend).

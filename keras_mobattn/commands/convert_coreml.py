@@ -50,7 +50,7 @@ def main(
             iOS18.
         minimum_deployment_target: the oldest system that shall run it.
         input_type: tensor takes float32 [1, H, W, C] (for benchmarks), image takes RGB pixels; with labels that makes a
-            classifier or class map which Vision and Xcode's preview understand.
+            classifier, which Vision and Xcode's preview understand.
         input_sizes: further heights and widths that the package takes, e.g. 320x320 192x256: multiples of 64, for
             PVTv2 of 32; not for DeiT and EfficientFormerV2.
         float32_layers: layers that fp16 packages compute in float32, since their numbers don't fit float16: names of
@@ -60,8 +60,8 @@ def main(
         input_bias: what is added then.
         single_output: of a binary classifier, give the probability of the second class alone, not those of both.
         form: of a detector. vision: a pipeline that finds the objects, for Vision and Xcode's preview (default); raw:
-            offsets and logits. Of a segmenter. class_map: the number of each pixel's class (default); logits or
-            probabilities at the model's own stride; full_size: probabilities at the image's size.
+            offsets and logits. Of a segmenter. class_map: each pixel's class, for Vision and Xcode's preview (default);
+            logits, probabilities: at the model's own stride; full_size: probabilities of the image's size.
         images: any folder of images to check with.
         on_corrupt: what to do with images that can't be decoded.
         labels: a text file of class names, one a line; default the run's.

@@ -4,8 +4,9 @@
     python tflite/convert.py runs/digits --precision int8 --input-dtype uint8
     python tflite/convert.py model.keras --labels labels.txt --images photos/
 
-Each file carries the metadata by which Android's Task Library and MediaPipe's ImageClassifier feed it and name its
-classes. Exit code 0: converted and checked; 1: a precision failed (its file isn't kept, the others are); 2: bad input.
+Each file carries the metadata by which Android's Task Library and MediaPipe's ImageClassifier, ObjectDetector and
+ImageSegmenter feed it and name its classes. Exit code 0: converted and checked; 1: a precision failed (its file isn't
+kept, the others are); 2: bad input.
 """
 
 import functools
@@ -52,7 +53,8 @@ def main(
         single_output: of a binary classifier, give the probability of the second class alone, not those of both.
         form: of a detector. nms: ends in an operator that finds the objects, for MediaPipe's ObjectDetector and the
             Task Library (default); anchors: MediaPipe finds them by the anchors in the file, which runs on a GPU alone;
-            raw: offsets and logits.
+            raw: offsets and logits. Of a segmenter. logits: at the model's own stride, for MediaPipe's ImageSegmenter
+            (default); probabilities: the same; full_size: probabilities of the image's size, for the Task Library.
         labels: a text file of class names, one a line, to be packed into the file; default the run's.
         about: what the file says of itself.
     """

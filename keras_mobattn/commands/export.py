@@ -3,6 +3,7 @@
     mobattn export runs/photos
     mobattn export runs/photos --formats tflite-int8 coreml-fp16 --output-dir app/models
     mobattn export model.keras --images photos/
+    mobattn export runs/pets --form full_size
 
 Beside the files: model_export.json with the table's figures, and model_card.html and .md for whoever builds the app.
 
@@ -17,7 +18,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.about import About
-from keras_mobattn.catalog import FORMATS, INPUT_TYPES
+from keras_mobattn.catalog import ALL_FORMS, FORMATS, INPUT_TYPES
 
 
 def main(
@@ -29,7 +30,7 @@ def main(
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
     single_output: bool = False,
-    raw: bool = False,
+    form: Literal[ALL_FORMS] | None = None,
     num_test_images: int = 500,
     input_type: Literal[tuple(INPUT_TYPES)] = "image",
     float32_layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = (),
@@ -48,7 +49,9 @@ def main(
             a Keras model that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1. Files take 0..255.
         input_bias: What is added then.
         single_output: Of a binary classifier, give the probability of the second class alone, not those of both.
-        raw: Of a detector, give offsets and logits, not objects.
+        form: What files give; those of a kind that doesn't have the form, their default. Of a detector: nms (default)
+            and anchors of .tflite files, vision (default) of Core ML packages, raw of both. Of a segmenter: class_map
+            (default) of Core ML packages, logits (default of .tflite files), probabilities and full_size of both.
         num_test_images: At most how many of the run's test images every row is scored on.
         input_type: Of the Core ML packages: image takes pixels, as Vision and Xcode's preview do; tensor takes float32
             [1, H, W, C], as `mobattn benchmark --device iphone` does.
@@ -74,7 +77,7 @@ def main(
             on_corrupt=on_corrupt,
             num_test_images=num_test_images,
             wishes=delivery.Wishes(
-                input_type, num_threads, about, input_scale, input_bias, single_output, float32_layers, raw
+                input_type, num_threads, about, input_scale, input_bias, single_output, float32_layers, form
             ),
             progress=tell,
         )

@@ -121,7 +121,7 @@ def _own_task(model):
     if isinstance(model, FileModel):
         return next((task for task in TASKS.values() if task.recognises_file(model)), None)
     own = task_of(model)
-    return own if own is not FEATURES and not own.class_scores else None
+    return None if own is FEATURES or isinstance(own, type(TASKS["classification"])) else own
 
 
 def _view(task):

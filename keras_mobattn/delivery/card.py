@@ -76,10 +76,12 @@ def _sections(delivery, source, images, run, file, about):
     )
     if source.task.forms:
         yield _outputs(delivery, source)
-    if images and source.scores_classes:
-        yield _classified(source, images, view)
-    elif images and source.task.draws:
+    if colours := source.task.colours(source.labels):
+        yield _coloured(colours)
+    if images and source.task.draws:
         yield _drawn(source, images, view)
+    elif images and source.scores_classes:
+        yield _classified(source, images, view)
     yield from _snippets(delivery, source, view)
     yield report.Section("Licence", _licence(run, about))
 
@@ -106,7 +108,18 @@ def _outputs(delivery, source):
 
 def form_of(source, kind, delivery):
     """The form of a delivery's files of a kind."""
-    return source.task.form_for(kind.name, "raw" if delivery.raw else None, delivery.input_type == "image")
+    own = source.task.own_form(kind.name, delivery.form)
+    return source.task.form_for(kind.name, own, delivery.input_type == "image")
+
+
+def _coloured(colours):
+    """A section on the classes of masks; colours are (red, green, blue)."""
+    text = (
+        "Pixels of a mask are the numbers of these classes. The colours are those of the pictures here and of mobattn "
+        "predict, Pascal VOC's, which Android's Task Library has by itself. No file carries them: nobody reads them."
+    )
+    rows = [(number, name, "#" + bytes(colour).hex()) for number, (name, colour) in enumerate(colours.items())]
+    return report.Section("Classes", text, table=report.Table(("number", "class", "colour"), tuple(rows)))
 
 
 def _trained(run, file):
@@ -214,14 +227,20 @@ def _template(language, task):
 
 
 def _snippets(delivery, source, view):
-    if not source.labels or source.single_output or delivery.raw:
+    if not source.labels or source.single_output:
         return
-    for name, (heading, language, _, tested) in LANGUAGES.items():
+    for name, (heading, language, suffix, tested) in LANGUAGES.items():
         row = row_of(name, delivery)
-        if row and _template(name, source.task).exists():
+        usual = _is_usual(source, TFLITE if suffix == TFLITE.suffix else COREML, delivery)
+        if row and usual and _template(name, source.task).exists():
             how = "The package's tests run this." if tested else "This was written by the documentation, and not run."
             code = snippet(name, row, source, view)
             yield report.Section(f"{heading}: {row.file}", how, code=code, language=language)
+
+
+def _is_usual(source, kind, delivery):
+    """Whether files of a kind have the form that the programs read."""
+    return form_of(source, kind, delivery) == source.task.form_for(kind.name, None, delivery.input_type == "image")
 
 
 def _licence(run, about):

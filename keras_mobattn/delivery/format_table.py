@@ -28,7 +28,7 @@ COLUMNS = {  # heading -> field of a Row, and how its value is written
     "GPU": ("gpu", _verdict),
     "ANE": ("neural_engine", _verdict),
 }
-SHARES = ("accuracy", "map")  # metrics that are shown in percent
+SHARES = ("accuracy", "map", "miou")  # metrics that are shown in percent
 MISSING = "-"
 
 

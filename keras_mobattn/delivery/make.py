@@ -38,7 +38,7 @@ class Wishes:
         about: what the files say of themselves.
         input_scale, input_bias, single_output: as of `export.load`.
         float32_layers: as of `export.to_coreml`.
-        raw: whether a detector's files give raw outputs rather than objects.
+        form: what files give, one of the task's `forms`; those of a kind that has no such form, their default.
     """
 
     input_type: str = "image"
@@ -48,7 +48,7 @@ class Wishes:
     input_bias: float | tuple[float, ...] | None = None
     single_output: bool = False
     float32_layers: tuple[str, ...] = ()
-    raw: bool = False
+    form: str | None = None
 
 
 def deliver(
@@ -72,6 +72,9 @@ def deliver(
     told = {name: getattr(wishes, name) for name in ("input_scale", "input_bias", "single_output")}
     source = export.load_trained(model, **told)
     expect_layers(source.model, wishes.float32_layers, "float32_layers")
+    for kind in {kind.name for kind, _ in map(FORMATS.get, formats)}:
+        form = source.task.own_form(kind, wishes.form)
+        source.task.form_for(kind, form, wishes.input_type == "image")  # refuses what can't be had
     chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     run = RunFolder.of(model)
     open_run = functools.partial(run.open_source, on_corrupt=on_corrupt) if run else None
@@ -88,7 +91,7 @@ def deliver(
         model=source.model.name,
         metric=scorer.metric,
         agreement=source.task.agreement_title,
-        raw=wishes.raw,
+        form=wishes.form,
         num_images=scorer.count,
         num_checked=len(chosen.check),
         device=benchmark.describe_host().name,
@@ -170,7 +173,7 @@ def _keras_row(source, file, scorer):
 def _row(name, source, stem, chosen, scorer, wishes, tell):
     kind, precision = FORMATS[name]
     interface = {"input_type": wishes.input_type} if kind is COREML else {}
-    form = "raw" if wishes.raw and source.task.forms else None
+    form = source.task.own_form(kind.name, wishes.form)
     named = {"single_output": wishes.single_output, "form": form, **interface}
     path = stem.with_name(export.file_name(stem.name, kind, precision, **named))
     row, in_range = Row(kind.name, precision, path.name), source.input_range.from_pixels

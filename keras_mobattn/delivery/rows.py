@@ -50,7 +50,8 @@ class Delivery:
         model: its name.
         metric: what `score` is, e.g. "accuracy"; None without test images.
         agreement: what the rows' `agreement` counts, "same top-1" say.
-        raw: whether a detector's files give raw outputs.
+        form: the form that was wished for: files of a kind that has it are in it, others in their default; None for the
+            default of all.
         num_images: test images behind `score`; `num_checked` those behind the errors.
         device: this machine, in words; `runtime` what timed the files; `num_threads` with how many threads.
         input_type: of the Core ML packages, "image" or "tensor".
@@ -69,7 +70,7 @@ class Delivery:
     date: str
     rows: tuple[Row, ...]
     agreement: str = "same top-1"
-    raw: bool = False
+    form: str | None = None
 
 
 def save_delivery(path, delivery):
@@ -91,7 +92,9 @@ def load_delivery(path):
     path = expect_path(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        record.pop("input_scale", None)  # of earlier files
+        record.pop("input_scale", None)  # of earlier files, as is `raw`
+        if record.pop("raw", False):
+            record["form"] = "raw"
         return Delivery(**{**record, "rows": tuple(_row(row) for row in record["rows"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(

@@ -243,6 +243,10 @@ class Task:
         """A record in a few words; of several classes the `top` best."""
         return ", ".join(f"{name} {np.array2string(np.asarray(value), threshold=4)}" for name, value in record.items())
 
+    def colours(self, class_names):
+        """{class: (red, green, blue)} of masks; {} of tasks without."""
+        return {}
+
     def mask_file(self, record):
         """The bytes of a PNG with a class for each pixel of the photo; None of tasks without masks."""
         return None
@@ -277,6 +281,17 @@ class Task:
             choices = f"one of {', '.join(map(repr, names))}" if names else "to be left out"
             raise InputError(f"Expected form for {kind} and {self.title.lower()}: {choices}. Received: {form!r}.")
         return form
+
+    def own_form(self, kind, form):
+        """`form` where a kind of file has it; None, which stands for the default, where another kind does, or for None.
+
+        Raises:
+            InputError: no kind has it.
+        """
+        if form is not None and form not in self.forms:
+            choices = f"one of {', '.join(map(repr, self.forms))}" if self.forms else "to be left out"
+            raise InputError(f"Expected form for {self.title.lower()}: {choices}. Received: {form!r}.")
+        return form if form is not None and self.forms[form].kind in (None, kind) else None
 
     def model_for(self, model, form):
         """The Keras model whose outputs `in_form` makes a form of; by default the model itself."""

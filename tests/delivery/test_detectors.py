@@ -35,7 +35,7 @@ def made(run):
 
 
 def test_rows(made, run):
-    assert (made.metric, made.agreement, made.raw) == ("map", "same objects", False)
+    assert (made.metric, made.agreement, made.form) == ("map", "same objects", None)
     keras, tflite, coreml = made.rows
     for row in (tflite, coreml):
         assert not row.error
@@ -82,7 +82,7 @@ def test_the_program_finds_what_predict_does(made, run, tmp_path):
 
 
 def test_raw_outputs(run, tmp_path):
-    made = delivery.deliver(run.path, tmp_path, ("tflite-fp32",), wishes=delivery.Wishes(raw=True))
+    made = delivery.deliver(run.path, tmp_path, ("tflite-fp32",), wishes=delivery.Wishes(form="raw"))
     row = made.rows[1]
     assert (row.file, row.partitions, row.gpu) == ("model_fp32_raw.tflite", 1, True)
     assert row.score == pytest.approx(made.rows[0].score, abs=0.02)

@@ -101,9 +101,14 @@ def to_tflite(
     and "score" of each anchor, of which MediaPipe makes objects by the anchors in the metadata; or "raw", the Keras
     model's own outputs. The check compares what the operator is given, or the outputs, and the objects.
 
+    Of a segmenter, `form` is "logits" (by default) [1, h, w, K] at the model's own stride, of which MediaPipe makes a
+    mask of the image's size as `keras_mobattn.segment` does; "probabilities", the same behind a softmax; or
+    "full_size", probabilities of the image's size, for the Task Library, which resizes nothing. An auxiliary head is
+    left out. The check compares the outputs, and the classes of the image's pixels.
+
     The file carries TFLite metadata (`about`: an export.About), by which Android's Task Library and MediaPipe's
-    ImageClassifier and ObjectDetector take float32 and uint8 images, and name the classes by `labels` (a tuple of str;
-    those of an Exportable by default).
+    ImageClassifier, ObjectDetector and ImageSegmenter take float32 and uint8 images, and name the classes by `labels`
+    (a tuple of str; those of an Exportable by default).
 
     Raises:
         InputError: unknown precision or dtype, a model, images or labels that don't fit, int8 without images, a model

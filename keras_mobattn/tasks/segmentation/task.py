@@ -12,7 +12,7 @@ from keras_mobattn.data.targets import IGNORED, WHOLE_MASK
 from keras_mobattn.errors import InputError
 from keras_mobattn.layers import resize_bilinear
 from keras_mobattn.tasks.segmentation.deeplabv3 import DeepLabV3
-from keras_mobattn.tasks.segmentation.draw import BACKGROUND, coloured, mask_png, overlay
+from keras_mobattn.tasks.segmentation.draw import BACKGROUND, coloured, mask_png, overlay, palette
 from keras_mobattn.tasks.segmentation.evaluation import (
     PANELS,
     TITLES,
@@ -220,6 +220,10 @@ class Segmentation(Task):
         """The photo under the colours of its classes."""
         mask, names = mask_of(record)
         return overlay(photo, mask, names)
+
+    def colours(self, class_names):
+        """Those of the masks."""
+        return {name: tuple(colour.tolist()) for name, colour in zip(class_names, palette(), strict=False)}
 
     def mask_file(self, record):
         """The bytes of a PNG with a palette, whose pixels are the numbers of the classes."""
