@@ -64,13 +64,22 @@ def time_all(table, paths, image_size, rounds, advance):
 
 def _stages(augmentation, image_size):
     """{part: (dataset of (example, number) -> dataset of batches)}, each with all parts before it."""
-    nothing = {"photometric": None, "rand_augment": None, "erasing": 0.0, "mixing": None, "layers": None}
+    nothing = {
+        "blur": 0,
+        "photometric": None,
+        "rotation": 0,
+        "rand_augment": None,
+        "erasing": 0.0,
+        "mixing": None,
+        "layers": None,
+    }
+    beside = BOXES if augmentation.object_crop else None
     plain = dataclasses.replace(augmentation, flip=False, **nothing)
     unmixed = dataclasses.replace(augmentation, mixing=None, layers=None)
     views = {
         "decode": _decoder(augmentation),
-        "resize": _seen(image_view(plain, 0), image_size),
-        "augment": _seen(image_view(unmixed, 0), image_size),
+        "resize": _seen(image_view(plain, 0), image_size, beside),
+        "augment": _seen(image_view(unmixed, 0), image_size, beside),
     }
     source = Source("photos", tuple(map(str, range(CLASSES))), {}, {})
     finish = batch_view(augmentation, LABELS, source, 0)
@@ -87,10 +96,10 @@ def _stages(augmentation, image_size):
     return {part: counted(view) for part, view in views.items()} | {"batch": whole}
 
 
-def _seen(view, image_size):
+def _seen(view, image_size, beside):
     """A function (example, number) -> the pixels that a view makes."""
     size = (image_size, image_size)
-    return lambda example, number: view(example["image"], size, number, example.get("orientation"), BOXES)[0]
+    return lambda example, number: view(example["image"], size, number, example.get("orientation"), beside)[0]
 
 
 def _decoder(augmentation):

@@ -77,8 +77,9 @@ def move_mask(targets, geometry):
     """The mask of the view, uint8 [H, W, 1]; each pixel has the class of the nearest one, since classes don't mix, and
     IGNORED where the view shows nothing."""
     mask = decode_mask(targets["mask"])
-    tf.debugging.assert_equal(tf.shape(mask)[:2], geometry.shape, "Expected a mask of its image's size.")
-    mask = _part(mask, geometry.begin, geometry.size)
+    fits = tf.debugging.assert_equal(tf.shape(mask)[:2], geometry.shape, "Expected a mask of its image's size.")
+    with tf.control_dependencies([fits] if fits is not None else []):  # eagerly it has been checked
+        mask = _part(mask, geometry.begin, geometry.size)
     mask = tf.image.resize(mask, geometry.scaled, tf.image.ResizeMethod.NEAREST_NEIGHBOR)
     mask = _part(mask, geometry.offset, geometry.shown)
     mask = geometry.fill(tf.where(geometry.flipped, tf.reverse(mask, [1]), mask), IGNORED)
