@@ -116,7 +116,8 @@ def _coloured(colours):
     """A section on the classes of masks; colours are (red, green, blue)."""
     text = (
         "Pixels of a mask are the numbers of these classes. The colours are those of the pictures here and of mobattn "
-        "predict, Pascal VOC's, which Android's Task Library has by itself. No file carries them: nobody reads them."
+        "predict, Pascal VOC's, which Android's Task Library has by itself. No .tflite file carries them, where "
+        "nobody reads them; packages that take an image do, for Xcode's preview."
     )
     rows = [(number, name, "#" + bytes(colour).hex()) for number, (name, colour) in enumerate(colours.items())]
     return report.Section("Classes", text, table=report.Table(("number", "class", "colour"), tuple(rows)))

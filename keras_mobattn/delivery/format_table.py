@@ -28,13 +28,13 @@ COLUMNS = {  # heading -> field of a Row, and how its value is written
     "GPU": ("gpu", _verdict),
     "ANE": ("neural_engine", _verdict),
 }
-SHARES = ("accuracy", "map", "miou")  # metrics that are shown in percent
+SHARES = {"accuracy": "accuracy", "map": "mAP", "miou": "mIoU"}  # metrics shown in percent -> what they are called
 MISSING = "-"
 
 
 def cells(delivery):
     """(headings, rows of texts, notes), with "-" for what is not known and a note for each reason."""
-    named = {"score": delivery.metric or "score", "agreement": delivery.agreement}
+    named = {"score": _called(delivery.metric or "score"), "agreement": delivery.agreement}
     headings = {field: named.get(field, name) for name, (field, _) in COLUMNS.items()}
     rows = []
     for row in delivery.rows:
@@ -45,6 +45,10 @@ def cells(delivery):
         ]
         rows.append((row.format, row.precision, *texts))
     return ["format", "precision", *headings.values()], rows, _notes(delivery.rows, headings)
+
+
+def _called(metric):
+    return SHARES.get(metric, metric)
 
 
 def _score(metric):
@@ -75,7 +79,9 @@ def caption(delivery):
     """What the columns mean, and what they were measured with."""
     parts = []
     if delivery.metric:
-        parts.append(f"{delivery.metric} on {delivery.num_images} of the run's test images, the same for all rows.")
+        parts.append(
+            f"{_called(delivery.metric)} on {delivery.num_images} of the run's test images, the same for all rows."
+        )
     if delivery.runtime:
         threads = "one thread" if delivery.num_threads == 1 else f"{delivery.num_threads} threads"
         parts.append(f"ms: median of one image on {delivery.device}, {delivery.runtime}; of .tflite with {threads}.")

@@ -5,7 +5,7 @@ import io
 import numpy as np
 
 SIDE = 512  # pixels
-LETTERS = 20  # under an image of a grid
+LETTERS = 17  # under an image of a grid
 
 
 def sized(image, side=SIDE):
