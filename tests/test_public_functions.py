@@ -35,6 +35,7 @@ def subclass():
 
 NAN = float("nan")
 FOUND = {  # a call that the fuzz found, which raised Python's own error or gave a wrong result -> what it says now
+    "models.at_output_stride(True, 16)": "model to be a keras.Model",
     "models.count_macs('model.keras')": "model to be a keras.Model",
     "models.feature_pyramid(())": "model to be a keras.Model",
     "models.known_range({}, bias=0)": "model to be a keras.Model",

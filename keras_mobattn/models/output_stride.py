@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tf_keras as keras
 
-from keras_mobattn.errors import InputError
+from keras_mobattn.errors import InputError, expect_kind
 
 
 class Level(NamedTuple):
@@ -49,8 +49,9 @@ def at_output_stride(model, output_stride):
     stride of its own as it is.
 
     Raises:
-        InputError: none of LEVELS.
+        InputError: no model, or none of LEVELS.
     """
+    expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
     levels = _levels(output_stride)
     if output_stride_of(model) in (None, output_stride):
         return model

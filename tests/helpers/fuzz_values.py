@@ -11,6 +11,7 @@ import rich.console
 import tensorflow as tf
 
 import keras_mobattn
+from helpers import fuzz_tasks
 from helpers.fuzz_kit import IMAGENET, PIXELS, SIGNED, SIZE, UNIT, Fresh, forms_of, images_in
 from keras_mobattn import delivery, export, gpu, training
 from keras_mobattn.data import sample_photos
@@ -143,6 +144,11 @@ def values(kit, work):
         "head_dim": ([None, 4, 8], [3, 32, -4, 2.0, "4"]),
         "patch_size": ([1, 2], [3, -2, 2.0, "2"]),
         "dropout": ([0.0, 0.1], [1.0, -0.1, "x", 5]),
+        "output_stride": ([8, 16, 32], [4, 64, 16.0, "16"]),
+        "auxiliary": ([True, False], []),
+        "align_corners": ([True, False], []),
+        "dilation": ([1, 2], [-1, "2"]),
+        "padded": ([True, False], []),
         "drop_path_rate": ([0.0, 0.1], [1.0, -0.1, "x"]),
         "rate": ([0.0, 0.5], [1.0, -0.1, "x", 5]),
         "multiple": ([2, 3], [-2, 1.5, "2"]),
@@ -176,18 +182,7 @@ def values(kit, work):
     }
     own = {
         "training.evaluate.progress": ([lambda done, total: None], []),
-        "SSDLite.backbone": (["MobileViTv2", "DeiT", kit.backbone], ["MobileViTV2", *kit.own_models, 3]),
-        "SSDLite.anchors": (["ssd", "fit"], ["own", 3, [], [[(0.1, 0.1)]] * 6, [[(0, 1)]]]),
-        "SSDLite.boxes": ([None, np.float32([[0, 0, 0.5, 0.5]])], ["x", np.zeros((1, 4)), np.zeros(4), [[NAN] * 4]]),
-        "SSDLite.strides": ([(16, 32), (8, 16, 32, 64)], [(16,), 16, (32, 64), (16.0, 32), ("16", "32"), (4, 8)]),
-        "SSDLite.widths": ([None, (8, 8, 8)], [(8,), 8, (0, 8, 8), (8.5, 8, 8)]),
-        "SSDLite.input_shape": (
-            [(64, 64, 3), (64, 128, 3)],
-            [(100, 100, 3), (64, 64), 64, (None, None, 3), (64, 64, 1)],
-        ),
-        "detect.model": ([kit.detector], [*kit.own_models, kit.keras_file, "x"]),
-        "detect.image": ([photo, images_in(*PIXELS)[0].astype("u1")], [images_in(*UNIT)[0], photo[..., :1], "x"]),
-        "detect.min_score": ([0.0, 0.3, 1.0], [1.5, "x"]),
+        **fuzz_tasks.values(kit, photo),
         "export.to_tflite.path": _written(work, ".tflite"),
         "export.to_tflite.precision": (list(export.TFLITE_PRECISIONS), ["FP32", "int4"]),
         "export.to_tflite.input_dtype": (list(export.IO_DTYPES), ["float16"]),
@@ -250,6 +245,7 @@ def values(kit, work):
         "weights.decode_predictions.predictions": ([np.eye(2, 1000)], [np.eye(2), np.full((2, 1000), NAN), "x", [[1]]]),
         "weights.preprocess_input.images": ([images_in(*PIXELS), tf.constant(photo)], [images_in(*UNIT), "x", [[1]]]),
         "weights.preprocess_input.model": (list(FAMILIES), [kit.own_models[0]]),
+        "weights.find_segmenter.name": (["deeplabv3-mobilevit-small"], ["deeplabv3"]),
         "weights.find_tag.name": (["mobilevitv2_100.cvnets_in1k"], ["mobilevitv2"]),
         "weights.imagenet_tag.architecture": (["pvt_v2_b0"], ["pvt_v2_b9"]),
         "weights.load_weights.model": ([Fresh(kit.reloaded)], []),
@@ -336,7 +332,8 @@ def values(kit, work):
         "layers.ImageRange.bias": ([0.0, (-1, 0, 1)], ["x", ()]),
         "layers.ImageRange.is_image": ([True, False], []),
         "layers.LayerScale.initial_value": ([1e-5], ["x"]),
-        "layers.Resize.align_corners": ([True, False], []),
+        "layers.AdaptiveMean.bins": ([1, 2, 3, 6], [0, 1.5, "2"]),
+        "layers.resize_bilinear.size": ([(4, 4), [16, 12]], [(0, 0), 4, "4", (-1, 2)]),
         "layers.SplitTokens.prefix": ([1, 2], [99, 1.5]),
         "layers.SplitTokens.x": (
             [[maps[0][:, :, :1], maps[0][:, :1, :6]], [np.ones((2, 11, 1, 4), "f4"), np.ones((2, 3, 3, 1), "f4")]],
