@@ -9,11 +9,9 @@ from keras_mobattn.tasks.segmentation.heads import LOGITS
 
 def scores_of(outputs):
     """The main output of a Keras model or file, of whatever form: scores [B, h, w, K], or classes [B, h, w]."""
-    return (
-        (outputs[LOGITS] if LOGITS in outputs else next(iter(outputs.values())))
-        if isinstance(outputs, dict)
-        else outputs
-    )
+    if not isinstance(outputs, dict):
+        return outputs
+    return outputs[LOGITS] if LOGITS in outputs else next(iter(outputs.values()))
 
 
 def masks_of(outputs, sides):
