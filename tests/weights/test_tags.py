@@ -6,7 +6,7 @@ import keras_mobattn
 from helpers.published import PUBLISHED_V1, PUBLISHED_V2, TIMMS_ROUNDING
 from keras_mobattn import InputError
 from keras_mobattn.models import MODELS
-from keras_mobattn.weights import TAGS, find_tag, imagenet_tag
+from keras_mobattn.weights import SEGMENTERS, TAGS, find_segmenter, find_tag, imagenet_tag
 
 # Top-1 in percent as the papers and cvnets's model zoo give it, which timm measured again with its own resize: in 1000
 # classes; pretrained on 21k; that at 384 pixels.
@@ -124,6 +124,18 @@ def test_a_tag_is_found_by_either_name(name):
     assert find_tag(name) is find_tag(f"timm/{name}") is TAGS[name]
 
 
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_a_segmenter_is_found_by_either_name(name):
+    tag = SEGMENTERS[name]
+    assert find_segmenter(name) is find_segmenter(f"apple/{name}") is tag
+    assert tag.call == f'DeepLabV3(weights="apple/{name}")'
+    for other in (f"timm/{name}", name.replace("mobilevit", "mobilvit"), "resnet50"):
+        with pytest.raises(InputError, match="such as 'apple/deeplabv3-mobilevit-small'. Received") as caught:
+            find_segmenter(other)
+        assert repr(other) in str(caught.value)
+        assert ("Did you mean" in str(caught.value)) == (other != "resnet50")
+
+
 @pytest.mark.parametrize(
     ("name", "near"),
     [
@@ -164,5 +176,8 @@ def test_list_weights_fits_into_80_columns(capsys, monkeypatch):
         (line,) = [line for line in lines if line.startswith(f"{tag.name} ")]
         expected = [str(tag.input_size), f"{tag.crop:.3f}", f"{tag.top1:.2f}", f"{tag.params / 1e6:.2f}"]
         assert line.split()[1:-1] == [*expected, "M"]
+    for tag in SEGMENTERS.values():
+        (line,) = [line for line in lines if line.startswith(f"{tag.repository} ")]
+        assert line.split()[1:] == ["512", f"{tag.miou:.1f}", f"{tag.params / 1e6:.2f}", "M"]
     text = " ".join(lines)
     assert all(word in text for word in ("bicubic", "mean", "std", "Licence", "2110.02178", "2206.02680", "ml-cvnets"))

@@ -89,6 +89,17 @@ def test_output_strides(head):
         assert model.name == f"{head}_mobilevitv2_test"
 
 
+def test_rates_go_with_the_stride():
+    """The backbone's own, where it keeps that; any three that are given."""
+    rates = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+    given = [(backbone(), {"output_stride": stride}, expected) for stride, expected in rates.items()]
+    given += [(backbone("PVTv2"), {"output_stride": 8}, rates[32]), (backbone("DeiT"), {}, rates[16])]
+    given += [(backbone(), {"rates": [1, 5, 2]}, (1, 5, 2))]
+    for own, options, expected in given:
+        model = DeepLabV3(own, 3, width=8, **options)
+        assert [model.get_layer(f"aspp_conv{i}_conv").dilation_rate[0] for i in (1, 2, 3)] == list(expected)
+
+
 @pytest.mark.parametrize(
     ("family", "head"),
     [
