@@ -63,7 +63,10 @@ def main(
 
     io_options = {"input_dtype": input_dtype, "output_dtype": output_dtype}
     convert = functools.partial(to_tflite, about=about, form=form, **io_options)
-    expect = functools.partial(expect_io, **io_options)
+
+    def expect(source):
+        expect_io(source.in_form(TFLITE.name, form), **io_options)
+
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
     options |= dict(input_scale=input_scale, input_bias=input_bias, single_output=single_output)
     variants = {

@@ -57,8 +57,8 @@ def _summary(delivery, source):
         title = source.task.titles.get(delivery.metric, delivery.metric)
         summary.append((f"{title}, {delivery.num_images} test images", shown))
     summary += [
-        ("parameters", f"{source.model.count_params():,}"),
-        ("MACs", f"{count_macs(source.model) / 1e6:,.0f} M"),
+        ("parameters", f"{source.computed.count_params():,}"),
+        ("MACs", f"{count_macs(source.computed) / 1e6:,.0f} M"),
     ]
     if smallest:
         summary.append((f"smallest file, {smallest.precision}", f"{smallest.size_bytes / 1e6:.2f} MB"))

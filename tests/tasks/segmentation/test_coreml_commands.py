@@ -7,11 +7,10 @@ import pytest
 from PIL import Image
 
 from helpers.segmenters import SIDES
-from helpers.shapes import IGNORED, NAMES, write_shapes
-from helpers.small_segmenters import small_segmenter
+from helpers.shapes import NAMES, write_shapes
+from helpers.small_segmenters import miou_on_shapes, small_segmenter
 from keras_mobattn import data, export
 from keras_mobattn.tasks.segmentation import segment
-from keras_mobattn.tasks.segmentation.evaluation import confusion_of, iou_of
 
 FORMS = {"class_map": (), "logits": ("--form", "logits")}  # form -> the flags; the first by default
 
@@ -49,19 +48,9 @@ def test_the_commands(form, model, folder, tmp_path, call_script, capsys):
     assert same.mean() > (0.999 if form == "logits" else 0.95)  # classes at the model's size are the nearest pixel's
     assert call_script("training/evaluate.py", elsewhere, "--dataset", folder) == 0
     printed = capsys.readouterr().out
-    wanted = 100 * expected_miou(model, folder)
+    wanted = 100 * miou_on_shapes(model, folder)
     (found,) = (float(line.split()[1]) for line in printed.splitlines() if line.startswith("mIoU: "))
     assert found == pytest.approx(wanted, abs=0.02 if form == "logits" else 2)
-
-
-def expected_miou(model, folder):
-    confusion = np.zeros((len(NAMES),) * 2, np.int64)
-    for path in sorted((folder / "images" / "test").iterdir()):
-        with Image.open(folder / "masks" / "test" / path.name) as mask:
-            truth = np.asarray(mask)
-        confusion += confusion_of(truth, segment(model, data.read_image(path)), len(NAMES))
-    assert confusion.sum() == 4 * (truth != IGNORED).sum()
-    return np.nanmean(iou_of(confusion))
 
 
 def test_half_precision_is_described(model, folder, tmp_path, call_script, capsys):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from helpers.mediapipe_images import as_mediapipe
 from helpers.segmenters import IMAGES, NAMES, SIDES, logits_of, segmenter
+from helpers.small_segmenters import small_segmenter
 from keras_mobattn import InputError, catalog, describe, export
 from keras_mobattn.formats.tflite.graph import open_graph
 from keras_mobattn.formats.tflite.metadata_tables import METADATA
@@ -14,6 +15,7 @@ from keras_mobattn.formats.tflite.segmenter import ACTIVATIONS, NAME
 from keras_mobattn.layers import resize_bilinear
 from keras_mobattn.tasks import task_of
 from keras_mobattn.tasks.segmentation import SEGMENTATION, DeepLabV3, Segmentation, segment
+from keras_mobattn.tasks.segmentation import task as segmentation_task
 from keras_mobattn.tasks.segmentation.forms import DESCRIPTIONS, FORMS
 from keras_mobattn.tasks.segmentation.masks import masks_of
 from keras_mobattn.tasks.segmentation.task import HEADS
@@ -32,7 +34,7 @@ def convert(model, path, form="logits", precision="fp32", **options):
 
 @pytest.fixture(scope="module")
 def model():
-    return segmenter()
+    return small_segmenter("deeplabv3", auxiliary=True)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_mediapipe_says_what_keras_does(form, model, files, mediapipe):
 
 
 CASES = [  # head, family, precision
-    *((head, "MobileViTv2", "fp32") for head in ("pspnet", "lraspp")),
+    *((head, "MobileViTv2", "fp32") for head in HEADS),
     *((head, family, "fp16") for head in HEADS for family in ("MobileViTv2", "PVTv2")),
     ("deeplabv3", "DeiT", "fp32"),
     ("lraspp", "EfficientFormerV2", "fp32"),
@@ -102,11 +104,10 @@ def test_mediapipe_says_what_keras_does_of_others(head, family, precision, tmp_p
     np.testing.assert_allclose(confidences, expected, atol=1e-4 if precision == "fp32" else 0.05)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", TFLITE_FORMS)
 def test_bytes_and_two_classes(form, tmp_path, mediapipe):
     """Pixels as bytes, and probabilities in 256ths, whose nearly equal classes become the first of them."""
-    model, path = segmenter("lraspp", classes=2), tmp_path / "model.tflite"
+    model, path = small_segmenter(names=("no", "yes")), tmp_path / "model.tflite"
     given = "float32" if form == "logits" else "uint8"
     convert(model, path, form, labels=("no", "yes"), input_dtype="uint8", output_dtype=given)
     classes, _, labels = mediapipe_masks(mediapipe, path)
@@ -176,7 +177,7 @@ CHANGES = {"order of classes": _other_order, "stride": _other_stride}
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("form", ["logits", *(pytest.param(form, marks=pytest.mark.slow) for form in TFLITE_FORMS[1:])])
+@pytest.mark.parametrize("form", TFLITE_FORMS)
 def test_the_check_sees_other_masks(form, change, tmp_path, monkeypatch):
     """The numbers are those of Keras, and mean something else."""
     make = Segmentation.in_form
@@ -186,17 +187,17 @@ def test_the_check_sees_other_masks(form, change, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Segmentation, "in_form", changed)
     with pytest.raises(export.VerificationError, match="same pixels from 99.5%. Received"):
-        convert(segmenter(auxiliary=False), tmp_path / "model.tflite", form)
+        convert(small_segmenter(), tmp_path / "model.tflite", form)
     assert not (tmp_path / "model.tflite").exists()
 
 
 def test_the_check_sees_corners_that_are_not_aligned(tmp_path, monkeypatch):
-    def full_size(self, logits):
-        return tf.nn.softmax(resize_bilinear(logits, self.sides, align_corners=False))
+    def resize(x, size, align_corners):
+        return resize_bilinear(x, size, not align_corners)
 
-    monkeypatch.setattr(Segmentation, "_full_size", full_size)
+    monkeypatch.setattr(segmentation_task, "resize_bilinear", resize)
     with pytest.raises(export.VerificationError, match="same pixels from 99.5%. Received"):
-        convert(segmenter(), tmp_path / "model.tflite", "full_size")
+        convert(small_segmenter(), tmp_path / "model.tflite", "full_size")
 
 
 BAD = {
