@@ -5,7 +5,8 @@
 
 For each model a table of ratios to the first row's fp32, with parameters and MACs; benchmark.json, benchmark.csv and
 tables.md in the output folder. What was built before is used again. Weights are random, batch norms included, and the
-same images time all. Detectors are timed as far as their raw outputs, without what finds objects in these.
+same images time all. Detectors are timed as far as their raw outputs, without what finds objects in these; segmenters
+as each package has them: keras-cv's with probabilities of the image's size, others with logits at their own stride.
 
 Exit code 0: every row was measured; 1: some could not be built or timed (the reason is in the table); 130: Ctrl-C.
 """
@@ -55,6 +56,25 @@ def _detector(width, attention):
     return keras_mobattn.SSDLite(keras_mobattn.MobileViTv2(width=width, attention=attention, **options), 80)
 
 
+def _segmenter(build, family, attention, side, head_width, options):
+    """A segmenter of Pascal VOC's 21 classes."""
+    shape = {"include_top": False, "include_preprocessing": False, "input_shape": (side, side, 3)}
+    return build(family(attention=attention, **options, **shape), 21, width=head_width)
+
+
+def _segmenters(side):
+    """DeepLabv3 as published, and the light head, on MobileViTv2; and the one that transformers has."""
+    v2, deeplab, lraspp = keras_mobattn.MobileViTv2, keras_mobattn.DeepLabV3, keras_mobattn.LRASPP
+    rows = {
+        f"{name} on MobileViTv2 {width:.1f}, {style}": (build, v2, style, side, channels, {"width": width})
+        for width in (0.5, 1.0)
+        for name, build, channels in (("DeepLabv3", deeplab, 512), ("LR-ASPP", lraspp, 128))
+        for style in ("separable", "mobile")
+    }
+    rows["DeepLabv3 on MobileViT s, softmax"] = (deeplab, keras_mobattn.MobileViT, "softmax", side, 256, {})
+    return Model(side, {name: functools.partial(_segmenter, *arguments) for name, arguments in rows.items()})
+
+
 MODELS = {
     "mobilevitv2_050": _classifier(keras_mobattn.MobileViTv2, ("separable", "mobile"), width=0.5),
     "mobilevitv2_100": _classifier(keras_mobattn.MobileViTv2, ("separable", "mobile"), width=1.0),
@@ -68,6 +88,8 @@ MODELS = {
         },
         {"form": "raw"},
     ),
+    "segmenters_512": _segmenters(512),
+    "segmenters_256": _segmenters(256),
 }
 
 

@@ -31,6 +31,7 @@ class Peer:
 
 
 DETECTORS = ("detectors_320",)
+SEGMENTERS = ("segmenters_512", "segmenters_256")
 KERAS = ("keras", "keras_peers.py", (("keras.txt",),))
 TORCH = ("torch", "torch_peers.py", (("torch.txt",), ("timm.txt", "--no-deps")))
 PEERS = {
@@ -40,6 +41,8 @@ PEERS = {
     "timm": Peer("timm 1.0.31, litert-torch 0.10, patched", *TORCH),
     "yolov8": Peer("keras-cv 0.9.0, YOLOV8 xs", *KERAS, DETECTORS),
     "retinanet": Peer("keras-cv 0.9.0, RetinaNet on ResNet50V2", *KERAS, DETECTORS),
+    "deeplabv3plus": Peer("keras-cv 0.9.0, DeepLabV3Plus on ResNet50V2", *KERAS, SEGMENTERS),
+    "transformers": Peer("transformers 5.24.0, MobileViT s with DeepLabv3", *TORCH, SEGMENTERS),
     "torchvision": Peer("torchvision 0.28.0, ssdlite320_mobilenet_v3_large", *TORCH, DETECTORS),
 }
 

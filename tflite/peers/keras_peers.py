@@ -13,8 +13,8 @@ from unittest.mock import MagicMock
 
 import numpy as np
 
-SIDE = 256  # pixels; of detectors:
-SIDES = {"detectors_320": 320}
+SIDE = 256  # pixels; of detectors and segmenters:
+SIDES = {"detectors_320": 320, "segmenters_512": 512, "segmenters_256": 256}
 REPRESENTATIVE_IMAGES = 16  # random ones: the ranges need only be finite for a file that is timed, not used
 # Peer -> its Keras (1: tf-keras), the module, the arguments, and the constructors by our name of the model. No
 # preprocessing in the model where that is a flag: the rows have none.
@@ -42,6 +42,12 @@ PEERS = {
         {"mobilevitv2_050": "MobileViTV2W050", "mobilevitv2_100": "MobileViTV2W100", "mobilevit_s": "MobileViTS"},
     ),
     "yolov8": ("1", "keras_cv.models", {"fpn_depth": 1}, {"detectors_320": ("YOLOV8Detector", "YOLOV8Backbone")}),
+    "deeplabv3plus": (
+        "1",
+        "keras_cv.models",
+        {},
+        dict.fromkeys(("segmenters_512", "segmenters_256"), ("DeepLabV3Plus", "ResNetV2Backbone")),
+    ),
     "retinanet": ("1", "keras_cv.models", {}, {"detectors_320": ("RetinaNet", "ResNetV2Backbone")}),
 }
 BACKBONES = {  # arguments of the presets yolo_v8_xs_backbone and resnet50_v2, which need a network; their parameters
@@ -55,7 +61,8 @@ BACKBONES = {  # arguments of the presets yolo_v8_xs_backbone and resnet50_v2, w
         23564800,
     ),
 }
-CLASSES = 80  # of detectors, COCO's
+CLASSES = {"detectors": 80, "segmenters": 21}  # COCO's, Pascal VOC's
+BOXES = {"bounding_box_format": "xywh"}  # an argument of detectors alone
 # Last part of a weight's name -> how to draw it. A scale or a bias of zero lets the converter fold branches away, which
 # no trained model allows.
 DRAWS = {
@@ -72,7 +79,7 @@ def _kernel(rng, shape):
 
 
 def build(peer, name):
-    """The peer's own model, of 1000 classes, or a detector of CLASSES with raw outputs; every weight random."""
+    """The peer's own model, of 1000 classes, or a detector or segmenter of CLASSES; every weight random."""
     _, module, arguments, constructors = PEERS[peer]
     if peer == "kmodels":  # its tools for porting weights import torch, a GB that it doesn't declare and we don't need
         import keras  # noqa: F401  looks for the real torch, so it goes first
@@ -81,14 +88,14 @@ def build(peer, name):
     side = SIDES.get(name, SIDE)
     if name in SIDES:
         models = importlib.import_module(module)
-        detector, kind = constructors[name]
+        constructor, kind = constructors[name]
+        purpose = name.split("_")[0]
         options, parameters = BACKBONES[kind]
         backbone = getattr(models, kind)(include_rescaling=False, input_shape=(side, side, 3), **options)
         if backbone.count_params() != parameters:
             raise ValueError(f"{kind} has {backbone.count_params()} parameters, the preset {parameters}")
-        model = getattr(models, detector)(
-            num_classes=CLASSES, bounding_box_format="xywh", backbone=backbone, **arguments
-        )
+        more = arguments | (BOXES if purpose == "detectors" else {})
+        model = getattr(models, constructor)(num_classes=CLASSES[purpose], backbone=backbone, **more)
         model(np.zeros((1, side, side, 3), "float32"))
     else:
         *parts, constructor = constructors[name].split(".")

@@ -1,5 +1,5 @@
-"""Build one .tflite file of timm's or torchvision's model through litert-torch, in an environment of its own: see
-benchmark_peers.py.
+"""Build one .tflite file of timm's, transformers' or torchvision's model through litert-torch, in an environment of its
+own: see benchmark_peers.py.
 
 python torch_peers.py PEER MODEL PRECISION FILE
 """
@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-SIDE = 256  # pixels; of detectors:
-SIDES = {"detectors_320": 320}
+SIDE = 256  # pixels; of detectors and segmenters:
+SIDES = {"detectors_320": 320, "segmenters_512": 512, "segmenters_256": 256}
 CLASSES = 1 + 80  # of detectors, the background and COCO's
+VOC_CLASSES = 21  # of segmenters
 REPRESENTATIVE_IMAGES = 16  # random ones: the ranges need only be finite for a file that is timed, not used
 MODELS = {"mobilevitv2_050": "mobilevitv2_050", "mobilevitv2_100": "mobilevitv2_100", "mobilevit_s": "mobilevit_s"}
 # timm imports torchvision, whose wheel is for CUDA: beside a CPU torch it imports once its operators have schemas.
@@ -49,6 +50,26 @@ def build_detector(name):
 
     whole = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=CLASSES)
     return randomised(Raw(whole.backbone, whole.head).eval())
+
+
+def build_segmenter(name):
+    """transformers' MobileViT s with DeepLabv3, as Apple published it: logits at a sixteenth of the image's sides."""
+    _import_torchvision()
+    from transformers import MobileViTConfig, MobileViTForSemanticSegmentation
+
+    config = MobileViTConfig(num_labels=VOC_CLASSES, output_stride=16, image_size=SIDES[name])
+    return randomised(Logits(MobileViTForSemanticSegmentation(config)).eval())
+
+
+class Logits(torch.nn.Module):
+    """The logits of a model of transformers."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image):
+        return self.model(image).logits
 
 
 class Raw(torch.nn.Module):
@@ -143,4 +164,5 @@ def _quantize(path, side):
 
 if __name__ == "__main__":
     peer, name, precision, path = sys.argv[1:]
-    convert({"timm": build, "torchvision": build_detector}[peer](name), precision, path, SIDES.get(name, SIDE))
+    make = {"timm": build, "torchvision": build_detector, "transformers": build_segmenter}[peer]
+    convert(make(name), precision, path, SIDES.get(name, SIDE))
