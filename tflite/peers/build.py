@@ -30,8 +30,7 @@ class Peer:
     models: tuple[str, ...] = ("mobilevitv2_050", "mobilevitv2_100", "mobilevit_s")
 
 
-DETECTORS = ("detectors_320",)
-SEGMENTERS = ("segmenters_512", "segmenters_256")
+DETECTORS, SEGMENTERS = ("detectors_320",), ("segmenters_512", "segmenters_256")
 KERAS = ("keras", "keras_peers.py", (("keras.txt",),))
 TORCH = ("torch", "torch_peers.py", (("torch.txt",), ("timm.txt", "--no-deps")))
 PEERS = {
@@ -41,9 +40,10 @@ PEERS = {
     "timm": Peer("timm 1.0.31, litert-torch 0.10, patched", *TORCH),
     "yolov8": Peer("keras-cv 0.9.0, YOLOV8 xs", *KERAS, DETECTORS),
     "retinanet": Peer("keras-cv 0.9.0, RetinaNet on ResNet50V2", *KERAS, DETECTORS),
-    "deeplabv3plus": Peer("keras-cv 0.9.0, DeepLabV3Plus on ResNet50V2", *KERAS, SEGMENTERS),
-    "transformers": Peer("transformers 5.24.0, MobileViT s with DeepLabv3", *TORCH, SEGMENTERS),
     "torchvision": Peer("torchvision 0.28.0, ssdlite320_mobilenet_v3_large", *TORCH, DETECTORS),
+    "deeplabv3plus": Peer("keras-cv 0.9.0, DeepLabV3Plus on ResNet50V2", *KERAS, SEGMENTERS),
+    "deeplabv3plus_mobile": Peer("keras-cv 0.9.0, DeepLabV3Plus on MobileNetV3 large", *KERAS, SEGMENTERS),
+    "transformers": Peer("transformers 5.24.0, DeepLabv3 on MobileViT s", *TORCH, SEGMENTERS),
 }
 
 

@@ -42,15 +42,19 @@ PEERS = {
         {"mobilevitv2_050": "MobileViTV2W050", "mobilevitv2_100": "MobileViTV2W100", "mobilevit_s": "MobileViTS"},
     ),
     "yolov8": ("1", "keras_cv.models", {"fpn_depth": 1}, {"detectors_320": ("YOLOV8Detector", "YOLOV8Backbone")}),
+    "retinanet": ("1", "keras_cv.models", {}, {"detectors_320": ("RetinaNet", "ResNetV2Backbone")}),
     "deeplabv3plus": (
-        "1",
-        "keras_cv.models",
-        {},
+        *("1", "keras_cv.models", {}),
         dict.fromkeys(("segmenters_512", "segmenters_256"), ("DeepLabV3Plus", "ResNetV2Backbone")),
     ),
-    "retinanet": ("1", "keras_cv.models", {}, {"detectors_320": ("RetinaNet", "ResNetV2Backbone")}),
+    "deeplabv3plus_mobile": (
+        *("1", "keras_cv.models", {}),
+        dict.fromkeys(("segmenters_512", "segmenters_256"), ("DeepLabV3Plus", "MobileNetV3Backbone")),
+    ),
 }
-BACKBONES = {  # arguments of the presets yolo_v8_xs_backbone and resnet50_v2, which need a network; their parameters
+# Arguments of the presets yolo_v8_xs_backbone, resnet50_v2 and mobilenet_v3_large, which need a network; their
+# parameters. Of the last the preset says 2,994,518; keras.applications' own has these.
+BACKBONES = {
     "YOLOV8Backbone": ({"stackwise_channels": [32, 64, 128, 256], "stackwise_depth": [1, 2, 2, 1]}, 1277680),
     "ResNetV2Backbone": (
         {
@@ -60,9 +64,19 @@ BACKBONES = {  # arguments of the presets yolo_v8_xs_backbone and resnet50_v2, w
         },
         23564800,
     ),
+    "MobileNetV3Backbone": (
+        {
+            "stackwise_expansion": [1, 4, 3, 3, 3, 3, 6, 2.5, 2.3, 2.3, 6, 6, 6, 6, 6],
+            "stackwise_filters": [16, 24, 24, 40, 40, 40, 80, 80, 80, 80, 112, 112, 160, 160, 160],
+            "stackwise_kernel_size": [3, 3, 3, 5, 5, 5, 3, 3, 3, 3, 3, 3, 5, 5, 5],
+            "stackwise_stride": [1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1],
+            "stackwise_se_ratio": [None] * 3 + [0.25] * 3 + [None] * 4 + [0.25] * 5,
+            "stackwise_activation": ["relu"] * 6 + ["hard_swish"] * 9,
+        },
+        2996352,
+    ),
 }
-CLASSES = {"detectors": 80, "segmenters": 21}  # COCO's, Pascal VOC's
-BOXES = {"bounding_box_format": "xywh"}  # an argument of detectors alone
+CLASSES, VOC_CLASSES = 80, 21  # of detectors, COCO's; of segmenters
 # Last part of a weight's name -> how to draw it. A scale or a bias of zero lets the converter fold branches away, which
 # no trained model allows.
 DRAWS = {
@@ -79,7 +93,8 @@ def _kernel(rng, shape):
 
 
 def build(peer, name):
-    """The peer's own model, of 1000 classes, or a detector or segmenter of CLASSES; every weight random."""
+    """The peer's own model, of 1000 classes, or a detector of CLASSES with raw outputs, or a segmenter of VOC_CLASSES
+    with probabilities of the image's size; every weight random."""
     _, module, arguments, constructors = PEERS[peer]
     if peer == "kmodels":  # its tools for porting weights import torch, a GB that it doesn't declare and we don't need
         import keras  # noqa: F401  looks for the real torch, so it goes first
@@ -88,14 +103,14 @@ def build(peer, name):
     side = SIDES.get(name, SIDE)
     if name in SIDES:
         models = importlib.import_module(module)
-        constructor, kind = constructors[name]
-        purpose = name.split("_")[0]
+        detector, kind = constructors[name]
         options, parameters = BACKBONES[kind]
         backbone = getattr(models, kind)(include_rescaling=False, input_shape=(side, side, 3), **options)
         if backbone.count_params() != parameters:
-            raise ValueError(f"{kind} has {backbone.count_params()} parameters, the preset {parameters}")
-        more = arguments | (BOXES if purpose == "detectors" else {})
-        model = getattr(models, constructor)(num_classes=CLASSES[purpose], backbone=backbone, **more)
+            raise ValueError(f"{kind} has {backbone.count_params()} parameters, not {parameters}")
+        detects = name.startswith("detectors")
+        own = {"num_classes": CLASSES, "bounding_box_format": "xywh"} if detects else {"num_classes": VOC_CLASSES}
+        model = getattr(models, detector)(backbone=backbone, **own, **arguments)
         model(np.zeros((1, side, side, 3), "float32"))
     else:
         *parts, constructor = constructors[name].split(".")
