@@ -209,7 +209,7 @@ def test_settings_that_mean_nothing():
         with pytest.raises(InputError, match=f"Expected {next(iter(bad))}=.* for a detector"):
             DETECTION.expect_settings(TrainSettings(**base | bad))
     for bad in ({"anchors": "ssd"}, {"finest_stride": 8}):
-        with pytest.raises(InputError, match=f"Expected {next(iter(bad))} with a detector alone"):
+        with pytest.raises(InputError, match=f"Expected {next(iter(bad))} to be left out for this task"):
             TASKS["classification"].expect_settings(TrainSettings(**bad))
 
 
