@@ -310,7 +310,8 @@ def confusion_matrix(counts, class_names):
 @plot
 def bars_by_class(shares, class_names):
     """A bar for each class with its share 0..1, from the best to the worst; classes of NaN have none."""
-    order = [place for place in np.argsort(-np.asarray(shares), kind="stable") if np.isfinite(shares[place])]
+    shares = _expect_shares(shares, class_names)
+    order = [place for place in np.argsort(-shares, kind="stable") if np.isfinite(shares[place])]
     figure = figure_of(WIDTH, 0.24 * len(order) + 0.5)
     axes = figure.add_subplot()
     places = np.arange(len(order))
@@ -322,6 +323,18 @@ def bars_by_class(shares, class_names):
     axes.grid(visible=False, axis="y")
     axes.set(xlim=(0, 108), ylim=(len(order) - 0.4, -0.6), xlabel="%")
     return figure
+
+
+def _expect_shares(shares, class_names):
+    try:
+        values = np.array(shares, np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(())
+    if values.shape != (len(class_names),) or not np.isfinite(values).any() or (values < 0).any() or (values > 1).any():
+        raise InputError(
+            f"Expected a share of 0 to 1, or NaN, for each of {len(class_names)} classes. Received: {str(shares)[:80]}."
+        )
+    return values
 
 
 @plot

@@ -142,6 +142,7 @@ class Kit:
         self.own_models = [model for model, _ in self.models.values()]
         self.backbone = keras_mobattn.MobileViTv2(variant="test", include_top=False, input_shape=(64, 64, 3))
         self.detector = keras_mobattn.SSDLite(self.backbone, 3)
+        self.segmenter = keras_mobattn.LRASPP(self.backbone, 3)
         self.source = data.open_source(self.photos)
         self.settings = training.load_settings(self.run + "/settings.json")
         self.file_models = {suffix: kind(getattr(self, name)) for (suffix, kind), name in

@@ -14,6 +14,7 @@ def values(kit, photo):
     """{function.argument: (values that may be right, values that people mistype)}."""
     head_values = {
         "backbone": (["MobileViTv2", "DeiT", kit.backbone, kit.backbone], ["MobileViTV2", *kit.own_models, 3]),
+        "classes": ([2, 7], ["7", 7.0, -7, 1]),
         "width": ([16], [-1, 1.5, "16"]),
         "input_shape": ([(64, 64, 3), (64, 128, 3)], [(100, 100, 3), (64, 64), 64, (None, None, 3), (64, 64, 1)]),
         "weights": (
@@ -35,5 +36,7 @@ def values(kit, photo):
         "DeepLabV3.rates": ([None, (1, 2, 3), [6, 12, 18]], [6, (6, 12), (0, 1, 2), ("6", 1, 2), (1.5, 2, 3)]),
         "detect.model": ([kit.detector], [*kit.own_models, kit.keras_file, "x"]),
         "detect.image": ([photo, images_in(*PIXELS)[0].astype("u1")], [images_in(*UNIT)[0], photo[..., :1], "x"]),
+        "segment.model": ([kit.segmenter], [*kit.own_models, kit.keras_file, kit.detector, "x"]),
+        "segment.image": ([photo, images_in(*PIXELS)[0].astype("u1")], [images_in(*UNIT)[0], photo[..., :1], "x"]),
         "detect.min_score": ([0.0, 0.3, 1.0], [1.5, "x"]),
     }

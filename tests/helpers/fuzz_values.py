@@ -291,6 +291,8 @@ def values(kit, work):
         "report.by_resolution.values": ([{"mean": {"soft": [(32, 1.0), (64, 2.0)]}}], [{}]),
         "report.by_resolution.ylabel": (["ms", "é $_"], []),
         "report.by_resolution.linear": ([True, False], []),
+        "report.bars_by_class.shares": ([(0.5, NAN, 1.0), np.zeros(3)], [(0.5,), "x", (0, 1, 2), np.eye(3)]),
+        "report.bars_by_class.class_names": ([("a", "b", "$_^")], ["ab", (), ("a", "b")]),
         "report.confusion_matrix.counts": ([np.eye(3, dtype=int)], [np.eye(2), np.eye(3) * NAN, -np.eye(3), "x"]),
         "report.confusion_matrix.class_names": ([("a", "b", "$_^")], ["abc", (), (1, 2, 3), ("a", "b")]),
         "report.image_grid.images": ([small_photos, list(small_photos)], [small_photos[0], small_photos / 255, "abc"]),
