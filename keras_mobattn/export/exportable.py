@@ -15,7 +15,7 @@ from keras_mobattn.models import known_range, load_model, model_file
 from keras_mobattn.models.trace import trace_inference
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
-from keras_mobattn.tasks.task import IN_FLOAT32
+from keras_mobattn.tasks.form import IN_FLOAT32
 
 INPUT_NAME = "image"
 _BATCH = 8  # images that the Keras model takes at once while it is the reference

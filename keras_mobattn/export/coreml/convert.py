@@ -26,7 +26,7 @@ from keras_mobattn.export.layer_names import expect_layers
 from keras_mobattn.files import replacing
 from keras_mobattn.formats.coreml.package import expect_replaceable
 from keras_mobattn.formats.kinds import COREML
-from keras_mobattn.tasks.task import IN_FLOAT32
+from keras_mobattn.tasks.form import IN_FLOAT32
 
 
 @dataclasses.dataclass(frozen=True)

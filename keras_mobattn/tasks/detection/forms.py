@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_mobattn.tasks.detection.boxes import CENTER_VARIANCE, SIZE_VARIANCE, decode_boxes, to_corners
 from keras_mobattn.tasks.detection.post_process import Rules, in_batches, pick, post_process
-from keras_mobattn.tasks.task import IN_FLOAT32, Form
+from keras_mobattn.tasks.form import IN_FLOAT32, Form
 
 ALL = 1_000_000  # candidates: more than a detector has anchors
 # Those of TFLite's operator TFLite_Detection_PostProcess, in its regular form, as `export` writes it.

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_mobattn.tasks.task import Form
+from keras_mobattn.tasks.form import Form
 
 
 @dataclasses.dataclass(frozen=True)
