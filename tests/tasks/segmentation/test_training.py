@@ -177,11 +177,11 @@ def test_the_commands(tmp_path, call_script, capsys):
 
 @pytest.mark.slow
 def test_scenes_are_learned(tmp_path_factory):
-    """A minute's run: the pixels of digits are told from the canvas, and some digits from one another."""
+    """A few minutes' run: the pixels of digits are told from the canvas, and some digits from one another."""
     folder = tmp_path_factory.mktemp("scenes")
     settings = settings_for(
-        "digit_scenes", data_dir=str(folder / "tfds"), variant=None, width=0.25, image_size=96, augment="none",
+        "digit_scenes", data_dir=str(folder / "tfds"), variant=None, width=0.5, image_size=96, augment="none",
         head="lraspp", head_width=64, output_stride=16, epochs=2, batch_size=16, learning_rate=4e-3, ema_decay=0.98,
     )  # fmt: skip
     result = train(settings, folder / "run", progress=False)
-    assert result["test_miou"] > 0.12  # 0.085 is all background
+    assert result["test_miou"] > 0.11  # .15 with this seed; .084 is background everywhere
