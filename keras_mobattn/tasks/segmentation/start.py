@@ -1,21 +1,17 @@
 """A segmenter that starts from another one, a file or a published one: classes go by their names, all else has to
 fit."""
 
-import json
-import warnings
-import zipfile
-from pathlib import Path
+import functools
 
-from keras_mobattn.errors import InputError
 from keras_mobattn.families.family import SegmenterCheckpoint
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks.segmentation.checkpoint import VOC
 from keras_mobattn.tasks.segmentation.deeplabv3 import DeepLabV3
 from keras_mobattn.tasks.segmentation.heads import AUXILIARY, CLASSIFIER
+from keras_mobattn.tasks.start import fill_from, layers_of_file
 from keras_mobattn.weights.tags import SEGMENTERS
 
-SUFFIX = ".keras"  # the one format that tells its layers without running code
 BY_CLASS = (CLASSIFIER, f"{CLASSIFIER}_fine", f"{AUXILIARY}_classifier")
 
 
@@ -23,15 +19,7 @@ def is_segmenter_file(path):
     """Whether `path` is a .keras file of a segmenter, or the name of a published one."""
     if published_segmenter(path):
         return True
-    path = Path(path)
-    if path.suffix != SUFFIX or not path.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            layers = json.loads(archive.read("config.json"))["config"]["layers"]
-        return any(layer["config"]["name"] == CLASSIFIER for layer in layers)
-    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, ValueError):
-        return False  # whoever reads it says what is wrong
+    return any(layer["config"]["name"] == CLASSIFIER for layer in layers_of_file(path))
 
 
 def published_segmenter(name):
@@ -57,30 +45,9 @@ def start_from(model, path, class_names):
         theirs = run.labels if run else ()
     weights = {layer.name: layer.get_weights() for layer in earlier.layers}
     pairs = [(ours.index(name), place) for place, name in enumerate(theirs) if name in ours]
-    filled = []
-    for layer in model.layers:
-        if layer.name.startswith(AUXILIARY) and layer.name not in weights:
-            continue
-        given = weights.get(layer.name, [])
-        if theirs and layer.name in BY_CLASS:
-            given = [_by_class(*both, pairs) for both in zip(layer.get_weights(), given, strict=True)]
-        shapes = [[value.shape for value in each] for each in (layer.get_weights(), given)]
-        if shapes[0] != shapes[1]:
-            raise InputError(
-                f"Expected weights of {model.name} with {len(ours)} classes. Received: {str(path)!r}, whose layer "
-                f"{layer.name!r} has {shapes[1] or 'none'} in place of {shapes[0]}. Take its settings: model, width, "
-                "variant, attention, head, head_width."
-            )
-        filled.append((layer, given))
-    for layer, given in filled:
-        layer.set_weights(given)
-    new = [name for name in ours if name not in theirs]
-    if theirs and new:
-        warnings.warn(
-            f"{path} knows {len(ours) - len(new)} of the {len(ours)} classes: {', '.join(new[:3])} "
-            f"{'starts' if len(new) == 1 else 'start'} anew.",
-            stacklevel=4,
-        )
+    by_class = dict.fromkeys(BY_CLASS, functools.partial(_by_class, pairs=pairs))
+    settings = "model, width, variant, attention, head, head_width"
+    fill_from(model, weights, path, (ours, theirs), by_class=by_class, settings=settings, anew=AUXILIARY)
 
 
 def _by_class(own, other, pairs):

@@ -1,0 +1,61 @@
+"""A model that starts from another one of its task: classes go by their names, all else has to fit."""
+
+import json
+import warnings
+import zipfile
+from pathlib import Path
+
+from keras_mobattn.errors import InputError
+
+SUFFIX = ".keras"  # the one format that tells its layers without running code
+
+
+def layers_of_file(path):
+    """The layers in a .keras file, as its configuration has them; [] for any other file, and for a damaged one."""
+    path = Path(path)
+    if path.suffix != SUFFIX or not path.is_file():
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+        return [layer for layer in layers if layer["class_name"] and layer["config"]["name"]]
+    except (zipfile.BadZipFile, KeyError, TypeError, AttributeError, ValueError):
+        return []  # whoever reads it says what is wrong
+
+
+def fill_from(model, weights, path, names, *, by_class, settings, anew=""):
+    """Fill `model` with `weights`, {name of a layer: its arrays}, of another one at `path`: all fit, or none is taken.
+
+    `names` are (the model's classes, the other's), the latter () where nobody tells them. `by_class` is {name of a
+    layer that gives a number for each class: function (own array, other array) of the one to take}, for where they are
+    told. Layers whose names begin with `anew` may be missing in the other, and then stay as they are. Classes that the
+    other doesn't know are told in a warning.
+
+    Raises:
+        InputError: a layer has other shapes; it names `settings`, which would have to be the other's.
+    """
+    ours, theirs = names
+    filled = []
+    for layer in model.layers:
+        if anew and layer.name.startswith(anew) and layer.name not in weights:
+            continue
+        own, given = layer.get_weights(), weights.get(layer.name, [])
+        if theirs and layer.name in by_class:
+            given = [by_class[layer.name](*both) for both in zip(own, given, strict=True)]
+        shapes = [[value.shape for value in each] for each in (own, given)]
+        if shapes[0] != shapes[1]:
+            raise InputError(
+                f"Expected weights of {model.name} with {len(ours)} classes. Received: {str(path)!r}, whose layer "
+                f"{layer.name!r} has {shapes[1] or 'none'} in place of {shapes[0]}. Take its settings: {settings}."
+            )
+        filled.append((layer, given))
+    for layer, given in filled:
+        layer.set_weights(given)
+    new = [name for name in ours if name not in theirs]
+    if theirs and new:
+        # 5: to whoever builds a model from settings, by `load_whole`, the task's `start_from` and this.
+        warnings.warn(
+            f"{path} knows {len(ours) - len(new)} of the {len(ours)} classes: {', '.join(new[:3])} "
+            f"{'starts' if len(new) == 1 else 'start'} anew.",
+            stacklevel=5,
+        )
