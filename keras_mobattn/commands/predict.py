@@ -117,7 +117,8 @@ def _mask_files(folder, opened, found):
     if type(opened.task).mask_file is Task.mask_file:
         raise InputError(f"Expected --masks with a segmenter. Received: {opened.title}. Leave it out.")
     paths = {title: folder / f"{Path(title).stem}.png" for title, _ in found}
-    twice = [title for title, path in paths.items() if list(paths.values()).count(path) > 1]
+    counts = collections.Counter(paths.values())
+    twice = [title for title, path in paths.items() if counts[path] > 1]
     if twice:
         raise InputError(
             f"Expected images of different names for --masks. Received: {', '.join(twice[:3])}. Rename them, or take "
