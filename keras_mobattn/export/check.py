@@ -33,11 +33,12 @@ class VerificationError(InputError):
 class Tolerance:
     """How far a converted model may be from Keras.
 
-    max_error: a share of the outputs' spread. min_agreement: see CheckReport's; None: what the task asks of files in
-    float32 or float16. max_probability_error: the largest difference, where the output is probabilities; of a map of
-    them, which has some pixels between two classes, the mean over its pixels of each one's largest. headroom: how
-    many times larger values and sums have to be able to get before float16 overflows, in files that processors of half
-    precision run (TFLite fp32 and fp16, Core ML fp16); with less there is no file, and below 4 a warning.
+    max_error: a share of the outputs' spread; of a map of probabilities, half that of its logits, where that is more.
+    min_agreement: see CheckReport's; None: what the task asks of files in float32 or float16. max_probability_error:
+    the largest difference, where the output is probabilities; of a map of them, which has some pixels between two
+    classes, the mean over its pixels of each one's largest. headroom: how many times larger values and sums have to be
+    able to get before float16 overflows, in files that processors of half precision run (TFLite fp32 and fp16, Core ML
+    fp16); with less there is no file, and below 4 a warning.
     """
 
     max_error: float
@@ -148,7 +149,9 @@ def verify(
         figures, key=lambda name: np.nan_to_num(figures[name]["max_abs_error"] / figures[name]["spread"], nan=np.inf)
     )
     exact = tolerance.max_error <= EXACT
-    agreement = _agreement(source, expected, received, images, whole, exact)
+    plain = source.in_own_form()
+    own = expected if plain.form == source.form else plain.predict(images)
+    agreement = _agreement(source, own, received, images, whole, exact)
     least = tolerance.min_agreement
     if least is None:
         least = source.task.exact_agreement if exact else source.task.half_agreement
@@ -172,12 +175,14 @@ def verify(
             f"tell apart. Received: a spread of {report.spread:.2g} on {len(images)} images. Take float32 output.",
             report,
         )
-    limit = tolerance.max_error * report.spread + output_step
-    are_probabilities, fits, mean = output in source.task.probabilities, True, ""
+    are_probabilities, fits, mean, spread = output in source.task.probabilities, True, "", report.spread
     if are_probabilities and expected[output].ndim == 4:
+        # A softmax moves by up to half of what its scores do, and a map has pixels where it does
+        spread = max(spread, *(float(np.ptp(scores)) / 2 for scores in own.values()))
         error = float(np.abs(received[output] - expected[output]).max(-1).mean())
         fits, mean = error <= tolerance.max_probability_error, f", {error:.2e} in the mean of pixels"
-    elif are_probabilities:
+    limit = tolerance.max_error * spread + output_step
+    if are_probabilities and expected[output].ndim < 4:
         limit = min(limit, tolerance.max_probability_error)
     if fits and report.max_abs_error <= limit and (agreement is None or agreement >= least):  # False for NaN
         return report
@@ -188,7 +193,7 @@ def verify(
     raise VerificationError(
         f"Expected the {report.precision} {report.format} model to agree with Keras in {output!r} on {len(images)} "
         f"images: a max abs error up to {limit:.2e} "
-        f"({_limit_text(tolerance, report, are_probabilities)}{step}){expected_same}. "
+        f"({_limit_text(tolerance, spread, are_probabilities)}{step}){expected_same}. "
         f"Received: {report.max_abs_error:.2e}{mean}, {report.snr_db:.1f} dB{received_same}. "
         "No file was kept. Try a wider precision, check with images of the kind that the model was trained on, or give "
         "a Tolerance that you can accept.",
@@ -196,10 +201,8 @@ def verify(
     )
 
 
-def _agreement(source, expected, received, images, whole, exact):
-    """The task's agreement of the Keras model itself with what a file computes, or with what it finally gives."""
-    plain = source.in_own_form()
-    own = expected if plain.form == source.form else plain.predict(images)
+def _agreement(source, own, received, images, whole, exact):
+    """The task's agreement of the Keras model's own outputs with what a file computes, or finally gives."""
     if whole is None:
         return source.task.agreement(own, received, exact=exact)
     if set(whole.given_names) != set(received):
@@ -207,8 +210,8 @@ def _agreement(source, expected, received, images, whole, exact):
     return source.task.agreement(own, received, source.task.for_file(whole), exact)
 
 
-def _limit_text(tolerance, report, are_probabilities):
-    share = f"{tolerance.max_error:.0e} of the spread {report.spread:.2e}"
+def _limit_text(tolerance, spread, are_probabilities):
+    share = f"{tolerance.max_error:.0e} of the spread {spread:.2e}"
     if are_probabilities and tolerance.max_probability_error < 1:
         return f"{share}, and {tolerance.max_probability_error:.0e} for probabilities"
     return share
