@@ -144,10 +144,8 @@ def verify(
         _expect_information(name, values)
     rows = [run(image[None]) for image in images]
     received = {name: np.concatenate([row[name] for row in rows]) for name in source.output_names}
-    figures = {name: _figures(expected[name], received[name]) for name in source.output_names}
-    output = max(
-        figures, key=lambda name: np.nan_to_num(figures[name]["max_abs_error"] / figures[name]["spread"], nan=np.inf)
-    )
+    figures = {name: figures_of(expected[name], received[name]) for name in source.output_names}
+    output = worst_output(figures)
     exact = tolerance.max_error <= EXACT
     plain = source.in_own_form()
     own = expected if plain.form == source.form else plain.predict(images)
@@ -230,7 +228,19 @@ def _expect_information(name, values):
         )
 
 
-def _figures(expected, received):
+def worst_output(figures):
+    """The name of the output with the largest error for its spread, of {name: what `figures_of` returns}."""
+    return max(
+        figures, key=lambda name: np.nan_to_num(figures[name]["max_abs_error"] / figures[name]["spread"], nan=np.inf)
+    )
+
+
+def figures_of(expected, received):
+    """{"max_abs_error", "spread", "snr_db"} of an output, as in a CheckReport.
+
+    Raises:
+        VerificationError: they have other shapes.
+    """
     if expected.shape != received.shape:
         raise VerificationError(
             f"Expected outputs of shape {expected.shape}. Received: {received.shape} from the converted model."
