@@ -316,6 +316,11 @@ class Task:
         """The task with what a FileModel itself tells; by default itself."""
         return self
 
+    def page_answer(self, file):
+        """What benchmark/browser/page/answers.js needs to make an answer of a FileModel's outputs, for JSON: {"kind":
+        one of its KINDS, ..}."""
+        return {"kind": "numbers"}
+
     def agreement(self, expected, received, file=None, exact=False):
         """The share of answers that are the same in two {output name: [n, ..]} for n images; None for no answers.
 

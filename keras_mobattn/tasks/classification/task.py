@@ -159,6 +159,14 @@ class Classification(Labels, Task):
         """A score for each class, also where the model scores the second of two alone."""
         return both_classes(outputs)
 
+    def page_answer(self, file):
+        """The output with the scores."""
+        return (
+            {"kind": "classes", "output": file.given_names[0]}
+            if self.count_classes(file.output_shape)
+            else super().page_answer(file)
+        )
+
     def agreement(self, expected, received, file=None, exact=False):
         """The share of images with the same most likely class."""
         name, *others = expected

@@ -1,5 +1,6 @@
 """The task of boxes around objects, with a class for each."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -29,11 +30,13 @@ from keras_mobattn.tasks.detection.forms import (
 from keras_mobattn.tasks.detection.loss import ssd_losses
 from keras_mobattn.tasks.detection.matcher import ENOUGH, match
 from keras_mobattn.tasks.detection.post_process import from_score
-from keras_mobattn.tasks.detection.same_objects import EXACT, ROUGH, same_objects
+from keras_mobattn.tasks.detection.same_objects import EXACT, NEAR, ROUGH, same_objects
 from keras_mobattn.tasks.detection.ssdlite import WIDTHS, SSDLite, is_detector, maps_and_sizes, strides_from
 from keras_mobattn.tasks.detection.start import is_detector_file, sizes_of_file, start_from
 from keras_mobattn.tasks.objective import Objective
 from keras_mobattn.tasks.task import Task, table_by_class
+
+ALIKE = {"exact": EXACT, "rough": ROUGH}
 
 
 class DetectionLoss(Objective):
@@ -333,6 +336,29 @@ class Detection(Task):
     def describe_output(self, name, model, form=None):
         """A sentence on one of the outputs of a form."""
         return DESCRIPTIONS[form or "raw"].get(name, "")
+
+    def page_answer(self, file):
+        """Anchors, how boxes are made of offsets, and by which rules objects are found; of files that have found them
+        the names of their outputs; numbers alone of raw outputs whose anchors are not known."""
+        form = form_of(file.output_shape)
+        alike = {name: {**dataclasses.asdict(each), "near": NEAR} for name, each in ALIKE.items()}
+        answer = {"kind": "boxes", "min_score": self.min_score, "alike": alike}
+        if form == "nms":
+            return {**answer, "found": {name: name for name in FORMS[form].outputs}}
+        decoding = {"raw": Decoding(self.anchors), "anchors": self.decoding}.get(form)
+        if decoding is None or decoding.anchors is None:
+            return super().page_answer(file)
+        boxes, scores = FORMS[form].outputs
+        return {
+            **answer,
+            "boxes": boxes,
+            "scores": scores,
+            "background": int(form == "raw"),
+            "order": YXHW if form == "raw" else sorted(YXHW),
+            "anchors": np.asarray(decoding.anchors, float).round(7).tolist(),
+            "scales": list(decoding.scales),
+            "rules": dataclasses.asdict(FORMS[form].rules),
+        }
 
     def agreement(self, expected, received, file=None, exact=False):
         """The share of objects that both find, of those that are shown; of all where none is. See `same_objects`.

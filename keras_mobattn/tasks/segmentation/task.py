@@ -285,6 +285,10 @@ class Segmentation(Task):
         """A sentence on the output."""
         return DESCRIPTIONS[form or LOGITS]
 
+    def page_answer(self, file):
+        """The output with the scores, and its shape [h, w, K]."""
+        return {"kind": "mask", "output": file.given_names[0], "shape": list(file.output_shape[1:])}
+
     def agreement(self, expected, received, file=None, exact=False):
         """The share of the images' pixels with the same class. Readers resize what a file gives: of the form
         "probabilities" it is Keras's probabilities that they are compared with, of others its logits."""
