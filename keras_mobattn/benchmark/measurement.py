@@ -6,11 +6,12 @@ import numpy as np
 
 from keras_mobattn.benchmark.android.details import AndroidDetails
 from keras_mobattn.benchmark.apple.details import AppleDetails
+from keras_mobattn.benchmark.browser.details import BrowserDetails
 from keras_mobattn.benchmark.details import Details
 from keras_mobattn.benchmark.this_machine.details import ThisMachineDetails
 
 # Target -> the class of its rows' details.
-DETAILS = {kind.target: kind for kind in (ThisMachineDetails, AndroidDetails, AppleDetails)}
+DETAILS = {kind.target: kind for kind in (ThisMachineDetails, AndroidDetails, AppleDetails, BrowserDetails)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Measurement:
 
     @property
     def target(self):
-        """What the file was timed on, a name in DETAILS: "this machine", "android", "apple"."""
+        """What the file was timed on, a name in DETAILS: "this machine", "android", "apple", "browser"."""
         return self.details.target
 
     def detail(self, name):

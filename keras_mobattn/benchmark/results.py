@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 from keras_mobattn.benchmark.android.details import Conditions
+from keras_mobattn.benchmark.browser.details import BrowserDetails
 from keras_mobattn.benchmark.latency_table import print_table
 from keras_mobattn.benchmark.measurement import FIELDS, Device, Measurement, Statistics
 from keras_mobattn.benchmark.texts import operators_text
@@ -18,6 +19,8 @@ COLUMNS = (
     "peak_memory_bytes", "size_bytes", "sha256", "macs", "roofline_gflops", "operators", "delegated", "partitions",
     "undelegated", "refusals", "python", "date", "command", "error",
 )  # fmt: skip
+# At its end, where there is a row from a browser: older files keep their columns.
+BROWSER_COLUMNS = tuple(field.name for field in dataclasses.fields(BrowserDetails) if field.name != "target")
 TEXTS = {"inputs": " ".join, "undelegated": operators_text, "refusals": lambda refusals: " ".join(refusals or ())}
 
 
@@ -56,7 +59,7 @@ def load_measurements(path):
 
 
 def save_csv(path, measurements):
-    """Write one line per measurement, flat: COLUMNS, a phone's conditions, the device, the statistics.
+    """Write one line per measurement, flat: COLUMNS, a phone's conditions, the device, the statistics, BROWSER_COLUMNS.
 
     Raises:
         OSError: the file can't be written.
@@ -65,14 +68,16 @@ def save_csv(path, measurements):
     device = [field.name for field in dataclasses.fields(Device)]
     conditions = [(what, when) for when in ("before", "after") for what in ("hottest_c", "fastest_mhz")]
     header = [*COLUMNS, *(f"{what}_{when}" for what, when in conditions), *(f"device_{name}" for name in device)]
+    later = BROWSER_COLUMNS if any(isinstance(row.details, BrowserDetails) for row in measurements) else ()
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*header, *statistics] if measurements else [])
+        writer.writerow([*header, *statistics, *later] if measurements else [])
         for row in measurements:
             cells = [_cell(row, name) for name in COLUMNS]
             cells += [getattr(row.detail(when) or Conditions(), what) for what, when in conditions]
             cells += [getattr(row.device, name) for name in device]
-            writer.writerow(cells + [getattr(row.statistics, name, None) for name in statistics])
+            cells += [getattr(row.statistics, name, None) for name in statistics]
+            writer.writerow(cells + [row.detail(name) for name in later])
 
 
 def _cell(row, name):

@@ -1,4 +1,4 @@
-"""Time exported files on this machine, an Android phone, a Mac or an iPhone.
+"""Time exported files here, on an Android phone, a Mac, an iPhone, or in a browser.
 
     mobattn benchmark runs/photos
     mobattn benchmark runs/photos/*.tflite --device android --delegates xnnpack gpu
@@ -18,6 +18,7 @@ DEVICES = {  # --device -> the command that times there
     "android": "benchmark_android",
     "mac": "benchmark_coreml",
     "iphone": "benchmark_coreml",
+    "browser": "serve",  # of any phone
 }
 FLAG = "--device"
 

@@ -72,6 +72,16 @@ def android():
     return f"{phone.describe().name} ({phone.serial})"
 
 
+def browsers():
+    """The address at which phones' browsers find `mobattn serve`."""
+    from keras_mobattn.benchmark.browser.addresses import choose_address
+    from keras_mobattn.benchmark.browser.litert_js import expect_litert_js
+    from keras_mobattn.benchmark.browser.server import expect_packages
+
+    expect_packages()
+    return f"{expect_litert_js()}; this machine is {choose_address()}"
+
+
 def mac():
     """The macOS that Core ML runs on."""
     from keras_mobattn.benchmark.apple.iphone import expect_mac
@@ -132,6 +142,7 @@ CHECKS = {  # name -> (function that finds it or raises an InputError, what need
     "training-gpu": (training_gpu, "Training in minutes"),
     "litert-gpu": (litert_gpu, "The verdict on a phone's GPU"),
     "android": (android, "mobattn benchmark --device android"),
+    "browsers": (browsers, "mobattn serve"),
     "mac": (mac, "mobattn benchmark --device mac"),
     "iphone": (iphone, "mobattn benchmark --device iphone"),
 }

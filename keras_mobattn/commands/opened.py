@@ -69,7 +69,7 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
             than of classes.
     """
     if path is None and weights is None:
-        raise InputError("Expected a model file, a run folder, or --weights NAME. Received: none of them.")
+        raise InputError("Expected a model file, a run folder, or weights='NAME'. Received: none of them.")
     whole = _published_segmenter(path, weights, input_scale, input_bias)
     if whole is not None:
         return whole

@@ -45,7 +45,7 @@ def test_every_command_is_called_by_its_name(name, mobattn, capsys):
 BAD = {  # words -> part of the sentence
     ("trian",): "Received: 'trian'. Did you mean train?",
     ("--dataset", "photos"): "Expected a command: demo, predict",
-    ("benchmark", "--device", "andriod"): "Expected device to be one of 'this', 'android', 'mac', 'iphone'",
+    ("benchmark", "--device", "andriod"): "Expected device to be one of 'this', 'android', 'mac', 'iphone', 'browser'",
     ("benchmark", "--device"): "Received: ''",
     ("benchmark",): "Expected .tflite files, or the folder of a run. Received: none.",
     ("benchmark", "--device", "iphone", "a.tflite"): "Expected .mlpackage files. Received: 'a.tflite'",
@@ -82,7 +82,13 @@ def test_bad_words_are_one_sentence(words, mobattn, capsys, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_each_device_has_its_flags(device, mobattn, capsys):
-    own = {"this": "--backend", "android": "--delegates", "mac": "--units", "iphone": "--units"}
+    own = {
+        "this": "--backend",
+        "android": "--delegates",
+        "mac": "--units",
+        "iphone": "--units",
+        "browser": "--litert-js",
+    }
     assert mobattn("benchmark", "--help", "--device", device) == 0
     text = capsys.readouterr().out
     assert own[device] in text

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import browser
+from helpers.chromium import hosted, launched, page_of
+from helpers.served_models import litert
 from keras_mobattn import delivery, export
 from keras_mobattn.about import About
 from keras_mobattn.catalog import FORMATS
@@ -234,18 +235,14 @@ def test_the_python_program_runs(photo, run, made, mobattn, capsys):
 
 
 PAGE = """<!doctype html><script type="importmap">{"imports": {
-"@litertjs/core": "/modules/@litertjs/core/dist/index.js",
-"@litertjs/wasm-utils": "/modules/@litertjs/wasm-utils/dist/index.js"}}</script>
-<script type="module">
-const say = (what) => fetch('/answer', {method: 'POST', body: JSON.stringify(what)});
-try {
+"@litertjs/core": "/litert.js"}}</script>"""
+RUN = """async () => {
   const {loadModel, classify} = await import('./program.js');
   const picture = new Image();
   picture.src = 'photo.png';
   await picture.decode();
-  await say(await classify(await loadModel(), picture));
-} catch (error) { await say({error: String(error)}); }
-</script>"""
+  return classify(await loadModel(), picture);
+}"""
 
 
 def test_the_javascript_program_runs(photo, run, made, mobattn, capsys, tmp_path):
@@ -255,8 +252,10 @@ def test_the_javascript_program_runs(photo, run, made, mobattn, capsys, tmp_path
     (tmp_path / "program.js").write_text(program)
     shutil.copy(photo, tmp_path / "photo.png")
     shutil.copy(run.path / row.file, tmp_path / row.file)
-    told = browser.answer_of(tmp_path, "page.html", tmp_path / "profile")
-    assert "error" not in told, told
+    shutil.copytree(litert(), tmp_path, dirs_exist_ok=True)
+    with hosted(tmp_path) as address, launched("--disable-gpu") as browser, page_of(browser) as page:
+        page.goto(f"{address}/page.html")
+        told = page.evaluate(RUN)
     scores = {each["label"]: each["score"] for each in told}
     assert list(scores) == sorted(scores, key=scores.get, reverse=True)
     assert scores[expected[0][0]] == pytest.approx(told[0]["score"], abs=0.01)  # two classes may be equal in int8

@@ -112,6 +112,17 @@ class Phone:
         except DeviceLostError:
             return False
 
+    @contextlib.contextmanager
+    def reached(self, port):
+        """In the block, what its programs ask of localhost at this port comes to this machine's."""
+        with _lost(self.serial):
+            self._device.reverse(f"tcp:{port}", f"tcp:{port}")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(DeviceLostError), _lost(self.serial):
+                self._device.reverse_remove(f"tcp:{port}")
+
     def shell(self, command, timeout=60):
         """Run a command and return (its output, stderr too; its exit code)."""
         return self.stream(command, timeout)

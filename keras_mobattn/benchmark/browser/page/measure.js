@@ -1,0 +1,116 @@
+// Measure it: one model, or all, on the backends that are ticked; bars as they come, and a curve of a minute's heat.
+
+import {curve, slowDown} from './curve.js';
+import {bar, complain, digits, figures, h} from './dom.js';
+import {rows, summary, timeRow} from './timing.js';
+
+const FIELDS = {warmup_runs: 'warm-up', num_runs: 'runs', min_secs: 'least s', max_secs: 'most s'};
+const MINUTE = {min_secs: 60, max_secs: 60};
+const HEAT_SECONDS = 20;  // of runs from which on a curve says something
+
+// Fill the screen for some models; returns what ends it.
+export function measureScreen(place, site, models) {
+  const {manifest, backends} = site;
+  let stopped = false, running = false, lock = null;
+  const inputs = Object.fromEntries(Object.keys(FIELDS).map((name) =>
+    [name, h('input', {type: 'number', min: '0', step: 'any', inputmode: 'decimal', value: String(manifest.protocol[name]), 'data-field': name})]));
+  const boxes = Object.fromEntries(backends.map(({name, available}) =>
+    [name, h('input', {type: 'checkbox', checked: available, disabled: !available, 'data-backend': name})]));
+  const start = h('button', {class: 'main grow', 'data-status': 'measure', onclick: () => (running ? stop() : run({}))}, 'Measure');
+  const heat = h('button', {'data-status': 'heat', onclick: () => run(MINUTE)}, 'For a minute');
+  const save = h('button', {hidden: !manifest.static, 'data-status': 'save', onclick: () => saveRows(manifest)}, 'Save results');
+  const chart = h('div', {'data-status': 'bars'}), results = h('div', {});
+  place.append(
+    ...backends.map(({name, title, why}) => h('label', {class: 'choice'}, boxes[name], h('span', {}, title, h('small', {}, why)))),
+    h('div', {class: 'row'}, Object.entries(FIELDS).map(([name, text]) => h('label', {class: 'field'}, text, inputs[name]))),
+    h('div', {class: 'row'}, start, heat, save), chart, results);
+  site.onPosted = (sentence) => complain(sentence);
+
+  function stop() {
+    stopped = true;
+    start.disabled = true;
+  }
+
+  function protocolOf(changes) {
+    const told = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, Number(input.value)]));
+    const protocol = {...told, ...changes};
+    for (const name of ['warmup_runs', 'num_runs']) protocol[name] = Math.round(protocol[name]);
+    if (!(protocol.num_runs >= 1 && protocol.warmup_runs >= 0 && protocol.min_secs >= 0 && protocol.max_secs > 0 && protocol.max_secs >= protocol.min_secs)) {
+      throw new Error('Expected at least one run, and least seconds up to most seconds. Correct the numbers.');
+    }
+    return protocol;
+  }
+
+  async function run(changes) {
+    let protocol;
+    try {
+      protocol = protocolOf(changes);
+      complain('');
+    } catch (error) {
+      return complain(error.message);
+    }
+    [running, stopped] = [true, false];
+    [start.textContent, heat.disabled] = ['Stop', true];
+    lock = await navigator.wakeLock?.request('screen').catch(() => null);
+    const chosen = backends.filter(({name}) => boxes[name].checked);
+    for (const model of models) {
+      for (const {name, title} of chosen) {
+        if (stopped) break;
+        const shown = h('div', {class: 'result', 'data-backend': name, 'data-model': model.id});
+        results.prepend(shown);
+        const heading = models.length > 1 ? `${model.name}, ${title}` : title;
+        await timeRow(site, model, name, protocol, (row, text) => shown.replaceChildren(...describe(heading, row, text)), () => stopped);
+        drawBars();
+      }
+    }
+    await lock?.release().catch(() => {});
+    [running, start.disabled, start.textContent, heat.disabled] = [false, false, 'Measure', false];
+  }
+
+  function drawBars() {
+    const timed = rows.filter((row) => row.samples_ms.length && !row.error && models.some(({id}) => id === row.model));
+    const medians = timed.map((row) => summary(row.samples_ms).median), most = Math.max(...medians);
+    chart.replaceChildren(...timed.map((row, i) => {
+      const model = manifest.models.find(({id}) => id === row.model), {title} = backends.find(({name}) => name === row.backend);
+      return bar(models.length > 1 ? `${model.name}, ${title}` : title, `${digits(medians[i])} ms`, medians[i] / most);
+    }));
+  }
+
+  return async () => {
+    stopped = true;
+    site.onPosted = null;
+    await lock?.release().catch(() => {});
+  };
+}
+
+// What is shown of a row: heading, verdict, figures, curve, remarks.
+function describe(heading, row, text) {
+  const verdict = row.error ? ['bad', 'not timed'] : row.proof?.right ? ['good', 'right'] : ['', ''];
+  const shown = [h('h3', {}, heading, h('span', {class: verdict[0], 'data-figure': 'right'}, row.done ? verdict[1] : '…'))];
+  if (row.error) shown.push(h('p', {class: 'bad', 'data-status': 'error'}, row.error));
+  if (row.samples_ms.length && !row.error) {
+    const {median, p90, min, std} = summary(row.samples_ms);
+    shown.push(figures([
+      ['ms median', digits(median), 'median'], ['ms p90', digits(p90), 'p90'], ['ms min', digits(min), 'min'], ['ms deviation', digits(std), 'std'],
+      ['ms first', digits(row.first_ms), 'first'], ['ms load', digits(row.load_ms), 'load'], ['runs', String(row.samples_ms.length), 'runs']]));
+    const seconds = row.samples_ms.reduce((one, other) => one + other, 0) / 1000;
+    if (seconds >= HEAT_SECONDS) shown.push(curve(row.samples_ms), h('p', {'data-figure': 'heat'}, slowDown(row.samples_ms)));
+  }
+  const whole = row.whole === null ? '' : row.whole ? 'The GPU took it whole.' : row.fell_back || 'The GPU took a part of it, the CPU the rest.';
+  for (const remark of [row.proof?.right ? row.proof.sentence : '', whole, row.done ? '' : text]) {
+    if (remark) shown.push(h('p', {class: 'quiet'}, remark));
+  }
+  return shown;
+}
+
+async function saveRows(manifest) {
+  const text = JSON.stringify({title: manifest.title, litert: manifest.litert, rows}, null, 1), name = 'mobattn_results.json';
+  const file = new File([text], name, {type: 'application/json'});
+  if (navigator.canShare?.({files: [file]})) {
+    await navigator.share({files: [file], title: manifest.title}).catch(() => {});
+    return;
+  }
+  const link = h('a', {href: URL.createObjectURL(file), download: name});
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}

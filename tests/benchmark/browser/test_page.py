@@ -1,0 +1,371 @@
+"""The page on a phone's screen, driven as a thumb does: what it shows, what it sends, and what it says when things go
+wrong."""
+
+import dataclasses
+import json
+import statistics
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.chromium import PHONE, WITHOUT_WEBGPU, hosted, page_of, until
+from keras_mobattn.benchmark.browser.received import read_row
+from keras_mobattn.benchmark.browser.server import Door, serving, site_app
+from keras_mobattn.benchmark.browser.static import write_static
+from keras_mobattn.commands.opened import open_model
+from keras_mobattn.data import resize_and_crop
+from keras_mobattn.data.photos import whole_photos
+
+THUMB = 44  # CSS pixels: Apple's least side of what is touched
+COUNT = "document.querySelectorAll({}).length"
+SCREENS = {
+    "small": {**PHONE, "viewport": {"width": 360, "height": 640}},
+    "portrait": PHONE,
+    "landscape": {**PHONE, "viewport": {"width": 844, "height": 390}},
+    "dark": {**PHONE, "color_scheme": "dark"},
+}
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    Image.fromarray(next(iter(whole_photos().values()))[:300, :500]).save(path)
+    return path
+
+
+def number_of(site, name):
+    return next(number for number, file in enumerate(site.files) if file.facts["name"] == name)
+
+
+def at(page, address, site, name, screen):
+    page.goto(f"{address}#/{number_of(site, name)}/{screen}")
+    page.wait_for_selector("nav")
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_all_screens_fit(screen, browser, address, site):
+    with page_of(browser, **SCREENS[screen]) as page:
+        wrong = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        for where in ("#/", "#/0/try", "#/0/measure", "#/0/prove", "#/all"):
+            page.goto(address + where)
+            page.wait_for_selector("#view button, #view .card")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), where
+            for touched in page.query_selector_all("button, a, select, label, input[type=number]"):
+                if touched.is_visible():
+                    assert touched.bounding_box()["height"] >= THUMB, touched.inner_text()
+            assert page.is_hidden("#problem")
+        page.goto(address)
+        page.wait_for_selector(".card")
+        cards = page.locator(".card").all_inner_texts()
+        assert len(cards) == len(site.files)
+        facts = site.files[0].facts
+        for text in (facts["name"], "Image classifier", "fp32", f"{facts['width']} x {facts['height']}", "MB"):
+            assert text in cards[0]
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(18, 19, 23)" if screen == "dark" else "rgb(246, 246, 244)"
+        )
+        assert wrong == []
+
+
+EXPECTED = {  # file -> what the page says of a record, each a text
+    "classifier_fp32": lambda record: [f"{each['class']} {percent(each['score'])}" for each in record["classes"]],
+    "detector_fp32_anchors": lambda record: [f"{e['class']} {percent(e['score'])}" for e in record["objects"][:8]],
+    "segmenter_fp32": lambda record: [
+        f"{each['class']} {percent(each['share'])}" for each in record["classes"] if each["share"] >= 0.002
+    ],
+}
+
+
+def percent(share):
+    return f"{100 * share:.{int(share < 0.1)}f} %"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_photo(name, browser, address, site, photo):
+    """The answer is the one that `mobattn predict` gives for the photo by the same file."""
+    opened = open_model(site.files[number_of(site, name)].path)
+    pixels = np.asarray(Image.open(photo))
+    seen = resize_and_crop(pixels, opened.image_size, **opened.view).numpy()
+    expected = EXPECTED[name](opened.task.record(opened.predict(seen), opened.class_names, 5, pixels.shape[:2]))
+    with page_of(browser, **PHONE) as page:
+        at(page, address, site, name, "try")
+        page.select_option("[data-status=backend]", "wasm")
+        page.set_input_files("input[type=file]", photo)
+        page.wait_for_selector("[data-figure=run]")
+        told = [" ".join(text.split()) for text in page.locator("[data-answer] .bar").all_inner_texts()]
+        size = page.evaluate("(({width, height}) => [width, height])(document.querySelector('canvas'))")
+        page.select_option("[data-status=backend]", "wasm-threads")  # asks again
+        until(page, "document.querySelector('[data-status=try]').textContent === ''")
+        again = [" ".join(text.split()) for text in page.locator("[data-answer] .bar").all_inner_texts()]
+    assert size == [500, 300]
+    assert len(told) == len(expected) > 2
+    wrong = [(one, other) for one, other in zip(told, expected, strict=True) if one != other]
+    assert len(wrong) <= len(told) // 4, wrong  # half a percent here or there is rounded otherwise
+    assert len(again) == len(told)
+
+
+def test_a_file_that_is_no_photo(browser, address, site, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no photo")
+    with page_of(browser, **PHONE) as page:
+        at(page, address, site, "classifier_fp32", "try")
+        page.set_input_files("input[type=file]", tmp_path / "a.jpg")
+        page.wait_for_selector("#problem:visible")
+        assert page.inner_text("#problem") == "a.jpg is no photo that this browser can read."
+
+
+def test_the_camera(browser, address, site):
+    """Drawn mirrored where it faces the user; off when the screen is left."""
+    with page_of(browser, permissions=["camera"], **PHONE) as page:
+        at(page, address, site, "classifier_fp32", "try")
+        page.select_option("[data-status=backend]", "wasm")
+        page.click("[data-status=camera]")
+        page.wait_for_selector("[data-figure=fps]")
+        assert not page.evaluate("document.querySelector('canvas').classList.contains('mirrored')")
+        left, right = page.evaluate(
+            """(() => { const {width: w, height: h} = document.querySelector('canvas');
+            const data = document.querySelector('canvas').getContext('2d').getImageData(0, h / 2, w, 1).data;
+            return [data[4 * Math.round(w * .35)], data[4 * Math.round(w * .65)]]; })()"""
+        )
+        assert left < right - 40  # as the camera has it
+        assert page.locator("[data-answer] .bar").count() == 5
+        page.click("[aria-label='Other camera']")
+        until(page, "document.querySelector('canvas').classList.contains('mirrored')")
+        page.click("[data-status=camera]")  # stop
+        assert page.inner_text("[data-status=camera]") == "Camera"
+        page.click("[data-status=camera]")
+        page.wait_for_selector("[data-figure=fps]")
+        page.evaluate("self.streams = []; const video = HTMLVideoElement.prototype;")
+        page.click("#home")
+        page.wait_for_selector(".card")
+        assert page.is_hidden("#problem")
+
+
+def test_without_a_camera(browser, address, site):
+    gone = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); };"
+    with page_of(browser, **PHONE) as page:
+        page.add_init_script(gone)
+        at(page, address, site, "classifier_fp32", "try")
+        page.click("[data-status=camera]")
+        page.wait_for_selector("#problem:visible")
+        assert page.inner_text("#problem").startswith("This page may not use the camera: allow it in the browser.")
+
+
+def measure(page, backends, **fields):
+    for box in page.query_selector_all("input[type=checkbox]"):
+        box.set_checked(box.get_attribute("data-backend") in backends) if box.is_enabled() else None
+    for name, value in {"num_runs": 4, "min_secs": 0, **fields}.items():
+        page.fill(f"[data-field={name}]", str(value))
+    page.click("[data-status=measure]")
+
+
+DONE = "document.querySelector('[data-status=measure]').textContent === 'Measure'"
+
+
+def test_measuring(browser, address, site, posted):
+    with page_of(browser, **PHONE) as page:
+        at(page, address, site, "segmenter_fp32", "measure")
+        measure(page, ("wasm", "webgpu-fp32"))
+        until(page, DONE)
+        headings, medians = (
+            page.locator(f".result {what}").all_inner_texts() for what in ("h3", "[data-figure=median]")
+        )
+        assert page.locator("[data-status=bars] .bar").count() == 2
+        assert page.locator("[data-figure=heat]").count() == 0
+        assert "The GPU took it whole." in page.inner_text("#view")
+    rows = {key: row for key, row in (read_row(body, site.files) for body in posted)}
+    assert {key[2] for key in rows} == {"wasm", "webgpu-fp32"}
+    for (_, _, backend), row in rows.items():
+        assert row.error is None
+        assert row.details.finished
+        assert row.details.right
+        assert row.statistics.count == 4
+        assert row.warmup_runs == 5
+        assert row.first_ms > 0 < row.load_ms
+        shown = zip(headings, medians, strict=True)
+        (text,) = [text for heading, text in shown if ("GPU" in heading) == (backend != "wasm")]
+        assert float(text) == pytest.approx(statistics.median(row.samples_ms), rel=0.02)
+    first = json.loads(posted[0])
+    assert (first["done"], first["samples_ms"]) == (False, [])
+
+
+def test_measuring_all(browser, address, site, posted):
+    with page_of(browser, **PHONE) as page:
+        page.goto(address)
+        page.click("[data-status=all]")
+        page.wait_for_selector("[data-status=measure]")
+        measure(page, ("wasm",))
+        until(page, DONE)
+        assert page.locator(".result").count() == len(site.files) == page.locator("[data-status=bars] .bar").count()
+    rows = {key: row for key, row in (read_row(body, site.files) for body in posted)}
+    assert {row.name for row in rows.values() if row.details.finished and row.details.right} == {
+        file.facts["name"] for file in site.files
+    }
+
+
+def test_numbers_that_make_no_sense(browser, address, site, posted):
+    with page_of(browser, **PHONE) as page:
+        at(page, address, site, "segmenter_fp32", "measure")
+        for fields in ({"num_runs": 0}, {"max_secs": ""}, {"min_secs": 40}):
+            measure(page, ("wasm",), **{"max_secs": 30, **fields})
+            assert "Expected at least one run" in page.inner_text("#problem")
+    assert posted == []
+
+
+def test_stopping(browser, address, site, posted):
+    with page_of(browser, **PHONE) as page:
+        at(page, address, site, "segmenter_fp32", "measure")
+        measure(page, ("wasm",), min_secs=50, max_secs=50)
+        page.wait_for_selector("[data-figure=median]")
+        page.click("[data-status=measure]")
+        until(page, DONE)
+        assert page.inner_text(".result [data-status=error]") == "Stopped on the page."
+    _, row = read_row(posted[-1], site.files)
+    assert (row.error, row.details.finished) == ("Stopped on the page.", True)
+
+
+def test_a_tab_that_is_closed(browser, address, site, posted):
+    with page_of(browser, **PHONE) as page:
+        at(page, address, site, "segmenter_fp32", "measure")
+        measure(page, ("wasm",), min_secs=50, max_secs=50)
+        page.wait_for_selector("[data-figure=median]")
+        page.wait_for_timeout(4500)  # rows are sent every two seconds
+        page.close()
+    _, row = read_row(posted[-1], site.files)
+    assert not row.details.finished
+    assert len(row.samples_ms) > 10
+    assert row.details.note.endswith("runs and no end: was the tab closed?")
+
+
+def test_a_server_that_stops(browser, site):
+    with page_of(browser, **PHONE) as page:
+        with serving(site_app(site, "token", lambda body: None), [Door("127.0.0.1")]) as (port,):
+            at(page, f"http://localhost:{port}/token/", site, "segmenter_fp32", "measure")
+            measure(page, ("wasm",), min_secs=3, max_secs=3)
+            page.wait_for_selector("[data-figure=median]")
+        until(page, DONE)
+        assert page.inner_text("[data-figure=right]") == "right"
+        assert "The computer does not answer any more: this page keeps the results." in page.inner_text("#problem")
+        measure(page, ("wasm",))
+        until(page, DONE)
+        assert "can't be had: the computer does not answer." in page.inner_text(".result >> nth=0")
+
+
+def test_another_session(browser, address, site):
+    """A page of an earlier start, whose token is no longer known, and a record that the server refuses."""
+    with page_of(browser, **PHONE) as page:
+        page.route("**/results", lambda route: route.fulfill(status=404, body="These results are for another session."))
+        at(page, address, site, "segmenter_fp32", "measure")
+        measure(page, ("wasm",))
+        until(page, DONE)
+        assert page.inner_text("#problem") == "These results are for another session."
+
+
+def test_a_page_that_was_hidden(browser, address, site, posted):
+    with page_of(browser, **PHONE) as page:
+        at(page, address, site, "segmenter_fp32", "measure")
+        measure(page, ("wasm",), min_secs=3, max_secs=3)
+        page.wait_for_selector("[data-figure=median]")
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {get: () => true});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        until(page, DONE)
+        assert "The page was hidden while it was timed" in page.inner_text(".result")
+    assert "Time it again." in read_row(posted[-1], site.files)[1].error
+
+
+def test_a_wrong_backend_is_not_timed(browser, site):
+    taken, file = [], site.files[number_of(site, "segmenter_fp32")]
+    wrong = dataclasses.replace(file, outputs={name: -values for name, values in file.outputs.items()})
+    other = dataclasses.replace(site, files=(wrong,))
+    with serving(site_app(other, "token", taken.append), [Door("127.0.0.1")]) as (port,), page_of(browser) as page:
+        at(page, f"http://localhost:{port}/token/", other, "segmenter_fp32", "measure")
+        measure(page, ("wasm",))
+        until(page, DONE)
+        assert page.inner_text("[data-figure=right]") == "not timed"
+        assert page.locator("[data-figure=median]").count() == 0
+        page.click("[data-tab=prove]")
+        page.click("[data-status=prove]")
+        page.wait_for_selector("[data-backend=wasm] .bad")
+        assert page.inner_text("[data-backend=wasm] .bad") == "wrong"
+    _, row = read_row(taken[-1], other.files)
+    assert row.error.startswith("Not as Keras (")
+    assert row.statistics is None
+    assert row.details.right is False
+
+
+def test_proving(browser, address, site):
+    with page_of(browser, WITHOUT_WEBGPU, **PHONE) as page:
+        at(page, address, site, "classifier_int8", "prove")
+        assert "Runs 2 images whose answers are known, by Keras (" in page.inner_text("#view")
+        page.click("[data-status=prove]")
+        page.wait_for_selector("[data-backend=wasm-threads] .good")
+        assert page.locator(".result .good").count() == 2
+        assert "This browser has no WebGPU." in page.inner_text("[data-backend=webgpu-fp16]")
+        page.goto(address)
+        page.wait_for_selector(".card")
+        assert "This browser has no WebGPU." in page.inner_text("#view")
+
+
+def test_a_model_that_is_too_large(browser, address, site):
+    with page_of(browser, **PHONE) as page:
+
+        def enlarge(route):
+            manifest = route.fetch().json()
+            manifest["models"][0]["size_bytes"] = 10**12
+            route.fulfill(json=manifest)
+
+        page.route("**/manifest.json", enlarge)
+        at(page, address, site, site.files[0].facts["name"], "measure")
+        measure(page, ("wasm",))
+        until(page, DONE)
+        assert "does not fit this browser's memory. Try a smaller file, int8 say." in page.inner_text(".result")
+
+
+def test_a_folder_on_any_host(browser, site, tmp_path):
+    """No isolation there, hence one thread; results are a file."""
+    write_static(site, tmp_path / "site")
+    with hosted(tmp_path / "site") as address, page_of(browser, **PHONE, accept_downloads=True) as page:
+        page.goto(f"{address}/")
+        page.wait_for_selector(".card")
+        assert "Threads take a page with isolation headers" in page.inner_text("#view")
+        at(page, f"{address}/", site, "segmenter_fp32", "measure")
+        assert page.is_disabled("input[data-backend=wasm-threads]")
+        measure(page, ("wasm",))
+        until(page, DONE)
+        assert page.is_hidden("#problem")
+        page.evaluate("navigator.canShare = undefined")
+        with page.expect_download() as download:
+            page.click("[data-status=save]")
+        saved = json.loads(download.value.path().read_text())
+    (row,) = saved["rows"]
+    assert read_row(json.dumps(row), site.files)[1].statistics.count == 4
+
+
+def test_a_manifest_that_is_gone(browser, address):
+    with page_of(browser, **PHONE) as page:
+        page.route("**/manifest.json", lambda route: route.abort())
+        page.goto(address)
+        page.wait_for_selector("#problem:visible")
+        assert page.inner_text("#problem").startswith("The computer does not answer any more.")
+
+
+def test_a_curve_of_heat(browser, address):
+    with page_of(browser) as page:
+        page.goto(f"{address}manifest.json")
+        found = page.evaluate(
+            """async () => { const {curve, slowDown} = await import('./curve.js');
+            const slower = Array.from({length: 1000}, (_, i) => 20 + i / 100);
+            const points = curve(slower).querySelector('polyline').getAttribute('points').split(' ');
+            const places = points.map((each) => each.split(',').map(Number));
+            return {points: places, said: slowDown(slower), same: slowDown([5, 5, 5])}; }"""
+        )
+    assert found["said"] == "After 25 s: 38 % slower than at the beginning."  # 29.0 against 21.0
+    assert found["same"] == "After 0 s: as fast as at the beginning."
+    xs, ys = zip(*found["points"], strict=True)
+    assert len(xs) == 59
+    assert list(xs) == sorted(xs)
+    assert list(ys) == sorted(ys, reverse=True)  # up is slower
+    assert (xs[-1], ys[-1]) == (100, pytest.approx(9, abs=0.5))
