@@ -103,7 +103,8 @@ def remarks(measurements):
     sentences = []
     for row in measurements:
         if row.error:
-            sentences.append(f"{row.name} failed: {row.error}")
+            what = f"{row.name}, {row.backend}," if row.target == "browser" else row.name  # several rows of one file
+            sentences.append(f"{what} failed: {row.error}")
             continue
         delegated, operators = row.detail("delegated"), row.detail("operators")
         if row.detail("undelegated"):

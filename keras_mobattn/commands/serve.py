@@ -27,6 +27,7 @@ from keras_mobattn.errors import InputError, expect_range
 from keras_mobattn.formats.kinds import TFLITE
 
 QUIET = 10  # seconds without a result after which a browser has nothing more to send
+VANISHED = 30  # seconds after which a browser that was timing is gone: it sends something every five
 
 
 def main(
@@ -65,24 +66,32 @@ def main(
         max_secs: Most seconds.
         output_dir: Folder for benchmark.json and benchmark.csv.
     """
+    from keras_mobattn.benchmark.browser.addresses import choose_address
     from keras_mobattn.benchmark.browser.litert_js import litert_js_folder
+    from keras_mobattn.benchmark.browser.server import expect_packages
     from keras_mobattn.benchmark.browser.site import Site
-    from keras_mobattn.benchmark.browser.static import write_static
+    from keras_mobattn.benchmark.browser.static import expect_place, write_static
     from keras_mobattn.benchmark.rows import protocol
 
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs)
     expect_range("--port", port, 0, 65535, whole=True)
     paths = exported_files(files, (TFLITE,))
     litert = litert_js_folder(litert_js)
-    if static is None:
-        output_dir.mkdir(parents=True, exist_ok=True)  # better to fail now than after the measuring
+    chosen = phone = None  # what can't be had is better told now than after Keras was asked
+    if static is not None:
+        expect_place(static)
+    else:
+        expect_packages()
+        chosen = None if address == "localhost" else choose_address(address)
+        phone = _phone(usb)
+        output_dir.mkdir(parents=True, exist_ok=True)
     served = _described(paths, images, on_corrupt)
     site = Site(_title(paths), tuple(served), litert, limits)
     if static is not None:
         write_static(site, static)
         cli.say(f"Written: {static}. Put it on any HTTPS host; to look at it here: python -m http.server -d {static}")
         return 0
-    return _serve(site, address, port, usb, require, output_dir)
+    return _serve(site, chosen, port, phone, require, output_dir)
 
 
 def _described(paths, images, on_corrupt):
@@ -111,8 +120,7 @@ def _title(paths):
     return f"{count} of {folders.pop()}" if len(folders) == 1 else count
 
 
-def _serve(site, address, port, usb, require, output_dir):
-    from keras_mobattn.benchmark.browser.addresses import choose_address
+def _serve(site, chosen, port, phone, require, output_dir):
     from keras_mobattn.benchmark.browser.certificate import make_certificate
     from keras_mobattn.benchmark.browser.received import read_row
     from keras_mobattn.benchmark.browser.server import Door, serving, site_app
@@ -125,7 +133,6 @@ def _serve(site, address, port, usb, require, output_dir):
     app = site_app(site, token, take, lambda agent: events.put(agent))
     with contextlib.ExitStack() as stack:
         doors = [Door("127.0.0.1")]
-        chosen = None if address == "localhost" else choose_address(address)
         if chosen and not chosen.is_loopback:
             files = stack.enter_context(make_certificate([chosen.ip]))
             doors.append(Door(chosen.ip, port, *files))
@@ -133,25 +140,40 @@ def _serve(site, address, port, usb, require, output_dir):
             doors = [Door("127.0.0.1", port)]
         ports = stack.enter_context(serving(app, doors))
         local = f"http://localhost:{ports[0]}/{token}/"
-        phone = _reached_by_cable(stack, ports[0], usb)
-        _invite(chosen if len(ports) > 1 else None, ports[-1], token, local, phone)
+        reached = phone and _reached_by_cable(stack, phone, ports[0])
+        _invite(chosen if len(ports) > 1 else None, ports[-1], token, local, reached)
         return _collect(events, site, require, output_dir)
 
 
-def _reached_by_cable(stack, port, usb):
-    """The name of the Android phone that is plugged in and now has the page at its localhost; None for none."""
+def _phone(usb):
+    """The Android phone that is plugged in, a Phone; None for none, or where it isn't wanted."""
     from keras_mobattn.benchmark.android.phone import find_phone
+    from keras_mobattn.benchmark.loop import DeviceLostError
 
     if usb == "no":
         return None
     try:
-        phone = find_phone()
+        return find_phone()
     except InputError:
         if usb == "yes":
             raise
         return None
-    stack.enter_context(phone.reached(port))
-    return phone.describe().name
+    except DeviceLostError as error:
+        if usb == "yes":
+            raise InputError(f"Expected an Android phone that answers. Received: {error} Plug it in again.") from error
+        return None
+
+
+def _reached_by_cable(stack, phone, port):
+    """The phone's name, once it has the page at its localhost; None where it refuses, which is said."""
+    from keras_mobattn.benchmark.loop import DeviceLostError
+
+    try:
+        stack.enter_context(phone.reached(port))
+        return phone.describe().name
+    except DeviceLostError as error:
+        cli.say(f"{error} The page isn't reached by its cable.")
+        return None
 
 
 def _invite(chosen, port, token, local, phone):
@@ -180,25 +202,26 @@ def _collect(events, site, require, output_dir):
     from keras_mobattn import benchmark
     from keras_mobattn.benchmark.browser.received import printable
 
-    rows, stopped, last = {}, False, time.monotonic()
+    rows, came, stopped = {}, {}, False
+
+    def take(event):
+        if isinstance(event, str):
+            cli.say(f"Opened by {printable(event) or 'a browser that does not say which'}")
+            return
+        key, row = event
+        _tell(row)
+        rows[key], came[key] = row, time.monotonic()
+        benchmark.save_json(output_dir / "benchmark.json", list(rows.values()))
+
     try:
         cli.say("Ctrl-C ends it.\n")
-        while not (require == "all" and _is_complete(rows, site) and time.monotonic() - last > QUIET):
-            try:
-                event = events.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            last = time.monotonic()
-            if isinstance(event, str):
-                cli.say(f"Opened by {printable(event) or 'a browser that does not say which'}")
-                continue
-            key, row = event
-            _tell(row)
-            rows[key] = row
-            if row.details.finished:
-                benchmark.save_json(output_dir / "benchmark.json", list(rows.values()))
+        while not (require == "all" and _is_complete(rows, came, site)):
+            with contextlib.suppress(queue.Empty):
+                take(events.get(timeout=0.2))
     except KeyboardInterrupt:
         stopped = True
+    while not events.empty():  # what was taken meanwhile
+        take(events.get())
     found = list(rows.values())
     if found:
         benchmark.present(found, output_dir, cli.console)
@@ -206,15 +229,20 @@ def _collect(events, site, require, output_dir):
         cli.say("No results came.")
     if require == "none":
         return 0
-    if stopped and not _is_complete(rows, site):
+    timed = {row.file for row in found if row.details.finished and not row.error}
+    whole = timed >= {str(file.path) for file in site.files}
+    if stopped and not whole:
         return cli.INTERRUPTED
-    return int(any(row.error for row in found) or not _is_complete(rows, site))
+    return int(not whole or any(row.details.right is False for row in found))
 
 
-def _is_complete(rows, site):
-    """Whether every file has a row that was sent whole, and no row is still being timed."""
+def _is_complete(rows, came, site):
+    """Whether every file has a row that was sent whole, and no browser has more to send, as far as one can know."""
+    now = time.monotonic()
     done = {row.file for row in rows.values() if row.details.finished}
-    return all(row.details.finished for row in rows.values()) and done >= {str(file.path) for file in site.files}
+    waiting = [key for key, row in rows.items() if not row.details.finished and now - came[key] < VANISHED]
+    quiet = now - max(came.values(), default=now) > QUIET
+    return done >= {str(file.path) for file in site.files} and quiet and not waiting
 
 
 def _tell(row):
@@ -228,7 +256,8 @@ def _tell(row):
         cli.say(f"{who}: {row.error}")
         return
     proof = {True: ", right", False: ", WRONG", None: ""}[row.details.right]
-    cli.say(f"{who}: {number_text(row.statistics.median_ms)} ms (median of {row.statistics.count}){proof}")
+    note = f". {row.details.note}" if row.details.note else ""
+    cli.say(f"{who}: {number_text(row.statistics.median_ms)} ms (median of {row.statistics.count}){proof}{note}")
 
 
 def run():

@@ -230,9 +230,13 @@ def _expect_information(name, values):
 
 def worst_output(figures):
     """The name of the output with the largest error for its spread, of {name: what `figures_of` returns}."""
-    return max(
-        figures, key=lambda name: np.nan_to_num(figures[name]["max_abs_error"] / figures[name]["spread"], nan=np.inf)
-    )
+    return max(figures, key=lambda name: np.nan_to_num(share_of(figures[name]), nan=np.inf))
+
+
+def share_of(figures):
+    """The largest error of an output as a share of its spread; without a spread 0, or infinity for any error."""
+    error, spread = figures["max_abs_error"], figures["spread"]
+    return error / spread if spread else float(error and np.inf)
 
 
 def figures_of(expected, received):

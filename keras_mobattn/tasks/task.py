@@ -65,6 +65,7 @@ class Task:
         forms: {name: Form} in which models are exported, of each kind of file the default first; {} for one form alone.
         exact_agreement: the least `agreement` of a file whose outputs are those of Keras but for float32's rounding.
         half_agreement: of one that computes in float16.
+        has_answers_by_image: whether `agreement` is a share of the images.
         coreml_type: Core ML's name for a package with image input and labels: "imageClassifier", "imageSegmenter", or
             None.
     """
@@ -91,6 +92,7 @@ class Task:
     exact_agreement, half_agreement = 0.0, 0.0
     forms = {}
     coreml_type = None
+    has_answers_by_image = False
 
     # The model
 

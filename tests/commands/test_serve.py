@@ -96,24 +96,26 @@ def test_results_of_two_phones_and_the_end_when_all_is_there(files, tmp_path):
         assert post(address, done=False, samples_ms=[1.0]) == (204, b"")
         assert post(address)[0] == 204
         wait(r"iPhone, Safari 26.1: classifier_fp32, webgpu fp16: 3.75 ms \(median of 4\), right")
-        assert post(address, model="1", client="other", backend="wasm", error="Not as Keras.")[0] == 204
+        wrong = {"right": False, "images": 8}
+        assert post(address, model="1", client="other", backend="wasm", error="Not as Keras.", proof=wrong)[0] == 204
         wait("segmenter_fp32, wasm, 1 thread: Not as Keras.")
         status, sentence = post(address, model="7")
         assert (status, sentence) == (400, b"Expected model to be one of 0, 1. Received: '7'. Load the page again.")
-        assert post(address, model="1", client="other", backend="webgpu-fp32", samples_ms=[8.0, 8.0])[0] == 204
-        assert process.wait(60) == 1  # one row failed
+        assert post(address, model="1", client="other", run=2, backend="webgpu-fp32", samples_ms=[8.0, 8.0])[0] == 204
+        assert post(address, client="gone", run=9, done=False, samples_ms=[])[0] == 204  # a tab that says no more
+        assert process.wait(90) == 1  # one backend was wrong
     screen = "".join(lines)
     assert "Traceback" not in screen
     assert re.search(r"classifier_fp32 +webgpu fp16 +3.75 +1.00", screen)
-    assert "segmenter_fp32 failed: Not as Keras." in screen
+    assert "segmenter_fp32, wasm, failed: Not as Keras." in screen
     rows = benchmark.load_measurements(tmp_path / "benchmark.json")
-    assert [(row.name, row.backend, row.details.client) for row in rows] == [
+    assert [(row.name, row.backend, row.details.client) for row in rows[:3]] == [
         ("classifier_fp32", "webgpu fp16", "abc"),
         ("segmenter_fp32", "wasm", "other"),
         ("segmenter_fp32", "webgpu fp32", "other"),
     ]
     assert rows[0].samples_ms == (3.0, 4.0, 5.0, 3.5)
-    assert (tmp_path / "benchmark.csv").read_text().count("\n") == 4
+    assert (tmp_path / "benchmark.csv").read_text().count("\n") == 5
 
 
 @pytest.mark.parametrize(("require", "code"), [("none", 0), ("all", 130)])

@@ -3,6 +3,7 @@
 import pytest
 
 from helpers import detectors, segmenters, small_models
+from helpers.made_up_site import PROTOCOL
 from helpers.small_segmenters import small_segmenter
 from keras_mobattn import export
 from keras_mobattn.benchmark.browser.litert_js import litert_js_folder
@@ -14,6 +15,11 @@ LABELS = tuple("abcdefg")
 MADE = {  # file -> its Keras model, the labels, and to_tflite's options
     "classifier_fp32": (small_models.shared_model, LABELS, {"precision": "fp32"}),
     "classifier_int8": (small_models.shared_model, LABELS, {"precision": "int8"}),
+    "classifier_int8_uint8in": (
+        small_models.shared_model,
+        LABELS,
+        {"precision": "int8", "input_dtype": "uint8", "output_dtype": "uint8"},
+    ),
     "detector_fp32_anchors": (detectors.detector, detectors.NAMES, {"precision": "fp32", "form": "anchors"}),
     "detector_fp32": (detectors.detector, detectors.NAMES, {"precision": "fp32"}),
     "segmenter_fp32": (small_segmenter, segmenters.NAMES, {"precision": "fp32"}),
@@ -55,7 +61,8 @@ def make_file(folder, name):
 
 def site_of(folder, names, **options):
     """A Site of such files."""
-    return Site("models", tuple(served_file(make_file(folder, name))[0] for name in names), litert(), **options)
+    files = tuple(served_file(make_file(folder, name))[0] for name in names)
+    return Site("models", files, litert(), PROTOCOL, **options)
 
 
 def manifest_of(page, address):
@@ -63,3 +70,14 @@ def manifest_of(page, address):
     page.goto(f"{address}manifest.json")
     manifest = page.evaluate("async () => (await fetch('manifest.json')).json()")
     return {model["name"]: model for model in manifest["models"]}
+
+
+def number_of(site, name):
+    """Which of a site's files has this name."""
+    return next(number for number, file in enumerate(site.files) if file.facts["name"] == name)
+
+
+def at(page, address, site, name, screen):
+    """Open the screen of a file."""
+    page.goto(f"{address}#/{number_of(site, name)}/{screen}")
+    page.wait_for_selector("nav")

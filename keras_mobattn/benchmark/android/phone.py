@@ -113,10 +113,13 @@ class Phone:
             return False
 
     @contextlib.contextmanager
-    def reached(self, port):
-        """In the block, what its programs ask of localhost at this port comes to this machine's."""
+    def reached(self, port, own=None):
+        """In the block, what its programs ask of its localhost at `port` comes to this machine's, at port `own`.
+
+        Without it that is the same port.
+        """
         with _lost(self.serial):
-            self._device.reverse(f"tcp:{port}", f"tcp:{port}")
+            self._device.reverse(f"tcp:{port}", f"tcp:{own or port}")
         try:
             yield
         finally:

@@ -17,7 +17,10 @@ class BrowserDetails(Details):
             compared. The other figures as in `export.CheckReport`.
         finished: whether the browser sent the whole of the row; else it has the samples so far.
         note: a remark on the row, or "".
-        screen, isolated, battery: of the device and the page; battery is 0..1.
+        screen, isolated: of the device and the page.
+        battery, battery_after: 0..1, before and after; charging: before.
+        pressure: how hard the processor was pressed at worst, heat included: nominal, fair, serious, critical.
+        client: a random name of the page that was open; run: the number of its row.
     """
 
     target: str = dataclasses.field(default="browser", init=False)
@@ -35,5 +38,8 @@ class BrowserDetails(Details):
     screen: str | None = None
     isolated: bool | None = None
     battery: float | None = None
+    battery_after: float | None = None
     charging: bool | None = None
+    pressure: str | None = None
     client: str | None = None
+    run: int | None = None

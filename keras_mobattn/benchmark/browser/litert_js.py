@@ -26,6 +26,8 @@ INTEGRITY = {
 BUILDS = ("", "compat_", "jspi_", "threaded_")  # LiteRT.js takes one of them by what the browser can do
 WASM = tuple(f"wasm/litert_wasm_{build}internal.{suffix}" for build in BUILDS for suffix in ("js", "wasm"))
 MAIN, HELPER, DESCRIPTION = "litert.js", "wasm-utils.js", "package.json"
+NOTICE = "LICENSE.txt"
+SERVED = (MAIN, HELPER, NOTICE, *WASM)  # to a page
 IMPORTED = re.compile(rf"""(["']){UTILS}\1""")
 GETTING = f"npm pack {CORE}@{VERSION} {UTILS}@{VERSION}"
 LICENSE = """LiteRT.js {version} by Google, {license}: https://www.apache.org/licenses/LICENSE-2.0
@@ -153,10 +155,10 @@ def _of_packages(core, utils):
     about = {"core": CORE, "utils": UTILS, "main": MAIN, "helper": HELPER}
     notice = LICENSE.format(version=VERSION, license=_describe(core).get("license"), **about)
     return {
-        MAIN: f"// Changed by keras_mobattn: LICENSE.txt says how.\n{code}".encode(),
+        MAIN: f"// Changed by keras_mobattn: {NOTICE} says how.\n{code}".encode(),
         HELPER: (utils / "dist/index.js").read_bytes(),
         DESCRIPTION: (core / DESCRIPTION).read_bytes(),
-        "LICENSE.txt": notice.encode(),
+        NOTICE: notice.encode(),
         **{name: (core / name).read_bytes() for name in WASM},
     }
 

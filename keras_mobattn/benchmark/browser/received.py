@@ -1,7 +1,6 @@
 """What a browser sends, checked, as a row of the common record."""
 
 import json
-import math
 
 from keras_mobattn.benchmark.browser.details import BrowserDetails
 from keras_mobattn.benchmark.browser.litert_js import VERSION
@@ -35,16 +34,18 @@ def read_row(body, files):
     file = files[int(model)]
     backend = take.one_of("backend", BACKENDS)
     host, proof = take.inner("host"), take.inner("proof")
+    fell_back = take.text("fell_back") if backend.startswith("webgpu") else ""
     samples, error, finished = take.samples(), take.text("error"), take.flag("done")
-    browser, client = host.text("browser"), take.text("client")
+    browser, client, run = host.text("browser"), take.text("client"), take.whole("run", 10**6)
     row = begin_row(
         file.path,
         file.facts["name"],
         take.whole("threads", 1024) or (1 if backend == "wasm" else None),
         device=Device(host.text("device") or browser or "a browser", host.text("system"), host.whole("cores", 4096)),
         runtime=f"LiteRT.js {VERSION}, {browser}",
-        backend=BACKENDS[backend],
+        backend=f"wasm, {BACKENDS[backend]} refused" if fell_back else BACKENDS[backend],
         inputs=(file.facts["input"],),
+        identify=file.identity,
         details=BrowserDetails(
             browser=browser,
             adapter=host.text("adapter") or None if backend.startswith("webgpu") else None,
@@ -53,25 +54,28 @@ def read_row(body, files):
             proof_images=proof.whole("images", 10_000),
             **{name: proof.number(name) for name in ("max_abs_error", "spread", "snr_db", "agreement")},
             finished=finished is True,
-            note=_note(finished, samples, error, take),
+            note=_note(finished, samples, error, fell_back),
             screen=host.text("screen") or None,
             isolated=host.flag("isolated"),
-            battery=host.inner("battery").number("level"),
-            charging=host.inner("battery").flag("charging"),
+            battery=take.inner("battery").number("level"),
+            battery_after=take.inner("battery_after").number("level"),
+            charging=take.inner("battery").flag("charging"),
+            pressure=take.text("pressure") or None,
             client=client,
+            run=run,
         ),
         **{name: take.whole(name, 10**6) for name in ("warmup_runs", "num_runs")},
         **{name: take.number(name) for name in ("min_secs", "max_secs", "load_ms", "first_ms")},
     )
-    if error or row.error or not samples:
-        return (client, model, backend), row.filled(error=row.error or error or "Nothing was timed yet.")
-    return (client, model, backend), row.filled(samples_ms=samples, statistics=Statistics.of(samples))
+    if error or not samples:
+        return (client, run), row.filled(error=error or "Nothing was timed yet.")
+    return (client, run), row.filled(samples_ms=samples, statistics=Statistics.of(samples))
 
 
-def _note(finished, samples, error, take):
+def _note(finished, samples, error, fell_back):
     if finished is not True and samples and not error:
         return f"the browser sent the first {len(samples)} runs and no end: was the tab closed?"
-    return take.text("fell_back")
+    return fell_back
 
 
 def printable(text):
@@ -118,12 +122,7 @@ class _Reader:
         value = self._record.get(name)
         if value is None:
             return None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or abs(value) > most
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= most:  # NaN is not
             self._refuse("a number", value, name)
         return float(value)
 

@@ -27,6 +27,7 @@ HEADERS = {
         "img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
     ),
 }
+KEPT = {"Cache-Control": "private, max-age=3600"}  # of LiteRT.js, 10 MB for each backend, under the token's address
 TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".css": "text/css"}
 PACKAGES = ("segno", "starlette", "trustme", "uvicorn")
 
@@ -79,9 +80,10 @@ def site_app(site, token, on_result, on_visit=lambda agent: None):
         if name == INDEX:
             on_visit(request.headers.get("user-agent", ""))
         kind = TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        headers = HEADERS | (KEPT if name.startswith("litert/") else {})
         if isinstance(contents[name], bytes):
-            return Response(contents[name], headers=HEADERS, media_type=kind)
-        return FileResponse(contents[name], headers=HEADERS, media_type=kind)
+            return Response(contents[name], headers=headers, media_type=kind)
+        return FileResponse(contents[name], headers=headers, media_type=kind)
 
     async def take(request):
         if not knows(request):

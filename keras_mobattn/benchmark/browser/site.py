@@ -1,14 +1,14 @@
 """All that a browser gets, by the path in its address: the page, LiteRT.js, the files, and images to compare on."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
-from keras_mobattn.benchmark.browser.litert_js import VERSION
+from keras_mobattn.benchmark.browser.litert_js import SERVED, VERSION
 
 PAGE = Path(__file__).with_name("page")
 INDEX = "index.html"
-PROTOCOL = {"warmup_runs": 5, "num_runs": 50, "min_secs": 0.5, "max_secs": 30.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,16 +17,22 @@ class ServedFile:
 
     Attributes:
         path: the file.
+        content: its bytes when it was looked at: what is served and named in the record, whatever becomes of the file.
         facts: its part of the manifest, less what `Site` adds: name, size and hash, task, input, labels, answer.
         proof: {"source", "limits", ..} for the manifest, and `images` uint8 [n, H, W, 3] and `outputs` {name: float32
             [n, ..]} to compare with; None where there is nothing.
     """
 
     path: Path
+    content: bytes
     facts: dict
     proof: dict | None = None
     images: object = None
     outputs: dict = dataclasses.field(default_factory=dict)
+
+    def identity(self, path=None):
+        """As `formats.identity.identify_tflite` of the bytes that are served."""
+        return len(self.content), hashlib.sha256(self.content), None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +45,15 @@ class Site:
     title: str
     files: tuple[ServedFile, ...]
     litert: Path
-    protocol: dict = dataclasses.field(default_factory=lambda: dict(PROTOCOL))
+    protocol: dict
     static: bool = False
 
     def contents(self):
         """{path: bytes, or the Path of a file}."""
         found = {path.name: path for path in sorted(PAGE.iterdir()) if path.is_file()}
-        found |= {
-            f"litert/{path.relative_to(self.litert).as_posix()}": path
-            for path in sorted(self.litert.rglob("*"))
-            if path.is_file()
-        }
+        found |= {f"litert/{name}": self.litert / name for name in SERVED if (self.litert / name).is_file()}
         for number, file in enumerate(self.files):
-            found[_model(number)] = file.path
+            found[_model(number)] = file.content
             if file.proof:
                 found[_proof(number, "images")] = file.images.tobytes()
                 for name, values in file.outputs.items():
@@ -59,7 +61,8 @@ class Site:
         return found | {"manifest.json": json.dumps(self.manifest(), ensure_ascii=False).encode()}
 
     def manifest(self):
-        """What the page is told, for JSON; page/README.md has its fields."""
+        """What the page is told, for JSON: of each file its `facts`, where it is, and its `proof` with the paths of
+        images (uint8 [n, H, W, 3]) and expected outputs (float32)."""
         models = []
         for number, file in enumerate(self.files):
             proof = file.proof and {

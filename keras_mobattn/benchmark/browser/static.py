@@ -5,12 +5,34 @@ import shutil
 from pathlib import Path
 
 from keras_mobattn.benchmark.browser.server import HEADERS
+from keras_mobattn.benchmark.browser.site import PAGE
 from keras_mobattn.errors import InputError, expect_path
-from keras_mobattn.files import replacing
+from keras_mobattn.files import read_json, replacing
 
 MANIFEST = "manifest.json"
 # Isolation for hosts that read such a file (Netlify, Cloudflare Pages); on others the page has one thread, and says so.
 HEADERS_FILE = "_headers"
+OWN = (MANIFEST, HEADERS_FILE, "litert", "models", "proof")
+
+
+def expect_place(folder):
+    """Refuse a folder of something else: it would be replaced.
+
+    Raises:
+        InputError: there is one, or a file.
+    """
+    folder = expect_path(folder)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    manifest = read_json(folder / MANIFEST, None) if (folder / HEADERS_FILE).is_file() else None
+    ours = isinstance(manifest, dict) and {"litert", "models", "protocol"} <= manifest.keys()
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+    others = sorted(names - ({*OWN, *(path.name for path in PAGE.iterdir())} if ours else set()))
+    if others:
+        raise InputError(
+            "Expected a new folder, or one that this command wrote and nobody added to. Received: "
+            f"{str(folder)!r} with {', '.join(others[:3])}. Name another one."
+        )
 
 
 def write_static(site, folder):
@@ -21,11 +43,7 @@ def write_static(site, folder):
         OSError: it can't be written.
     """
     folder = expect_path(folder)
-    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"Expected a new folder, or one that was written by this command. Received: {str(folder)!r}, with "
-            "other files. Name another one."
-        )
+    expect_place(folder)
     contents = dataclasses.replace(site, static=True).contents()
     headers = "".join(f"  {name}: {value}\n" for name, value in HEADERS.items() if name.startswith("Cross-Origin"))
     with replacing(folder, folder=True) as beside:

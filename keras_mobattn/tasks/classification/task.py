@@ -40,6 +40,7 @@ class Classification(Labels, Task):
     agreement_title = "same top-1"
     half_agreement = 0.99  # not of all files: random weights make classes nearly equal
     coreml_type = "imageClassifier"
+    has_answers_by_image = True
 
     def build(self, make, class_names):
         """The model with its function's own top, as wide as there are classes."""

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from helpers.chromium import hosted
 from helpers.replayed import OUTPUTS, STAND_IN, bench, model_file, replay
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Conditions, Device
@@ -173,3 +174,18 @@ def test_phone_and_host_stand_in_one_table():
     assert [(row["median ms"], row["p95"], row["ops"], row["°C"]) for row in cells] == [
         ("3.00", "3.90", "", ""), ("~119", "", "99/205", "41.0"),
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("phone")
+def test_a_page_that_the_phone_reaches_by_its_cable(tmp_path):
+    """Its localhost leads to this machine's server as long as it is served; then nothing listens there any more."""
+    (tmp_path / "page.txt").write_text("here it is")
+    with hosted(tmp_path) as address:
+        own, port = int(address.rpartition(":")[2]), 18231
+        found = android_device.find_phone()
+        ask = f"exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET /page.txt HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+        command = f'bash -c "{ask}"'
+        with found.reached(port, own):
+            text, code = found.shell(command)
+            assert (code, text.rstrip().endswith("here it is")) == (0, True), text
+        assert found.shell(command)[1] != 0

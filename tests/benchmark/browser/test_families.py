@@ -8,6 +8,7 @@ import pytest
 from helpers import cases
 from helpers.chromium import page_of
 from helpers.detectors import NAMES
+from helpers.made_up_site import PROTOCOL
 from helpers.segmenters import segmenter
 from helpers.served_models import ANY, PROVEN, litert, manifest_of
 from keras_mobattn import export, randomize_weights
@@ -45,7 +46,7 @@ def test_in_a_browser(name, browser, tmp_path):
     file, note = served_file(path)
     assert note == ""
     few = dataclasses.replace(file, images=file.images[:2], outputs={n: v[:2] for n, v in file.outputs.items()})
-    site = Site(name, (few,), litert())
+    site = Site(name, (few,), litert(), PROTOCOL)
     with serving(site_app(site, "token", print), [Door("127.0.0.1")]) as (port,), page_of(browser) as page:
         (model,) = manifest_of(page, f"http://localhost:{port}/token/").values()
         for backend in ("wasm", "webgpu-fp32"):

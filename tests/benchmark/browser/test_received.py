@@ -1,6 +1,6 @@
 """What a browser posts: as a row, and whatever else it may be, as a sentence."""
 
-import dataclasses
+import hashlib
 import json
 
 import pytest
@@ -22,7 +22,7 @@ def files(tmp_path):
 
 def test_a_row(files, tmp_path):
     key, row = read_row(body(), files)
-    assert key == ("abc", "0", "webgpu-fp16")
+    assert key == ("abc", 1)
     assert (row.name, row.file, row.target, row.backend) == ("model0", str(files[0].path), "browser", "webgpu fp16")
     assert (row.device.name, row.device.os, row.device.cores) == ("iPhone", "iOS 26.1", 6)
     assert row.runtime == "LiteRT.js 2.5.3, Safari 26.1"
@@ -32,7 +32,8 @@ def test_a_row(files, tmp_path):
     details = row.details
     assert (details.adapter, details.whole, details.right, details.proof_images) == ("apple / metal-3", True, True, 8)
     assert (details.max_abs_error, details.spread, details.snr_db, details.agreement) == (1e-3, 0.9, 60.5, 1)
-    assert (details.finished, details.note, details.isolated, details.battery) == (True, "", True, 0.8)
+    assert (details.finished, details.note, details.isolated, details.pressure) == (True, "", True, "fair")
+    assert (details.battery, details.battery_after, details.charging) == (0.8, 0.7, False)
     benchmark.save_json(tmp_path / "benchmark.json", [row])
     assert benchmark.load_measurements(tmp_path / "benchmark.json") == [row]
     benchmark.save_csv(tmp_path / "benchmark.csv", [row])
@@ -52,8 +53,7 @@ def test_a_later_row_replaces_the_same_one(files):
     assert not first.details.finished
     assert "first 2 runs and no end" in first.details.note
     assert first.details.note in " ".join(benchmark.remarks([first]))
-    others = {"client": "other"}, {"model": "1"}, {"backend": "webgpu-fp32"}
-    assert all(read_row(body(**changes), files)[0] != key for changes in others)
+    assert all(read_row(body(**changes), files)[0] != key for changes in ({"client": "other"}, {"run": 2}))
 
 
 @pytest.mark.parametrize("changes", [{"error": "Not as Keras: no."}, {"samples_ms": []}, {"samples_ms": None}])
@@ -65,7 +65,7 @@ def test_a_row_without_figures(files, changes):
 
 def test_what_fell_back_is_said(files):
     _, row = read_row(body(fell_back="It ran on the CPU."), files)
-    assert row.details.note == "It ran on the CPU."
+    assert (row.details.note, row.backend) == ("It ran on the CPU.", "wasm, webgpu fp16 refused")
 
 
 BAD = {  # what is wrong -> (a body, a part of the sentence)
@@ -82,6 +82,7 @@ BAD = {  # what is wrong -> (a body, a part of the sentence)
     "a text": (body(client=["a"]), "client to be a text"),
     "NaN": (body(first_ms=float("nan")), "first_ms to be a number"),
     "infinity": (body(load_ms=1e300), "load_ms to be a number"),
+    "a large number": (b'{"model": "0", "backend": "wasm", "load_ms": 1' + b"0" * 400 + b"}", "load_ms to be a number"),
     "a huge number": (b'{"model": "0", "backend": "wasm", "load_ms": ' + b"9" * 5000 + b"}", "Expected"),
     "a negative time": (body(samples_ms=[1, -1]), "a time in ms"),
     "a time of NaN": (body(samples_ms=[float("nan")]), "a time in ms"),
@@ -111,8 +112,10 @@ def test_texts_do_nothing_to_a_terminal(files):
     assert all(letter.isprintable() for letter in row.device.name)
 
 
-def test_a_file_that_has_gone(files):
-    files[0].path.unlink()
+def test_a_file_that_was_replaced_meanwhile(files, tmp_path):
+    """The row is of the bytes that the phone got."""
+    was = hashlib.sha256(files[0].path.read_bytes()).hexdigest()[:16]
+    files[0].path.write_bytes(b"another model")
     _, row = read_row(body(), files)
-    assert "No such file" in row.error
-    assert dataclasses.asdict(row)["statistics"] is None
+    assert (row.sha256, row.size_bytes, row.error) == (was, 108, None)
+    assert made_up_site(tmp_path / "other").contents()["models/0.tflite"] == files[0].content

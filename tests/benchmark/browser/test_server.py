@@ -8,7 +8,8 @@ import socket
 import pytest
 
 from helpers.made_up_site import made_up_site
-from keras_mobattn.benchmark.browser.server import HEADERS, MOST_BYTES, Door, serving, site_app
+from keras_mobattn.benchmark.browser.litert_js import WASM
+from keras_mobattn.benchmark.browser.server import HEADERS, KEPT, MOST_BYTES, Door, serving, site_app
 from keras_mobattn.benchmark.browser.site import PAGE
 from keras_mobattn.benchmark.browser.static import write_static
 from keras_mobattn.errors import InputError
@@ -38,9 +39,10 @@ def test_it_gives_what_the_site_has(tmp_path):
         for name, content in site.contents().items():
             status, headers, received = ask(port, "GET", f"/{TOKEN}/{name}")
             assert (status, received) == (200, content if isinstance(content, bytes) else content.read_bytes()), name
-            assert {name.lower(): value for name, value in HEADERS.items()}.items() <= headers.items()
+            wanted = HEADERS | (KEPT if name.startswith("litert/") else {})
+            assert {name.lower(): value for name, value in wanted.items()}.items() <= headers.items()
         assert ask(port, "GET", f"/{TOKEN}/worker.js")[1]["content-type"].startswith("text/javascript")
-        assert ask(port, "GET", f"/{TOKEN}/litert/wasm/build.wasm")[1]["content-type"] == "application/wasm"
+        assert ask(port, "GET", f"/{TOKEN}/litert/{WASM[1]}")[1]["content-type"] == "application/wasm"
         visits.clear()
         assert ask(port, "GET", f"/{TOKEN}/", headers={"User-Agent": "a phone"}.items())[0] == 200
         assert visits == ["a phone"]
@@ -55,7 +57,7 @@ PATHS = (
     "/", "/robots.txt", "/other-token/", f"/{TOKEN}x/", f"/{TOKEN}/nothing", f"/{TOKEN}/../setup.py",
     f"/{TOKEN}/%2e%2e/x",
     f"/{TOKEN}/models/0.tflite/..", f"/{TOKEN}//etc/passwd", f"/{TOKEN}/models/../../model0.tflite", "//etc/passwd",
-    f"/{TOKEN}/models/%00", f"/{TOKEN}/models/9.tflite", f"/{TOKEN}/page/worker.js",
+    f"/{TOKEN}/models/%00", f"/{TOKEN}/models/9.tflite", f"/{TOKEN}/litert/secret.txt", f"/{TOKEN}/page/worker.js",
 )  # fmt: skip
 
 
@@ -133,14 +135,25 @@ def test_a_folder_for_any_host(tmp_path):
     assert {path.name for path in PAGE.iterdir()} <= found
 
 
-@pytest.mark.parametrize("kind", ["others", "file"])
+FOREIGN = {  # what a folder has that is none of ours, or no longer ours alone
+    "others": {"thesis.txt": "mine"},
+    "a page": {"manifest.json": "{}", "_headers": "", "index.html": "mine"},
+    "damaged": {"manifest.json": "[", "_headers": ""},
+    "added to": {"CNAME": "example.org"},
+}
+
+
+@pytest.mark.parametrize("kind", [*FOREIGN, "a file"])
 def test_a_folder_of_something_else(kind, tmp_path):
     place = tmp_path / "place"
-    if kind == "file":
+    if kind == "a file":
         place.write_text("mine")
-    else:
-        place.mkdir()
-        (place / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="Expected a new folder, or one that was written by this command"):
+    elif kind == "added to":
         write_static(made_up_site(tmp_path), place)
-    assert place.read_text() == "mine" if kind == "file" else (place / "thesis.txt").read_text() == "mine"
+    for name, text in FOREIGN.get(kind, {}).items():
+        place.mkdir(exist_ok=True)
+        (place / name).write_text(text)
+    before = {path: path.read_bytes() for path in [place, *place.rglob("*")] if path.is_file()}
+    with pytest.raises(InputError, match="Expected"):
+        write_static(made_up_site(tmp_path), place)
+    assert {path: path.read_bytes() for path in [place, *place.rglob("*")] if path.is_file()} == before

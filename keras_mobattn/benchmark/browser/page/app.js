@@ -19,15 +19,21 @@ async function start() {
   const response = await fetch('manifest.json').catch(() => null);
   if (!response?.ok) return complain(GONE);
   const manifest = await response.json();
-  const host = await lookAround().catch(() => null);
-  if (!host) return complain(GONE);
+  let host;
+  try {
+    host = await lookAround();
+  } catch (error) {
+    return complain(`This browser can't run LiteRT.js: ${error.message}`);
+  }
   const site = {manifest, host, backends: backendsHere(host)};
   self.addEventListener('hashchange', () => show(site));
   show(site);
 }
 
 async function show(site) {
+  const place = location.hash;
   await leave();
+  if (place !== location.hash) return;  // another screen was asked for meanwhile
   leave = () => {};
   complain('');
   const [, id, screen = 'try'] = location.hash.split('/');

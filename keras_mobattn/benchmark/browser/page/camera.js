@@ -13,7 +13,8 @@ export async function openCamera(facing) {
     throw new Error(`${why[error.name] ?? `The camera can't be had: ${error.message}.`} Or choose a photo.`);
   }
   const video = document.createElement('video');
-  Object.assign(video, {muted: true, playsInline: true, srcObject: stream});
+  Object.assign(video, {muted: true, playsInline: true, className: 'unseen', srcObject: stream});
+  document.body.append(video);  // some browsers give frames only of videos that are in the page
   await video.play();
   const [track] = stream.getVideoTracks();
   return {
@@ -22,11 +23,18 @@ export async function openCamera(facing) {
     close: () => {
       for (const each of stream.getTracks()) each.stop();
       video.srcObject = null;
+      video.remove();
     },
   };
 }
 
+const LATEST = 250;  // ms to wait for a frame: a camera in the dark has few
+
 // Wait for the next frame of a video, with its own clock where the browser has that.
 export function nextFrame(video) {
-  return new Promise((resolve) => (video.requestVideoFrameCallback ? video.requestVideoFrameCallback(resolve) : requestAnimationFrame(resolve)));
+  return new Promise((resolve) => {
+    setTimeout(resolve, LATEST);
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(resolve);
+    else requestAnimationFrame(resolve);
+  });
 }

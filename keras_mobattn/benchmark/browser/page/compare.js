@@ -58,14 +58,14 @@ function figuresOf(expected, received) {
     const value = expected[i], difference = received[i] - value;
     if (value < least) least = value;
     if (value > most) most = value;
-    if (!(Math.abs(difference) <= error)) error = Math.abs(difference);  // NaN stays
+    if (!Number.isNaN(error) && !(Math.abs(difference) <= error)) error = Math.abs(difference);  // NaN stays
     sum += value;
     squares += value * value;
     noise += difference * difference;
   }
   const n = expected.length, variance = Math.max(squares / n - (sum / n) ** 2, 0);
   const mean = Math.max(noise / n, variance * 10 ** (-MAX_SNR_DB / 10));
-  return {max_abs_error: error, spread: most - least, snr_db: mean ? 10 * Math.log10(variance / mean) : MAX_SNR_DB};
+  return {max_abs_error: error, spread: most - least, snr_db: mean === 0 ? MAX_SNR_DB : 10 * Math.log10(variance / mean)};
 }
 
 // One image's outputs out of {name: numbers of all images}.

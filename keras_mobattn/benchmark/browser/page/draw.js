@@ -6,11 +6,12 @@ const COLOURS = ['#e5484d', '#30a46c', '#0090ff', '#f5a524', '#8e4ec6', '#12a594
 const SHARE = 0.55;  // of a class's colour over the photo
 
 // Draw the picture with what the model says of it into a canvas; `seen` is the part that the model sees.
-export function drawAnswer(canvas, picture, width, height, seen, answer) {
+export function drawAnswer(canvas, picture, width, height, seen, answer, mirrored) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext('2d');
+  if (mirrored) context.setTransform(-1, 0, 0, 1, width, 0);  // as one sees oneself; texts are drawn upright
   context.drawImage(picture, 0, 0, width, height);
-  DRAWN[answer.kind]?.(context, width, height, answer);
+  DRAWN[answer.kind]?.(context, width, height, answer, mirrored);
   if (seen.width < width - 1 || seen.height < height - 1) {
     context.fillStyle = 'rgb(0 0 0 / .45)';
     const hole = new Path2D();
@@ -18,10 +19,11 @@ export function drawAnswer(canvas, picture, width, height, seen, answer) {
     hole.rect(seen.x, seen.y, seen.width, seen.height);
     context.fill(hole, 'evenodd');
   }
+  context.resetTransform();
 }
 
 const DRAWN = {
-  boxes: (context, width, height, {objects}) => {
+  boxes: (context, width, height, {objects}, mirrored) => {
     const size = Math.max(12, Math.round(Math.min(width, height) / 24));
     context.font = `600 ${size}px system-ui, sans-serif`;
     context.lineWidth = Math.max(2, size / 6);
@@ -30,10 +32,13 @@ const DRAWN = {
       const [x, y] = [left * width, top * height], wide = context.measureText(text).width + 8;
       context.strokeStyle = context.fillStyle = colour;
       context.strokeRect(x, y, (right - left) * width, (bottom - top) * height);
-      const above = Math.max(0, y - size - 6);
-      context.fillRect(x, above, wide, size + 6);
+      const above = Math.max(0, y - size - 6), shownAt = mirrored ? width - right * width : x;
+      context.save();
+      context.resetTransform();
+      context.fillRect(shownAt, above, wide, size + 6);
       context.fillStyle = 'white';
-      context.fillText(text, x + 4, above + size);
+      context.fillText(text, shownAt + 4, above + size);
+      context.restore();
     }
   },
   mask: (context, width, height, {numbers, classes, ...mask}) => {

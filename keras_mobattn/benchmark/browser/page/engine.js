@@ -2,13 +2,14 @@
 
 import {lookAround} from './host.js';
 
-const DTYPES = ['float32', 'uint8'];  // of inputs, which LiteRT.js can be given
+export const CLOSED = 'It was stopped.';  // what runs fail with when their engine is closed
+
+const DTYPES = ['float32', 'uint8'];  // of inputs and outputs, that LiteRT.js has
 
 // Load and compile a model of the manifest for a backend; throws an Error with a sentence.
 export async function openEngine(model, backend, onProgress = () => {}) {
-  if (!DTYPES.includes(model.dtype)) {
-    throw new Error(`LiteRT.js takes inputs of float32 and uint8, and this file's is ${model.dtype}. Export it with the default input.`);
-  }
+  const other = [model.dtype, ...model.outputs.map(({dtype}) => dtype)].find((dtype) => !DTYPES.includes(dtype));
+  if (other) throw new Error(`LiteRT.js has inputs and outputs of float32 and uint8, and this file has ${other}. Export it with the default ones.`);
   const {features} = await lookAround();
   onProgress('Downloading');
   const bytes = await download(model, onProgress).catch((error) => {
@@ -16,7 +17,7 @@ export async function openEngine(model, backend, onProgress = () => {}) {
   });
   onProgress('Compiling');
   const worker = new Worker(new URL('./worker.js', import.meta.url));
-  const call = callsOf(worker);
+  const {call, fail} = callsOf(worker);
   const {height, width, channels, dtype} = model;
   const loading = call('open', {bytes, backend, jspi: features.jspi, height, width, channels, dtype}, null, [bytes]);
   const opened = await loading.catch((error) => {
@@ -34,7 +35,10 @@ export async function openEngine(model, backend, onProgress = () => {}) {
       return {outputs, ms};
     },
     time: (pixels, protocol, onSamples) => call('time', {pixels, protocol}, onSamples),
-    close: () => worker.terminate(),
+    close: () => {
+      worker.terminate();
+      fail(CLOSED);
+    },
   };
 }
 
@@ -55,11 +59,12 @@ async function download(model, onProgress) {
   return bytes.buffer;
 }
 
-// call(name, argument, onSamples, transferred) -> a promise of the worker's answer.
+// call(name, argument, onSamples, transferred) gives a promise of the worker's answer; fail(sentence) ends all of them.
 function callsOf(worker) {
   const waiting = new Map();
-  let count = 0;
+  let count = 0, ended = '';
   const fail = (sentence) => {
+    ended = sentence;
     for (const {reject} of waiting.values()) reject(new Error(sentence));
     waiting.clear();
   };
@@ -71,11 +76,13 @@ function callsOf(worker) {
     else reject?.(new Error(error));
   };
   worker.onerror = (event) => fail(event.message || 'The worker stopped.');
-  return (call, argument, onSamples, transferred = []) =>
+  const call = (name, argument, onSamples, transferred = []) =>
     new Promise((resolve, reject) => {
+      if (ended) return reject(new Error(ended));  // nobody would answer
       waiting.set(++count, {resolve, reject, onSamples});
-      worker.postMessage({id: count, call, argument}, transferred);
+      worker.postMessage({id: count, call: name, argument}, transferred);
     });
+  return {call, fail};
 }
 
 const SENTENCES = [  // what runtimes say -> what it means

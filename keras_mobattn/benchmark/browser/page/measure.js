@@ -2,7 +2,7 @@
 
 import {curve, slowDown} from './curve.js';
 import {bar, complain, digits, figures, h} from './dom.js';
-import {rows, summary, timeRow} from './timing.js';
+import {rows, summary, timeRow, unsent} from './timing.js';
 
 const FIELDS = {warmup_runs: 'warm-up', num_runs: 'runs', min_secs: 'least s', max_secs: 'most s'};
 const MINUTE = {min_secs: 60, max_secs: 60};
@@ -11,20 +11,28 @@ const HEAT_SECONDS = 20;  // of runs from which on a curve says something
 // Fill the screen for some models; returns what ends it.
 export function measureScreen(place, site, models) {
   const {manifest, backends} = site;
-  let stopped = false, running = false, lock = null;
+  let stopped = false, running = false, lock = null, ending = Promise.resolve();
   const inputs = Object.fromEntries(Object.keys(FIELDS).map((name) =>
     [name, h('input', {type: 'number', min: '0', step: 'any', inputmode: 'decimal', value: String(manifest.protocol[name]), 'data-field': name})]));
   const boxes = Object.fromEntries(backends.map(({name, available}) =>
     [name, h('input', {type: 'checkbox', checked: available, disabled: !available, 'data-backend': name})]));
-  const start = h('button', {class: 'main grow', 'data-status': 'measure', onclick: () => (running ? stop() : run({}))}, 'Measure');
-  const heat = h('button', {'data-status': 'heat', onclick: () => run(MINUTE)}, 'For a minute');
+  const start = h('button', {class: 'main grow', 'data-status': 'measure', onclick: () => (running ? stop() : begin({}))}, 'Measure');
+  const heat = h('button', {'data-status': 'heat', onclick: () => begin(MINUTE)}, 'For a minute');
   const save = h('button', {hidden: !manifest.static, 'data-status': 'save', onclick: () => saveRows(manifest)}, 'Save results');
   const chart = h('div', {'data-status': 'bars'}), results = h('div', {});
   place.append(
     ...backends.map(({name, title, why}) => h('label', {class: 'choice'}, boxes[name], h('span', {}, title, h('small', {}, why)))),
     h('div', {class: 'row'}, Object.entries(FIELDS).map(([name, text]) => h('label', {class: 'field'}, text, inputs[name]))),
     h('div', {class: 'row'}, start, heat, save), chart, results);
-  site.onPosted = (sentence) => complain(sentence);
+  if (!site.host.isolated) place.append(h('p', {class: 'quiet'}, 'This page is not isolated, so that its clock has steps of up to 1 ms: short runs are told from one another by many runs alone.'));
+  site.onPosted = (sentence) => {
+    complain(sentence);
+    save.hidden = !manifest.static && !unsent.size;
+  };
+
+  function begin(changes) {
+    ending = run(changes);
+  }
 
   function stop() {
     stopped = true;
@@ -68,7 +76,8 @@ export function measureScreen(place, site, models) {
   }
 
   function drawBars() {
-    const timed = rows.filter((row) => row.samples_ms.length && !row.error && models.some(({id}) => id === row.model));
+    const good = rows.filter((row) => row.samples_ms.length && !row.error && models.some(({id}) => id === row.model));
+    const timed = [...new Map(good.map((row) => [`${row.model} ${row.backend}`, row])).values()];  // the latest of a kind
     const medians = timed.map((row) => summary(row.samples_ms).median), most = Math.max(...medians);
     chart.replaceChildren(...timed.map((row, i) => {
       const model = manifest.models.find(({id}) => id === row.model), {title} = backends.find(({name}) => name === row.backend);
@@ -78,8 +87,8 @@ export function measureScreen(place, site, models) {
 
   return async () => {
     stopped = true;
+    await ending;  // the next screen's engine is not to run beside this one's
     site.onPosted = null;
-    await lock?.release().catch(() => {});
   };
 }
 

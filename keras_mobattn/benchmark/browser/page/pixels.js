@@ -1,22 +1,37 @@
 // From a photo or a frame to what a model sees: as keras_mobattn.data.resizing has it, to within a level of 255.
 
-// A photo's bitmap, upright, its numbers as they are in the file.
+// A photo's bitmap, upright, its numbers as they are in the file where the browser can leave them so.
 export function decodePhoto(blob) {
-  return createImageBitmap(blob, {imageOrientation: 'from-image', colorSpaceConversion: 'none', premultiplyAlpha: 'default'});
+  return createImageBitmap(blob, {colorSpaceConversion: 'none'}).catch(() => createImageBitmap(blob));  // older ones don't know it
 }
 
-let canvas;
+const STRIP = 2 ** 22;  // pixels: phones have no canvas for a whole photo of 24 million, and draw nothing there
 
 // RGBA of a bitmap, a canvas or a video's frame; what is transparent is white.
 export function pixelsOf(picture) {
   const width = picture.videoWidth ?? picture.width, height = picture.videoHeight ?? picture.height;
-  canvas ??= document.createElement('canvas');
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext('2d', {willReadFrequently: true});
+  const rows = Math.min(height, Math.max(1, Math.floor(STRIP / width))), context = contextOf(width, rows);
+  if (rows === height) return {data: strip(context, picture, 0, width, height), width, height};
+  const data = new Uint8ClampedArray(4 * width * height);
+  for (let top = 0; top < height; top += rows) data.set(strip(context, picture, top, width, Math.min(rows, height - top)), 4 * width * top);
+  return {data, width, height};
+}
+
+let drawn;
+
+function contextOf(width, height) {
+  if (drawn?.canvas.width !== width || drawn.canvas.height !== height) {
+    const canvas = Object.assign(document.createElement('canvas'), {width, height});
+    drawn = canvas.getContext('2d', {willReadFrequently: true});
+  }
+  return drawn;
+}
+
+function strip(context, picture, top, width, height) {
   context.fillStyle = 'white';
   context.fillRect(0, 0, width, height);
-  context.drawImage(picture, 0, 0);
-  return {data: context.getImageData(0, 0, width, height).data, width, height};
+  context.drawImage(picture, 0, -top);
+  return context.getImageData(0, 0, width, height).data;
 }
 
 // {height, width, top, left}: the size that a photo is resized to, and where the model's input is cut out of it.

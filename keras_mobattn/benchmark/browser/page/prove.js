@@ -6,9 +6,9 @@ import {openEngine} from './engine.js';
 
 // Fill the screen of one model; returns what ends it.
 export function proveScreen(place, {backends}, [model]) {
-  let left = false, engine = null;
+  let left = false, engine = null, ending = Promise.resolve();
   const results = h('div', {});
-  const start = h('button', {class: 'main grow', 'data-status': 'prove', onclick: () => run()}, 'Compare');
+  const start = h('button', {class: 'main grow', 'data-status': 'prove', onclick: () => { ending = run(); }}, 'Compare');
   place.append(
     h('p', {}, model.proof ? `Runs ${model.proof.count} images whose answers are known, by ${model.proof.source}.` : 'There is nothing to compare this file with.'),
     h('div', {class: 'row'}, start), results);
@@ -24,6 +24,7 @@ export function proveScreen(place, {backends}, [model]) {
       if (!available) continue;
       try {
         engine = await openEngine(model, name, (text) => { said.textContent = text; });
+        if (left) engine.close();
         const found = await prove(model, engine, name, (text) => { said.textContent = text; });
         said.textContent = [found.sentence, engine.fell_back].filter(Boolean).join(' ');
         verdict.textContent = found.right ? 'right' : 'wrong';
@@ -39,8 +40,9 @@ export function proveScreen(place, {backends}, [model]) {
     start.disabled = false;
   }
 
-  return () => {
+  return async () => {
     left = true;
     engine?.close();
+    await ending;
   };
 }

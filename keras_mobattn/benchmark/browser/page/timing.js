@@ -2,66 +2,73 @@
 
 import {prove} from './compare.js';
 import {openEngine} from './engine.js';
+import {battery, watchPressure} from './host.js';
 
-const TOLD_EVERY = 2000;  // ms between two posts of a row that is being timed
+const TOLD_EVERY = 5000;  // ms between two posts of a row that is being timed
 const HIDDEN = 'The page was hidden while it was timed, which slows browsers down. Time it again.';
+const STOPPED = 'Stopped on the page.';
 const client = Math.random().toString(36).slice(2, 12);
 
+let count = 0;  // of rows, by which the computer tells one from its beginnings and from a later one of the same kind
+
 export const rows = [];  // all that were timed since the page was opened, for saving
+export const unsent = new Map();  // number of a row -> the row, which the computer has not got as it is
 
 // Time a row and return it; onChange(row) is called as it grows, `stopped()` says whether to end.
 export async function timeRow(site, model, backend, protocol, onChange, stopped) {
   const row = {
-    client, model: model.id, backend, host: site.host, date: new Date().toISOString(), whole: null, threads: null, fell_back: '',
-    load_ms: null, first_ms: null, samples_ms: [], ...protocol, proof: null, error: '', done: false,
+    client, run: ++count, model: model.id, backend, host: site.host, date: new Date().toISOString(), whole: null, threads: null,
+    fell_back: '', load_ms: null, first_ms: null, samples_ms: [], ...protocol, proof: null, error: '', done: false,
+    battery: await battery(), battery_after: null, pressure: null,
   };
-  let engine = null, toldAt = 0, hidden = false, telling = Promise.resolve();
-  const tell = () => {
-    toldAt = performance.now();
-    telling = telling.then(() => post(site, row));
-    return telling;
-  };
+  let engine = null, hidden = document.hidden;
   const hide = () => { hidden ||= document.hidden; };
   document.addEventListener('visibilitychange', hide);
-  try {
-    await tell();
-    const say = (text) => onChange(row, text);
+  const pressure = watchPressure(), stopping = watchFor(stopped, () => engine?.close());
+  const beating = setInterval(() => post(site, row), TOLD_EVERY);  // also while it is compiled: the computer waits for it
+  const say = (text) => onChange(row, text);
+  const work = async () => {
     engine = await openEngine(model, backend, say);
+    if (stopped()) throw new Error(STOPPED);
     Object.assign(row, {load_ms: engine.load_ms, whole: engine.whole, threads: engine.threads, fell_back: engine.fell_back});
     if (model.proof) {
       row.proof = await prove(model, engine, backend, say);
       if (!row.proof.right) throw new Error(row.proof.sentence);
     }
-    const ending = watchFor(stopped, engine);
-    const timed = await Promise.race([ending.stopped, engine.time(picture(model), protocol, (samples) => {
+    return engine.time(picture(model), protocol, (samples) => {
       row.samples_ms.push(...samples);
-      onChange(row, `Run ${row.samples_ms.length}`);
-      if (performance.now() - toldAt > TOLD_EVERY) tell();
-    })]).finally(ending.end);
-    Object.assign(row, timed);
+      say(`Run ${row.samples_ms.length}`);
+    });
+  };
+  try {
+    await post(site, row);
+    Object.assign(row, await Promise.race([stopping.stopped, work()]));
   } catch (error) {
     row.error = error.message;
   }
+  stopping.end();
+  clearInterval(beating);
   if (hidden && !row.error) row.error = HIDDEN;
   document.removeEventListener('visibilitychange', hide);
   engine?.close();
-  row.done = true;
+  Object.assign(row, {battery_after: await battery(), pressure: await pressure.end(), done: true});
   rows.push(row);
-  await tell();
+  await post(site, row);
   onChange(row, '');
   return row;
 }
 
-// A promise that fails once the person has stopped, which ends the engine's worker as well.
-function watchFor(stopped, engine) {
+// A promise that fails once the person has stopped, which `close` ends at once.
+function watchFor(stopped, close) {
   let timer;
   const promise = new Promise((_, reject) => {
     timer = setInterval(() => {
       if (!stopped()) return;
-      engine.close();
-      reject(new Error('Stopped on the page.'));
+      reject(new Error(STOPPED));
+      close();
     }, 100);
   });
+  promise.catch(() => {});  // nobody may be waiting any more
   return {stopped: promise, end: () => clearInterval(timer)};
 }
 
@@ -71,14 +78,32 @@ function picture(model) {
   return Uint8Array.from({length: model.height * model.width * 3}, () => (seed = (seed * 48271) % 2147483647) >> 16 & 255);
 }
 
-// Send the row; a site without a server keeps it for saving. What goes wrong is told once for each row.
-async function post(site, row) {
-  if (site.manifest.static) return;
+let posting = Promise.resolve();
+
+// Send the row, and those that could not be sent before, one after the other; what goes wrong is told.
+function post(site, row) {
+  if (site.manifest.static) return posting;
+  unsent.set(row.run, row);
+  posting = posting.then(async () => {
+    let problem = '';
+    for (const each of [...unsent.values()]) {
+      problem = await sent(each);
+      if (problem) break;
+      unsent.delete(each.run);
+    }
+    site.onPosted?.(problem);
+  });
+  return posting;
+}
+
+// "" where the computer has taken the row; else why it has not.
+async function sent(row) {
   try {
-    const response = await fetch('results', {method: 'POST', body: JSON.stringify(row), headers: {'Content-Type': 'application/json'}});
-    site.onPosted?.(response.ok ? '' : await response.text());
+    const headers = {'Content-Type': 'application/json'};
+    const response = await fetch('results', {method: 'POST', body: JSON.stringify(row), headers});
+    return response.ok ? '' : `The computer does not take a result: ${await response.text()}`;
   } catch {
-    site.onPosted?.('The computer does not answer any more: this page keeps the results. Is mobattn serve still running?');
+    return 'The computer does not answer any more: this page keeps the results. Is mobattn serve still running?';
   }
 }
 

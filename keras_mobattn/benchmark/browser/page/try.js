@@ -4,7 +4,7 @@ import {answerOf} from './answers.js';
 import {nextFrame, openCamera} from './camera.js';
 import {answerList, drawAnswer} from './draw.js';
 import {complain, digits, figures, h} from './dom.js';
-import {openEngine} from './engine.js';
+import {CLOSED, openEngine} from './engine.js';
 import {decodePhoto, pixelsOf, prepare, region} from './pixels.js';
 
 const PREFERRED = ['webgpu-fp16', 'wasm-threads', 'wasm'];
@@ -52,7 +52,7 @@ export function tryScreen(place, {backends}, [model]) {
     try {
       await act();
     } catch (error) {
-      if (!left) complain(error.message);
+      if (!left && error.message !== CLOSED) complain(error.message);
       status.textContent = '';
     }
   }
@@ -66,8 +66,8 @@ export function tryScreen(place, {backends}, [model]) {
     const scale = Math.min(1, MOST_SIDE / Math.max(width, height)), [wide, high] = [width, height].map((side) => Math.round(side * scale));
     const seen = region(model, wide, high), found = answerOf(model, outputs, wide, high);
     canvas.hidden = false;
-    canvas.classList.toggle('mirrored', mirrored);
-    drawAnswer(canvas, picture, wide, high, seen, found);
+    canvas.toggleAttribute('data-mirrored', mirrored);
+    drawAnswer(canvas, picture, wide, high, seen, found, mirrored);
     told.replaceChildren(...answerList(found));
     return {prepare: prepared - begun, run: ms, result: performance.now() - ran};
   }
@@ -96,14 +96,17 @@ export function tryScreen(place, {backends}, [model]) {
 
   async function toggleCamera() {
     if (camera) return stopCamera();
+    let mine = null;
     await guarded(async () => {
-      camera = await openCamera(facing);
-      if (left) return stopCamera();
+      [live.disabled, flip.disabled] = [true, true];  // one at a time
+      mine = await openCamera(facing).finally(() => { [live.disabled, flip.disabled] = [false, false]; });
+      if (left) return mine.close();
+      camera = mine;
       photo = null;
       [live.textContent, flip.hidden] = ['Stop', false];
-      await watch(camera);
+      await watch(mine);
     });
-    stopCamera();
+    if (camera === mine) stopCamera();
   }
 
   async function otherCamera() {
@@ -117,7 +120,10 @@ export function tryScreen(place, {backends}, [model]) {
     while (camera === watched && !left) {
       await nextFrame(watched.video);
       if (camera !== watched || !watched.video.videoWidth) continue;
-      const timed = await answer(watched.video, watched.video.videoWidth, watched.video.videoHeight, watched.mirrored);
+      const {video, mirrored} = watched;
+      const timed = await answer(video, video.videoWidth, video.videoHeight, mirrored).catch((error) => {
+        if (error.message !== CLOSED) throw error;  // another backend was chosen meanwhile
+      });
       if (!timed) continue;
       const now = performance.now(), latest = {...timed, between: now - last};
       last = now;

@@ -7,9 +7,10 @@ const BACKENDS = {
   'webgpu-fp16': {accelerator: 'webgpu', precision: 'fp16'},
   'webgpu-fp32': {accelerator: 'webgpu', precision: 'fp32'},
 };
-const SAMPLES_EVERY = 250;  // ms between two messages with samples
+const SAMPLES_EVERY = 500;  // ms between two messages with samples
+const MOST_RUNS = 150_000;  // that the computer takes in a row
 
-let litert, model, shape, type, input;
+let litert, model, shape, type, input, firstMs;
 
 const calls = {
   // Load LiteRT.js and compile the file's bytes.
@@ -47,21 +48,19 @@ const calls = {
   async time({pixels, protocol}, tell) {
     const {warmup_runs, num_runs, min_secs, max_secs} = protocol;
     fill(pixels);
-    const first = (await once()).ms;  // the first of the warm-up
     const warmUntil = performance.now() + 1000 * max_secs;
-    let warmed = 1;
-    for (; warmed < warmup_runs && performance.now() < warmUntil; warmed++) await once();
+    for (let warmed = 0; warmed < warmup_runs && performance.now() < warmUntil; warmed++) await once();
     const started = performance.now(), samples = [];
     let told = 0, toldAt = started;
     for (;;) {
       samples.push((await once()).ms);
       const now = performance.now(), seconds = (now - started) / 1000;
-      const last = seconds >= max_secs || (samples.length >= num_runs && seconds >= min_secs);
+      const last = samples.length >= MOST_RUNS || seconds >= max_secs || (samples.length >= num_runs && seconds >= min_secs);
       if (last || now - toldAt > SAMPLES_EVERY) {
         tell(samples.slice(told));
         [told, toldAt] = [samples.length, now];
       }
-      if (last) return {first_ms: first, samples_ms: samples, warmup_runs: warmed};
+      if (last) return {first_ms: firstMs, samples_ms: samples};
     }
   },
 };
@@ -76,7 +75,8 @@ async function once() {
   const given = await model.run({image: input});
   const outputs = {};
   for (const [name, tensor] of Object.entries(given)) outputs[name] = await tensor.data();
-  const ms = performance.now() - started;
+  const ms = Number((performance.now() - started).toFixed(4));
+  firstMs ??= ms;  // the very first, which may have been one of the images to compare on
   for (const [name, tensor] of Object.entries(given)) {
     outputs[name] = outputs[name].slice();  // out of WebAssembly's memory
     tensor.delete();
