@@ -246,7 +246,9 @@ RUN = """async () => {
 
 
 def test_the_javascript_program_runs(photo, run, made, mobattn, capsys, tmp_path):
-    row, program = snippet_of("javascript", run, made)
+    # int8's steps are rounded otherwise in WebAssembly than here, by how much hangs on the processor: not those of fp32
+    row = next(row for row in made.rows if (row.format, row.precision) == ("TFLite", "fp32"))
+    program = card.snippet("javascript", row, export.load_trained(run.path), run.view)
     expected = expected_of(photo, run, row, mobattn, capsys)
     (tmp_path / "page.html").write_text(PAGE)
     (tmp_path / "program.js").write_text(program)
@@ -258,7 +260,7 @@ def test_the_javascript_program_runs(photo, run, made, mobattn, capsys, tmp_path
         told = page.evaluate(RUN)
     scores = {each["label"]: each["score"] for each in told}
     assert list(scores) == sorted(scores, key=scores.get, reverse=True)
-    assert scores[expected[0][0]] == pytest.approx(told[0]["score"], abs=0.01)  # two classes may be equal in int8
+    assert scores[expected[0][0]] == pytest.approx(told[0]["score"], abs=0.01)
     # a browser resizes otherwise than TensorFlow does, which may turn the order of classes that are as unlikely
     assert [scores[name] for name, _ in expected] == pytest.approx([score for _, score in expected], abs=0.01)
 
