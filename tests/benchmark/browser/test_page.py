@@ -182,6 +182,23 @@ def test_a_result_that_was_not_taken_is_sent_again(browser, address, site, poste
     assert [(row.num_threads > 1, row.details.finished) for row in rows.values()] == [(False, True), (True, True)]
 
 
+def test_the_end_of_a_row_is_sent_after_a_slow_beginning(browser, address, site, posted):
+    """The network is slower than the runs: a post of the row so far is still under way when the row is done."""
+
+    def late(route):
+        page.wait_for_timeout(1500)
+        route.continue_()
+
+    with page_of(browser, **PHONE) as page:
+        page.route("**/results", late)
+        at(page, address, site, "segmenter_fp32", "measure")
+        measure(page, ("wasm",), min_secs=5, max_secs=5)
+        until(page, DONE)
+    *_, row = dict(read_row(body, site.files) for body in posted).values()
+    assert row.details.finished
+    assert row.details.note == ""
+
+
 def no_workers(page):
     """Chromium tells of a worker's end a little later."""
     end = time.monotonic() + 5

@@ -17,7 +17,10 @@ self.addEventListener('unhandledrejection', (event) => complain(String(event.rea
 // All that screens need: the manifest, this browser, and its backends.
 async function start() {
   const response = await fetch('manifest.json').catch(() => null);
-  if (!response?.ok) return complain(GONE);
+  if (!response?.ok) {
+    document.getElementById('view').replaceChildren();
+    return complain(GONE);
+  }
   const manifest = await response.json();
   let host;
   try {

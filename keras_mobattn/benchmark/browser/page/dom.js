@@ -30,6 +30,16 @@ export function complain(sentence) {
   place.hidden = !sentence;
 }
 
+// Take a problem away again, unless another one is shown by now.
+export function settle(sentence) {
+  if (document.getElementById('problem').textContent === sentence) complain('');
+}
+
+// Tell those who do not see the page, once.
+export function say(sentence) {
+  document.getElementById('said').textContent = sentence;
+}
+
 // Figures with a name below each: [[name, text, key for data-figure]].
 export function figures(rows) {
   return h('div', {class: 'figures'}, rows.map(([name, text, key]) => h('div', {}, h('b', {'data-figure': key}, text), name)));

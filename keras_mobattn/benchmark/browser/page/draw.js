@@ -5,6 +5,13 @@ import {bar, h} from './dom.js';
 const COLOURS = ['#e5484d', '#30a46c', '#0090ff', '#f5a524', '#8e4ec6', '#12a594', '#e93d82', '#99702d'];
 const SHARE = 0.55;  // of a class's colour over the photo
 
+// A copy of a picture in a canvas of this size: a video goes on while the model runs.
+export function stillOf(picture, width, height) {
+  const still = Object.assign(document.createElement('canvas'), {width, height});
+  still.getContext('2d').drawImage(picture, 0, 0, width, height);
+  return still;
+}
+
 // Draw the picture with what the model says of it into a canvas; `seen` is the part that the model sees.
 export function drawAnswer(canvas, picture, width, height, seen, answer, mirrored) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
@@ -48,7 +55,7 @@ const DRAWN = {
       const colour = colours.get(numbers[i]);
       if (colour) layer.data.set([...colour, 255 * SHARE], 4 * i);
     }
-    const small = new OffscreenCanvas(mask.width, mask.height);
+    const small = Object.assign(document.createElement('canvas'), {width: mask.width, height: mask.height});
     small.getContext('2d').putImageData(layer, 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(small, 0, 0, width, height);

@@ -1,17 +1,18 @@
 // Measure it: one model, or all, on the backends that are ticked; bars as they come, and a curve of a minute's heat.
 
 import {curve, slowDown} from './curve.js';
-import {bar, complain, digits, figures, h} from './dom.js';
+import {bar, complain, digits, figures, h, say, settle} from './dom.js';
 import {rows, summary, timeRow, unsent} from './timing.js';
 
 const FIELDS = {warmup_runs: 'warm-up', num_runs: 'runs', min_secs: 'least s', max_secs: 'most s'};
 const MINUTE = {min_secs: 60, max_secs: 60};
+const BARS_EVERY = 400;  // ms between two drawings of the bars while a row grows
 const HEAT_SECONDS = 20;  // of runs from which on a curve says something
 
 // Fill the screen for some models; returns what ends it.
 export function measureScreen(place, site, models) {
   const {manifest, backends} = site;
-  let stopped = false, running = false, lock = null, ending = Promise.resolve();
+  let stopped = false, running = false, lock = null, ending = Promise.resolve(), refused = '', drawnAt = 0;
   const inputs = Object.fromEntries(Object.keys(FIELDS).map((name) =>
     [name, h('input', {type: 'number', min: '0', step: 'any', inputmode: 'decimal', value: String(manifest.protocol[name]), 'data-field': name})]));
   const boxes = Object.fromEntries(backends.map(({name, available}) =>
@@ -26,7 +27,9 @@ export function measureScreen(place, site, models) {
     h('div', {class: 'row'}, start, heat, save), chart, results);
   if (!site.host.isolated) place.append(h('p', {class: 'quiet'}, 'This page is not isolated, so that its clock has steps of up to 1 ms: short runs are told from one another by many runs alone.'));
   site.onPosted = (sentence) => {
-    complain(sentence);
+    if (sentence) complain(sentence);
+    else settle(refused);  // other problems stay
+    refused = sentence;
     save.hidden = !manifest.static && !unsent.size;
   };
 
@@ -66,24 +69,38 @@ export function measureScreen(place, site, models) {
         if (stopped) break;
         const shown = h('div', {class: 'result', 'data-backend': name, 'data-model': model.id});
         results.prepend(shown);
-        const heading = models.length > 1 ? `${model.name}, ${title}` : title;
-        await timeRow(site, model, name, protocol, (row, text) => shown.replaceChildren(...describe(heading, row, text)), () => stopped);
-        drawBars();
+        const row = await timeRow(site, model, name, protocol, (each, text) => show(shown, each, text), () => stopped);
+        say(row.error ? `${headingOf(row)}: ${row.error}` : `${headingOf(row)}: ${digits(summary(row.samples_ms).median)} ms`);
       }
     }
     await lock?.release().catch(() => {});
     [running, start.disabled, start.textContent, heat.disabled] = [false, false, 'Measure', false];
   }
 
-  function drawBars() {
-    const good = rows.filter((row) => row.samples_ms.length && !row.error && models.some(({id}) => id === row.model));
+  function headingOf(row) {
+    const model = manifest.models.find(({id}) => id === row.model), {title} = backends.find(({name}) => name === row.backend);
+    return models.length > 1 ? `${model.name}, ${title}` : title;
+  }
+
+  function show(place, row, text) {
+    place.replaceChildren(...describe(headingOf(row), row, text));
+    const now = performance.now();
+    if (!row.done && now - drawnAt < BARS_EVERY) return;
+    drawnAt = now;
+    drawBars(row);
+  }
+
+  function drawBars(latest) {
+    const good = [...rows, ...(latest ? [latest] : [])].filter((row) => row.samples_ms.length && !row.error && models.some(({id}) => id === row.model));
     const timed = [...new Map(good.map((row) => [`${row.model} ${row.backend}`, row])).values()];  // the latest of a kind
     const medians = timed.map((row) => summary(row.samples_ms).median), most = Math.max(...medians);
-    chart.replaceChildren(...timed.map((row, i) => {
-      const model = manifest.models.find(({id}) => id === row.model), {title} = backends.find(({name}) => name === row.backend);
-      return bar(models.length > 1 ? `${model.name}, ${title}` : title, `${digits(medians[i])} ms`, medians[i] / most);
-    }));
+    chart.replaceChildren(...timed.map((row, i) => bar(headingOf(row), `${digits(medians[i])} ms`, medians[i] / most)));
   }
+
+  for (const row of rows.filter(({model}) => models.some(({id}) => id === model))) {  // of earlier visits
+    results.prepend(h('div', {class: 'result', 'data-backend': row.backend, 'data-model': row.model}, describe(headingOf(row), row, '')));
+  }
+  drawBars();
 
   return async () => {
     stopped = true;

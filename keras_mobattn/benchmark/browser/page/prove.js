@@ -1,7 +1,7 @@
 // Prove it: whether each backend computes what the reference does.
 
 import {prove} from './compare.js';
-import {h} from './dom.js';
+import {h, say} from './dom.js';
 import {openEngine} from './engine.js';
 
 // Fill the screen of one model; returns what ends it.
@@ -34,6 +34,7 @@ export function proveScreen(place, {backends}, [model]) {
         verdict.textContent = 'failed';
         verdict.className = 'bad';
       }
+      say(`${title}: ${said.textContent}`);
       engine?.close();
       engine = null;
     }

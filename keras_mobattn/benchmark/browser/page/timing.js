@@ -5,6 +5,8 @@ import {openEngine} from './engine.js';
 import {battery, watchPressure} from './host.js';
 
 const TOLD_EVERY = 5000;  // ms between two posts of a row that is being timed
+const PATIENCE = 10000;  // ms for the computer to take a row
+const GRACE = 1000;  // and once the person has stopped
 const HIDDEN = 'The page was hidden while it was timed, which slows browsers down. Time it again.';
 const STOPPED = 'Stopped on the page.';
 const client = Math.random().toString(36).slice(2, 12);
@@ -28,6 +30,7 @@ export async function timeRow(site, model, backend, protocol, onChange, stopped)
   const beating = setInterval(() => post(site, row), TOLD_EVERY);  // also while it is compiled: the computer waits for it
   const say = (text) => onChange(row, text);
   const work = async () => {
+    await post(site, row);  // here, so that Stop ends the wait as well
     engine = await openEngine(model, backend, say);
     if (stopped()) throw new Error(STOPPED);
     Object.assign(row, {load_ms: engine.load_ms, whole: engine.whole, threads: engine.threads, fell_back: engine.fell_back});
@@ -41,19 +44,18 @@ export async function timeRow(site, model, backend, protocol, onChange, stopped)
     });
   };
   try {
-    await post(site, row);
     Object.assign(row, await Promise.race([stopping.stopped, work()]));
   } catch (error) {
     row.error = error.message;
   }
-  stopping.end();
   clearInterval(beating);
   if (hidden && !row.error) row.error = HIDDEN;
   document.removeEventListener('visibilitychange', hide);
   engine?.close();
   Object.assign(row, {battery_after: await battery(), pressure: await pressure.end(), done: true});
   rows.push(row);
-  await post(site, row);
+  await Promise.race([post(site, row), stopping.stopped.catch(() => new Promise((resolve) => setTimeout(resolve, GRACE)))]);
+  stopping.end();
   onChange(row, '');
   return row;
 }
@@ -78,18 +80,23 @@ function picture(model) {
   return Uint8Array.from({length: model.height * model.width * 3}, () => (seed = (seed * 48271) % 2147483647) >> 16 & 255);
 }
 
-let posting = Promise.resolve();
+let posting = Promise.resolve(), waiting = false;
 
 // Send the row, and those that could not be sent before, one after the other; what goes wrong is told.
 function post(site, row) {
   if (site.manifest.static) return posting;
   unsent.set(row.run, row);
+  if (waiting) return posting;  // the post that has not begun takes this row along, as it is by then
+  waiting = true;
   posting = posting.then(async () => {
+    waiting = false;
     let problem = '';
     for (const each of [...unsent.values()]) {
+      unsent.delete(each.run);  // before it is sent: what is added to it meanwhile puts it back
       problem = await sent(each);
-      if (problem) break;
-      unsent.delete(each.run);
+      if (!problem) continue;
+      unsent.set(each.run, each);
+      break;
     }
     site.onPosted?.(problem);
   });
@@ -100,7 +107,7 @@ function post(site, row) {
 async function sent(row) {
   try {
     const headers = {'Content-Type': 'application/json'};
-    const response = await fetch('results', {method: 'POST', body: JSON.stringify(row), headers});
+    const response = await fetch('results', {method: 'POST', body: JSON.stringify(row), headers, signal: AbortSignal.timeout(PATIENCE)});
     return response.ok ? '' : `The computer does not take a result: ${await response.text()}`;
   } catch {
     return 'The computer does not answer any more: this page keeps the results. Is mobattn serve still running?';

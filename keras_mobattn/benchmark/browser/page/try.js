@@ -2,7 +2,7 @@
 
 import {answerOf} from './answers.js';
 import {nextFrame, openCamera} from './camera.js';
-import {answerList, drawAnswer} from './draw.js';
+import {answerList, drawAnswer, stillOf} from './draw.js';
 import {complain, digits, figures, h} from './dom.js';
 import {CLOSED, openEngine} from './engine.js';
 import {decodePhoto, pixelsOf, prepare, region} from './pixels.js';
@@ -15,7 +15,7 @@ const SMOOTH = 0.1;  // weight of the last frame in what is shown of times
 export function tryScreen(place, {backends}, [model]) {
   let engine = null, camera = null, facing = 'environment', left = false, photo = null, opened = 0;
   const canvas = h('canvas', {class: 'photo', 'data-status': 'picture'}), told = h('div', {'data-answer': model.answer.kind});
-  const times = h('div', {}), status = h('p', {class: 'quiet', 'data-status': 'try'});
+  const times = h('div', {}), status = h('p', {class: 'quiet', role: 'status', 'data-status': 'try'});
   const choice = h('select', {'data-status': 'backend', 'aria-label': 'Backend', onchange: () => reopen()},
     backends.map(({name, title, available}) => h('option', {value: name, disabled: !available}, title)));
   choice.value = PREFERRED.find((name) => backends.some((each) => each.name === name && each.available));
@@ -61,13 +61,14 @@ export function tryScreen(place, {backends}, [model]) {
   async function answer(picture, width, height, mirrored) {
     const running = await ready();
     if (!running) return null;
+    const scale = Math.min(1, MOST_SIDE / Math.max(width, height)), [wide, high] = [width, height].map((side) => Math.round(side * scale));
+    const still = stillOf(picture, wide, high);  // what is drawn is the frame that the model saw
     const begun = performance.now(), pixels = prepare(pixelsOf(picture), model), prepared = performance.now();
     const {outputs, ms} = await running.run(pixels), ran = performance.now();
-    const scale = Math.min(1, MOST_SIDE / Math.max(width, height)), [wide, high] = [width, height].map((side) => Math.round(side * scale));
     const seen = region(model, wide, high), found = answerOf(model, outputs, wide, high);
     canvas.hidden = false;
     canvas.toggleAttribute('data-mirrored', mirrored);
-    drawAnswer(canvas, picture, wide, high, seen, found, mirrored);
+    drawAnswer(canvas, still, wide, high, seen, found, mirrored);
     told.replaceChildren(...answerList(found));
     return {prepare: prepared - begun, run: ms, result: performance.now() - ran};
   }
@@ -100,7 +101,7 @@ export function tryScreen(place, {backends}, [model]) {
     await guarded(async () => {
       [live.disabled, flip.disabled] = [true, true];  // one at a time
       mine = await openCamera(facing).finally(() => { [live.disabled, flip.disabled] = [false, false]; });
-      if (left) return mine.close();
+      if (left || document.hidden) return mine.close();
       camera = mine;
       photo = null;
       [live.textContent, flip.hidden] = ['Stop', false];
