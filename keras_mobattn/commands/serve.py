@@ -97,14 +97,14 @@ def main(
 def _described(paths, images, on_corrupt):
     """The ServedFiles, with a line for each that isn't compared with its Keras model."""
     from keras_mobattn.benchmark.rows import names_of
-    from keras_mobattn.commands.served import served_file
+    from keras_mobattn.commands.served import served_files
 
-    found, notes = [], []
+    found, notes, served = [], [], served_files(paths, images, on_corrupt)
     with cli.progress() as bar:
         task = bar.add_task("", total=len(paths))
         for path, name in zip(paths, names_of(paths), strict=True):
             bar.update(task, description=f"Asking Keras: {path.name}")
-            file, note = served_file(path, images, on_corrupt)
+            file, note = next(served)
             file.facts["name"] = name
             found.append(file)
             notes += [note] * bool(note)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 
 import numpy as np
@@ -43,18 +44,25 @@ class Reference:
     room: float = 1.0
 
 
-def served_file(path, images=None, on_corrupt="error"):
-    """The ServedFile of a .tflite file, and a sentence on what it is compared with where that isn't its Keras model.
+def served_files(paths, images=None, on_corrupt="error"):
+    """For each .tflite file in turn its ServedFile, and a sentence on what it is compared with where that isn't its
+    Keras model.
 
     `images` is a folder of images to compare on; without one they are the run's test images, else photographs.
-    `on_corrupt` is open_source's.
+    `on_corrupt` is open_source's. Files of one run share its Keras model and its images, which are read once.
 
     Raises:
         InputError: a file that can't be read, or of no known task; images that can't be had.
     """
+    load, choose = functools.cache(load_trained), functools.cache(choose_images)
+    for path in paths:
+        yield _served_file(path, images, on_corrupt, load, choose)
+
+
+def _served_file(path, images, on_corrupt, load, choose):
     opened, contents = open_model(path), read_contents(path)
     model, run = opened.model, RunFolder.of(path)
-    source, note = _keras_source(path, opened)
+    source, note = _keras_source(path, opened, load)
     task = source.task.for_file(model) if source else opened.task  # the Keras model knows its anchors, say
     taken = next(iter(contents.inputs.values()))
     if len(model.input_shape) != 4 or model.input_shape[-1] != 3:
@@ -90,7 +98,7 @@ def served_file(path, images=None, on_corrupt="error"):
         ],
         "answer": task.page_answer(model),
     }
-    pixels = np.uint8(choose_images(path, images, (height, width), on_corrupt).check[:NUM_IMAGES])
+    pixels = np.uint8(choose(run.path if run else path, images, (height, width), on_corrupt).check[:NUM_IMAGES])
     reference = _reference(path, model, source, pixels)
     proof = {
         "source": reference.source,
@@ -130,13 +138,13 @@ def limits_for(task, reference, count):
     return limits
 
 
-def _keras_source(path, opened):
+def _keras_source(path, opened, load):
     """(the Exportable that a file was made of, in its form, or None; why there is none)."""
     keras, instead = _keras_file(path), f"it is compared with {HERE}."
     if keras is None:
         return None, f"{path.name}: no Keras model is beside it; {instead}"
     single = opened.task.is_binary and opened.model.output_shape[-1] == 1
-    source = load_trained(keras, single_output=single)
+    source = load(keras, single_output=single)
     if source.input_shape != opened.model.input_shape[1:]:
         return None, f"{path.name} takes images of another size than {keras.name}; {instead}"
     formed = _in_form_of(source, opened.model)

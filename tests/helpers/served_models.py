@@ -8,7 +8,7 @@ from helpers.small_segmenters import small_segmenter
 from keras_mobattn import export
 from keras_mobattn.benchmark.browser.litert_js import litert_js_folder
 from keras_mobattn.benchmark.browser.site import Site
-from keras_mobattn.commands.served import served_file
+from keras_mobattn.commands.served import served_files
 from keras_mobattn.errors import InputError
 
 LABELS = tuple("abcdefg")
@@ -61,7 +61,7 @@ def make_file(folder, name):
 
 def site_of(folder, names, **options):
     """A Site of such files."""
-    files = tuple(served_file(make_file(folder, name))[0] for name in names)
+    files = tuple(file for file, _ in served_files([make_file(folder, name) for name in names]))
     return Site("models", files, litert(), PROTOCOL, **options)
 
 

@@ -14,7 +14,7 @@ from helpers.served_models import ANY, PROVEN, litert, manifest_of
 from keras_mobattn import export, randomize_weights
 from keras_mobattn.benchmark.browser.server import Door, serving, site_app
 from keras_mobattn.benchmark.browser.site import Site
-from keras_mobattn.commands.served import served_file
+from keras_mobattn.commands.served import served_files
 from keras_mobattn.tasks.detection import SSDLite
 
 SIDE = 64
@@ -43,7 +43,7 @@ def test_in_a_browser(name, browser, tmp_path):
     source, path = export.load(make()), tmp_path / "model_fp32.tflite"
     source.model.save(tmp_path / "model.keras")
     export.to_tflite(source, path, "fp32", tolerance=ANY, **options)
-    file, note = served_file(path)
+    ((file, note),) = served_files([path])
     assert note == ""
     few = dataclasses.replace(file, images=file.images[:2], outputs={n: v[:2] for n, v in file.outputs.items()})
     site = Site(name, (few,), litert(), PROTOCOL)

@@ -61,6 +61,13 @@ def measure(page, backends, **fields):
 DONE = "document.querySelector('[data-status=measure]').textContent === 'Measure'"
 
 
+def at_work(page, address, site, seconds):
+    """Time a segmenter for so long; its first runs are over."""
+    at(page, address, site, "segmenter_fp32", "measure")
+    measure(page, ("wasm",), min_secs=seconds, max_secs=seconds)
+    page.wait_for_selector("[data-figure=median]")
+
+
 def test_measuring(browser, address, site, posted):
     with page_of(browser, **PHONE) as page:
         at(page, address, site, "segmenter_fp32", "measure")
@@ -116,9 +123,7 @@ def test_numbers_that_make_no_sense(browser, address, site, posted):
 
 def test_stopping(browser, address, site, posted):
     with page_of(browser, **PHONE) as page:
-        at(page, address, site, "segmenter_fp32", "measure")
-        measure(page, ("wasm",), min_secs=50, max_secs=50)
-        page.wait_for_selector("[data-figure=median]")
+        at_work(page, address, site, 50)
         page.click("[data-status=measure]")
         until(page, DONE)
         assert page.inner_text(".result [data-status=error]") == "Stopped on the page."
@@ -128,9 +133,7 @@ def test_stopping(browser, address, site, posted):
 
 def test_a_tab_that_is_closed(browser, address, site, posted):
     with page_of(browser, **PHONE) as page:
-        at(page, address, site, "segmenter_fp32", "measure")
-        measure(page, ("wasm",), min_secs=50, max_secs=50)
-        page.wait_for_selector("[data-figure=median]")
+        at_work(page, address, site, 50)
         page.wait_for_timeout(6000)  # rows are sent every five seconds
         page.close()
     _, row = read_row(posted[-1], site.files)
@@ -210,9 +213,7 @@ def no_workers(page):
 def test_a_screen_that_is_left_ends_its_engine(browser, address, site, posted):
     """Nothing runs beside the next timing."""
     with page_of(browser, **PHONE) as page:
-        at(page, address, site, "segmenter_fp32", "measure")
-        measure(page, ("wasm",), min_secs=50, max_secs=50)
-        page.wait_for_selector("[data-figure=median]")
+        at_work(page, address, site, 50)
         page.click("[data-tab=prove]")
         page.wait_for_selector("[data-status=prove]")
         no_workers(page)
@@ -225,9 +226,7 @@ def test_a_screen_that_is_left_ends_its_engine(browser, address, site, posted):
 
 def test_a_page_that_was_hidden(browser, address, site, posted):
     with page_of(browser, **PHONE) as page:
-        at(page, address, site, "segmenter_fp32", "measure")
-        measure(page, ("wasm",), min_secs=3, max_secs=3)
-        page.wait_for_selector("[data-figure=median]")
+        at_work(page, address, site, 3)
         page.evaluate(
             "Object.defineProperty(document, 'hidden', {get: () => true});"
             "document.dispatchEvent(new Event('visibilitychange'))"
