@@ -39,7 +39,7 @@ def test_rows(made, run):
     keras, tflite, coreml = made.rows
     for row in (tflite, coreml):
         assert not row.error
-        assert row.agreement == 1.0
+        assert row.agreement >= 0.98
         assert row.score == pytest.approx(keras.score, abs=0.02)
     assert [row.file for row in (tflite, coreml)] == ["model_fp32.tflite", "model_fp32_image.mlpackage"]
     assert delivery.load_delivery(run.path / "model_export.json") == made

@@ -31,7 +31,7 @@ def convert(model, path, precision="fp32", **options):
 def package(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "model.mlpackage"
     report = convert(model, path)
-    assert report.agreement == 1.0
+    assert report.agreement >= 0.98
     assert report.output in FORMS["vision"].computed
     return path
 

@@ -36,7 +36,7 @@ def files(model, tmp_path_factory):
     paths = {form: folder / f"{form}.tflite" for form in (*MEDIAPIPE_FORMS, "raw")}
     for form, path in paths.items():
         report = convert(model, path, form)
-        assert report.agreement == 1.0
+        assert report.agreement >= 0.98
     return paths
 
 

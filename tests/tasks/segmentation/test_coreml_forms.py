@@ -208,7 +208,7 @@ def test_an_image_of_one_class(model, tmp_path):
     before = bias.numpy()
     try:
         bias.assign(before + np.float32([1e4, 0, 0, 0, 0]))
-        assert convert(model, tmp_path / "model.mlpackage").agreement == 1.0
+        assert convert(model, tmp_path / "model.mlpackage").agreement > 0.999
     finally:
         bias.assign(before)
     assert not export.CoreMLModel(tmp_path / "model.mlpackage").predict_on_batch(IMAGES[:1]).any()

@@ -23,7 +23,7 @@ def test_devices(family, head, tmp_path):
     path = tmp_path / "model.tflite"
     report = export.to_tflite(segmenter(head, family), path, check_images=IMAGES)
     assert report.max_abs_error < 2e-5 * report.spread
-    assert report.agreement == 1.0
+    assert report.agreement > 0.999  # of 32,768 pixels some lie as near to two classes as float32 rounds
     described = describe.describe_tflite(path)
     assert described.xnnpack.partitions == 1
     assert described.gpu.passed

@@ -43,7 +43,7 @@ def files(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     paths = {form: folder / f"{form}.tflite" for form in TFLITE_FORMS}
     for form, path in paths.items():
-        assert convert(model, path, form).agreement == 1.0
+        assert convert(model, path, form).agreement > 0.999
     return paths
 
 
