@@ -1,6 +1,7 @@
 # make demo, make test: each makes .venv, installs, and runs. Another Python: make PYTHON=python3.12 demo
 PYTHON ?= python3
 BIN := .venv/bin
+MARKS ?= slow or sampled
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test slow lint format gpu gpu-half adbd clean
@@ -14,11 +15,11 @@ test: lint
 	-@$(BIN)/python tests/helpers/install_peers.py  # likewise the tests against timm and transformers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-slow: .venv/installed  # TESTS=tests/FOLDER for a part of it
+slow: .venv/installed  # TESTS=tests/FOLDER for a part of it, MARKS=sampled for those of which CI takes a sixth
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python -m keras_mobattn.gpu --half
 	-@$(BIN)/python tests/helpers/install_peers.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow --costs $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" --costs $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

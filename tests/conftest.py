@@ -44,7 +44,7 @@ def forget_gradients():
 def release_memory_of_slow_tests(request):
     """The others are small, and many."""
     yield
-    if request.node.get_closest_marker("slow"):
+    if request.node.get_closest_marker("slow") or request.node.get_closest_marker("sampled"):
         release_memory()
 
 

@@ -64,6 +64,7 @@ for name in ("model.keras", "model.h5", "saved_model"):
 """
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("order", [pytest.param(each, marks=[pytest.mark.slow] * (each != QUICK)) for each in ORDERS])
 def test_models_load_after_any_order_of_imports(order, first_models):
     """Without custom_objects; by the package's own classes, which a SavedModel does without if it must."""

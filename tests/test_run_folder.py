@@ -85,6 +85,7 @@ def test_the_run_that_a_file_lies_in(folder):
     assert RunFolder.of(folder.path.parent) is None
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("file", ["", "model.keras", "model_fp32.tflite"])
 def test_evaluate_finds_the_runs_view(folder, call_script, capsys, file):
     if file.endswith("tflite") and not (folder.path / file).exists():

@@ -135,6 +135,7 @@ def model_files(tmp_path_factory):
     }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", ["keras", "tflite", "tensor", "image"])
 def test_predict_by_any_file(kind, model_files, mobattn, capsys):
     """Without an image: the two photographs that are here, with Keras's own scores."""

@@ -91,6 +91,7 @@ def tables(text):
     return [re.findall(r"│ (\S.*?) +│ +([\d.]+) │", table) for table in text.split("┏")[1:]]
 
 
+@pytest.mark.sampled
 def test_predict_with_a_published_checkpoint(hub, published, photos, tmp_path):
     """Downloaded, with the scores of timm's model on timm's view of the files; a bad file costs no other its result."""
     files = [tmp_path / f"{i}.png" for i in range(3)]
@@ -128,6 +129,7 @@ def prepare_imagenet2012(data_dir, photos, labels, monkeypatch):
         builder.download_and_prepare()
 
 
+@pytest.mark.sampled
 def test_evaluate_a_published_checkpoint(hub, published, photos, tmp_path, monkeypatch):
     """The figures that the ranks of the labels among timm's predictions give, beside the published ones."""
     ranked = np.argsort(-published[1], axis=1)

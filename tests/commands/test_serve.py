@@ -81,6 +81,7 @@ def post(address, **changes):
     return ask(address, "results", "POST", json.dumps(record(**changes)))
 
 
+@pytest.mark.sampled
 def test_results_of_two_phones_and_the_end_when_all_is_there(files, tmp_path):
     with serving(*files, "--address", "localhost", "--require", "all", "--output-dir", tmp_path) as (
         process,
@@ -118,6 +119,7 @@ def test_results_of_two_phones_and_the_end_when_all_is_there(files, tmp_path):
     assert (tmp_path / "benchmark.csv").read_text().count("\n") == 5
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("require", "code"), [("none", 0), ("all", 130)])
 def test_ctrl_c_keeps_what_came(require, code, files, tmp_path):
     with serving(*files, "--require", require, "--output-dir", tmp_path, "--usb", "no") as (process, wait, lines):

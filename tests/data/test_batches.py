@@ -87,6 +87,7 @@ HEAVY = dict.fromkeys(("deit", "flowformer"), pytest.mark.slow)  # 15 s to trace
 OF_LABELS = [name for name, each in AUGMENTATIONS.items() if not each.object_crop]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("augment", [pytest.param(name, marks=HEAVY.get(name, ())) for name in OF_LABELS])
 def test_augmentation_is_repeatable_and_in_range(digits, augment):
     def epochs(seed):

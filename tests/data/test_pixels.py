@@ -220,6 +220,7 @@ def test_a_crop_is_that_of_the_upright_image(orientation):
         np.testing.assert_array_equal(same, box)
 
 
+@pytest.mark.sampled
 def test_a_phones_largest_photo(tmp_path):
     """200 megapixels, which TensorFlow's JPEG decoder refuses and Pillow warns of."""
     path = tmp_path / "huge.jpg"

@@ -297,6 +297,7 @@ def test_unwritable_data_dir(tmp_path):
 
 
 # TF_USE_LEGACY_KERAS changes keras-cv alone, and mobilevitv2 has every operation of ours.
+@pytest.mark.sampled
 @pytest.mark.parametrize(("legacy", "names"), [("0", ("digits", "mobilevitv2")), ("1", ("digits",))])
 def test_quiet_and_lazy(tmp_path, legacy, names):
     """Nothing on stdout, no chatter of keras-cv or tfds on stderr besides progress bars, and no early heavy imports."""

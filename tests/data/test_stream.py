@@ -164,6 +164,7 @@ OF_LABELS = [name for name, each in AUGMENTATIONS.items() if not each.object_cro
 STREAMS = [("one size", "mobilevitv2"), *(("sizes", name) for name in OF_LABELS)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("plan", "augment"), [pytest.param(*case, marks=HEAVY.get(case[1], ())) for case in STREAMS])
 def test_a_stream_may_begin_at_any_step(plan, augment):
     plan = PLANS[plan]
@@ -180,6 +181,7 @@ def test_a_stream_may_begin_at_any_step(plan, augment):
 REPEATS = {(12, 3): [0, 1, 2, 3] * 3, (10, 3): [0, 1, 2, 3, 0, 1, 2, 3, 0, 1], (12, 2): [0, 1, 2, 3, 4, 5] * 2}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("reading", ["indexed", "sharded"])
 @pytest.mark.parametrize(("batch", "repeats"), REPEATS)
 def test_repeated_augmentation(sharded, reading, batch, repeats):
@@ -247,6 +249,7 @@ def test_shares_are_the_parts_of_each_batch(plan):
         assert_equal([(images, labels)], [[np.concatenate(part) for part in zip(*parts, strict=True)]])
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("files", [1, 5])
 def test_shards_in_sequence(sharded, files):
     source, count = sharded(files), 40 * files

@@ -15,6 +15,8 @@ from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import TrainSettings
 from keras_mobattn.training import train
 
+pytestmark = pytest.mark.sampled
+
 FORMATS = ("tflite-fp32", "coreml-fp32")
 
 

@@ -17,6 +17,8 @@ from keras_mobattn.settings import TrainSettings
 from keras_mobattn.tasks.segmentation.task import mask_of
 from keras_mobattn.training import train
 
+pytestmark = pytest.mark.sampled
+
 FORMATS = ("tflite-fp32", "coreml-fp32")
 
 

@@ -190,6 +190,7 @@ def test_outputs_are_named(head, names):
     assert source.scores_classes == (names[0] in ("probabilities", "logits"))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", CONVERT)
 @pytest.mark.parametrize("head", ["list", "dict", "pooled"])
 def test_every_output_is_compared(suffix, head, tmp_path, monkeypatch):

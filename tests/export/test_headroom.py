@@ -65,6 +65,7 @@ def test_the_report_has_it_and_a_warning_names_the_layer(suffix, precision, gain
     assert json.loads(json.dumps(dataclasses.asdict(report), allow_nan=False))["headroom"] == report.headroom
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", FAMILIES)
 def test_our_models_are_not_warned_of(family, tmp_path, recwarn):
     """DeiT's norms hold the constant 65504."""
@@ -73,6 +74,7 @@ def test_our_models_are_not_warned_of(family, tmp_path, recwarn):
     assert [str(warning.message) for warning in recwarn if "Headroom" in str(warning.message)] == []
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("suffix", "precision"), IN_HALF)
 def test_a_tolerance_refuses_and_keeps_what_was_there(suffix, precision, tmp_path):
     model, path = loud_model(1.0), tmp_path / f"model{suffix}"

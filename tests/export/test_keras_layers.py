@@ -30,6 +30,7 @@ def model_of(layers):
     return randomize_weights(keras.Model(image, {name: layer(image) for name, layer in layers.items()}))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("convert", [export.to_tflite, export.to_coreml])
 def test_every_layer_in_both_formats(convert, tmp_path):
     """In one file, whose check compares every output."""
@@ -38,6 +39,7 @@ def test_every_layer_in_both_formats(convert, tmp_path):
     assert report.max_abs_error <= 2e-5 * report.spread
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", TFLITE_ALONE)
 def test_layers_that_tflite_alone_takes(name, tmp_path):
     model = model_of({name: TFLITE_ALONE[name][0]})

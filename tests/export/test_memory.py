@@ -15,6 +15,7 @@ from helpers.small_models import CONVERT, convert, small_model
 LIMIT_MB = 2000  # of 30 conversions, above the first
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", CONVERT)
 def test_a_conversion_leaves_no_graph_behind(suffix, tmp_path):
     """The small model has tf.nn.silu in it, whose gradient TensorFlow would keep with all that belongs to it."""

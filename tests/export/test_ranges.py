@@ -79,6 +79,7 @@ def own(include_preprocessing):
     return keras_mobattn.randomize_weights(model)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", CONVERT)
 def test_our_models_say_it_themselves_also_after_saving(suffix, tmp_path):
     model, images = own(False), sample_photos(4, (32, 32))
@@ -128,6 +129,7 @@ def test_evaluation_gives_the_model_its_range(name):
     np.testing.assert_allclose(received, model(taken(name, images)).numpy(), atol=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", CONVERT)
 def test_a_file_refuses_what_is_normalised(suffix, tmp_path):
     path = tmp_path / f"model{suffix}"

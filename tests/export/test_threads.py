@@ -14,6 +14,7 @@ SIDE = 64
 MAKE = {TFLITE.suffix: export.to_tflite, COREML.suffix: export.to_coreml}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("suffix", export.FILE_MODELS)
 def test_threads_share_a_file(suffix, tmp_path):
     images = sample_photos(48, (SIDE, SIDE), seed=2)

@@ -7,12 +7,15 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from helpers.small_graphs import converted, run
 from keras_mobattn import gpu
 from keras_mobattn.describe.tflite.record import FIRM, record_findings
 from keras_mobattn.formats.tflite.contents import read_contents
+
+pytestmark = pytest.mark.sampled
 
 RNG = np.random.default_rng(0)
 

@@ -214,6 +214,7 @@ def model_file(path, precision, family="MobileViTv2", style="mobile"):
     return images, Interpreter(str(path)).get_signature_runner()(image=images)["probabilities"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("family", "style"), STYLE_CASES)
 def test_every_family_and_style(family, style, tmp_path):
     for precision in ("fp32", "fp16")[: 2 if family in QUICK_FAMILIES else 1]:

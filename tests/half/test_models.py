@@ -46,6 +46,7 @@ def expect_room(reports):
 RESIDUAL = 1000.0
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", FAMILY_CASES)
 def test_residuals_of_1000(family):
     """Finite, though what the norms get is a hundred times larger than it should be."""

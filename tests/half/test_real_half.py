@@ -17,7 +17,7 @@ from keras_mobattn.data import sample_photos
 from keras_mobattn.describe.difference import max_error
 from keras_mobattn.half import evaluate_half
 
-pytestmark = pytest.mark.usefixtures("needs_llvmpipe")
+pytestmark = [pytest.mark.usefixtures("needs_llvmpipe"), pytest.mark.sampled]
 
 CUT = {"AVERAGE_POOL_2D", "AVERAGE_POOL_2D same", "GELU tanh", "MEAN", "SOFTMAX", "SUM", "TANH"}  # float32 inside
 # Added up in float16 -> the number of additions. Each is wrong by half a unit at most, as long as no sum on the way is

@@ -169,6 +169,7 @@ def test_biases_of_a_file_are_resized_for_the_models_grid(name, trained, tmp_pat
     assert after["stage4_embed_attention/attention_biases"].shape == (12, 10, 4)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("size", [(224, 224), (96, 170)])
 def test_a_model_for_any_size_resizes_its_native_tables(size, tmp_path):
     anysize = randomize_weights(EfficientFormerV2(input_shape=(None, None, 3), **TINY), 5)
@@ -221,6 +222,7 @@ def macs_against_the_line(style):
     return macs[2] / (macs[0] + (macs[1] - macs[0]) * (896**2 - 224**2) / (448**2 - 224**2))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("style", mark_slow(ATTENTIONS, QUICK_STYLES))
 def test_every_style_has_the_own_parameters_and_linear_cost(style):
     parameters = trainable(with_style(style)) / trainable(with_style("own"))

@@ -24,6 +24,7 @@ def backbone(family, **options):
     return FAMILIES[family](include_top=False, input_shape=(*SIZE, 3), **options)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("family", DILATED)
 def test_from_every_stride_to_every_other(family):
     """Equal to a model that was built there: layer by layer, and in what it computes; the first stays as it was."""

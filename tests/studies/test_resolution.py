@@ -144,6 +144,7 @@ def test_foreign_results_are_refused_and_kept(tmp_path):
     assert (tmp_path / "layer.json").read_text() == "[1]"
 
 
+@pytest.mark.sampled
 def test_a_style_for_real(tmp_path, capfd):
     given = dict(styles=("separable", "1x1 conv"), resolutions=(64, 128), output_dir=tmp_path, **QUICK)
     assert benchmark_resolution.main(**given) == 0

@@ -126,6 +126,7 @@ def test_the_head_learns_first_and_alone(whole):
 STEPS = 1438 // 256  # of each phase
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("phase", ["head", "all"])
 def test_both_phases_resume_to_the_same_bits(phase, whole, tmp_path):
     """After the checkpoint of a phase's second step, the rest of it is trained, and no more."""
@@ -157,6 +158,7 @@ def test_both_phases_resume_to_the_same_bits(phase, whole, tmp_path):
     assert results[0] == results[1]
 
 
+@pytest.mark.sampled
 def test_a_head_run_without_a_checkpoint_begins_anew(tmp_path):
     """With other settings, too: nothing of it is left."""
     folder = RunFolder(tmp_path / "run")

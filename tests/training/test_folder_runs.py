@@ -54,6 +54,7 @@ def run(settings, tmp_path_factory):
     return folder, train(settings, folder.path, progress=False)
 
 
+@pytest.mark.sampled
 def test_oblong_images_and_three_splits(run, photos):
     folder, result = run
     model, best = load_model(folder.model_file), load_model(folder.best_file)
@@ -84,6 +85,7 @@ def test_the_last_line_says_what_picked_the_best(capsys, tmp_path):
         assert told in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.sampled
 def test_more_epochs(run, settings, tmp_path, capfd):
     """The longer run ends as one that had so many epochs from the start would, but for the schedule up to there."""
     import shutil
@@ -232,6 +234,7 @@ def test_a_model_that_names_no_classes_is_said_to(tmp_path, capsys):
     assert evaluated(capsys)["all"] == ["6", "33.33"]  # blue and red are the wrong way round: by position
 
 
+@pytest.mark.sampled
 def test_the_runs_own_folder_has_the_runs_own_split(run, photos, capsys):
     for dataset in (None, str(photos)):
         evaluate_command.main(run[0].path, dataset=dataset)
@@ -283,6 +286,7 @@ def test_relabelled_sources_read_alike_in_every_way(tmp_path):
     assert {(channel, label) for channel, label in seen} == {(0, 0), (1, 2), (2, 3)}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("names", [("red", "blue", "green"), ("red", "blue", "pink")], ids=["another order", "others"])
 def test_a_head_is_loaded_by_names(names, run, settings, recwarn):
     """In another order each score stays with its class; with other classes the head starts anew, and that is said."""

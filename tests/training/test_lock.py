@@ -123,6 +123,7 @@ except WorkerLost:
 """
 
 
+@pytest.mark.sampled
 def test_a_process_that_starts_itself_again_keeps_it(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", AGAIN, tmp_path], input=AGAIN, capture_output=True, text=True, check=False, timeout=60

@@ -45,6 +45,7 @@ def test_multi_scale_sampler_traces_each_size_once(tiny, tmp_path):
     assert model.input_shape == (None, 64, 64, 3)
 
 
+@pytest.mark.sampled
 def test_the_last_epoch_is_judged_once(tiny, tmp_path, monkeypatch):
     """Without images to pick the best on, its evaluation is the run's; a run that ended before is judged anew."""
     judged, real = [], Judge.evaluate

@@ -158,6 +158,7 @@ def test_rematerialized_half_precision(family):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
+@pytest.mark.sampled
 def test_rematerialized_attention_runs_twice_and_the_rest_once():
     """By counting operators of a traced step."""
 

@@ -78,6 +78,7 @@ def test_a_model_of_the_published_form_takes_no_weights_of_the_other(name, tmp_p
         build(attention="mobile_published", input_shape=(32, 32, 3), weights=tmp_path / name)
 
 
+@pytest.mark.sampled
 def test_weights_alone_tell_their_form(tmp_path):
     for attention, published in FORMS.items():
         model = randomize_weights(build(attention=attention, input_shape=(32, 32, 3)))
@@ -98,6 +99,7 @@ def test_weights_alone_tell_their_form(tmp_path):
         build(attention="mobile_published", input_shape=(32, 32, 3), weights=tmp_path / "mobile.weights.h5")
 
 
+@pytest.mark.sampled
 def test_old_weights_alone_are_of_the_published_form(first_models, tmp_path):
     """What today's package writes without the mark is what the package before wrote."""
     model = keras.models.load_model(first_models / "model.keras")

@@ -212,6 +212,7 @@ def test_a_full_disk_is_an_error(hub, cache):
         assert not _large_files(cache)
 
 
+@pytest.mark.sampled
 def test_a_model_with_published_weights(cache, tmp_path):
     """The whole road, in a new process that gets huggingface_hub's own variables and nothing else."""
     original = randomize_weights(MobileViTv2(width=0.5, input_shape=(64, 64, 3)), seed=3)

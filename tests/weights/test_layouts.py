@@ -209,6 +209,7 @@ def test_what_is_read_is_written_again(sample, write, tmp_path):
         np.testing.assert_array_equal(tensor, expected[key], key)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("architecture", "classes"), [("mobilevit_xxs", 7), ("mobilevitv2_050", 0)])
 @torch_peers.needs("torch", "torchvision", "timm")
 def test_timm_loads_what_to_timm_writes(architecture, classes, tmp_path):

@@ -26,6 +26,7 @@ DEATHS = {  # what the program does -> part of the reason
 }  # fmt: skip
 
 
+@pytest.mark.sampled
 def test_whatever_dies_is_a_row_and_the_others_are_kept(phone, tmp_path, monkeypatch):
     monkeypatch.setattr(android, "LOAD_SECS", 0.5)
     paths = [model_file(tmp_path, name, script) for name, (script, _) in DEATHS.items()] + [replay(tmp_path, "xnnpack")]

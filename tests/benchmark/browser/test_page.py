@@ -131,6 +131,7 @@ def test_stopping(browser, address, site, posted):
     assert (row.error, row.details.finished) == ("Stopped on the page.", True)
 
 
+@pytest.mark.sampled
 def test_a_tab_that_is_closed(browser, address, site, posted):
     with page_of(browser, **PHONE) as page:
         at_work(page, address, site, 50)
@@ -185,6 +186,7 @@ def test_a_result_that_was_not_taken_is_sent_again(browser, address, site, poste
     assert [(row.num_threads > 1, row.details.finished) for row in rows.values()] == [(False, True), (True, True)]
 
 
+@pytest.mark.sampled
 def test_the_end_of_a_row_is_sent_after_a_slow_beginning(browser, address, site, posted):
     """The network is slower than the runs: a post of the row so far is still under way when the row is done."""
 

@@ -63,6 +63,7 @@ CASES = {  # names -> kinds that have to be in float32, kinds that must not
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("names", CASES)
 def test_layers_are_kept_with_what_passes_made_of_them(names, path):
     wanted, others = CASES[names]
@@ -87,6 +88,7 @@ def test_a_layer_too_loud_for_float16_is_mended(loud, path):
     assert report.headroom > export.Tolerance(1, headroom=4).headroom
 
 
+@pytest.mark.sampled
 def test_all_of_it_leaves_the_cast_of_the_image(loud, path):
     """An fp32 package takes the names, and needs none."""
     assert export.to_coreml(loud, path, "fp32", check_images=IMAGES, float32_layers=("stage4",)).headroom is None

@@ -50,6 +50,7 @@ def test_stages_start_from_the_one_before_and_go_on_where_they_were(monkeypatch,
     assert not list(tmp_path.rglob("checkpoints"))
 
 
+@pytest.mark.sampled
 def test_a_gain_scales_query_and_key_at_the_start(tmp_path):
     """Of the weights that the style itself starts from with this seed, and of nothing else."""
     settings = StudyPlan("test", ("fashion",), (1,)).settings("MobileViTv2", "mobile d=2", 5)["fashion"]

@@ -93,6 +93,7 @@ def test_timed_files_are_kept_as_a_group(monkeypatch, tmp_path):
     assert timed == [["own.tflite", "separable.tflite"]] * 3
 
 
+@pytest.mark.sampled
 def test_a_host_is_converted_once_and_counted(tmp_path, monkeypatch):
     cost, path = comparison.convert("MobileViTv2", "separable", 64, "test", tmp_path)
     assert cost.error is None

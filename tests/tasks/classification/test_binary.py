@@ -52,6 +52,7 @@ def test_a_run_learns_by_one_output(run):
     np.testing.assert_array_equal(result["confusion"], [[4, 0], [0, 4]])
 
 
+@pytest.mark.sampled
 def test_its_files_name_both_classes(run, tmp_path, capsys):
     for path in (tmp_path / "model.tflite", tmp_path / "model.mlpackage"):
         convert = export.to_tflite if path.suffix == ".tflite" else export.to_coreml
@@ -65,6 +66,7 @@ def test_its_files_name_both_classes(run, tmp_path, capsys):
     assert "Top-1 100.00 %" in capsys.readouterr().out
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("file", ["model.keras", "model.tflite"])
 def test_prediction_names_the_better_one(file, run, tmp_path, capsys):
     path = run.path
@@ -97,6 +99,7 @@ def test_weights_of_a_run_with_the_classes_in_the_other_order(run):
     np.testing.assert_allclose(swapped(images), 1 - model(images).numpy(), atol=1e-6)
 
 
+@pytest.mark.sampled
 def test_what_can_not_be(run, tmp_path):
     photos = paint(tmp_path / "three", ("a", "b"))
     (photos / "c").mkdir()

@@ -361,6 +361,7 @@ def taught(tmp_path_factory):
         yield settings, folder / "whole"
 
 
+@pytest.mark.sampled
 def test_stopped_and_resumed_is_the_same(taught, tmp_path):
     settings, whole = taught
     stop = keras.callbacks.LambdaCallback(

@@ -90,6 +90,7 @@ def peer(timm):
     return model, cvnets.encoder_tensors(tensors[encoder]) | tensors[model]
 
 
+@pytest.mark.sampled
 def test_it_predicts_what_torch_does(peer, tmp_path):
     import torch
 
@@ -107,6 +108,7 @@ def test_it_predicts_what_torch_does(peer, tmp_path):
         assert np.ptp(values, axis=0).max() > 0.01 * np.ptp(values)  # the images differ
 
 
+@pytest.mark.sampled
 def test_what_does_not_fit(peer, tmp_path):
     _, tensors = peer
     path = tmp_path / "ssd.safetensors"

@@ -109,6 +109,7 @@ def test_describe(package):
     assert described.classes == CLASSES_AT_ONCE
 
 
+@pytest.mark.sampled
 def test_half_precision(model, tmp_path):
     report = convert(model, tmp_path / "model.mlpackage", "fp16")
     assert report.agreement > 0.9
@@ -117,6 +118,7 @@ def test_half_precision(model, tmp_path):
     assert {result.dtype for result in program.results} == {"float32"}
 
 
+@pytest.mark.sampled
 def test_raw_outputs_for_arrays(model, tmp_path):
     """With an array as input, which Vision takes none of, a package gives what the Keras model does."""
     path = tmp_path / "model.mlpackage"
@@ -143,6 +145,7 @@ KEPT = detection_forms.vision_outputs
 CHANGES = {"order of anchors": _order, "box format": _format, "classes": _classes}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_the_check_sees_wrong_objects(change, model, tmp_path, monkeypatch):
     path = tmp_path / "model.mlpackage"
@@ -152,6 +155,7 @@ def test_the_check_sees_wrong_objects(change, model, tmp_path, monkeypatch):
     assert not path.exists()
 
 
+@pytest.mark.sampled
 def test_the_check_sees_another_threshold(model, tmp_path, monkeypatch):
     from keras_mobattn.export.coreml import vision
 
@@ -186,6 +190,7 @@ def test_bad_options(model, tmp_path):
         convert(model, path, input_sizes=[(128, 128)])
 
 
+@pytest.mark.sampled
 def test_a_name_is_not_taken_by_an_unused_class(tmp_path):
     backbone = keras_mobattn.MobileViTv2(variant="test", width=0.25, include_top=False, input_shape=(64, 64, 3))
     model = keras_mobattn.randomize_weights(keras_mobattn.SSDLite(backbone, 2), 1)

@@ -18,6 +18,7 @@ def scenes(tmp_path_factory):
     return np.concatenate([example["boxes"] for example in source.open_encoded("test").as_numpy_iterator()])
 
 
+@pytest.mark.sampled
 def test_digits_of_scenes(scenes):
     """At 192 pixels two thirds have one of cvnets' anchors, and four fifths a fitted one."""
     assert coverage(scenes, AT_192, ssd_sizes()) == pytest.approx(0.67, abs=0.02)

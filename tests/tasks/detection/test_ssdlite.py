@@ -119,6 +119,7 @@ def test_bad_backbones(name):
         SSDLite(make(), 3)
 
 
+@pytest.mark.sampled
 def test_bad_numbers():
     with pytest.raises(InputError, match="classes to be a whole number from 1 up. Received: 0"):
         SSDLite(backbone(), 0)

@@ -107,6 +107,7 @@ def test_our_own_reading(form, model, files):
         Detection().find({"boxes": 0, "scores": 0})
 
 
+@pytest.mark.sampled
 def test_devices(files):
     """The anchors' form runs whole on a GPU and in one XNNPACK partition; the operator's has one operator besides,
     behind which boxes are cut off at the border."""
@@ -179,6 +180,7 @@ def changed(monkeypatch, form, change):
     yield
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("form", MEDIAPIPE_FORMS)
 def test_the_check_sees_wrong_boxes(form, change, model, tmp_path, monkeypatch):
@@ -191,6 +193,7 @@ def test_the_check_sees_wrong_boxes(form, change, model, tmp_path, monkeypatch):
     assert not path.exists()
 
 
+@pytest.mark.sampled
 def test_the_check_sees_another_score(model, tmp_path, monkeypatch):
     """The score from which MediaPipe shows objects."""
     make = tflite_detector.table
@@ -218,6 +221,7 @@ def test_the_check_sees_other_options_of_the_operator(option, model, tmp_path, m
         convert(model, tmp_path / "model.tflite", "nms")
 
 
+@pytest.mark.sampled
 def test_the_check_sees_other_classes(model, tmp_path, monkeypatch):
     """One class to the left: the probabilities are those of Keras, and mean something else."""
     import tensorflow as tf

@@ -108,6 +108,7 @@ EXPORTED = {  # file and options -> the last axis of each output
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("file", "options", "widths"), EXPORTED.values(), ids=EXPORTED)
 def test_it_is_exported(run, tmp_path, file, options, widths):
     folder, result = run

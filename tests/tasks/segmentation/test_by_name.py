@@ -15,6 +15,8 @@ from keras_mobattn.tasks.segmentation import VOC, DeepLabV3, deeplabv3
 from keras_mobattn.tasks.segmentation.start import is_segmenter_file, published_segmenter, start_from
 from keras_mobattn.weights.tags import SEGMENTERS
 
+pytestmark = pytest.mark.sampled
+
 NAME = "apple/deeplabv3-mobilevit-xx-small"
 
 

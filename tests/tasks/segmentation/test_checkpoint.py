@@ -73,6 +73,7 @@ def path(tmp_path):
     return tmp_path / "segmenter.safetensors"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("head", "stride"), [("aspp", 16), ("psp", 16), *(pytest.param(head, 8, marks=pytest.mark.slow) for head in HEADS)]
 )
@@ -120,6 +121,7 @@ def of_transformers(architecture, stride):
     return model, config.aspp_out_channels
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("architecture", "stride"),
     [pytest.param(*case, marks=[pytest.mark.slow] * (sizes is not QUICK)) for case, sizes in TRANSFORMERS.items()],
@@ -161,6 +163,7 @@ def test_the_backbones_tensors_are_where_classification_has_them():
     assert found == {name: ["cvnets", "transformers"] for name in ("MobileViT", "MobileViTv2")}
 
 
+@pytest.mark.sampled
 def test_what_does_not_fit(peer, path):
     _, tensors = peer("aspp")
     save_file(tensors, path)
@@ -190,6 +193,7 @@ def test_what_does_not_fit(peer, path):
         build(backbone(), CLASSES)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("head", [LRASPP, *(pytest.param(head, marks=pytest.mark.slow) for head in HEADS.values())])
 def test_a_saved_model_is_taken_by_the_names_of_its_layers(head, tmp_path):
     """LR-ASPP's only files. An auxiliary head, whose layers come between, makes no variable another's."""
@@ -213,6 +217,7 @@ def test_a_saved_model_is_taken_by_the_names_of_its_layers(head, tmp_path):
         load_segmenter(other(tiny(), 3, width=16, auxiliary=True), file)
 
 
+@pytest.mark.sampled
 def test_a_backbone_keeps_its_weights():
     """Also at another output stride: a file of classification, and a head on top of it."""
     own = keras_mobattn.randomize_weights(tiny(), 1)

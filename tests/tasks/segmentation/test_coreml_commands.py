@@ -12,6 +12,8 @@ from helpers.small_segmenters import miou_on_shapes, small_segmenter
 from keras_mobattn import data, export
 from keras_mobattn.tasks.segmentation import segment
 
+pytestmark = pytest.mark.sampled
+
 FORMS = {"class_map": (), "logits": ("--form", "logits")}  # form -> the flags; the first by default
 
 

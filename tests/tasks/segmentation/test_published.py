@@ -50,6 +50,7 @@ def hub(tmp_path, monkeypatch):
         yield running
 
 
+@pytest.mark.sampled
 def test_a_name_is_enough(hub, original, content):
     """Backbone, classes and width are the checkpoint's; each may be said, and another output stride be asked for."""
     hub.__init__({NAME: content}, hub.port)

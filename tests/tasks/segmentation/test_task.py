@@ -161,6 +161,7 @@ STARTS = {  # classes of the earlier run -> of the new one: place of each of its
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("names", STARTS.values(), ids=STARTS)
 def test_it_starts_from_another_one(names, model, tmp_path, monkeypatch):
     model.save(tmp_path / "model.keras")

@@ -8,6 +8,8 @@ from keras_mobattn import describe, export
 from keras_mobattn.formats.tflite.contents import read_contents
 from keras_mobattn.tasks.segmentation.task import HEADS
 
+pytestmark = pytest.mark.sampled
+
 OF_HEADS = ("aspp", "psp", "lraspp", "pixel_classifier")
 # A scale for each channel is repeated along the map: one Mali device is on record; attention's products have it too.
 KNOWN = {"lraspp_scaled": "a computed factor that is repeated along axis 1: its first lane alone is"}

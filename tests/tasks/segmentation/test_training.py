@@ -121,6 +121,7 @@ EXPORTED = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("file", "options", "shape"), EXPORTED.values(), ids=EXPORTED)
 def test_it_is_exported(run, tmp_path, file, options, shape):
     folder, result = run
