@@ -9,13 +9,17 @@ import numpy as np
 
 from keras_mobattn.describe.difference import NO_NUMBER, max_errors
 from keras_mobattn.errors import InputError, expect_kind, expect_name
+from keras_mobattn.formats.coreml.features import is_channels_first
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.formats.kinds import COREML, TFLITE, kind_of
 from keras_mobattn.formats.tflite.contents import read_contents
 from keras_mobattn.half import KINDS_MODES, TensorReport, evaluate_modes
 from keras_mobattn.half.report import ENOUGH, first_overflow
 
-MODES = {TFLITE: ("stored", "reductions"), COREML: ("stored",)}  # kind of file -> what its verdict is by
+MODES = {
+    TFLITE: ("stored", "reductions"),
+    COREML: ("stored", "neural_engine"),
+}  # kind of file -> what its verdict is by
 # As a share of the outputs' spread: the same for float16 computed here as for float16 on a GPU (GPU_MAX_ERROR). Random
 # weights may be above, since their outputs hardly depend on the image.
 MAX_ERROR = 1e-2
@@ -183,7 +187,7 @@ def _expect_one(path, inputs):
 
 def _arrangement(path, shape):
     """(height and width of an input of `shape`; what makes [1, H, W, 3] fit it): channels last or first, 3 or 1."""
-    first = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
+    first = is_channels_first(shape)
     *size, channels = (shape[2], shape[3], shape[1]) if first else shape[1:] or (0,)
     if len(size) != 2 or min(size) < 1 or channels not in (1, 3):
         raise InputError(

@@ -8,13 +8,15 @@ from rich.markup import escape
 from keras_mobattn.describe.difference import NO_NUMBER
 from keras_mobattn.describe.half import MAX_ERROR
 from keras_mobattn.describe.tables import count_text, plain_table, short_name
-from keras_mobattn.half import HALF_MAX, HALF_NORMAL
+from keras_mobattn.formats.float16 import HALF_MAX, HALF_NORMAL
 from keras_mobattn.half.report import ENOUGH
 
 COMPUTED = {  # mode -> what is float16 in it
     "stored": "values stored",
     "reductions": "and sums over axes",
     "products": "and products",
+    "neural_engine": "as on record of it",
+    "neural_engine_tables": "and activations",
 }
 WIDTH = 28  # of a tensor's name
 
@@ -34,7 +36,7 @@ def print_half(verdict, console):
     *_, last = verdict.modes.values()
     parts = {
         f"Error against float32, as a share of the output's spread (up to {MAX_ERROR:g})": _modes(verdict.modes, names),
-        f"Headroom: {HALF_MAX:g} by the largest value, or the largest sum on its way": _tightest(
+        f"Headroom: {_limits(verdict.tensors)} by the largest value, or the largest sum on its way": _tightest(
             verdict.tightest, names
         ),
         "Where error comes in and stays, as a share of a tensor's largest value": _jumps(last.jumps, names),
@@ -70,6 +72,12 @@ def _modes(modes, names):
             text = "no number" if error == NO_NUMBER else f"{error:.1e}"
             table.add_row(COMPUTED[mode], escape(short_name(name)), _figure(text, error <= MAX_ERROR), overflow)
     return table
+
+
+def _limits(tensors):
+    """Where the tensors end: "65504, products 32768"."""
+    lower = {tensor.limit for tensor in tensors} - {HALF_MAX}
+    return ", products ".join(f"{limit:g}" for limit in (HALF_MAX, *lower))
 
 
 def _tightest(tensors, names):

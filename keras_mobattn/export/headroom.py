@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.layer_names import innermost, layers_by_path
+from keras_mobattn.formats.float16 import HALF_MAX
 from keras_mobattn.half import evaluate_half
 
 
@@ -12,25 +13,39 @@ class Headroom:
     """How many times larger the values of a file, and the sums behind them, may get before float16 overflows.
 
     `value` is None where it could not be computed, and `text` then says why; else it says where it is tightest: "MEAN
-    in layer 'norm' sums up to 2e+05".
+    in layer 'norm' sums up to 2e+05". `limit`: where such values end.
     """
 
     value: float | None
     text: str
+    limit: float = HALF_MAX
 
 
 def headroom_of(path, inputs, model):
     """Run a file of the Keras model `model` once, in float32; return its Headroom, None if nothing in it is float16."""
     try:
-        tensors = evaluate_half(path, inputs, "float32").tensors
+        return headroom_in(evaluate_half(path, inputs, "float32").tensors, model)
     except InputError as error:
-        return Headroom(None, str(error))
+        return headroom_in((), model, problem=str(error))
+
+
+def headroom_in(tensors, model, problem=None):
+    """The Headroom of the TensorReports of a run; with a `problem` one without a value, which says why."""
+    if problem:
+        return Headroom(None, problem)
     if not tensors:
         return None
     place = min(range(len(tensors)), key=lambda index: tensors[index].headroom)
     tensor, sums = tensors[place], (tensors[place].running_sum or 0.0) > tensors[place].largest
-    operator = f"{tensor.operator} in {_layer(model, tensors, place)}" if tensor.operator else repr(tensor.name)
-    return Headroom(tensor.headroom, f"{operator} {'sums' if sums else 'goes'} up to {tensor.reached:.3g}")
+    operator = operator_in_words(tensors, place, model)
+    text = f"{operator} {'sums' if sums else 'goes'} up to {tensor.reached:.3g}"
+    return Headroom(tensor.headroom, text, tensor.limit)
+
+
+def operator_in_words(tensors, place, model):
+    """ "MEAN in layer 'norm'" of the tensor at `place`; the name of an input."""
+    tensor = tensors[place]
+    return f"{tensor.operator} in {_layer(model, tensors, place)}" if tensor.operator else repr(tensor.name)
 
 
 def _layer(model, tensors, place):

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn.errors import expect_kind
+from keras_mobattn.formats.float16 import HALF_MAX
 from keras_mobattn.formats.tflite.one_operator import sigmoid_model, square_model
 from keras_mobattn.gpu.jobs import GpuError, GpuJob, run_jobs_on_gpu
 
 # What float16 makes of x * x: of 1 + 2^-12, which it can't hold, of 1 + 2^-10, and of 300, where it overflows
 HALF_INPUTS = np.float32([1 + 2**-12, 1 + 2**-10, 300])
 HALF_SQUARES = np.float32([1, 1 + 2**-9, np.inf])
-HALF_MAX = 65504.0  # what rounding toward zero makes of the last, which is float16 as well
 
 
 def gpu_problem(real_float16=False):

@@ -8,8 +8,8 @@ order, keep sums in float32, or flush subnormals to zero.
 
 import numpy as np
 
-HALF_MAX = 65504.0  # the largest float16
-HALF_NORMAL = 2.0**-14  # the smallest with all of its 11 bits; below, a value keeps multiples of 2^-24
+from keras_mobattn.formats.float16 import HALF_NORMAL
+
 BLOCK = 4
 _AT_ONCE = 16384  # values that are rounded together: what they need stays in a core's cache
 _EXPONENT = np.uint32(0x7F800000)

@@ -5,7 +5,10 @@ from keras_mobattn.formats.kinds import COREML, KINDS, TFLITE, kind_of
 from keras_mobattn.half.arithmetic import MODES
 from keras_mobattn.half.evaluator import evaluate_tflite
 
-KINDS_MODES = {TFLITE: tuple(MODES), COREML: ("float32", "stored")}  # kind of file -> what it can be run in
+KINDS_MODES = {  # kind of file -> what it can be run in
+    TFLITE: tuple(MODES),
+    COREML: ("float32", "stored", "neural_engine", "neural_engine_tables"),
+}
 
 
 def evaluate_half(path, inputs, mode="stored"):
@@ -17,8 +20,9 @@ def evaluate_half(path, inputs, mode="stored"):
     arithmetic.py for the order of sums. Quantized operators compute on the numbers that their integers stand for, in
     float64, and round the result once: LiteRT's kernels may differ by one step.
 
-    Modes of an .mlpackage: "float32", its operations computed so with the weights that it has; or "stored", as its
-    program has it: what is declared float16 is rounded, and is what the report has.
+    Modes of an .mlpackage: "float32", its operations computed so with the weights that it has; "stored", as its program
+    has it: what is declared float16 is rounded, and is what the report has; "neural_engine", as that is on record to
+    compute it besides (mil/neural_engine.py); or "neural_engine_tables", with the errors of its activations.
 
     Raises:
         InputError: another kind of file, or a damaged one; an operator that the evaluator lacks; int8 weights under

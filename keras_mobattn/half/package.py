@@ -1,12 +1,16 @@
-"""Run an .mlpackage as its program declares it, in float16 where it says so, beside a run in float32."""
+"""Run an .mlpackage as its program declares it, in float16 where it says so, or as the Neural Engine is on record to
+compute it, beside a run in float32."""
 
 import numpy as np
 
 from keras_mobattn.formats.coreml.program import read_program
+from keras_mobattn.formats.float16 import HALF_MAX
 from keras_mobattn.half.arithmetic import Float32
 from keras_mobattn.half.report import HalfReport, Reports
-from keras_mobattn.mil import Evaluator
+from keras_mobattn.mil import Evaluator, NeuralEngine
+from keras_mobattn.mil.neural_engine import PRODUCTS, SLICES, largest_result
 
+DEVICES = {"stored": None, "neural_engine": NeuralEngine(), "neural_engine_tables": NeuralEngine(tables=True)}
 SUMS = ("reduce_sum", "reduce_mean")  # operations whose sum on its way is looked at: others keep theirs to themselves
 
 
@@ -16,7 +20,8 @@ def evaluate_package(path, inputs, modes):
     if not isinstance(inputs, dict):
         inputs = {value.name: inputs for value in program.values}
     reference, expected = Evaluator(program, rounding=False), {}
-    runs = {mode: _Run(expected, {}, Evaluator(program), inputs) for mode in modes if mode != "float32"}
+    devices = {mode: DEVICES[mode] for mode in modes if mode != "float32"}
+    runs = {mode: _Run(expected, {}, Evaluator(program, device=each), inputs) for mode, each in devices.items()}
     by_mode = {mode: runs.get(mode) or _Run(expected, expected) for mode in modes}
     for operation in reference.steps(inputs, expected):
         for run in runs.values():
@@ -47,7 +52,15 @@ class _Run:
         running = _running_sum(self.expected, taken) if made and operation.kind in SUMS else None
         for name in made:
             all_taken = [each for names in taken.values() for each in names]
-            self.reports.add(name, name, self.expected[name], self.values[name], operation.kind, all_taken, running)
+            values = self.expected[name], self.values[name]
+            self.reports.add(name, name, *values, operation.kind, all_taken, running, _limit(operation, self.expected))
+
+
+def _limit(operation, values):
+    """Where the results of an operation end on the Neural Engine."""
+    if operation.kind not in (*PRODUCTS, *SLICES):
+        return HALF_MAX
+    return largest_result(operation.kind, {name: values[bound[0].name] for name, bound in operation.operands.items()})
 
 
 def _running_sum(values, taken):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_mobattn.half.arithmetic import HALF_MAX, HALF_NORMAL
+from keras_mobattn.formats.float16 import HALF_MAX, HALF_NORMAL
 
 ENOUGH = 4.0  # headroom: other images have larger values than the few that were looked at, and devices other sums
 # What makes tensors that don't grow with the image, or no more than what it took: "" inputs and constants.
@@ -20,7 +20,7 @@ class TensorReport:
     None where nothing is summed (of convolutions and matrix products it is recorded in the mode "products" alone).
     `error` is the largest difference between the two runs as a share of `largest`; infinite where float16 has infinity
     or NaN and float32 has not. `inherited` is the largest error among the tensors that the operator took, `passed_on`
-    among those that were made of this one; that of an output is its own.
+    among those that were made of this one; that of an output is its own. `limit`: where the values end.
     """
 
     name: str
@@ -31,6 +31,7 @@ class TensorReport:
     error: float
     inherited: float
     passed_on: float
+    limit: float = HALF_MAX
 
     @property
     def reached(self):
@@ -43,8 +44,8 @@ class TensorReport:
 
         Infinite for what no larger values make larger, unless it overflows: inputs, constants, 1 / sqrt, minima.
         """
-        ends = self.operator in ENDS and self.reached <= HALF_MAX
-        return float("inf") if ends or not self.reached else HALF_MAX / self.reached
+        ends = self.operator in ENDS and self.reached <= self.limit
+        return float("inf") if ends or not self.reached else self.limit / self.reached
 
     @property
     def added(self):
@@ -85,7 +86,7 @@ class Reports:
     def __init__(self):
         self._made, self._passed_on = {}, {}
 
-    def add(self, key, name, expected, received, operator="", taken=(), running_sum=None):
+    def add(self, key, name, expected, received, operator="", taken=(), running_sum=None, limit=HALF_MAX):
         """Report a tensor, whose values are `expected` in float32. `key` is its own, `taken` those of what it is of."""
         magnitudes = np.abs(expected)
         largest, nonzero = float(magnitudes.max(initial=0)), np.count_nonzero(magnitudes)
@@ -97,7 +98,7 @@ class Reports:
             self._passed_on[each] = max(self._passed_on.get(each, 0.0), error)
         inherited = max((self._made[each].error for each in taken if each in self._made), default=0.0)
         share = float(subnormal / nonzero) if nonzero else 0.0
-        self._made[key] = TensorReport(name, operator, largest, share, running_sum, error, inherited, error)
+        self._made[key] = TensorReport(name, operator, largest, share, running_sum, error, inherited, error, limit)
 
     def finished(self):
         """All of them, in a tuple."""

@@ -1,8 +1,8 @@
 """Run a saved Core ML model without macOS: a reference evaluator of its MIL program.
 
-It catches what a conversion can get wrong: an operator, an axis, an order of operands, a padding, a weight. It says
-nothing about the numerics of a device (the Neural Engine sums in its own way). fp16 programs are computed in float32
-and every result is rounded to float16, that is, without the rounding inside a sum.
+It catches what a conversion can get wrong: an operator, an axis, an order of operands, a padding, a weight. fp16
+programs are computed in float32 and every result is rounded to float16, that is, without the rounding inside a sum. Of
+a device's own numerics it knows what is on record of the Neural Engine, where it is asked for (neural_engine.py).
 """
 
 import numpy as np
@@ -25,17 +25,18 @@ class Evaluator:
 
     An image input takes pixels 0..255 as [1, C, H, W], as the program itself does. A classifier's outputs are the most
     likely label as str and {label: probability}. Constants are prepared here, compressed weights materialised. Without
-    `rounding` an fp16 program is computed in float32 throughout, with the weights that it has.
+    `rounding` an fp16 program is computed in float32 throughout, with the weights that it has. The operations of
+    float16 are computed by `device`, a NeuralEngine, where there is one.
 
     Raises:
         InputError: an input is missing or has another shape; an operation isn't in OPS or can't be computed; a result's
             shape is not the declared one. The message names the operation.
     """
 
-    def __init__(self, program, rounding=True):
+    def __init__(self, program, rounding=True, device=None):
         if program.function != "main":
             raise InputError(f"Expected a program with a function 'main'. Received: {', '.join(program.functions)}.")
-        self.program, self.rounding = program, rounding
+        self.program, self.rounding, self.device = program, rounding, device
         operands = (bound for operation in program.operations for bound in operation.operands.values())
         taken = {value.name for bound in (*operands, program.results) for value in bound}
         constants = read_constants(program)
@@ -59,10 +60,15 @@ class Evaluator:
             values[value.name] = self._rounded(inputs[value.name], value)
         for operation in self.program.operations:
             with np.errstate(all="ignore"):  # an overflow shows in the result, as it would on the device
-                results = _run(operation, values)
+                results = _run(operation, values, self._compute(operation))
                 for result, declared in zip(results, operation.results, strict=True):
                     values[declared.name] = self._rounded(result, declared)
             yield operation
+
+    def _compute(self, operation):
+        """(kind, {name: operand}) -> the results of an operation: as MIL says, or as the device does in float16."""
+        half = all(NUMPY.get(result.dtype) == np.float16 for result in operation.results)
+        return self.device.compute if self.device and half else lambda kind, operands: OPS[kind](**operands)
 
     def _rounded(self, value, declared):
         """Round to the declared type; hold fp16 values in float32, in which the next operation computes."""
@@ -72,7 +78,7 @@ class Evaluator:
         return _widened(np.asarray(value).astype(np.float32 if dtype == np.float16 and not self.rounding else dtype))
 
 
-def _run(operation, values):
+def _run(operation, values, compute):
     """Return the results of one operation, shapes asserted."""
     text = f"operation {operation.kind!r} named {operation.name!r}"
     if operation.kind not in OPS:
@@ -82,7 +88,7 @@ def _run(operation, values):
             name: [values[value.name] for value in bound] if name in LISTS else values[bound[0].name]
             for name, bound in operation.operands.items()
         }
-        results = OPS[operation.kind](**operands)
+        results = compute(operation.kind, operands)
     except Exception as error:  # whatever numpy or TensorFlow made of operands that don't fit
         raise InputError(f"Expected operands that fit. Received: {text}. {type(error).__name__}: {error}") from error
     results = results if isinstance(results, list) else [results]

@@ -253,6 +253,25 @@ def cast(x, dtype):
     return x if dtype in ("fp16", "fp32") else x.astype(dtype)  # the others have numpy's names
 
 
+def quantize(input, scale, output_dtype, zero_point=None, axis=None):  # noqa: A002  MIL's own name
+    """The nearest integers of input / scale, and the zero point beyond them, within the type."""
+    scale, zero_point = _along(scale, axis, input), _along(0 if zero_point is None else zero_point, axis, input)
+    limits = np.iinfo(output_dtype)
+    return np.clip(np.rint(input / scale) + zero_point, limits.min, limits.max).astype(output_dtype)
+
+
+def dequantize(input, scale, zero_point=None, axis=None):  # noqa: A002
+    """scale * (input - zero point)."""
+    zero_point = _along(0 if zero_point is None else zero_point, axis, input)
+    return (input.astype(np.float32) - zero_point) * _along(scale, axis, input)
+
+
+def _along(values, axis, x):
+    """A number, or one for each index of `axis` of x, as float32."""
+    values = np.asarray(values, np.float32)
+    return values if not values.ndim else values.reshape([-1 if a == int(axis) % x.ndim else 1 for a in range(x.ndim)])
+
+
 def classify(probabilities, classes):
     """A classifier's two outputs: the most likely label, and {label: probability}."""
     scores = probabilities.reshape(-1)
@@ -304,6 +323,8 @@ OPS = {
     "elu": elu,
     "softmax": softmax,
     "cast": cast,
+    "quantize": quantize,
+    "dequantize": dequantize,
     # over axes
     "reduce_sum": reduction(np.sum),
     "reduce_mean": reduction(np.mean),

@@ -99,7 +99,32 @@ def test_the_cases_cover_the_table_of_operations():
     seen = operation_types(operations_program()[0])
     assert {case.split()[0] for case in CASES} <= seen
     seen |= operation_types(flexible_program()) | operation_types(classifier_program())
-    assert seen == set(mil.OPS)
+    assert seen | set(IN_BYTES) == set(mil.OPS)  # test_in_bytes has those, which TensorFlow's graphs don't become
+
+
+IN_BYTES = {  # -> operands, and what MIL's text says of them: clip(round(input / scale) + zero point), and back
+    "quantize": (
+        {"input": np.float32([[-100, 0.24, 0.26], [1, 2, 300]]), "scale": np.float32(0.5), "output_dtype": "int8"},
+        [[-128, 0, 1], [2, 4, 127]],
+    ),
+    "dequantize": (
+        {
+            "input": np.uint8([[0, 128, 255], [1, 2, 3]]),
+            "scale": np.float32([0.5, 2]),
+            "zero_point": np.uint8([128, 0]),
+            "axis": 0,
+        },
+        [[-64, 0, 63.5], [2, 4, 6]],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", IN_BYTES)
+def test_in_bytes(kind):
+    operands, expected = IN_BYTES[kind]
+    result = mil.OPS[kind](**operands)
+    assert result.dtype == {"quantize": np.int8, "dequantize": np.float32}[kind]
+    np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 10, 8), (1, 14, 4, 8)])
