@@ -4,9 +4,8 @@ import collections
 import dataclasses
 from pathlib import Path
 
-from keras_mobattn.describe.coreml.compute_plan import ComputePlan, compute_plan
-from keras_mobattn.describe.coreml.rules import neural_engine_findings
-from keras_mobattn.describe.finding import Finding
+from keras_mobattn.describe.coreml.compute_plan import NEURAL_ENGINE, ComputePlan, compute_plan
+from keras_mobattn.describe.coreml.rules import NeuralEngineFinding, neural_engine_findings
 from keras_mobattn.describe.half import HalfVerdict, half_verdict
 from keras_mobattn.files import size_bytes
 from keras_mobattn.formats.coreml.features import Feature
@@ -34,16 +33,52 @@ class Weights:
 
 
 @dataclasses.dataclass(frozen=True)
-class NeuralEngine:
-    """What speaks against the Neural Engine by our rules, and the compute plan where there is one."""
+class Placement:
+    """An operation, what the rules have against it, and where Core ML's plan has it; `surprising` where they differ."""
 
-    findings: tuple[Finding, ...]
+    operator: str
+    tensor: str
+    reasons: tuple[str, ...]
+    preferred: str
+    supported: tuple[str, ...]
+    cost: float
+
+    @property
+    def surprising(self):
+        """Whether the rules say that it can run there and the plan that it can't, or the other way round."""
+        return bool(self.reasons) == (NEURAL_ENGINE in self.supported)
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuralEngine:
+    """What our rules found on record of the Neural Engine, and the compute plan where there is one."""
+
+    findings: tuple[NeuralEngineFinding, ...]
     plan: ComputePlan
+
+    @property
+    def against(self):
+        """The findings that speak against it."""
+        return tuple(finding for finding in self.findings if finding.is_against)
+
+    @property
+    def placements(self):
+        """The operations that the rules or the plan keep off the Neural Engine: what each of the two says."""
+        reasons = collections.defaultdict(list)
+        for finding in self.against:
+            reasons[finding.tensor].append(finding.reason)
+        return tuple(
+            Placement(
+                each.operator, each.tensor, tuple(reasons[each.tensor]), each.preferred, each.supported, each.cost
+            )
+            for each in self.plan.operations
+            if reasons[each.tensor] or each.preferred != NEURAL_ENGINE
+        )
 
     @property
     def passed(self):
         """By the plan, if there is one: it could run every operation. Else by the rules."""
-        return not (self.findings if self.plan.not_run else self.plan.off_neural_engine)
+        return not (self.against if self.plan.not_run else self.plan.off_neural_engine)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +127,10 @@ class CoreMLDescription:
             "cost_by_device": plan.cost_by_device,
             "cost_by_operator": plan.cost_by_operator,
         }
+        placements = self.neural_engine.placements
+        record["neural_engine"]["placements"] = [
+            dataclasses.asdict(each) | {"surprising": each.surprising} for each in placements
+        ]
         return record
 
 

@@ -1,12 +1,15 @@
 """The description of a Core ML package on the terminal, 80 columns wide; JSON has everything whole."""
 
 import collections
+import dataclasses
 
 from rich.markup import escape
 
 from keras_mobattn.describe.half_screen import print_half
 from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
 from keras_mobattn.formats.coreml.features import ENUMERATED
+
+FEW = 3  # kinds of operators named in a row
 
 
 def print_coreml(description, console):
@@ -92,11 +95,9 @@ def _figures(description):
 
 
 def _verdict(neural_engine):
-    findings, plan = neural_engine.findings, neural_engine.plan
-    noun, against = "operation", len({finding.tensor for finding in findings})
-    by_rules = (
-        f"By rules: {f'[red]{count_text(against, noun)} against it' if against else '[green]nothing against it'}[/]."
-    )
+    plan, against = neural_engine.plan, len({finding.tensor for finding in neural_engine.against})
+    found = f"[red]{count_text(against, 'operation')} against it" if against else "[green]nothing against it"
+    by_rules = f"By what is on record: {found}[/]."
     if plan.not_run:
         return f"{by_rules} [dim]Not run: {escape(plan.not_run)}[/]"
     off = plan.off_neural_engine
@@ -106,17 +107,25 @@ def _verdict(neural_engine):
 
 
 def _findings(findings):
-    """One row for each reason, with the operators and the first tensor."""
+    """One row for each rule, those that speak against it first: how many operations, what, where it was seen."""
     groups = collections.defaultdict(list)
     for finding in findings:
-        groups[finding.reason].append(finding)
-    table = plain_table("why", "operators", "first output tensor")
-    for reason, group in list(groups.items())[:MOST]:
+        groups[dataclasses.replace(finding, operator="", tensor="")].append(finding)
+    table = plain_table("operators", "effect", "what is on record")
+    for rule, group in sorted(groups.items(), key=lambda item: not item[0].is_against)[:MOST]:
         counts = collections.Counter(finding.operator for finding in group).most_common()
-        listed = ", ".join(f"{kind} x{count}" if count > 1 else kind for kind, count in counts[:MOST])
-        listed += f", and {count_text(len(counts) - MOST, 'other kind')}" if len(counts) > MOST else ""
-        table.add_row(escape(reason), escape(listed), escape(short_name(group[0].tensor)))
+        listed = [f"{kind} x{count}" if count > 1 else kind for kind, count in counts[:FEW]]
+        listed += [f"and {count_text(len(counts) - FEW, 'other kind')}"] * (len(counts) > FEW)
+        effect = f"[red]{rule.effect}[/]" if rule.is_against else rule.effect
+        table.add_row(escape("\n".join(listed)), effect, escape(_words(rule, group[0].tensor)))
     return table
+
+
+def _words(rule, tensor):
+    """ "a gather (M3 Pro, macOS 27: the CPU; on record). Instead: slices. First: gather_0"."""
+    seen = "; ".join(filter(None, (rule.where, rule.standing)))
+    instead = f" Instead: {rule.instead}." if rule.instead else ""
+    return f"{rule.reason} ({seen}).{instead} First: {short_name(tensor)}"
 
 
 def _plan(plan):

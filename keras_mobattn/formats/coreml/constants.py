@@ -27,7 +27,9 @@ def read_constants(program):
         values = {name: _value(stored, weights) for name, stored in program.constants.items()}
         for operation in program.constexprs:
             operands = {name: values[value.name] for name, (value,) in operation.operands.items()}
-            values[operation.name] = DECOMPRESS[operation.kind](**operands)
+            made = DECOMPRESS[operation.kind](**operands)
+            made = made if isinstance(made, tuple) else (made,)
+            values.update((result.name, value) for result, value in zip(operation.results, made, strict=True))
         return values
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:  # what numpy makes of other values
         raise InputError(
@@ -42,6 +44,11 @@ def scalar(stored):
     kind = tensor.WhichOneof("value")
     values = getattr(tensor, kind).values if kind in ("bools", "ints", "strings") else ()
     return values[0] if len(values) else None
+
+
+def read_constant(stored):
+    """The value of a constant that is written out in the program, a protobuf Value: an array, a str, or a list."""
+    return _value(stored, None)
 
 
 def _value(stored, weights):
@@ -129,17 +136,31 @@ def sparse_to_dense(nonzero_data, mask, shape=None):
     return dense
 
 
+def sparse_shift_scale(data_mask, nonzero_data, scale, offset=None):
+    """What blockwise_shift_scale makes of the values where the mask has ones; (mask, values)."""
+    dense = blockwise_shift_scale(sparse_to_dense(nonzero_data, data_mask), scale, offset)
+    return data_mask, dense[data_mask != 0]
+
+
+def lut_to_sparse(indices_mask, indices_nonzero_data, lut, vector_axis=None):
+    """What lut_to_dense makes of the numbers where the mask has ones; (mask, values)."""
+    dense = lut_to_dense(sparse_to_dense(indices_nonzero_data, indices_mask), lut, vector_axis=vector_axis)
+    return indices_mask, dense[indices_mask != 0]
+
+
 def cast(source_val, output_dtype):
     """Half precision in single: fp16 weights of an fp32 program."""
     return source_val.astype({"fp32": np.float32}[output_dtype])
 
 
-# Operation that unpacks weights -> function of its operands, which returns an array. coremltools has the formulas in
-# converters/mil/mil/ops/defs/iOS16/constexpr_ops.py and iOS18/compression.py.
+# Operation that unpacks weights -> function of its operands, which returns an array, or a tuple of them. The formulas
+# are in coremltools' converters/mil/mil/ops/defs/iOS16/constexpr_ops.py and iOS18/compression.py.
 DECOMPRESS = {
     "constexpr_affine_dequantize": affine_dequantize,
     "constexpr_blockwise_shift_scale": blockwise_shift_scale,
     "constexpr_lut_to_dense": lut_to_dense,
     "constexpr_sparse_to_dense": sparse_to_dense,
+    "constexpr_sparse_blockwise_shift_scale": sparse_shift_scale,
+    "constexpr_lut_to_sparse": lut_to_sparse,
     "constexpr_cast": cast,
 }

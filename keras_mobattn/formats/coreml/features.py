@@ -27,6 +27,11 @@ class Feature:
     ranges: tuple[tuple[int, int], ...] = ()
 
 
+def is_channels_first(shape):
+    """Whether [1, ?, ?, ?] is an image with its 1 or 3 channels ahead of height and width."""
+    return len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
+
+
 def read_feature(proto):
     """A FeatureDescription of Core ML's protobuf as a Feature."""
     kind = str(proto.type.WhichOneof("Type")).removesuffix("Type")

@@ -31,7 +31,10 @@ def test_the_plan_of_a_mac(package, mac):
         ("reduce_mean", {"GPU": 0.25}),
     ]
     assert [operation.tensor for operation in plan.off_neural_engine] == ["mean"]
-    assert not engine.findings
+    assert not engine.against
+    mean, cast = sorted(engine.placements, key=lambda placement: placement.operator, reverse=True)
+    assert (mean.operator, mean.preferred, mean.surprising) == ("reduce_mean", "GPU", True)  # no rule is against it
+    assert (cast.operator, cast.preferred, cast.reasons, cast.surprising) == ("cast", "CPU", (), False)
     assert not engine.passed  # by the plan, whatever the rules say
     mac["load"].assert_called_once_with(path="made/model.mlmodelc", compute_units=import_coremltools().ComputeUnit.ALL)
     assert mac["compile"].call_args.args == (str(package("good")),)

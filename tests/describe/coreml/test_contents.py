@@ -1,4 +1,4 @@
-"""Descriptions of real Core ML packages: what they hold, what speaks against the Neural Engine, which are refused."""
+"""Descriptions of real Core ML packages: what they hold, which are refused."""
 
 import dataclasses
 import shutil
@@ -8,10 +8,9 @@ import tensorflow as tf
 
 import keras_mobattn
 from helpers import small_packages
-from helpers.described_packages import AGAINST, described
+from helpers.described_packages import described
 from keras_mobattn import describe
 from keras_mobattn._quiet import import_coremltools, quiet_stderr
-from keras_mobattn.describe.coreml.rules import NEURAL_ENGINE_RULES
 from keras_mobattn.errors import InputError
 
 MACS = {  # package -> {type: MACs}, operations of open size
@@ -71,24 +70,6 @@ def test_weights_by_kind_and_type(package, name):
     assert found.size_bytes == sum(file.stat().st_size for file in files)
     assert found.weights_bytes == sum(file.stat().st_size for file in files if file.suffix == ".bin")
     assert found.weights_bytes >= sum(size for *_, size in WEIGHTS[name])
-
-
-@pytest.mark.parametrize("name", small_packages.GRAPHS)
-def test_rules_for_the_neural_engine(package, name):
-    verdict = described(package(name)).neural_engine
-    found = {}
-    for finding in verdict.findings:
-        found.setdefault(finding.operator, set()).add(finding.reason)
-        assert finding.tensor
-    rules = AGAINST.get(name, {})
-    assert found == {kind: {NEURAL_ENGINE_RULES[rule].reason for rule in broken} for kind, broken in rules.items()}
-    assert verdict.passed == (name not in AGAINST)
-
-
-def test_every_rule_has_a_package_that_breaks_it():
-    assert {rule for broken in AGAINST.values() for rules in broken.values() for rule in rules} == set(
-        NEURAL_ENGINE_RULES
-    )
 
 
 def test_counts_that_the_neural_engine_asks_for(package):
