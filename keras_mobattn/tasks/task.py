@@ -253,7 +253,7 @@ class Task:
         """
         forms = {name: each for name, each in self.forms.items() if each.kind in (None, kind)}
         if form in forms and forms[form].of_pixels > of_pixels:
-            raise InputError(f"Expected input_type 'image' for form {form!r}. Received: 'tensor'. Take another form.")
+            raise InputError(f"Expected input_type 'image' for form {form!r}. Received: an array. Take another form.")
         names = [name for name, each in forms.items() if each.of_pixels <= of_pixels]
         if form is None:
             return names[0] if names else None

@@ -1,68 +1,22 @@
-"""Deploy-time fusion for Core ML: fewer operations, the same numbers. A graph pass that coremltools runs for us.
+"""Deploy-time fusion for Core ML: fewer operations, the same numbers. passes.py runs it.
 
 coremltools folds batch norms, biases and most transposes. What it leaves, and what each rewrite takes away from one
 block of MobileViTv2 (one attention unit, fp32: 56 operations without them), is said beside it. They run in float32,
 before coremltools casts to float16, and every conversion is checked against Keras afterwards. The same thoughts on
 TFLite's graphs are in `export.tflite.fuse`.
 
-coremltools is imported at the top, since a pass is a subclass of its: import this module where it is needed.
+coremltools is imported at the top, since a rewrite is made of its parts: import this module where it is needed.
 """
 
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  coremltools' own name for it
-from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
-from coremltools.converters.mil.mil.passes.helper import block_context_manager
-from coremltools.converters.mil.mil.passes.pass_pipeline import PassPipeline
-from coremltools.converters.mil.mil.passes.pass_registry import register_pass
+
+from keras_mobattn.export.coreml.rewriting import again, kind_of, readers_of, value_and_constant
 
 LEAST = 2**-24  # float16's smallest positive number
 SMALLEST_SCALE = 1 / 16
 UNARY = ("silu", "relu", "relu6", "gelu", "sigmoid", "tanh")
 STILL = ("space_to_depth", "depth_to_space", "reshape", "transpose")  # move values, and don't change them
-
-
-def pipeline():
-    """coremltools' default passes, and ours right before the cast to float16."""
-    passes = PassPipeline.DEFAULT
-    passes.insert_pass(passes.passes.index("common::add_fp16_cast"), "keras_mobattn::fuse")
-    return passes
-
-
-@register_pass(namespace="keras_mobattn")
-class fuse(AbstractGraphPass):  # noqa: N801  named as coremltools names its passes
-    """Apply REWRITES to every function, each until nothing is left for it."""
-
-    def apply(self, prog):
-        for function in prog.functions.values():
-            for rewrite in REWRITES:
-                while _rewrite_one(function, rewrite):
-                    pass
-
-
-@block_context_manager
-def _rewrite_one(block, rewrite):
-    """Rewrite the first operation that `rewrite(op)` has something for: [(var, what takes its place), ...]."""
-    for op in block.operations:
-        pairs = rewrite(op)
-        if pairs:
-            for old, new in pairs:
-                block.replace_uses_of_var_after_op(anchor_op=old.op, old_var=old, new_var=new)
-            block.remove_ops(_unread([old.op for old, _ in pairs]))
-            return True
-    return False
-
-
-def _unread(ops):
-    """Those of `ops` that nobody reads any more, and what came before them for their sake alone."""
-    dead = set()
-    while ops:
-        op = ops.pop()
-        if op is None or op in dead or any(output in op.enclosing_block.outputs for output in op.outputs):
-            continue
-        if all(dead.issuperset(output.child_ops) for output in op.outputs):
-            dead.add(op)
-            ops += [var.op for var in op.get_flattened_inputs()]
-    return list(dead)
 
 
 def centre_norms(op):
@@ -74,12 +28,12 @@ def centre_norms(op):
     if op.op_type != "add":
         return None
     for product, rest in ((op.x, op.y), (op.y, op.x)):
-        if _kind(product) != "mul" or _kind(rest) != "sub" or _kind(rest.op.y) != "mul":
+        if kind_of(product) != "mul" or kind_of(rest) != "sub" or kind_of(rest.op.y) != "mul":
             continue
         for mean, scale in ((rest.op.y.op.x, rest.op.y.op.y), (rest.op.y.op.y, rest.op.y.op.x)):
             x = _other_operand(product.op, scale)
-            centred = x is not None and next((r for r in _readers(x) if r.op_type == "sub" and r.y is mean), None)
-            if centred and _kind(scale) == "mul" and (split := _value_and_constant(scale.op)):
+            centred = x is not None and next((r for r in readers_of(x) if r.op_type == "sub" and r.y is mean), None)
+            if centred and kind_of(scale) == "mul" and (split := value_and_constant(scale.op)):
                 normal = mb.mul(x=centred.outputs[0], y=split[0], before_op=op)
                 normal = mb.mul(x=normal, y=split[1], before_op=op)
                 return [(op.outputs[0], mb.add(x=normal, y=rest.op.x, before_op=op, name=op.name))]
@@ -92,25 +46,25 @@ def fold_epsilons(op):
     Not an epsilon that float16 takes for 0, such as 1e-12. coremltools raises it to LEAST where it casts the addition,
     but not here, and rsqrt of a sum of squares that vanished would be infinite; unless a minimum follows, as in ours.
     """
-    if op.op_type != "rsqrt" or _kind(op.x) != "add" or not (split := _value_and_constant(op.x.op)):
+    if op.op_type != "rsqrt" or kind_of(op.x) != "add" or not (split := value_and_constant(op.x.op)):
         return None
     value, epsilon = split
-    limited = all(reader.op_type == "minimum" and _value_and_constant(reader) for reader in _readers(op.outputs[0]))
+    limited = all(reader.op_type == "minimum" and value_and_constant(reader) for reader in readers_of(op.outputs[0]))
     if epsilon.size != 1 or (epsilon.item() < LEAST and not limited):
         return None
-    return [(op.outputs[0], _again(op, x=value, epsilon=np.float32(epsilon.item())))]
+    return [(op.outputs[0], again(op, x=value, epsilon=np.float32(epsilon.item())))]
 
 
 def fold_padding(op):
     """conv(pad(x)) -> conv(x) with that padding: the five convolutions of stride 2, whose padding is torch's."""
-    if op.op_type != "conv" or _kind(op.x) != "pad" or op.pad_type.val != "valid":
+    if op.op_type != "conv" or kind_of(op.x) != "pad" or op.pad_type.val != "valid":
         return None
     pad = op.x.op
     amounts = pad.pad.val
     zeros = pad.mode.val == "constant" and not pad.constant_val.val
     if not zeros or len(op.x.shape) != 4 or any(amounts[:-4]):
         return None
-    return [(op.outputs[0], _again(op, x=pad.x, pad_type="custom", pad=np.int32(amounts[-4:])))]
+    return [(op.outputs[0], again(op, x=pad.x, pad_type="custom", pad=np.int32(amounts[-4:])))]
 
 
 def open_batch_norms(op):
@@ -118,7 +72,7 @@ def open_batch_norms(op):
     a norm's gamma and beta where channels come first, as among tokens."""
     if op.op_type != "batch_norm" or len(op.x.shape) != 4:
         return None
-    if not _feeds_only(op, _readers(op.outputs[0]), lambda conv: _is_pointwise(conv) and conv.groups.val == 1):
+    if not _feeds_only(op, readers_of(op.outputs[0]), lambda conv: _is_pointwise(conv) and conv.groups.val == 1):
         return None
     gamma = 1.0 if op.gamma is None else op.gamma.val.astype(np.float64)
     scale = gamma / np.sqrt(op.variance.val.astype(np.float64) + op.epsilon.val)
@@ -132,11 +86,11 @@ def fold_shifts(op):
     if op.op_type != "add" or not (split := _channels(op)):
         return None
     value, shift = split
-    convs = _readers(op.outputs[0])
+    convs = readers_of(op.outputs[0])
     if not _feeds_only(op, convs, lambda conv: _is_pointwise(conv) and conv.groups.val == 1):
         return None
     biases = [_bias(conv) + _matrix(conv) @ np.broadcast_to(shift, value.shape[1]) for conv in convs]
-    return [(conv.outputs[0], _again(conv, x=value, bias=np.float32(b))) for conv, b in zip(convs, biases, strict=True)]
+    return [(conv.outputs[0], again(conv, x=value, bias=np.float32(b))) for conv, b in zip(convs, biases, strict=True)]
 
 
 def fold_scales(op):
@@ -148,12 +102,12 @@ def fold_scales(op):
     if op.op_type != "mul" or not (split := _channels(op)):
         return None
     value, scale = split
-    convs = _readers(op.outputs[0])
+    convs = readers_of(op.outputs[0])
     small = np.abs(scale).max() < SMALLEST_SCALE
     if small or not _feeds_only(op, convs, lambda conv: _scaled_inputs(conv, scale) is not None):
         return None
     weights = [np.float32(_scaled_inputs(conv, scale)) for conv in convs]
-    return [(conv.outputs[0], _again(conv, x=value, weight=w)) for conv, w in zip(convs, weights, strict=True)]
+    return [(conv.outputs[0], again(conv, x=value, weight=w)) for conv, w in zip(convs, weights, strict=True)]
 
 
 def postpone_gamma(op):
@@ -161,9 +115,9 @@ def postpone_gamma(op):
     if op.op_type != "mul":
         return None
     for value, product in ((op.x, op.y), (op.y, op.x)):
-        split = _kind(product) == "mul" and _value_and_constant(product.op)
+        split = kind_of(product) == "mul" and value_and_constant(product.op)
         if split and value.op is not None and value.val is None and value.shape == op.outputs[0].shape:
-            convs = _readers(op.outputs[0])
+            convs = readers_of(op.outputs[0])
             scale = _per_channel(op.outputs[0], split[1])
             if scale is not None and _feeds_only(op, convs, lambda conv, s=scale: _scaled_inputs(conv, s) is not None):
                 normal = mb.mul(x=value, y=split[0], before_op=op)
@@ -174,19 +128,21 @@ def postpone_gamma(op):
 def fold_scalars(op):
     """s * still(conv(x)) -> still(conv(x)) with s in weights and bias, where only values are moved in between: the
     1 / sqrt(d) of softmax attention."""
-    if op.op_type != "mul" or not (split := _value_and_constant(op)) or split[1].size != 1:
+    if op.op_type != "mul" or not (split := value_and_constant(op)) or split[1].size != 1:
         return None
     value, scale = split
     if abs(scale.item()) < SMALLEST_SCALE:
         return None
     source = value
-    while _kind(source) in STILL and len(_readers(source)) == 1:
+    while kind_of(source) in STILL and len(readers_of(source)) == 1:
         source = source.op.x
     conv = source.op
-    alone = all(len(_readers(var)) == 1 for var in (source, value)) and op.outputs[0] not in op.enclosing_block.outputs
-    if _kind(source) != "conv" or conv.weight.val is None or not alone:
+    alone = (
+        all(len(readers_of(var)) == 1 for var in (source, value)) and op.outputs[0] not in op.enclosing_block.outputs
+    )
+    if kind_of(source) != "conv" or conv.weight.val is None or not alone:
         return None
-    scaled = _again(conv, weight=conv.weight.val * np.float32(scale), bias=_bias(conv) * np.float32(scale.item()))
+    scaled = again(conv, weight=conv.weight.val * np.float32(scale), bias=_bias(conv) * np.float32(scale.item()))
     return [(op.outputs[0], value), (source, scaled)]
 
 
@@ -196,7 +152,7 @@ def merge_linear_convolutions(op):
     A block of MobileViTv2 ends in a projection without activation and the next one begins with an expansion: 12 % of
     the MACs. Only where it saves MACs and nobody else reads what lies between, a pyramid's level for example.
     """
-    if op.op_type != "conv" or not _is_pointwise(op) or op.groups.val != 1 or _kind(op.x) != "conv":
+    if op.op_type != "conv" or not _is_pointwise(op) or op.groups.val != 1 or kind_of(op.x) != "conv":
         return None
     first = op.x.op
     if not _is_pointwise(first) or first.groups.val != 1 or not _feeds_only(first, [op], lambda conv: True):
@@ -205,7 +161,7 @@ def merge_linear_convolutions(op):
     if w2.shape[0] * w1.shape[1] > w1.size + w2.size:
         return None
     weight, bias = (w2 @ w1)[:, :, None, None], w2 @ _bias(first) + _bias(op)
-    return [(op.outputs[0], _again(op, x=first.x, weight=np.float32(weight), bias=np.float32(bias)))]
+    return [(op.outputs[0], again(op, x=first.x, weight=np.float32(weight), bias=np.float32(bias)))]
 
 
 def fuse_swish(op):
@@ -213,45 +169,45 @@ def fuse_swish(op):
     if op.op_type != "mul":
         return None
     for x, sigmoid in ((op.x, op.y), (op.y, op.x)):
-        if _kind(sigmoid) == "sigmoid" and sigmoid.op.x is x and len(_readers(sigmoid)) == 1:
+        if kind_of(sigmoid) == "sigmoid" and sigmoid.op.x is x and len(readers_of(sigmoid)) == 1:
             return [(op.outputs[0], mb.silu(x=x, before_op=op, name=op.name))]
     return None
 
 
 def sink_transposes(op):
     """act(transpose(x)) -> transpose(act(x)), which brings it next to the pooling."""
-    if op.op_type not in UNARY or _kind(op.x) != "transpose" or len(_readers(op.x)) > 1:
+    if op.op_type not in UNARY or kind_of(op.x) != "transpose" or len(readers_of(op.x)) > 1:
         return None
-    inner = _again(op, x=op.x.op.x, name=f"{op.name}_nchw")
+    inner = again(op, x=op.x.op.x, name=f"{op.name}_nchw")
     return [(op.outputs[0], mb.transpose(x=inner, perm=op.x.op.perm, before_op=op, name=op.name))]
 
 
 def pool_without_transpose(op):
     """reduce(transpose(x), axes) -> reduce(x, the axes before the transpose), where what is left keeps its order: the
     pooling before the classifier."""
-    if op.op_type not in ("reduce_mean", "reduce_max") or _kind(op.x) != "transpose" or op.keep_dims.val:
+    if op.op_type not in ("reduce_mean", "reduce_max") or kind_of(op.x) != "transpose" or op.keep_dims.val:
         return None
     axes = _axes_before(op.x.op, op.axes.val)
-    return axes and [(op.outputs[0], _again(op, x=op.x.op.x, axes=np.int32(axes)))]
+    return axes and [(op.outputs[0], again(op, x=op.x.op.x, axes=np.int32(axes)))]
 
 
 def pick_without_transpose(op):
     """argmax(transpose(x), axis) -> argmax(x, the axis before the transpose), likewise: classes that a segmenter picks
     along the channels."""
-    if op.op_type != "reduce_argmax" or _kind(op.x) != "transpose" or op.keep_dims.val:
+    if op.op_type != "reduce_argmax" or kind_of(op.x) != "transpose" or op.keep_dims.val:
         return None
     axes = _axes_before(op.x.op, [op.axis.val])
-    return axes and [(op.outputs[0], _again(op, x=op.x.op.x, axis=np.int32(axes[0])))]
+    return axes and [(op.outputs[0], again(op, x=op.x.op.x, axis=np.int32(axes[0])))]
 
 
 def sink_last_softmax(op):
     """softmax(transpose(x), axis) -> transpose(softmax(x, the axis before the transpose)) at a program's end: over a
     segmenter's channels, where the Neural Engine is quick (Apple's coreai-models, neural_engine_rules.md)."""
-    if op.op_type != "softmax" or _kind(op.x) != "transpose" or op.outputs[0] not in op.enclosing_block.outputs:
+    if op.op_type != "softmax" or kind_of(op.x) != "transpose" or op.outputs[0] not in op.enclosing_block.outputs:
         return None
     before = op.x.op
     axis = np.int32(before.perm.val[op.axis.val] % len(op.x.shape))
-    inner = _again(op, x=before.x, axis=axis, name=f"{op.name}_nchw")
+    inner = again(op, x=before.x, axis=axis, name=f"{op.name}_nchw")
     return [(op.outputs[0], mb.transpose(x=inner, perm=before.perm, before_op=op, name=op.name))]
 
 
@@ -281,31 +237,15 @@ def _axes_before(transpose, axes):
     return axes if left == sorted(left) else None
 
 
-def _kind(var):
-    return var.op.op_type if var is not None and var.op is not None else None
-
-
-def _readers(var):
-    return list(dict.fromkeys(var.child_ops))
-
-
 def _feeds_only(op, readers, fits):
     """Whether every reader of `op` is a convolution that fits, on its input, and the value itself is no output."""
     out = op.outputs[0]
     return (
         bool(readers)
-        and set(_readers(out)) == set(readers)
+        and set(readers_of(out)) == set(readers)
         and out not in op.enclosing_block.outputs
         and all(reader.op_type == "conv" and reader.x is out and fits(reader) for reader in readers)
     )
-
-
-def _value_and_constant(op):
-    """(var, array) of an operation on a value and a constant, or None."""
-    for value, constant in ((op.x, op.y), (op.y, op.x)):
-        if constant.val is not None and value.val is None:
-            return value, np.asarray(constant.val)
-    return None
 
 
 def _other_operand(op, operand):
@@ -314,7 +254,7 @@ def _other_operand(op, operand):
 
 def _channels(op):
     """(map, [C] or [1] float64) of an operation on a map [n, C, H, W] and a constant for each channel, or None."""
-    split = _value_and_constant(op)
+    split = value_and_constant(op)
     if not split or split[0].shape != op.outputs[0].shape:
         return None
     values = _per_channel(split[0], split[1])
@@ -360,9 +300,3 @@ def _matrix(conv):
 
 def _bias(conv):
     return np.zeros(len(conv.weight.val), np.float32) if conv.bias is None else conv.bias.val
-
-
-def _again(op, **changes):
-    """The same operation with other operands, right before it; return its output."""
-    operands = {name: var for name, var in op.inputs.items() if var is not None}
-    return getattr(mb, op.op_type)(**{**operands, "name": op.name, **changes}, before_op=op)

@@ -115,20 +115,23 @@ def final_objects(outputs):
 
 
 def vision_outputs(offsets, probabilities, anchors):
-    """{"all_confidence" [B, A, K], "all_coordinates" [B, A, 4]}: probabilities, K filled up with zeros to a multiple of
-    CLASSES_AT_ONCE, and boxes (center x, center y, width, height) as shares of the image.
+    """{"all_confidence" [B, A, K], "all_coordinates" [B, A, 4]}: probabilities, of which the first is the background's
+    and is left out, K filled up with zeros to a multiple of CLASSES_AT_ONCE, and boxes (center x, center y, width,
+    height) as shares of the image.
 
-    Boxes without slices, which the Neural Engine likes on no last axis: offsets * scale + start + exp(offsets * rate) *
-    size, where scale and start are 0 in columns of sizes, rate and size in those of centers. In float16 corners would
-    be off by up to 5e-4 of the image, much for small objects: these few operations are computed in float32.
+    Nothing is sliced along the last axis, which the Neural Engine is on record for getting wrong: a product with zeros
+    and ones picks the classes, and boxes are offsets * scale + start + exp(offsets * rate) * size, where scale and
+    start are 0 in columns of sizes, rate and size in those of centers. In float16 corners would be off by up to 5e-4 of
+    the image, much for small objects: these few operations are computed in float32.
     """
     center, size = np.float32([1, 1, 0, 0]), np.float32([0, 0, 1, 1])
     sides = np.tile(anchors[:, 2:], 2)
     with tf.name_scope(IN_FLOAT32):
         linear = offsets * (center * CENTER_VARIANCE * sides) + center * anchors
         boxes = linear + tf.exp(offsets * (size * SIZE_VARIANCE)) * (size * sides)
-    room = -probabilities.shape[-1] % CLASSES_AT_ONCE
-    return {"all_confidence": tf.pad(probabilities, [[0, 0], [0, 0], [0, room]]), "all_coordinates": boxes}
+    classes = probabilities.shape[-1] - 1
+    picked = np.eye(classes + 1, classes + -classes % CLASSES_AT_ONCE, k=-1, dtype=np.float32)
+    return {"all_confidence": tf.matmul(probabilities, picked), "all_coordinates": boxes}
 
 
 def vision_objects(outputs):

@@ -310,10 +310,10 @@ class Detection(Task):
         """For MediaPipe and Vision, offsets or boxes, and probabilities without the background's; else as they are."""
         if form in (None, "raw"):
             return outputs
-        probabilities = tf.nn.softmax(outputs["scores"])[..., 1:]
+        probabilities = tf.nn.softmax(outputs["scores"])
         if form == "vision":
             return vision_outputs(outputs["boxes"], probabilities, self.anchors)
-        return {"location": outputs["boxes"], "score": probabilities}
+        return {"location": outputs["boxes"], "score": probabilities[..., 1:]}
 
     def output_names(self, model, form=None):
         """Those that the model itself computes for the form."""

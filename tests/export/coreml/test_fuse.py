@@ -14,8 +14,8 @@ from keras_mobattn._quiet import import_coremltools, quiet_stderr
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.layers import GroupNorm1
 
-import_coremltools()  # quietly, before mil_fuse imports it
-from keras_mobattn.export.coreml import fuse as mil_fuse  # noqa: E402
+import_coremltools()  # quietly, before passes imports it
+from keras_mobattn.export.coreml import passes  # noqa: E402
 
 SHAPE = (1, 6, 10, 8)  # a different size on every axis
 rng = np.random.default_rng(0)
@@ -74,7 +74,22 @@ def norm(layer):
 
 
 LAYER, GROUP = norm(keras.layers.LayerNormalization(epsilon=1e-5)), norm(GroupNorm1(epsilon=1e-3))
-BATCH = norm(keras.layers.BatchNormalization())
+BATCH = norm(keras.layers.BatchNormalization(epsilon=1e-5))
+WIDE_BATCH = norm(keras.layers.BatchNormalization(epsilon=1e-3))
+PATCHES, OF_18 = draw(16, 16, 8, 5), draw(18, 18, 8, 2)
+HEADS = [draw(8, 5) for _ in range(6)]  # coremltools makes no linear layers of weights that several share
+
+
+def head(x, number):
+    return tf.matmul(x, HEADS[number]) + VECTOR[:5]
+
+
+def both(x):
+    return tf.nn.relu(x) + tf.exp(x)
+
+
+def large(x, times=8):
+    return tf.tile(x, (1, times, times, 1))
 
 
 def heads(x):
@@ -119,6 +134,18 @@ TAKEN = {
         {"batch_norm": 0, "mul": 0, "add": 0},
     ),
     "scalar": ("fold_scalars", lambda x: tf.exp(0.25 * heads(conv(x, POINT) + VECTOR[:5])), {"mul": 0}),
+    "mean that keeps its rank": ("means_of_rank_4", lambda x: head(mean(start(x)), 0), {"linear": 0, "expand_dims": 0}),
+    "head of a map": ("heads_of_rank_4", lambda x: tf.exp(head(mean(start(x)), 1)), {"linear": 0, "squeeze": 1}),
+    "head of a token": (
+        "heads_of_rank_4",
+        lambda x: tf.exp(head(start(x)[:, 0, 0], 5)),
+        {"linear": 0, "expand_dims": 1},
+    ),
+    "activation of a head": ("sink_squeezes", lambda x: tf.nn.relu(head(mean(start(x)), 2)), {"squeeze": 1}),
+    "softmax of a head": ("sink_squeezes", lambda x: tf.nn.softmax(head(mean(start(x)), 3)), {"squeeze": 1}),
+    "patches": ("patches_by_moving", lambda x: conv(large(x), PATCHES, "VALID", 16), {"space_to_depth": 2}),
+    "patches of 18": ("patches_by_moving", lambda x: conv(large(x, 9), OF_18, "VALID", 18), {"space_to_depth": 3}),
+    "small epsilon": ("larger_epsilons", lambda x: tf.nn.relu(BATCH(tf.exp(x), training=False)), {"batch_norm": 1}),
     "two linear ones": ("merge_linear_convolutions", lambda x: conv(conv(x, OTHER) + VECTOR[:7], LAST), {"conv": 1}),
 }
 
@@ -137,6 +164,10 @@ LEFT = {  # what must stay -> (the function that could take it, TensorFlow funct
     "scalar after an activation": ("fold_scalars", lambda x: tf.exp(0.25 * tf.nn.tanh(heads(conv(x, POINT))))),
     "scalar that is an output": ("fold_scalars", lambda x: 0.25 * heads(conv(x, POINT))),
     "two that cost more as one": ("merge_linear_convolutions", lambda x: conv(conv(x, NARROW), BACK)),
+    "patches that overlap": ("patches_by_moving", lambda x: conv(large(x), PATCHES, "VALID", 8)),
+    "patches with a rest": ("patches_by_moving", lambda x: conv(large(x, 7), PATCHES, "VALID", 16)),
+    "activation whose linear layer is read twice": ("sink_squeezes", lambda x: both(head(mean(start(x)), 4))),
+    "epsilon that float16 holds": ("larger_epsilons", lambda x: tf.nn.relu(WIDE_BATCH(tf.exp(x), training=False))),
     "one with a border": ("merge_linear_convolutions", lambda x: conv(conv(x, POINT), THREE_OF_5)),
     "pooling of another order": ("pool_without_transpose", lambda x: tf.reduce_mean(tf.transpose(x, (0, 2, 1, 3)), 3)),
     "classes of another order": (
@@ -180,14 +211,14 @@ def converted():
     specs = {name: tf.TensorSpec(SHAPE, tf.float32, name) for name in inputs}
     concrete = tf.function(every).get_concrete_function(**specs)
     with pytest.MonkeyPatch.context() as patch, quiet_stderr(), tempfile.TemporaryDirectory() as folder:
-        patch.setattr(mil_fuse, "REWRITES", [watched(each) for each in mil_fuse.REWRITES])
+        patch.setattr(passes, "REWRITES", [watched(each) for each in passes.REWRITES])
         ct.convert(
             [concrete],
             source="tensorflow",
             minimum_deployment_target=ct.target.iOS17,
             compute_precision=ct.precision.FLOAT32,
             inputs=[ct.TensorType(name=name, shape=SHAPE, dtype=np.float32) for name in inputs],
-            pass_pipeline=mil_fuse.pipeline(),
+            pass_pipeline=passes.pipeline(),
             skip_model_load=True,
         ).save(f"{folder}/model.mlpackage")
         program = read_program(f"{folder}/model.mlpackage")
@@ -223,7 +254,7 @@ def test_a_rewrite_takes_operations_away(case):
 
 
 def test_every_rewrite_has_a_case():
-    assert {rewrite for rewrite, _, _ in TAKEN.values()} == {rewrite.__name__ for rewrite in mil_fuse.REWRITES}
+    assert {rewrite for rewrite, _, _ in TAKEN.values()} == {rewrite.__name__ for rewrite in passes.REWRITES}
 
 
 @pytest.mark.parametrize("case", LEFT)

@@ -34,7 +34,7 @@ def test_operations(family, attention, tmp_path):
     assert described.transposes == 1  # the NHWC input's
     assert described.max_rank <= 4
     assert (described.gathers, described.non_zeros, described.open_shapes) == (0, 0, 0)
-    assert described.neural_engine.findings == ()
+    assert described.neural_engine.against == ()
 
 
 @pytest.mark.slow

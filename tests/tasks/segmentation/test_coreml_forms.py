@@ -139,7 +139,7 @@ def test_for_the_neural_engine(head, tmp_path):
     assert report.agreement > 0.98
     assert report.headroom > 4
     described, program = describe.describe_coreml(path), read_program(path)
-    assert described.neural_engine.findings == ()
+    assert described.neural_engine.against == ()
     assert (described.max_rank, described.gathers, described.open_shapes) == (4, 0, 0)
     assert sum(described.operators.values()) <= MOST[head]
     assert not any(kind.startswith(("slice", "split")) for kind in described.operators)

@@ -1,0 +1,101 @@
+"""Forms that the Neural Engine is on record to compute right, or at all: the same numbers by other operations.
+
+The record is describe/coreml/rules.py. What it has against a construct is said beside the rewrite, and what that costs.
+coremltools is imported at the top, since a rewrite is made of its parts: import this module where it is needed.
+"""
+
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  coremltools' own name for it
+
+from keras_mobattn.export.coreml.rewriting import again, kind_of, readers_of
+
+WIDEST_KERNEL = 13
+FACTORS = (4, 3, 2)  # of space_to_depth
+EPSILON = 6.2e-5  # above float16's smallest normal number
+ACTIVATIONS = ("relu", "relu6", "sigmoid", "tanh", "silu", "gelu")
+
+
+def patches_by_moving(op):
+    """conv(x) of kernel and stride 16 -> conv(space_to_depth(space_to_depth(x))) of 1x1: kernels end at 13 on the M1.
+
+    Two operations more; factors above 4, but for 8, are not known to work, so that 16 is 4 times 4.
+    """
+    if op.op_type != "conv" or op.weight.val is None or len(op.x.shape) != 4:
+        return None
+    *_, height, width = op.weight.val.shape
+    factors = _factors(width)
+    is_patches = (height, width) == tuple(op.strides.val) and height == width > WIDEST_KERNEL and factors
+    padded = op.pad_type.val == "custom" and any(op.pad.val) or op.pad_type.val.startswith("same")
+    fits = not any(size % width for size in op.x.shape[2:])
+    if not is_patches or padded or not fits or op.groups.val != 1 or any(each > 1 for each in op.dilations.val):
+        return None
+    x, weight = op.x, op.weight.val
+    for factor in factors:  # the pixels next to each other move first
+        x = mb.space_to_depth(x=x, block_size=factor, before_op=op)
+        o, c, h, w = weight.shape
+        blocks = weight.reshape(o, c, h // factor, factor, w // factor, factor)
+        weight = blocks.transpose(0, 3, 5, 1, 2, 4).reshape(o, -1, h // factor, w // factor)
+    ones = np.int32([1, 1])
+    changes = {"x": x, "weight": weight, "strides": ones, "dilations": ones, "pad_type": "valid", "pad": None}
+    return [(op.outputs[0], again(op, **changes))]
+
+
+def _factors(number):
+    """Of FACTORS whose product is `number`; none if it has others."""
+    found = []
+    for factor in FACTORS:
+        while number % factor == 0:
+            found.append(factor)
+            number //= factor
+    return found if number == 1 else []
+
+
+def means_of_rank_4(op):
+    """reduce_mean(x) of a map's pixels -> squeeze(reduce_mean(x, keep_dims)), for `heads_of_rank_4`."""
+    if op.op_type != "reduce_mean" or op.keep_dims.val or len(op.x.shape) != 4 or sorted(op.axes.val) != [2, 3]:
+        return None
+    if not any(reader.op_type == "linear" for reader in readers_of(op.outputs[0])):
+        return None
+    x = again(op, keep_dims=True, name=f"{op.name}_map")
+    return [(op.outputs[0], mb.squeeze(x=x, axes=np.int32([2, 3]), before_op=op, name=op.name))]
+
+
+def heads_of_rank_4(op):
+    """linear(squeeze(x)) -> squeeze(conv(x)) of 1x1: activations behind linear layers of rank 2 were off by 4 %.
+
+    One operation more for a head, since the numbers that it gives have rank 2 again.
+    """
+    if op.op_type != "linear" or len(op.x.shape) != 2 or op.weight.val is None:
+        return None
+    x = op.x.op.x if kind_of(op.x) == "squeeze" else mb.expand_dims(x=op.x, axes=np.int32([2, 3]), before_op=op)
+    operands = {"weight": op.weight.val[:, :, None, None]} | ({} if op.bias is None else {"bias": op.bias.val})
+    y = mb.conv(x=x, pad_type="valid", before_op=op, name=f"{op.name}_map", **operands)
+    return [(op.outputs[0], mb.squeeze(x=y, axes=np.int32([2, 3]), before_op=op, name=op.name))]
+
+
+def sink_squeezes(op):
+    """act(squeeze(x)) -> squeeze(act(x)), so that an activation, too, has rank 4."""
+    if op.op_type not in (*ACTIVATIONS, "softmax") or kind_of(op.x) != "squeeze" or len(readers_of(op.x)) > 1:
+        return None
+    squeeze = op.x.op
+    if len(squeeze.x.shape) != 4 or sorted(squeeze.axes.val) != [2, 3]:
+        return None
+    axis = {"axis": np.int32(1)} if op.op_type == "softmax" else {}
+    inner = again(op, x=squeeze.x, name=f"{op.name}_map", **axis)
+    return [(op.outputs[0], mb.squeeze(x=inner, axes=squeeze.axes, before_op=op, name=op.name))]
+
+
+def larger_epsilons(op):
+    """batch_norm with an epsilon that float16 holds as a normal number, and a gamma that makes up for it."""
+    if op.op_type != "batch_norm" or op.epsilon.val >= EPSILON:
+        return None
+    ones = np.ones_like(op.mean.val)
+    root = np.sqrt(op.variance.val.astype(np.float64) + op.epsilon.val)
+    scale = (1.0 if op.gamma is None else op.gamma.val) / root
+    shift = (0.0 if op.beta is None else op.beta.val) - op.mean.val * scale
+    gamma = np.float32(scale * np.sqrt(1 + np.float64(np.float32(EPSILON))))
+    changes = {"mean": 0 * ones, "variance": ones, "gamma": gamma, "beta": np.float32(shift)}
+    return [(op.outputs[0], again(op, **changes, epsilon=np.float32(EPSILON)))]
+
+
+REWRITES = (patches_by_moving, means_of_rank_4, heads_of_rank_4, sink_squeezes, larger_epsilons)
