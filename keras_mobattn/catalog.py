@@ -110,19 +110,24 @@ COREML_PRECISIONS = Registry(
     {"fp32": "keras_mobattn.export.coreml.convert:FP32", "fp16": "keras_mobattn.export.coreml.convert:FP16"}
 )
 DEFAULT_WEIGHTS = "mobilevitv2_100.cvnets_in1k"  # for predictions where no model is named
-# Formats of `mobattn export` -> (kind of file, precision, suffix)
-FORMATS = {f"tflite-{name}": (TFLITE, name) for name in TFLITE_PRECISIONS}
-FORMATS |= {f"coreml-{name}": (COREML, name) for name in ("fp16", "fp32")}
 COREML_COMPRESSIONS = Registry(
     {
         "int8": "keras_mobattn.export.coreml.compress:INT8",
         "int4": "keras_mobattn.export.coreml.compress:INT4",
+        "w8a8": "keras_mobattn.export.coreml.compress:W8A8",
         "palettized8": "keras_mobattn.export.coreml.compress:PALETTIZED8",
         "palettized6": "keras_mobattn.export.coreml.compress:PALETTIZED6",
         "palettized4": "keras_mobattn.export.coreml.compress:PALETTIZED4",
+        "palettized6_a8": "keras_mobattn.export.coreml.compress:PALETTIZED6_A8",
         "pruned50": "keras_mobattn.export.coreml.compress:PRUNED50",
+        "pruned50_int8": "keras_mobattn.export.coreml.compress:PRUNED50_INT8",
+        "pruned50_palettized6": "keras_mobattn.export.coreml.compress:PRUNED50_PALETTIZED6",
     }
 )
+# Formats of `mobattn export` -> (kind of file, precision): those made by default, and fp16 packages that are compressed
+FORMATS = {f"tflite-{name}": (TFLITE, name) for name in TFLITE_PRECISIONS}
+FORMATS |= {f"coreml-{name}": (COREML, name) for name in ("fp16", "fp32")}
+ALL_FORMATS = FORMATS | {f"coreml-{name}": (COREML, name) for name in COREML_COMPRESSIONS}
 COREML_TARGETS = {  # -> version of the Core ML specification
     "iOS15": 6, "iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10,
     "macOS12": 6, "macOS13": 7, "macOS14": 8, "macOS15": 9, "macOS26": 10,
@@ -133,7 +138,12 @@ FORMS = {  # of detectors and of segmenters, each task's default first: see `for
     COREML.name: ("vision", "raw", "class_map", *_MAPS),
 }
 ALL_FORMS = tuple(dict.fromkeys(name for names in FORMS.values() for name in names))
-INPUT_TYPES = {"tensor": "float32 [1, H, W, C]", "image": "RGB pixels"}  # of an .mlpackage
+INPUT_TYPES = {  # of an .mlpackage
+    "tensor": "float32 [1, H, W, C]",
+    "image": "RGB pixels",
+    "channels_first": "float32 [1, C, H, W]",
+}
+COREML_OUTPUT_DTYPES = ("float32", "float16")
 
 # Backends of a benchmark -> their names in its rows (Measurement.backend).
 BACKENDS = {"xnnpack": "xnnpack", "builtin": "builtin", "gpu": "gpu fp32", "gpu-fp16": "gpu fp16"}  # of this machine

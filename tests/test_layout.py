@@ -57,11 +57,11 @@ MAY_IMPORT = {
     "describe": {"formats", "gpu", "half"},
     "report": {"benchmark"},
     "training": {"layers", "models", "data", "tasks", "report", "weights"},
-    "export": {"formats", "half", "mil", "layers", "attention", "models", "data", "tasks"},
+    "export": {"describe", "formats", "half", "mil", "layers", "attention", "models", "data", "tasks"},
     "delivery": {"benchmark", "data", "describe", "export", "formats", "models", "report", "training", "weights"},
     "cli": set(),
     "commands": {*PARTS, "weights", "describe", "studies", "gpu"},
-    "studies": {*PARTS, ""},
+    "studies": {*PARTS, "", "describe", "half"},
     "demo": {"commands"},
     "__main__": {"", "cli"},
     "__init__": {"_registration"},
@@ -94,7 +94,8 @@ BUILDERS = {
     f"data/{name}.py"
     for name in ("builders", "digits", "digit_crops", "digit_scenes", "fashion_mnist_quarter", "photo_scenes", "scenes")
 }
-HEAVY_AT_TOP = {*BUILDERS, "export/coreml/fuse.py", "export/coreml/missing_ops.py"}
+COREML_GRAPHS = {f"export/coreml/{name}.py" for name in ("engine_forms", "fuse", "missing_ops", "passes", "rewriting")}
+HEAVY_AT_TOP = {*BUILDERS, *COREML_GRAPHS}
 TESTS = ROOT / "tests"
 TEST_FILES = sorted(TESTS.rglob("*.py"))
 WRAPPERS = [path for path in SCRIPTS if path.name != "benchmark_peers.py"]  # it works with other packages' programs

@@ -2,11 +2,12 @@
 
     python coreml/convert.py runs/digits --precision fp16 fp32
     python coreml/convert.py runs/digits --input-type image                    # a classifier for Vision and Xcode
-    python coreml/convert.py runs/digits --compression none int8 palettized4
+    python coreml/convert.py runs/digits --compression none int8 palettized4 --require-ane
 
 Exit code 0: converted and checked; 1: a package failed (it isn't kept, the others are); 2: bad input.
 """
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +16,14 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.about import About
-from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS, FORMS, INPUT_TYPES
+from keras_mobattn.catalog import (
+    COREML_COMPRESSIONS,
+    COREML_OUTPUT_DTYPES,
+    COREML_PRECISIONS,
+    COREML_TARGETS,
+    FORMS,
+    INPUT_TYPES,
+)
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.kinds import COREML
 
@@ -30,6 +38,8 @@ def main(
     minimum_deployment_target: Literal[tuple(COREML_TARGETS)] = "iOS17",
     input_type: Literal[tuple(INPUT_TYPES)] = "tensor",
     input_sizes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HxW...")] = (),
+    output_dtype: Literal[COREML_OUTPUT_DTYPES] = "float32",
+    require_ane: bool = False,
     float32_layers: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = (),
     input_scale: tuple[float, ...] | None = None,
     input_bias: tuple[float, ...] | None = None,
@@ -46,13 +56,15 @@ def main(
         model: a .keras or .h5 file, a SavedModel folder, or the folder of a training run, whose dataset is then used.
         output: an .mlpackage, or a folder for several; default beside the model.
         precision: one or several.
-        compression: of the weights, with each precision; one or several. int8, palettized and pruned need iOS16, int4
-            iOS18.
+        compression: of the weights, with each precision; one or several; those with a8 of the activations, too. int8,
+            palettized and pruned need iOS16, palettized6_a8 iOS17, the others iOS18.
         minimum_deployment_target: the oldest system that shall run it.
-        input_type: tensor takes float32 [1, H, W, C] (for benchmarks), image takes RGB pixels; with labels that makes a
-            classifier, which Vision and Xcode's preview understand.
+        input_type: tensor takes float32 [1, H, W, C] (for benchmarks), channels_first [1, C, H, W], image takes RGB
+            pixels; with labels that makes a classifier, which Vision and Xcode's preview understand.
         input_sizes: further heights and widths that the package takes, e.g. 320x320 192x256: multiples of 64, for
             PVTv2 of 32; not for DeiT and EfficientFormerV2.
+        output_dtype: of the arrays that an fp16 package gives.
+        require_ane: keep no package that the Neural Engine is on record to compute wrong, instead of a warning.
         float32_layers: layers that fp16 packages compute in float32, since their numbers don't fit float16: names of
             the Keras model's layers, inner ones too, or what their names begin with.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
@@ -86,13 +98,17 @@ def main(
     def convert(source, path, variant, representative_images, check_images):
         precision, compression = variants[variant]
         options = dict(check_images=check_images, compression=compression, about=about, form=form, **input_options)
-        return to_coreml(source, path, precision, **options)
+        options["representative_images"] = representative_images
+        kept = COREML_PRECISIONS[precision] if compression is None else COREML_COMPRESSIONS[compression]
+        options["tolerance"] = dataclasses.replace(kept.tolerance, neural_engine=require_ane)
+        return to_coreml(source, path, precision, output_dtype=output_dtype, **options)
 
     options = dict(expect=expect, images=images, on_corrupt=on_corrupt, labels=labels)
     options |= dict(input_scale=input_scale, input_bias=input_bias, single_output=single_output)
     named = {
         name: {
             **{"precision": precision, "compression": compression, "single_output": single_output, "form": form},
+            "output_dtype": output_dtype,
             **input_options,
         }
         for name, (precision, compression) in variants.items()

@@ -18,12 +18,12 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.about import About
-from keras_mobattn.catalog import ALL_FORMS, FORMATS, INPUT_TYPES
+from keras_mobattn.catalog import ALL_FORMATS, ALL_FORMS, FORMATS, INPUT_TYPES
 
 
 def main(
     model: Annotated[Path, tyro.conf.Positional],
-    formats: tuple[Literal[tuple(FORMATS)], ...] = tuple(FORMATS),
+    formats: tuple[Literal[tuple(ALL_FORMATS)], ...] = tuple(FORMATS),
     output_dir: Path | None = None,
     images: Path | None = None,
     on_corrupt: Literal["error", "skip"] = "error",
@@ -41,7 +41,7 @@ def main(
 
     Args:
         model: The folder of a run, or a .keras or .h5 file or SavedModel folder.
-        formats: Which; all when left out.
+        formats: Which; when left out all but the compressed ones, fp16 packages for Core ML (int8 and so on).
         output_dir: Where the files go; beside the model when left out.
         images: Any folder of images to check with and to calibrate int8 with, in place of the run's.
         on_corrupt: What to do with images that can't be decoded.
@@ -54,7 +54,7 @@ def main(
             (default) of Core ML packages, logits (default of .tflite files), probabilities and full_size of both.
         num_test_images: At most how many of the run's test images every row is scored on.
         input_type: Of the Core ML packages: image takes pixels, as Vision and Xcode's preview do; tensor takes float32
-            [1, H, W, C], as `mobattn benchmark --device iphone` does.
+            [1, H, W, C], as `mobattn benchmark --device iphone` does; channels_first [1, C, H, W].
         float32_layers: Of the model, by name or by what names begin with, that Core ML fp16 packages compute in
             float32, since their numbers don't fit float16.
         num_threads: With which .tflite files are timed.

@@ -151,7 +151,8 @@ def _feeding(delivery, source, view):
             f" The model was tested on images that were resized ({view['interpolation']}, their aspect kept) until "
             f"they covered {covered} pixels, and cut out around the centre."
         )
-    package = "an image of that size" if delivery.input_type == "image" else array
+    first = array.replace(f"{height}, {width}, {channels}", f"{channels}, {height}, {width}")
+    package = {"image": "an image of that size", "channels_first": first}.get(delivery.input_type, array)
     return (
         f"{height} x {width} pixels (height x width), {colours}.{resized}\n\n.tflite files take {array}. .mlpackage "
         f"folders take {package}."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_mobattn import benchmark, export
 from keras_mobattn.about import About
-from keras_mobattn.catalog import FORMATS
+from keras_mobattn.catalog import ALL_FORMATS, COREML_COMPRESSIONS, COREML_TARGETS, FORMATS
 from keras_mobattn.delivery.card import write_card
 from keras_mobattn.delivery.rows import Delivery, Row, save_delivery
 from keras_mobattn.describe import describe_coreml, describe_tflite
@@ -55,7 +55,7 @@ def deliver(
     model, output_dir=None, formats=tuple(FORMATS), *, images=None, on_corrupt="error", num_test_images=500,
     wishes=Wishes(), progress=lambda what, done, total: None,
 ):  # fmt: skip
-    """Convert `model`, a run folder or a model file, to all `formats`, names of FORMATS; return a Delivery.
+    """Convert `model`, a run folder or a model file, to all `formats`, names of ALL_FORMATS; return a Delivery.
 
     Files go into `output_dir`, by default beside the model, and are called after it. Each is checked against Keras, on
     the run's test images or on those in the folder `images`, scored on the first `num_test_images` test images of the
@@ -72,7 +72,7 @@ def deliver(
     told = {name: getattr(wishes, name) for name in ("input_scale", "input_bias", "single_output")}
     source = export.load_trained(model, **told)
     expect_layers(source.model, wishes.float32_layers, "float32_layers")
-    for kind in {kind.name for kind, _ in map(FORMATS.get, formats)}:
+    for kind in {kind.name for kind, _ in map(ALL_FORMATS.get, formats)}:
         form = source.task.own_form(kind, wishes.form)
         source.task.form_for(kind, form, wishes.input_type == "image")  # refuses what can't be had
     chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
@@ -115,9 +115,9 @@ def folder_of(model, output_dir=None):
 def _expect(formats, num_test_images, wishes):
     """Better now than after minutes of converting."""
     for name in formats:
-        expect_name(FORMATS, name, "format")
+        expect_name(ALL_FORMATS, name, "format")
     if not formats:
-        raise InputError(f"Expected formats: {', '.join(FORMATS)}. Received: none.")
+        raise InputError(f"Expected formats: {', '.join(ALL_FORMATS)}. Received: none.")
     expect_range("num_test_images", num_test_images, 1, whole=True)
     expect_range("num_threads", wishes.num_threads, 1, whole=True)
 
@@ -171,11 +171,18 @@ def _keras_row(source, file, scorer):
 
 
 def _row(name, source, stem, chosen, scorer, wishes, tell):
-    kind, precision = FORMATS[name]
+    kind, precision = ALL_FORMATS[name]
     interface = {"input_type": wishes.input_type} if kind is COREML else {}
+    if precision in COREML_COMPRESSIONS:
+        since = COREML_COMPRESSIONS[precision].since
+        interface |= {
+            "compression": precision,
+            "minimum_deployment_target": max(since, "iOS17", key=COREML_TARGETS.get),
+        }
     form = source.task.own_form(kind.name, wishes.form)
     named = {"single_output": wishes.single_output, "form": form, **interface}
-    path = stem.with_name(export.file_name(stem.name, kind, precision, **named))
+    computed = "fp16" if precision in COREML_COMPRESSIONS else precision
+    path = stem.with_name(export.file_name(stem.name, kind, computed, **named))
     row, in_range = Row(kind.name, precision, path.name), source.input_range.from_pixels
     options = {"check_images": in_range(chosen.check), "about": wishes.about, "form": form}
     tell("converting", 0)
@@ -185,7 +192,8 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
             report = export.to_tflite(source, path, precision, **options)
         else:
             options["float32_layers"] = wishes.float32_layers
-            report = export.to_coreml(source, path, precision, **interface, **options)
+            options["representative_images"] = in_range(chosen.representative)
+            report = export.to_coreml(source, path, computed, **interface, **options)
     except InputError as error:
         return dataclasses.replace(row, error=str(error))
     tell("scoring", 1)

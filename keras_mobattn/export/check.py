@@ -12,7 +12,7 @@ from keras_mobattn.about import About
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.export.given_images import as_images
 from keras_mobattn.files import size_bytes
-from keras_mobattn.half import HALF_MAX
+from keras_mobattn.formats.float16 import HALF_MAX
 from keras_mobattn.half.report import ENOUGH
 from keras_mobattn.tasks.task import named
 
@@ -38,13 +38,15 @@ class Tolerance:
     the largest difference, where the output is probabilities; of a map of them, which has some pixels between two
     classes, the mean over its pixels of each one's largest. headroom: how many times larger values and sums have to be
     able to get before float16 overflows, in files that processors of half precision run (TFLite fp32 and fp16, Core ML
-    fp16); with less there is no file, and below 4 a warning.
+    fp16); with less there is no file, and below 4 a warning. neural_engine: whether a package is refused, instead of a
+    warning, that would come out wrong on the Neural Engine by what is on record of it (docs/neural_engine.md).
     """
 
     max_error: float
     min_agreement: float | None = 0.0
     max_probability_error: float = 1.0
     headroom: float = 0.0
+    neural_engine: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +59,8 @@ class CheckReport:
     class, of a detector's objects those that both find; None where the task has no such answers.
     seconds: conversion and check together. device_errors: Core ML on a Mac, {compute units: largest difference from
     the evaluator's outputs}. headroom: how many times larger than on the first image values and sums may get before
-    float16 overflows, and headroom_at where; None for files that aren't computed in it.
+    float16 overflows, and headroom_at where; None for files that aren't computed in it. neural_engine: what would come
+    out wrong there by what is on record, of a package; "" if nothing of it is known.
     """
 
     path: str
@@ -74,6 +77,7 @@ class CheckReport:
     device_errors: dict[str, float] = dataclasses.field(default_factory=dict)
     headroom: float | None = None
     headroom_at: str = ""
+    neural_engine: str = ""
 
 
 def expect_options(tolerance, about):
@@ -111,7 +115,8 @@ def expect_headroom(headroom, tolerance, advice):
                 f"Expected a file whose headroom can be computed. Received: {headroom.text} No file was kept."
             )
         return
-    found = f"{headroom.text} on an image, and float16 ends at {HALF_MAX:g}"
+    end = "float16 ends" if headroom.limit == HALF_MAX else "products on the Neural Engine are on record to end"
+    found = f"{headroom.text} on an image, and {end} at {headroom.limit:g}"
     if headroom.value < least:
         raise VerificationError(
             f"Expected headroom from {least:g} in half precision. Received: {headroom.value:.2g}, since {found}. No "
@@ -125,15 +130,16 @@ def expect_headroom(headroom, tolerance, advice):
 
 def verify(
     source, run, images, tolerance, *,
-    path, written, format, precision, start, output_step=0.0, headroom=None, whole=None,
+    path, written, format, precision, start, output_step=0.0, headroom=None, neural_engine="", whole=None,
 ):  # fmt: skip
     """Compare Keras with a converted model and return a CheckReport.
 
     `source` is an Exportable; `run` maps one image [1, H, W, C] to {output name: array} by the converted model;
     `images` are pixels float32 [n, H, W, C]; `written` is the file that will be at `path`; `start` is
     time.perf_counter() before the conversion. `output_step` is that of a quantized output: an error of one step more
-    is allowed. `headroom` is the file's Headroom, for the report. `whole` is the FileModel of the finished file, whose
-    answers are compared, where it has more than what `run` computes.
+    is allowed. `headroom` is the file's Headroom, and `neural_engine` what is known of it there, for the report.
+    `whole` is the FileModel of the finished file, whose answers are compared, where it has more than what `run`
+    computes.
 
     Raises:
         VerificationError: an error above the tolerance, other shapes than Keras's, or outputs that can't tell right
@@ -165,6 +171,7 @@ def verify(
         seconds=time.perf_counter() - start,
         headroom=headroom and headroom.value,
         headroom_at=headroom.text if headroom and headroom.value is not None else "",
+        neural_engine=neural_engine,
         **figures[output],
     )
     if report.spread < 4 * output_step:

@@ -90,14 +90,15 @@ class Exportable:
             return f"The probability of {second}, 0..1; that of {first} is the rest."
         return self.task.describe_output(name, self.model, self.form)
 
-    def concrete_function(self):
+    def concrete_function(self, channels_first=False):
         """Trace the function for one image [1, H, W, C] float32 of pixels; outputs as {name: tensor}.
 
-        The batch is 1 and not None: with None the converter emits SHAPE, PACK and GATHER, which XNNPACK and the GPU
-        reject.
+        With `channels_first` it takes [1, C, H, W]. The batch is 1 and not None: with None the converter emits SHAPE,
+        PACK and GATHER, which XNNPACK and the GPU reject.
         """
 
         def run(image):
+            image = tf.transpose(image, (0, 2, 3, 1)) if channels_first else image
             outputs = self.named(self.computed(self.input_range.from_pixels(image), training=False))
             if self.form is None:
                 return outputs
@@ -107,7 +108,8 @@ class Exportable:
             with tf.name_scope(IN_FLOAT32):
                 return {name: tf.squeeze(value, 0) for name, value in outputs.items()}
 
-        shape = (1, *self.model.input_shape[1:])  # height and width are open in a model `at_any_size`
+        height, width, channels = self.model.input_shape[1:]  # the first two are open in a model `at_any_size`
+        shape = (1, channels, height, width) if channels_first else (1, height, width, channels)
         return trace_inference(run, tf.TensorSpec(shape, tf.float32, INPUT_NAME))
 
     def predict(self, pixels):

@@ -19,6 +19,7 @@ from keras_mobattn.catalog import FORMATS
 from keras_mobattn.data import open_source, take_images
 from keras_mobattn.delivery import card
 from keras_mobattn.delivery.format_table import cells
+from keras_mobattn.describe import describe_coreml
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.kinds import TFLITE
 from keras_mobattn.models import load_model
@@ -104,6 +105,7 @@ def test_the_table_has_a_reason_for_every_gap(made):
     assert "No Core ML fp32: Expected a thing. Received: none." in notes
 
 
+@pytest.mark.sampled
 def test_a_format_that_fails_costs_no_other(run, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise InputError("Expected luck. Received: none.")
@@ -118,6 +120,22 @@ def test_a_format_that_fails_costs_no_other(run, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} >= {"model_fp32.tflite", "model_export.json", "model_card.html"}
 
 
+@pytest.mark.sampled
+def test_compressed_packages(run, tmp_path):
+    made = delivery.deliver(run.path, tmp_path, ("coreml-w8a8", "coreml-palettized6_a8"), num_test_images=8)
+    keras, *rows = made.rows
+    assert [(row.precision, row.file) for row in rows] == [
+        ("w8a8", "model_fp16_w8a8_image_iOS18.mlpackage"),
+        ("palettized6_a8", "model_fp16_palettized6_a8_image.mlpackage"),
+    ]
+    for row in rows:
+        assert not row.error
+        assert row.neural_engine
+        assert row.score == pytest.approx(keras.score, abs=0.3)
+        assert "quantize" in describe_coreml(tmp_path / row.file).operators
+
+
+@pytest.mark.sampled
 def test_a_model_without_a_run(run, tmp_path):
     shutil.copy(run.model_file, tmp_path / "model.keras")
     (tmp_path / "model.keras").rename(tmp_path / "other.keras")
@@ -147,6 +165,7 @@ def test_bad_input(run, tmp_path):
         delivery.load_delivery(tmp_path / "export.json")
 
 
+@pytest.mark.sampled
 def test_images_that_changed_score_nothing(run, tmp_path):
     """Of another order of classes or other files the figures would be wrong."""
     other = RunFolder(tmp_path / "run")
@@ -159,6 +178,7 @@ def test_images_that_changed_score_nothing(run, tmp_path):
     assert "Examples" not in (tmp_path / "out" / "model_card.md").read_text()
 
 
+@pytest.mark.sampled
 def test_the_best_epoch_has_no_result_of_the_last(run, tmp_path):
     delivery.deliver(run.best_file, tmp_path, ("tflite-fp32",), num_test_images=4)
     text = (tmp_path / "best_card.md").read_text()

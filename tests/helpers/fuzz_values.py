@@ -190,6 +190,7 @@ def values(kit, work):
         "export.to_coreml.path": _written(work, ".mlpackage"),
         "export.to_coreml.minimum_deployment_target": (list(export.COREML_TARGETS), ["iOS9", "iOS 17"]),
         "export.to_coreml.compression": ([None, *export.COREML_COMPRESSIONS], ["int3"]),
+        "export.to_coreml.output_dtype": (["float32", "float16"], ["fp16", "uint8", 16]),
         "export.to_coreml.input_type": (list(export.INPUT_TYPES), ["Image"]),
         "export.to_coreml.input_sizes": ([(), [(64, 64)], ((64, 32), SIZE)], [(64, 64), [64], "64", [(8, 8)]]),
         "export.to_coreml.float32_layers": ([()], ["conv", 3, ("no such layer",), (3,)]),

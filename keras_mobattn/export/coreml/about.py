@@ -57,7 +57,8 @@ def _input_text(source, interface):
     values = ", values 0..255" if source.input_range.is_image else ""
     if interface.kind == "image":
         return f"Image of {sizes} pixels (height x width), {colours}."
-    return f"Image [1, height, width, {channels}] of {sizes} pixels, {colours}{values}."
+    shape = f"{channels}, height, width" if interface.channels_first else f"height, width, {channels}"
+    return f"Image [1, {shape}] of {sizes} pixels, {colours}{values}."
 
 
 def _output_text(feature, source):

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from keras_mobattn._quiet import coremltools_messages, import_coremltools
 from keras_mobattn.about import About
-from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_PRECISIONS, COREML_TARGETS
-from keras_mobattn.errors import InputError, choose
+from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_OUTPUT_DTYPES, COREML_PRECISIONS, COREML_TARGETS
+from keras_mobattn.errors import InputError, choose, expect_name
 from keras_mobattn.export import check
 from keras_mobattn.export.check import Tolerance
 from keras_mobattn.export.coreml.about import describe
@@ -18,10 +18,11 @@ from keras_mobattn.export.coreml.compress import compress
 from keras_mobattn.export.coreml.float32_layers import Float32Layers
 from keras_mobattn.export.coreml.inputs import check_images_of, expect_input, input_of, resized
 from keras_mobattn.export.coreml.model import COMPUTE_UNITS, CoreMLModel, on_mac
+from keras_mobattn.export.coreml.survival import expect_survival, survival_of
 from keras_mobattn.export.coreml.vision import with_suppression
 from keras_mobattn.export.exportable import expect_suffix, load
 from keras_mobattn.export.flexible import at_any_size
-from keras_mobattn.export.headroom import headroom_of
+from keras_mobattn.export.given_images import as_images
 from keras_mobattn.export.layer_names import expect_layers
 from keras_mobattn.files import replacing
 from keras_mobattn.formats.coreml.package import expect_replaceable
@@ -53,10 +54,12 @@ def to_coreml(
     minimum_deployment_target="iOS17",
     *,
     compression=None,
+    representative_images=None,
     input_type="tensor",
     input_scale=None,
     input_bias=None,
     input_sizes=(),
+    output_dtype="float32",
     float32_layers=(),
     single_output=False,
     form=None,
@@ -65,27 +68,31 @@ def to_coreml(
 ):
     """Convert to an .mlpackage (ML program) for one image, check it, and return the CheckReport.
 
-    The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] of pixels 0..255, "image" takes RGB pixels (a
-    CVPixelBuffer, as Vision hands them over). `input_scale`, `input_bias` and `single_output` are those of to_tflite.
-    Outputs are named as there, float32; a class map is int32.
+    The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] of pixels 0..255, "channels_first" [1, C, H,
+    W] of them, "image" RGB pixels (a CVPixelBuffer, as Vision hands them over). `input_scale`, `input_bias` and
+    `single_output` are those of to_tflite. Outputs are named as there, arrays of `output_dtype`: "float32", or
+    "float16" of an fp16 package for iOS16 or newer; a class map is int32.
 
     `labels` are the names of the classes, those of an Exportable by default. With image input they make a classifier,
     which Vision and Xcode's preview understand: outputs "classLabel", the most likely name, and "probabilities",
     {name: probability}; of a segmenter's class map the preview shows them in the colours of `predict`'s masks. With
     tensor input they are kept in the metadata, and the output stays an array.
 
-    `compression` is None or a name in COREML_COMPRESSIONS. `input_sizes` are further (height, width) that the package
-    takes, at which no map has to be resized (multiples of 64 for MobileViT and MobileViTv2, of 32 for PVTv2; DeiT and
-    EfficientFormerV2 take one size). Styles other than separable, additive and hydra then compute shapes at run time:
-    for the Neural Engine a package for each size is the safer choice. `float32_layers` are names of the Keras model's
-    layers that an fp16 package computes in float32, off the Neural Engine: where their numbers are too large or too
-    small for float16. A name means the layer, also an inner one, or all layers whose names begin with it: "stage4" for
-    "stage4_conv" and "stage4_norm". `about` (an export.About) fills in author, licence, version and description.
+    `compression` is None or a name in COREML_COMPRESSIONS. Those with activations in int8 look at
+    `representative_images`, a hundred or more of the training set, given as to_tflite's. `input_sizes` are further
+    (height, width) that the package takes, at which no map has to be resized (multiples of 64 for MobileViT and
+    MobileViTv2, of 32 for PVTv2; DeiT and EfficientFormerV2 take one size). Styles other than separable, additive and
+    hydra then compute shapes at run time: for the Neural Engine a package for each size is the safer choice.
+    `float32_layers` are names of the Keras model's layers that an fp16 package computes in float32, off the Neural
+    Engine: where their numbers are too large or too small for float16. A name means the layer, also an inner one, or
+    all layers whose names begin with it: "stage4" for "stage4_conv" and "stage4_norm". `about` (an export.About) fills
+    in author, licence, version and description.
 
     `check_images` and `tolerance` are those of to_tflite. The check runs the saved package by our evaluator, on any
     system, at every input size: it sees the converter's mistakes, not a device's own numerics. An fp16 package runs
-    once more in float32, as to_tflite's files do, for the report's `headroom`. On macOS the check is repeated by Core
-    ML itself on the CPU and on all units, and the report tells how far these are from the evaluator.
+    once more in float32, as to_tflite's files do, for the report's `headroom`, and once as the Neural Engine is on
+    record to compute it, for its `neural_engine`. On macOS the check is repeated by Core ML itself on the CPU and on
+    all units, and the report tells how far these are from the evaluator.
 
     Raises:
         InputError: an unknown precision, target, compression or input type, a target too old for what is asked, a
@@ -102,6 +109,8 @@ def to_coreml(
         model_or_file, labels, input_scale=input_scale, input_bias=input_bias, single_output=single_output
     ).in_form(COREML.name, form, input_type == "image")  # fmt: skip
     interface = expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes, float32_layers)
+    half_output = expect_output_dtype(source, output_dtype, precision, minimum_deployment_target, interface)
+    calibration = _calibration(source, compression, representative_images)
     tolerance = tolerance or (settings if compression is None else COREML_COMPRESSIONS[compression]).tolerance
     by_size = [(source, check_images_of(check_images, source, interface))]
     if interface.sizes:
@@ -109,17 +118,35 @@ def to_coreml(
         by_size += [(source, resized(by_size[0][1], size)) for size in interface.sizes]
     with replacing(path, folder=True) as beside:
         kept = Float32Layers(source.model, float32_layers) if settings.half and float32_layers else None
-        model = _convert(source, settings, kept, COREML_TARGETS[minimum_deployment_target], interface)
-        model = model if compression is None else compress(model, compression)
+        target = COREML_TARGETS[minimum_deployment_target]
+        model = _convert(source, settings, kept, target, interface, half_output)
+        if compression is not None:
+            model = compress(model, compression, [interface.given(image[None]) for image in calibration])
         model = describe(model, source, interface, precision, compression, about)
         model = with_suppression(model, source) if source.form == "vision" else model
         model.save(str(beside))
         name = precision if compression is None else f"{precision} {compression}"
         package, images = CoreMLModel(beside), by_size[0][1]
-        headroom = headroom_of(beside, package.given(images[:1]), source.model) if settings.half else None
+        given = package.given(images[:1])
+        headroom, wrong = survival_of(beside, given, source.model) if settings.half else (None, "")
         check.expect_headroom(headroom, tolerance, ADVICE)
-        options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start, headroom=headroom)
+        expect_survival(wrong, tolerance)
+        options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start)
+        options |= dict(headroom=headroom, neural_engine=wrong)
         return _verify(package, by_size, tolerance, options)
+
+
+def _calibration(source, compression, images):
+    """The images, as pixels [n, H, W, C], that a compression looks at; none for one that doesn't."""
+    if compression is None or not COREML_COMPRESSIONS[compression].takes_images:
+        return ()
+    if images is None:
+        raise InputError(
+            f"Expected representative_images for compression {compression!r}: a hundred or more training images [n, H, "
+            "W, C] in the range that the model takes, to measure activations by. Received: None. Pass them, or take "
+            "'int8'."
+        )
+    return as_images(images, source, "representative_images")
 
 
 def expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes, float32_layers=()):
@@ -133,6 +160,24 @@ def expect_coreml(source, minimum_deployment_target, compression, input_type, in
     return interface
 
 
+def expect_output_dtype(source, output_dtype, precision, target, interface):
+    """Return whether outputs are float16; raise an InputError where they can't be."""
+    expect_name(COREML_OUTPUT_DTYPES, output_dtype, "output_dtype")
+    if output_dtype == "float32":
+        return False
+    _expect_target("iOS16", target, "output_dtype 'float16'")
+    form = source.task.forms[source.form] if source.form else None
+    other = {
+        f"precision {precision!r}": precision != "fp16",
+        "a classifier, which gives {name: probability}": interface.is_classifier(source),
+        "a class map, which is int32": source.form == "class_map",
+        "a detector, whose NonMaximumSuppression takes float32": form is not None and bool(form.computed),
+    }
+    for what in (what for what, holds in other.items() if holds):
+        raise InputError(f"Expected output_dtype 'float32' for {what}. Received: 'float16'. Leave it out.")
+    return True
+
+
 def _expect_target(since, target, what):
     if COREML_TARGETS[target] < COREML_TARGETS[since]:
         same = [name for name, version in COREML_TARGETS.items() if version == COREML_TARGETS[since]]
@@ -142,18 +187,20 @@ def _expect_target(since, target, what):
         )
 
 
-def _convert(source, settings, kept, target, interface):
+def _convert(source, settings, kept, target, interface, half_output):
     ct = import_coremltools()
-    from keras_mobattn.export.coreml import fuse as mil_fuse
-    from keras_mobattn.export.coreml import missing_ops  # noqa: F401  registers them
+    from keras_mobattn.export.coreml import (
+        missing_ops,  # noqa: F401  registers them
+        passes,
+    )
 
-    concrete = source.concrete_function()
+    concrete = source.concrete_function(interface.channels_first)
     graph_names = [tensor.name.split(":")[0] for tensor in concrete.outputs]
     classifier = interface.is_classifier(source)
     options = {"classifier_config": ct.ClassifierConfig(list(source.axis_labels))} if classifier else {
         # Types are named, since fp16 from iOS16 on would else make the input and the outputs float16 too.
         "outputs": [
-            ct.TensorType(name=name, dtype=tensor.dtype.as_numpy_dtype)
+            ct.TensorType(name=name, dtype=np.float16 if half_output else tensor.dtype.as_numpy_dtype)
             for name, tensor in zip(graph_names, concrete.outputs, strict=True)
         ]
     }  # fmt: skip
@@ -168,7 +215,7 @@ def _convert(source, settings, kept, target, interface):
                 convert_to="mlprogram",
                 minimum_deployment_target=ct.target(target),
                 compute_precision=precision,
-                pass_pipeline=mil_fuse.pipeline(),
+                pass_pipeline=passes.pipeline(),
                 inputs=[input_of(source, interface)],
                 skip_model_load=True,
                 **options,

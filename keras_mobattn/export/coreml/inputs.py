@@ -27,6 +27,19 @@ class Interface:
     kind: str
     sizes: tuple[tuple[int, int], ...]
 
+    def array(self, size, channels):
+        """The shape of the program's input for (height, width)."""
+        return (1, channels, *size) if self.channels_first else (1, *size, channels)
+
+    def given(self, image):
+        """{input: array} of one image [1, H, W, C] as the program takes it."""
+        return {INPUT_NAME: image if self.kind == "tensor" else image.transpose(0, 3, 1, 2)}
+
+    @property
+    def channels_first(self):
+        """Whether it takes an array of which the channels come first."""
+        return self.kind == "channels_first"
+
     def is_classifier(self, source):
         """Whether the package gives a label and {label: probability} rather than an array."""
         return self.kind == "image" and bool(source.axis_labels) and source.task.coreml_type == CLASSIFIER
@@ -36,11 +49,11 @@ def expect_input(source, input_type, sizes):
     """Return the Interface, or raise an InputError for one that the model can't have."""
     choose(INPUT_TYPES, input_type, "input_type")
     *size, channels = source.input_shape
+    if input_type != "tensor" and channels not in COLOURS:
+        raise InputError(
+            f"Expected 1 or 3 channels for input_type {input_type!r}. Received: a model of {channels}. Take 'tensor'."
+        )
     if input_type == "image":
-        if channels not in COLOURS:
-            raise InputError(
-                f"Expected 1 or 3 channels for input_type 'image'. Received: a model of {channels}. Take 'tensor'."
-            )
         by_name = source.axis_labels if source.task.coreml_type != SEGMENTER else ()
         if by_name and source.scores_classes and not source.gives_probabilities:
             raise InputError(
@@ -72,9 +85,9 @@ def input_of(source, interface):
     """The coremltools input type. A new one for each conversion, since ct.convert writes into it."""
     ct = import_coremltools()
     *size, channels = source.input_shape
-    shapes = [(1, *pair, channels) for pair in (tuple(size), *interface.sizes)]
+    shapes = [interface.array(pair, channels) for pair in (tuple(size), *interface.sizes)]
     shape = ct.EnumeratedShapes(shapes=shapes, default=shapes[0]) if interface.sizes else shapes[0]
-    if interface.kind == "tensor":
+    if interface.kind != "image":
         return ct.TensorType(name=INPUT_NAME, shape=shape, dtype=np.float32)
     colours = getattr(ct.colorlayout, COLOURS[channels])
     return ct.ImageType(name=INPUT_NAME, shape=shape, color_layout=colours)

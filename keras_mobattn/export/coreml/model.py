@@ -14,6 +14,7 @@ from keras_mobattn.errors import InputError, expect_name
 from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
+from keras_mobattn.formats.coreml.features import is_channels_first
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.mil import Evaluator
 from keras_mobattn.mil.classes import scores_behind
@@ -57,13 +58,14 @@ class CoreMLModel(FileModel):
         self.name = Path(path).name
         self._input = inputs[INPUT_NAME]
         self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
+        self.channels_first = not self.takes_pixels and is_channels_first(self._input.multiArrayType.shape)
         self.label = description.predictedFeatureName  # "" unless it is a classifier
         self.gives_classes = any(each.dtype == "int32" and len(each.shape or ()) == 2 for each in program.outputs)
         self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
 
     def given(self, image):
         """{input: array} of one image [1, H, W, C] as the program takes it."""
-        return {INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels else image}
+        return {INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels or self.channels_first else image}
 
     def run(self, image):
         """[1, H, W, C] -> {output name: array}, a classifier's scores as [1, K]; see FileModel.
@@ -106,7 +108,8 @@ class CoreMLModel(FileModel):
         if self.takes_pixels:
             image = self._input.imageType
             return (None, image.height, image.width, 1 if image.colorSpace == image.GRAYSCALE else 3)
-        return (None, *self._input.multiArrayType.shape[1:])
+        shape = self._input.multiArrayType.shape
+        return (None, *shape[2:], shape[1]) if self.channels_first else (None, *shape[1:])
 
     @functools.cached_property
     def output_shape(self):
@@ -135,7 +138,7 @@ class CoreMLModel(FileModel):
         model, turn = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit[compute_units]), threading.Lock()
 
         def run(image):
-            given = {INPUT_NAME: _picture(image) if self.takes_pixels else image}
+            given = {INPUT_NAME: _picture(image)} if self.takes_pixels else self.given(image)
             if self.suppression:
                 given[self.suppression.thresholds[1]] = LEAST_SCORE
             try:

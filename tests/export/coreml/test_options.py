@@ -1,5 +1,6 @@
 """What to_coreml offers besides precisions: image input, classifiers, compression, sizes, and Core ML's own run."""
 
+import dataclasses
 import inspect
 import json
 import logging
@@ -16,7 +17,9 @@ from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.errors import InputError
+from keras_mobattn.export.coreml import compress
 from keras_mobattn.export.coreml import convert as coreml
+from keras_mobattn.export.coreml.calibrate import activation_ranges
 from keras_mobattn.formats.coreml.package import read_mlprogram
 from keras_mobattn.formats.coreml.program import read_program
 
@@ -108,34 +111,74 @@ def whole(model, tmp_path_factory):
     return export.to_coreml(model, path), describe_coreml(path)
 
 
+COMPRESSED = {  # name -> (bits a weight takes, least SNR in dB, type of the weights)
+    "int8": (8, 40, "uint8"),
+    "int4": (4, 18, "int4"),
+    "w8a8": (8, 18, "int8"),
+    "palettized8": (8, 40, "uint8"),
+    "palettized6": (6, 30, "uint8"),
+    "palettized4": (4, 18, "uint8"),
+    "palettized6_a8": (6, 18, "uint8"),
+    "pruned50": (9, 5, "float16"),
+    "pruned50_int8": (5, 5, "int8"),
+    "pruned50_palettized6": (4, 5, "uint6"),
+}
+
+
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", export.COREML_COMPRESSIONS)
 def test_compression(name, model, path, whole):
-    compression = export.COREML_COMPRESSIONS[name]
+    compression, (bits, decibels, dtype) = export.COREML_COMPRESSIONS[name], COMPRESSED[name]
     target = max(compression.since, "iOS17")
-    report = export.to_coreml(model, path, compression=name, minimum_deployment_target=target)
+    options = {"compression": name, "minimum_deployment_target": target, "representative_images": PIXELS}
+    report = export.to_coreml(model, path, **options)
     described = describe_coreml(path)
     assert report.precision == f"fp16 {name}"
     # 1728 + 4096 + 448 weights and some biases: the second alone is compressed.
-    bits = {"int8": 8, "int4": 4, "palettized8": 8, "palettized6": 6, "palettized4": 4, "pruned50": 9}[name]
-    assert sum(described.compression.values()) == 1
+    assert set(described.compression.values()) == {1}
+    weights = next(each for each in described.weights if each.kind != "const")
+    assert weights.dtype == dtype
     assert described.weights_bytes <= whole[1].weights_bytes - 4096 * (16 - bits) / 8 + 1200
-    decibels = {"int8": 40, "int4": 18, "palettized8": 40, "palettized6": 30, "palettized4": 18, "pruned50": 5}[name]
     assert decibels < report.snr_db < whole[0].snr_db
     assert compression.description in described.description
+    assert compression.takes_images == ("quantize" in described.operators)
+
+
+def test_activations_in_int8_need_images(model, path):
+    with pytest.raises(InputError, match="representative_images for compression 'w8a8'.*Received: None"):
+        export.to_coreml(model, path, compression="w8a8", minimum_deployment_target="iOS18")
+    assert not path.exists()
+
+
+def test_ranges_are_those_of_all_images(model):
+    """coremltools 9.0 keeps those of the last one."""
+    ct, pixels = import_coremltools(), PIXELS
+    concrete = export.load(model).concrete_function()
+    whole = ct.convert([concrete], source="tensorflow", inputs=[ct.TensorType(name="image", shape=(1, *SIZE, 3))],
+                       minimum_deployment_target=ct.target.iOS17, skip_model_load=True)  # fmt: skip
+    for images in (pixels, pixels[::-1]):
+        ranges = activation_ranges(whole, [{"image": image[None]} for image in images])
+        assert (ranges["image"]["rmin"], ranges["image"]["rmax"]) == (pixels.min(), pixels.max())
+    alone = activation_ranges(whole, [{"image": pixels[:1]}])
+    assert all(ranges[name]["rmin"] <= alone[name]["rmin"] for name in ranges)
+    assert any(ranges[name]["rmax"] > alone[name]["rmax"] for name in ranges)
 
 
 def test_compressions_that_a_target_can_not_read(model, path):
-    for name, target in (("int8", "iOS15"), ("pruned50", "macOS12"), ("int4", "iOS17"), ("int4", "macOS14")):
+    for name, target in (("int8", "iOS15"), ("pruned50", "macOS12"), ("int4", "iOS17"), ("w8a8", "macOS14")):
         with pytest.raises(InputError, match=f"or newer for compression '{name}'.*Received: '{target}'"):
             export.to_coreml(model, path, compression=name, minimum_deployment_target=target)
     assert not path.exists()
 
 
-def test_weights_that_are_not_compressed_are_told(path):
+def test_weights_that_are_not_compressed_are_told(path, monkeypatch):
     image = keras.Input((*SIZE, 3))
     x = keras.layers.Conv2D(240, 1)(image)
     x = keras.layers.DepthwiseConv2D(3)(x)  # 2160 weights, one input channel each: no blocks of 32
     model = keras_mobattn.randomize_weights(keras.Model(image, keras.layers.GlobalAveragePooling2D()(x)))
+    blocks = {"mode": "linear_symmetric", "dtype": "int4", "granularity": "per_block", "block_size": 32}
+    step = compress.Step("linear_quantize_weights", lambda optimize: optimize.OpLinearQuantizerConfig(**blocks))
+    monkeypatch.setitem(export.COREML_COMPRESSIONS.data, "int4", dataclasses.replace(compress.INT4, steps=(step,)))
     options = dict(
         compression="int4", minimum_deployment_target="iOS18", input_scale=1, tolerance=export.Tolerance(1.0)
     )
@@ -172,7 +215,7 @@ def test_sizes_of_our_models(path):
 
 
 WRONG = {
-    "input_type": ("jpeg", "one of 'tensor', 'image'. Received: 'jpeg'"),
+    "input_type": ("jpeg", "one of 'tensor', 'image', 'channels_first'. Received: 'jpeg'"),
     "input_scale": (0, r"input_scale above 0.* Received: \[0.0\]"),
     "input_bias": ((1, 2), "one number, or one for each of 3 channels"),
     "input_sizes": (((64,),), r"input_sizes as \(height, width\) pairs"),
@@ -280,3 +323,45 @@ def test_on_a_mac_a_device_that_differs_fails(model, path, monkeypatch):
 
 def test_elsewhere_it_is_not(model, path):
     assert export.to_coreml(model, path, check_images=PIXELS).device_errors == {}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_channels_first(precision, model, path):
+    """The same numbers as from [1, H, W, C], by one transpose less."""
+    plain = path.with_name("plain.mlpackage")
+    for file, kind in ((plain, "tensor"), (path, "channels_first")):
+        export.to_coreml(model, file, precision, PIXELS, input_type=kind)
+    package, image = export.CoreMLModel(path), PIXELS[:1]
+    assert package.input_shape == (None, *SIZE, 3)
+    assert package.given(image)["image"].shape == (1, 3, *SIZE)
+    np.testing.assert_array_equal(*(export.CoreMLModel(file).predict_on_batch(image) for file in (path, plain)))
+    assert [describe_coreml(file).transposes for file in (plain, path)] == [1, 0]
+    (feature,) = describe_coreml(path).inputs
+    assert feature.shape == (1, 3, *SIZE)
+    assert "[1, 3, height, width]" in read_program(path).spec.description.input[0].shortDescription
+
+
+@pytest.mark.parametrize("kind", ["tensor", "image", "channels_first"])
+def test_outputs_in_half_precision(kind, model, path):
+    export.to_coreml(model, path, check_images=PIXELS, input_type=kind, output_dtype="float16")
+    (feature,) = describe_coreml(path).outputs
+    assert feature.dtype == "float16"
+    assert read_program(path).operations[-1].kind != "cast"
+    received = export.CoreMLModel(path).predict_on_batch(PIXELS)
+    np.testing.assert_allclose(received, model.predict(PIXELS, verbose=0), atol=5e-3)
+
+
+HALF_REFUSED = {  # what has no float16 output -> options, part of the sentence
+    "fp32": ({"precision": "fp32"}, "for precision 'fp32'"),
+    "iOS 15": ({"minimum_deployment_target": "iOS15"}, "'iOS16' or 'macOS13' or newer for output_dtype 'float16'"),
+    "a classifier": ({"input_type": "image", "labels": LABELS}, "for a classifier"),
+    "another name": ({"output_dtype": "half"}, "one of 'float32', 'float16'. Received: 'half'"),
+}
+
+
+@pytest.mark.parametrize("name", HALF_REFUSED)
+def test_what_has_no_output_in_half_precision(name, model, path):
+    options, sentence = HALF_REFUSED[name]
+    with pytest.raises(InputError, match=sentence):
+        export.to_coreml(model, path, **{"output_dtype": "float16", **options})
+    assert not path.exists()

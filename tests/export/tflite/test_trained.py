@@ -4,55 +4,20 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from helpers.trained_models import RUNS, expect_no_loss, train_small
 from keras_mobattn import export
-from keras_mobattn.data import fashion_mnist_quarter, take_images
 from keras_mobattn.half import evaluate_half
-from keras_mobattn.models import load_model
-from keras_mobattn.training import TrainSettings, train
 
 # Precision -> (SNR of the probabilities in dB, loss of accuracy) that must hold. Measured: fp16 67 to 77 dB, dynamic 42
 # to 51, int8 29 to 46.
 MUST_HOLD = {"fp16": (55, 0.0), "dynamic": (35, 0.005), "int8": (25, 0.005)}
-DEVIATIONS = 2  # of the images that change sides by chance
-
-
-def expect_no_loss(before, after, share, what):
-    """Fail if more answers were lost than `share` of the images and chance explain.
-
-    An image at the border of two classes falls on either side, and on another one with another processor's rounding:
-    of n images that change sides by chance, the lost ones outnumber the won ones by sqrt(n) in one deviation (McNemar's
-    test). `before` and `after`: whether each image was right.
-    """
-    lost, won = (before & ~after).sum(), (after & ~before).sum()
-    assert lost - won <= share * len(before) + DEVIATIONS * np.sqrt(lost + won), f"{what}: {lost} lost, {won} won"
-
-
-# Name -> the settings of runs one after another, each from the weights of the one before. Scenes alone teach little.
-RUNS = {
-    "digits, separable": [{"attention": "separable", "epochs": 20, "learning_rate": 1e-2}],
-    "digits, mobile": [{"epochs": 20, "learning_rate": 1e-2}],
-    "scenes": [
-        {"dataset": "digit_crops", "augment": "none", "batch_size": 128, "epochs": 1, "warmup_epochs": 0.5},
-        {"dataset": "digit_scenes", "augment": "none", "image_size": 96, "epochs": 1, "learning_rate": 1.5e-3},
-    ],
-    "fashion": [{"dataset": "fashion_mnist_quarter", "augment": "zoom", "image_size": 64, "epochs": 1}],
-}
 DIGITS = ("digits, separable", "digits, mobile")
 
 
 @pytest.fixture(scope="module")
 def trained(request, tmp_path_factory):
-    """A model, 200 images of the training set, and 359 of the test set with their labels."""
-    if request.param == "fashion" and not fashion_mnist_quarter.DEBIAN.exists():
-        pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
-    folder, weights = tmp_path_factory.mktemp("trained"), None
-    for number, options in enumerate(RUNS[request.param]):
-        settings = TrainSettings(data_dir=str(folder / "tfds"), variant="test", weights=weights, **options)
-        train(settings, folder / f"run{number}", progress=False)
-        weights = str(folder / f"run{number}" / "model.keras")
-    source, size = settings.open_source(), (settings.image_size, settings.image_size)
-    representative, _ = take_images(source, "train", 200, size)
-    return load_model(weights), representative, *take_images(source, "test", 359, size)
+    """What `train_small` gives."""
+    return train_small(request.param, tmp_path_factory.mktemp("trained"))
 
 
 @pytest.mark.slow

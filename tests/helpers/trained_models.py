@@ -1,0 +1,47 @@
+"""Small models that have learnt something, and what is no loss of theirs."""
+
+import numpy as np
+import pytest
+
+from keras_mobattn.data import fashion_mnist_quarter, take_images
+from keras_mobattn.models import load_model
+from keras_mobattn.training import TrainSettings, train
+
+DEVIATIONS = 2  # of the images that change sides by chance
+
+
+def expect_no_loss(before, after, share, what):
+    """Fail if more answers were lost than `share` of the images and chance explain.
+
+    An image at the border of two classes falls on either side, and on another one with another processor's rounding:
+    of n images that change sides by chance, the lost ones outnumber the won ones by sqrt(n) in one deviation (McNemar's
+    test). `before` and `after`: whether each image was right.
+    """
+    lost, won = (before & ~after).sum(), (after & ~before).sum()
+    assert lost - won <= share * len(before) + DEVIATIONS * np.sqrt(lost + won), f"{what}: {lost} lost, {won} won"
+
+
+# Name -> the settings of runs one after another, each from the weights of the one before. Scenes alone teach little.
+RUNS = {
+    "digits, separable": [{"attention": "separable", "epochs": 20, "learning_rate": 1e-2}],
+    "digits, mobile": [{"epochs": 20, "learning_rate": 1e-2}],
+    "scenes": [
+        {"dataset": "digit_crops", "augment": "none", "batch_size": 128, "epochs": 1, "warmup_epochs": 0.5},
+        {"dataset": "digit_scenes", "augment": "none", "image_size": 96, "epochs": 1, "learning_rate": 1.5e-3},
+    ],
+    "fashion": [{"dataset": "fashion_mnist_quarter", "augment": "zoom", "image_size": 64, "epochs": 1}],
+}
+
+
+def train_small(name, folder, variant="test", **shape):
+    """A model of RUNS, 200 images of the training set, and 359 of the test set with their labels."""
+    if name == "fashion" and not fashion_mnist_quarter.DEBIAN.exists():
+        pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
+    weights = None
+    for number, options in enumerate(RUNS[name]):
+        settings = TrainSettings(data_dir=str(folder / "tfds"), variant=variant, weights=weights, **shape, **options)
+        train(settings, folder / f"run{number}", progress=False)
+        weights = str(folder / f"run{number}" / "model.keras")
+    source, size = settings.open_source(), (settings.image_size, settings.image_size)
+    representative, _ = take_images(source, "train", 200, size)
+    return load_model(weights), representative, *take_images(source, "test", 359, size)
