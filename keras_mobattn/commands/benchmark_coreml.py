@@ -1,6 +1,7 @@
 """Time .mlpackage folders on this Mac or an iPhone on its USB port: table on the screen, JSON and CSV in a folder.
 
     mobattn benchmark --device mac model.mlpackage other.mlpackage --units all cpu cpu-gpu cpu-ane
+    mobattn benchmark --device mac model.mlpackage --units all cpu-ane --compare my_mac.json
     mobattn benchmark --device iphone model.mlpackage --development-team ABCDE12345
 
 By coremltools' MLModelBenchmarker. The rows are those of other devices: `mobattn report` puts them together. An iPhone
@@ -19,6 +20,8 @@ from keras_mobattn import cli
 from keras_mobattn.catalog import COREML_DEVICES, COREML_UNITS
 from keras_mobattn.commands.exported import exported_files
 from keras_mobattn.commands.measured import time_and_show
+from keras_mobattn.errors import InputError
+from keras_mobattn.files import write_json
 from keras_mobattn.formats.kinds import COREML
 
 
@@ -37,6 +40,7 @@ def main(
     cool_down: float = 1.0,
     seed: int = 0,
     output_dir: Path = Path("runs/benchmark_coreml"),
+    compare: Path | None = None,
 ):
     """Time Core ML packages, going round them so that the ratios hold on a busy machine.
 
@@ -56,10 +60,16 @@ def main(
         cool_down: seconds without work before every measurement but the first.
         seed: of the random inputs.
         output_dir: folder for benchmark.json (with raw samples) and benchmark.csv.
+        compare: on a Mac, write this .json: where Core ML puts each operation, times and numbers, beside what is on
+            record of the Neural Engine. To be sent to whoever keeps the record: docs/neural_engine.md.
     """
     from keras_mobattn import benchmark
 
     files = exported_files(files, (COREML,))
+    if compare and (device != "mac" or compare.suffix != ".json"):
+        raise InputError(
+            f"Expected a .json file as --compare, with --device mac. Received: {str(compare)!r}, --device {device}."
+        )
 
     def time():
         return benchmark.benchmark_coreml(
@@ -78,7 +88,21 @@ def main(
             seed=seed,
         )
 
-    return time_and_show(time, lambda rows: benchmark.present(rows, output_dir, cli.console), output_dir)
+    def show(rows):
+        benchmark.present(rows, output_dir, cli.console)
+        if compare:
+            _write_comparison(files, rows, compare)
+
+    return time_and_show(time, show, output_dir)
+
+
+def _write_comparison(files, rows, path):
+    from keras_mobattn.studies.apple_record import compare_with_record
+
+    with cli.console.status("Comparing with what is on record") as status:
+        record = compare_with_record(files, rows, lambda file: status.update(f"Comparing {file.name} with the record"))
+    write_json(path, record)
+    cli.say(f"Written: {path}")
 
 
 def run():
