@@ -41,7 +41,7 @@ def main(
         models: some of them.
         attention: one or several; own is the attention of the model's paper.
         precision: of the packages.
-        input_type: tensor or image.
+        input_type: tensor, image or channels_first.
         image_size: height and width in pixels, from 32 up.
         json: write the rows to this file as well.
     """

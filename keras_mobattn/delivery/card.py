@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_mobattn import report
 from keras_mobattn.about import About
+from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.data import take_images
 from keras_mobattn.delivery.format_table import SHARES, delivery_table
 from keras_mobattn.files import read_json
@@ -25,7 +26,7 @@ LANGUAGES = {  # template -> (heading, language in Markdown, suffix of the file 
     "kotlin": ("Kotlin, on Android", "kotlin", TFLITE.suffix, False),
     "swift": ("Swift, on iOS and macOS", "swift", COREML.suffix, False),
 }
-BEST_FIRST = {TFLITE.suffix: ("int8", "fp16", "fp32", "dynamic"), COREML.suffix: ("fp16", "fp32")}
+BEST_FIRST = {TFLITE.suffix: ("int8", "fp16", "fp32", "dynamic"), COREML.suffix: ("fp16", "fp32", *COREML_COMPRESSIONS)}
 
 
 def write_card(path, delivery, source, images=None, run=None, file=None, about=About()):  # noqa: B008  frozen

@@ -33,7 +33,7 @@ class Wishes:
     """How the files of a delivery are made.
 
     Attributes:
-        input_type: of Core ML packages: "image" or "tensor".
+        input_type: of Core ML packages, one of INPUT_TYPES.
         num_threads: with which .tflite files are timed.
         about: what the files say of themselves.
         input_scale, input_bias, single_output: as of `export.load`.

@@ -54,7 +54,7 @@ class Delivery:
             default of all.
         num_images: test images behind `score`; `num_checked` those behind the errors.
         device: this machine, in words; `runtime` what timed the files; `num_threads` with how many threads.
-        input_type: of the Core ML packages, "image" or "tensor".
+        input_type: of the Core ML packages, one of INPUT_TYPES.
         date: ISO 8601.
         rows: the Keras model first.
     """

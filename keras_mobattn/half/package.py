@@ -8,7 +8,7 @@ from keras_mobattn.formats.float16 import HALF_MAX
 from keras_mobattn.half.arithmetic import Float32
 from keras_mobattn.half.report import HalfReport, Reports
 from keras_mobattn.mil import Evaluator, NeuralEngine
-from keras_mobattn.mil.neural_engine import PRODUCTS, SLICES, largest_result
+from keras_mobattn.mil.neural_engine import PRODUCTS, largest_result
 
 DEVICES = {"stored": None, "neural_engine": NeuralEngine(), "neural_engine_tables": NeuralEngine(tables=True)}
 SUMS = ("reduce_sum", "reduce_mean")  # operations whose sum on its way is looked at: others keep theirs to themselves
@@ -58,7 +58,7 @@ class _Run:
 
 def _limit(operation, values):
     """Where the results of an operation end on the Neural Engine."""
-    if operation.kind not in (*PRODUCTS, *SLICES):
+    if operation.kind not in PRODUCTS:
         return HALF_MAX
     return largest_result(operation.kind, {name: values[bound[0].name] for name, bound in operation.operands.items()})
 

@@ -90,5 +90,4 @@ def _worst(received, expected):
                 return None
             spread = float(np.ptp(ours[name])) or 1.0
             shares.append(float(np.abs(np.asarray(values, np.float64) - ours[name]).max()) / spread)
-    worst = max(shares, default=None)
-    return worst if worst is not None and np.isfinite(worst) else None
+    return max(shares) if shares and np.isfinite(shares).all() else None

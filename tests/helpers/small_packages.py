@@ -84,7 +84,18 @@ def _norms(mb, x):
 
 
 def _head(mb, x):
-    return mb.relu(x=mb.linear(x=mb.reduce_mean(x=x, axes=[2, 3]), weight=_weights(5, 3), name="head"), name="y")
+    x = mb.linear(x=mb.reduce_mean(x=x, axes=[2, 3]), weight=_weights(5, 3), bias=_weights(5), name="head")
+    return mb.mul(x=x, y=mb.relu6(x=mb.add(x=x, y=np.float32(3)), name="gate"), name="y")
+
+
+def _activated(mb, x):
+    x = mb.matmul(x=mb.reduce_mean(x=x, axes=[2, 3]), y=_weights(3, 5), name="product")
+    return mb.reduce_log_sum_exp(x=mb.tanh(x=x), axes=[1], keep_dims=True, name="y")
+
+
+def _shuffled(mb, x):
+    x = mb.space_to_depth(x=mb.tile(x=x, reps=[1, 1, 2, 2]), block_size=16, name="moved")
+    return mb.add(x=x, y=np.float32([[[[-np.inf]]]]), name="y")
 
 
 def _many(mb, x):
@@ -124,6 +135,8 @@ GRAPHS = {
     "sorted": _sorted,
     "norms": _norms,
     "head": _head,
+    "activated": _activated,
+    "shuffled": _shuffled,
     "many": _many,
     "enumerated_norm": _normed,
     "in_bytes": _in_bytes,

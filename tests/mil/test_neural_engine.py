@@ -68,8 +68,9 @@ WITHOUT_NAN = {  # -> operation, operands, what comes out
     "square of 255.8": ("square", {"x": row(255.75)}, np.float16(255.75**2)),
     "exp of 11.1": ("exp", {"x": row(11.1)}, INF),
     "exp of 11.08": ("exp", {"x": row(11.08)}, np.float32(np.float16(np.exp(np.float32(11.08))))),
-    "softplus of 11": ("softplus", {"x": row(11)}, 11),
-    "softplus of 11.1": ("softplus", {"x": row(11.1)}, 0),
+    "softplus of 10.3": ("softplus", {"x": row(10.3)}, np.float32(np.float16(np.logaddexp(10.3, 0)))),
+    "softplus of 10.5": ("softplus", {"x": row(10.5)}, 0),
+    "NaN in a list": ("concat", {"values": [row(np.nan)], "axis": np.int32(0)}, INF),
     "a number below 6e-5 in a product": ("matmul", {"x": row(5e-5, 1), "y": row(1000, 1).T}, 1),
     "a number below 6e-5 elsewhere": ("mul", {"x": row(2**-15), "y": row(2**14)}, 0.5),
 }
@@ -86,18 +87,6 @@ def test_softmax_of_infinities_ties():
     np.testing.assert_array_equal(result, row(0.5, 0, 0.5, 0))
     large = ENGINE.compute("softmax", {"x": row(60000, 59999), "axis": np.int32(1)})
     np.testing.assert_allclose(large, scipy.special.softmax(np.float64([[1, 0]]), 1), atol=1e-3)
-
-
-SLICES = {
-    "slice_by_index": lambda begin: {"begin": np.int32([0, begin]), "end": np.int32([1, begin + 1])},
-    "slice_by_size": lambda begin: {"begin": np.int32([0, begin]), "size": np.int32([1, 1])},
-}
-
-
-@pytest.mark.parametrize("kind", SLICES)
-def test_slices_of_the_last_axis_end_at_4094(kind):
-    x = row(5000, 4092, 5000)
-    assert [ENGINE.compute(kind, {"x": x} | SLICES[kind](begin)).item() for begin in range(3)] == [5000, 4092, INF]
 
 
 @pytest.mark.parametrize(("kind", "worst"), [("sigmoid", 0.0034), ("gelu", 0.0059), ("tanh", 0.0034), ("silu", 0.0059)])

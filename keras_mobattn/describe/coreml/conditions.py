@@ -11,6 +11,10 @@ from keras_mobattn.formats.float16 import HALF_NORMAL
 
 IOS_18 = 9  # version of the specification
 ALIGNED_END = 32  # values of float16 in 64 bytes
+HARD_GATES, CLIPS = ("sigmoid_hard", "thresholded_relu"), ("relu6", "clip", "minimum", "maximum", "relu")
+# MIL's own epsilons; those of rsqrt, inverse and log are no floor that anybody chose
+EPSILONS = {"batch_norm": 1e-5, "layer_norm": 1e-5, "instance_norm": 1e-5, "l2_norm": 1e-6}
+UNCHOSEN = {"rsqrt": 1e-12, "inverse": 1e-4, "log": 1e-45}
 MOVED_OR_SUMMED = ("conv", "avg_pool", "max_pool", "transpose", "reshape")
 
 
@@ -127,11 +131,18 @@ def has(name):
 
 def depthwise_of_concat(graph, operation):
     """A convolution of one channel a group, right behind a concatenation of channels."""
-    before = graph.made_by.get(graph.operand(operation, "x").name)
+    before = _through_bytes(graph, graph.made_by.get(graph.operand(operation, "x").name))
     is_depthwise = int(graph.constant(operation, "groups", 1)) > 1 and graph.shape(operation, "weight")[1:2] == (1,)
     if not is_depthwise or before is None or before.kind != "concat":
         return False
     return int(graph.constant(before, "axis", 1)) in (1, 1 - len(graph.result(before)))
+
+
+def _through_bytes(graph, operation):
+    """The operation whose numbers a pair of quantize and dequantize passes on."""
+    while operation is not None and operation.kind in ("quantize", "dequantize"):
+        operation = graph.made_by.get(graph.operand(operation, "input").name)
+    return operation
 
 
 def rank_2_before(kinds):
@@ -140,6 +151,16 @@ def rank_2_before(kinds):
     return lambda graph, operation: (
         len(graph.result(operation)) == 2 and any(reader.kind in activations for reader in graph.readers(operation))
     )
+
+
+def rank_2_before_hardswish(graph, operation):
+    """A result of rank 2 of which x * hard_sigmoid(x) is made, as one operation or as relu6(x + 3) and the like."""
+    if len(graph.result(operation)) != 2:
+        return False
+    readers = graph.readers(operation)
+    added = [behind for reader in readers if reader.kind == "add" for behind in graph.readers(reader)]
+    is_gate = any(reader.kind in HARD_GATES for reader in readers) or any(each.kind in CLIPS for each in added)
+    return is_gate and any(reader.kind == "mul" for reader in readers)
 
 
 # Norms, sums, softmax
@@ -158,10 +179,33 @@ def over_channels(graph, operation):
 
 
 def small_epsilon(graph, operation):
-    """In float16, an epsilon below its normal numbers, unless a constant limits what comes of it."""
-    epsilon = float(graph.constant(operation, "epsilon", 1.0))
-    limited = all(reader.kind == "minimum" for reader in graph.readers(operation))
-    return operation.results[0].dtype == "float16" and epsilon < HALF_NORMAL and not limited
+    """In float16, an epsilon below its normal numbers, unless a constant limits what comes of it, or what goes in."""
+    epsilon = float(graph.constant(operation, "epsilon", EPSILONS.get(operation.kind, 1.0)))
+    if operation.results[0].dtype != "float16" or epsilon >= HALF_NORMAL:
+        return False
+    if operation.kind in UNCHOSEN:
+        unchosen = epsilon <= UNCHOSEN[operation.kind] * 1.01
+        before = graph.made_by.get(graph.operand(operation, "x").name)
+        floored = (
+            before is not None and before.kind in ("add", "maximum") and _least_constant(graph, before) >= HALF_NORMAL
+        )
+        if unchosen or floored:
+            return False
+    readers = graph.readers(operation)
+    limited = [reader.kind == "minimum" and _least_constant(graph, reader) > 0 for reader in readers]
+    return not (limited and all(limited))
+
+
+def _least_constant(graph, operation):
+    """The least number of a constant operand that is written out, 0 where none is."""
+    numbers = [np.asarray(graph.constant(operation, name, 0.0)) for name in ("x", "y")]
+    return max(float(number.min()) for number in numbers if number.dtype.kind == "f")
+
+
+def infinite_constant(graph, operation):
+    """An operand written out in the program that holds infinity."""
+    numbers = [np.asarray(graph.constant(operation, name, 0.0)) for name in ("x", "y", "a", "b")]
+    return any(number.dtype.kind == "f" and np.isinf(number).any() for number in numbers)
 
 
 def small_addend(graph, operation):
@@ -212,7 +256,13 @@ def cuts_the_last_axis(graph, operation):
 def aligns_corners(graph, operation):
     """Resizes so that corners fall on corners."""
     mode = graph.constant(operation, "sampling_mode", "DEFAULT")
-    return mode in ("ALIGN_CORNERS", "STRICT_ALIGN_CORNERS") or bool(graph.constant(operation, "align_corners", False))
+    aligned = operation.kind == "upsample_bilinear" and bool(graph.constant(operation, "align_corners", True))
+    return aligned or mode in ("ALIGN_CORNERS", "STRICT_ALIGN_CORNERS")
+
+
+def block_other_than(*sizes):
+    """Moves blocks of another side than these."""
+    return lambda graph, operation: int(graph.constant(operation, "block_size", 2)) not in sizes
 
 
 def scales_an_image(graph, operation):
@@ -229,9 +279,12 @@ def argmax_above(most):
 
 
 def in_blocks(graph, operation):
-    """More scales than one for each index of one axis."""
+    """Scales that are neither one alone nor one for each index of one axis."""
     scales = graph.shape(operation, "scale")
-    return sum(side > 1 for side in scales) > 1
+    data = graph.shape(operation, "data") or graph.shape(operation, "data_mask")
+    return any(scale not in (1, side) for scale, side in zip(scales, data, strict=True)) or (
+        sum(scale > 1 for scale in scales) > 1
+    )
 
 
 def signed_weights(graph, operation):

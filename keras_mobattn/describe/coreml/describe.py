@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from keras_mobattn.describe.coreml.compute_plan import NEURAL_ENGINE, ComputePlan, compute_plan
-from keras_mobattn.describe.coreml.rules import NeuralEngineFinding, neural_engine_findings
+from keras_mobattn.describe.coreml.rules import ELSEWHERE, FAILS, NeuralEngineFinding, neural_engine_findings
 from keras_mobattn.describe.half import HalfVerdict, half_verdict
 from keras_mobattn.files import size_bytes
 from keras_mobattn.formats.coreml.features import Feature
@@ -34,7 +34,8 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """An operation, what the rules have against it, and where Core ML's plan has it; `surprising` where they differ."""
+    """An operation, why it should run elsewhere by the rules, and where Core ML's plan has it. Rules on weights and on
+    inputs and outputs belong to no operation and aren't here; nor is what comes out wrong where it runs."""
 
     operator: str
     tensor: str
@@ -66,7 +67,8 @@ class NeuralEngine:
         """The operations that the rules or the plan keep off the Neural Engine: what each of the two says."""
         reasons = collections.defaultdict(list)
         for finding in self.against:
-            reasons[finding.tensor].append(finding.reason)
+            if finding.effect in (ELSEWHERE, FAILS):
+                reasons[finding.tensor].append(finding.reason)
         return tuple(
             Placement(
                 each.operator, each.tensor, tuple(reasons[each.tensor]), each.preferred, each.supported, each.cost

@@ -59,7 +59,7 @@ class NeuralEngineFinding(Finding):
 
 ALL, MACS_ALL = "all", "M1 to M5"
 CONV = "conv conv_transpose"
-ACTIVATIONS = "relu relu6 leaky_relu sigmoid sigmoid_hard tanh scaled_tanh silu gelu elu prelu softplus clip"
+ACTIVATIONS = "leaky_relu sigmoid tanh scaled_tanh silu gelu elu prelu softplus"
 NO_PATH = (
     "scatter scatter_along_axis scatter_nd reduce_prod lstm gru rnn logical_and logical_or logical_xor logical_not mod "
     "one_hot band_part reverse_sequence sliding_windows shape tan asin acos atan sinh cosh atanh random_bernoulli "
@@ -137,9 +137,15 @@ NEURAL_ENGINE_RULES = {
         "a convolution for each part", INFERRED,
     ),
     # Linear layers, products, attention
-    "linear of rank 2": R(
-        "a linear layer of rank 2 ahead of an activation: off by 4 %", "linear", c.rank_2_before(ACTIVATIONS), WRONG,
-        "M4, MobileNetV3's hardswish", "apple/coreai-torch 51; ct#2625", "rank 4: a 1x1 convolution",
+    "hardswish of rank 2": R(
+        "a linear layer or product of rank 2 ahead of a hardswish: off by 4 %", "linear matmul",
+        c.rank_2_before_hardswish, WRONG, "M4, MobileNetV3", "apple/coreai-torch 51; ct#2625",
+        "rank 4: a 1x1 convolution",
+    ),
+    "activation of rank 2": R(
+        "a linear layer or product of rank 2 ahead of another activation; relu was right", "linear matmul",
+        c.rank_2_before(ACTIVATIONS), WRONG, "as of a hardswish", "apple/coreai-torch 51", "rank 4: a 1x1 convolution",
+        INFERRED,
     ),
     "fused attention": R(
         "scaled_dot_product_attention: infinity and NaN of language models", "scaled_dot_product_attention", c.anywhere,
@@ -150,8 +156,15 @@ NEURAL_ENGINE_RULES = {
         "Apple: NER", "channels",
     ),
     "softplus": R(
-        "softplus: 0 where exp is infinite, from 11.1 on", "softplus", c.anywhere, WRONG, ALL, "ct#2690, ct#2687",
-        "max(x, 0) + log(1 + exp(-|x|))",
+        "softplus: 0 from 10.4 on", "softplus", c.anywhere, WRONG, "M4", "ct#2687", "max(x, 0) + log(1 + exp(-|x|))",
+    ),
+    "logsumexp": R(
+        "a logarithm of a sum of exponentials: 0 where the sum is infinite", "reduce_log_sum_exp", c.anywhere, WRONG,
+        ALL, "ct#2690", "subtract the maximum first",
+    ),
+    "infinite mask": R(
+        "a constant of infinity, as in a mask", "add select mul where", c.infinite_constant, WRONG, ALL,
+        "Apple: NER; 0 * inf is 0 there", "-40000",
     ),
     # Norms and sums
     "norm over channels": R(
@@ -160,7 +173,7 @@ NEURAL_ENGINE_RULES = {
     ),
     "small epsilon": R(
         "an epsilon below 6e-5, float16's smallest normal number, without a minimum behind it",
-        "rsqrt inverse log batch_norm layer_norm l2_norm",
+        "rsqrt inverse log batch_norm layer_norm instance_norm l2_norm",
         c.small_epsilon, WRONG, "1e-6 as a floor underflows", "executorch 19523", "6.2e-5",
     ),
     "small addend": R(
@@ -183,17 +196,21 @@ NEURAL_ENGINE_RULES = {
         "padding by reflection", "pad", c.pads_by("reflect"), ELSEWHERE, "M1; not from M2 on", "ane-guide 17", "zeros",
     ),
     "slice": R(
-        "a slice of the last axis that doesn't begin at its beginning: infinity beyond 4,094",
+        "a slice of the last axis that doesn't begin at its beginning: infinity beyond 4,094, of numbers or of offsets",
         "slice_by_index slice_by_size split", c.cuts_the_last_axis, WRONG, "M1 and M2; not M4 and M5",
-        "ANEForge, bench/results/ROOFLINES.md", "a slice of channels",
+        "ANEForge, bench/results/ROOFLINES.md, which we could not read", "a slice of channels", INFERRED,
+    ),
+    "pixel shuffle": R(
+        "space_to_depth or depth_to_space by another factor than 2, 3, 4 and 8", "space_to_depth depth_to_space",
+        c.block_other_than(2, 3, 4, 8), ELSEWHERE, ALL, "ane-guide appendix A", "one after the other",
     ),
     "resize": R(
-        "bilinear resizing", "resize_bilinear upsample_bilinear", c.anywhere, ROUNDED, "M1: in software",
+        "bilinear resizing", "resize_bilinear upsample_bilinear resize", c.anywhere, ROUNDED, "M1: in software",
         "ane-guide appendix A", "a product or a transposed convolution",
     ),
     "aligned corners": R(
-        "bilinear resizing with aligned corners", "resize_bilinear upsample_bilinear", c.aligns_corners, UNKNOWN, "",
-        "", "", NO_RECORD,
+        "bilinear resizing with aligned corners", "resize_bilinear upsample_bilinear resize", c.aligns_corners, UNKNOWN,
+        "", "", "", NO_RECORD,
     ),
     "image scaling": R(
         "an image's scale and bias", "mul add", c.scales_an_image, UNKNOWN, "", "", "", NO_RECORD,

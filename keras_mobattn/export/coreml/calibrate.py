@@ -9,22 +9,32 @@ from unittest import mock
 
 import numpy as np
 
+from keras_mobattn.errors import InputError
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.mil import Evaluator
+
+LEAST_RANGE = 1e-3  # of what is 0 on all images
 
 
 def quantize_activations(optimize, model, images):
     """Return the MLModel with a pair of quantize and dequantize wherever coremltools has one: around convolutions,
-    linear layers, pools and sums. `optimize` is coremltools.optimize.coreml, `images` are {input: array} of each."""
-    config = optimize.OptimizationConfig(global_config=optimize.OpLinearQuantizerConfig(mode="linear_symmetric"))
-    ranges = activation_ranges(model, images)
+    linear layers, pools and sums that are computed in float16. `optimize` is coremltools.optimize.coreml, `images` are
+    {input: array} of each.
+
+    Raises:
+        InputError: numbers that aren't finite.
+    """
+    settings = optimize.OpLinearQuantizerConfig(mode="linear_symmetric")
+    ranges, in_float32 = activation_ranges(model, images)
+    config = optimize.OptimizationConfig(global_config=settings, op_name_configs=dict.fromkeys(in_float32))
     theirs = optimize._post_training_quantization
     with mock.patch.object(theirs, "_get_activation_calibration_stats", return_value=ranges):
         return optimize.linear_quantize_activations(model, config, [dict(images[0])])
 
 
 def activation_ranges(model, images):
-    """{value: {"rmin": its smallest number, "rmax": its largest}} of all images, of an MLModel without compression."""
+    """Return ({value: {"rmin": its smallest number, "rmax": its largest}} of all images, of an MLModel without
+    compression; the names of the operations that are computed in float32)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.mlpackage"
         model.save(str(path))
@@ -37,7 +47,15 @@ def activation_ranges(model, images):
                 _widen(ranges, [result.name for result in operation.results], values)
             _widen(ranges, names, values)
     _level_concatenations(program, ranges)
-    return ranges
+    for name, known in ranges.items():
+        if not np.isfinite([*known.values()]).all():
+            raise InputError(
+                f"Expected finite numbers on the representative_images. Received: infinity or NaN in {name!r}. Look at "
+                "them with mobattn describe --half."
+            )
+        known["rmax"] = max(known["rmax"], known["rmin"] + LEAST_RANGE)
+    halves = {value.name for operation in program.operations for value in operation.results if value.dtype == "float16"}
+    return ranges, [operation.name for operation in program.operations if operation.name not in halves]
 
 
 def _widen(ranges, names, values):

@@ -109,8 +109,13 @@ def to_coreml(
         model_or_file, labels, input_scale=input_scale, input_bias=input_bias, single_output=single_output
     ).in_form(COREML.name, form, input_type == "image")  # fmt: skip
     interface = expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes, float32_layers)
+    if tolerance and tolerance.neural_engine and not settings.half:
+        raise InputError(
+            f"Expected precision 'fp16' for a Tolerance with neural_engine=True. Received: {precision!r}, which the "
+            "Neural Engine doesn't compute. Leave it out."
+        )
     half_output = expect_output_dtype(source, output_dtype, precision, minimum_deployment_target, interface)
-    calibration = _calibration(source, compression, representative_images)
+    calibration = _calibration(source, precision, compression, representative_images)
     tolerance = tolerance or (settings if compression is None else COREML_COMPRESSIONS[compression]).tolerance
     by_size = [(source, check_images_of(check_images, source, interface))]
     if interface.sizes:
@@ -136,10 +141,15 @@ def to_coreml(
         return _verify(package, by_size, tolerance, options)
 
 
-def _calibration(source, compression, images):
+def _calibration(source, precision, compression, images):
     """The images, as pixels [n, H, W, C], that a compression looks at; none for one that doesn't."""
     if compression is None or not COREML_COMPRESSIONS[compression].takes_images:
         return ()
+    if precision != "fp16":
+        raise InputError(
+            f"Expected precision 'fp16' for compression {compression!r}, whose activations are int8 or float16. "
+            f"Received: {precision!r}. Take it, or 'int8', which compresses the weights alone."
+        )
     if images is None:
         raise InputError(
             f"Expected representative_images for compression {compression!r}: a hundred or more training images [n, H, "

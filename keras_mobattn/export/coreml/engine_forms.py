@@ -52,37 +52,71 @@ def _factors(number):
 
 def means_of_rank_4(op):
     """reduce_mean(x) of a map's pixels -> squeeze(reduce_mean(x, keep_dims)), for `heads_of_rank_4`."""
-    if op.op_type != "reduce_mean" or op.keep_dims.val or len(op.x.shape) != 4 or sorted(op.axes.val) != [2, 3]:
+    if op.op_type != "reduce_mean" or op.keep_dims.val or not _are_pixels(op.x, op.axes.val):
         return None
-    if not any(reader.op_type == "linear" for reader in readers_of(op.outputs[0])):
+    if not any(_weights(reader) is not None for reader in readers_of(op.outputs[0])):
         return None
     x = again(op, keep_dims=True, name=f"{op.name}_map")
     return [(op.outputs[0], mb.squeeze(x=x, axes=np.int32([2, 3]), before_op=op, name=op.name))]
 
 
 def heads_of_rank_4(op):
-    """linear(squeeze(x)) -> squeeze(conv(x)) of 1x1: activations behind linear layers of rank 2 were off by 4 %.
+    """linear(squeeze(x)) -> squeeze(conv(x)) of 1x1: a hardswish behind linear layers of rank 2 was off by 4 %.
 
     One operation more for a head, since the numbers that it gives have rank 2 again.
     """
-    if op.op_type != "linear" or len(op.x.shape) != 2 or op.weight.val is None:
+    weights = _weights(op)
+    if weights is None:
         return None
-    x = op.x.op.x if kind_of(op.x) == "squeeze" else mb.expand_dims(x=op.x, axes=np.int32([2, 3]), before_op=op)
-    operands = {"weight": op.weight.val[:, :, None, None]} | ({} if op.bias is None else {"bias": op.bias.val})
-    y = mb.conv(x=x, pad_type="valid", before_op=op, name=f"{op.name}_map", **operands)
+    x = _map_of(op.x)
+    x = mb.expand_dims(x=op.x, axes=np.int32([2, 3]), before_op=op, name=f"{op.name}_wide") if x is None else x
+    bias = {"bias": op.bias.val} if op.op_type == "linear" and op.bias is not None else {}
+    y = mb.conv(x=x, weight=weights[:, :, None, None], pad_type="valid", before_op=op, name=f"{op.name}_map", **bias)
     return [(op.outputs[0], mb.squeeze(x=y, axes=np.int32([2, 3]), before_op=op, name=op.name))]
+
+
+def _weights(op):
+    """The weights [O, C] of a linear layer of rank 2, or of a product with a constant, which one without bias is."""
+    if op.op_type == "linear" and len(op.x.shape) == 2:
+        return op.weight.val
+    is_product = op.op_type == "matmul" and len(op.x.shape) == 2 and op.y.val is not None and op.x.val is None
+    if not is_product or op.transpose_x.val:
+        return None
+    return np.ascontiguousarray(op.y.val if op.transpose_y.val else op.y.val.T)
+
+
+def _are_pixels(var, axes):
+    """Whether axes are the last two of four."""
+    return len(var.shape) == 4 and sorted(axis % 4 for axis in axes) == [2, 3]
+
+
+def _map_of(var):
+    """What a squeeze makes a value of, a map [n, C, 1, 1]; None where there is none."""
+    is_squeezed = kind_of(var) == "squeeze" and _are_pixels(var.op.x, var.op.axes.val)
+    return var.op.x if is_squeezed else None
 
 
 def sink_squeezes(op):
     """act(squeeze(x)) -> squeeze(act(x)), so that an activation, too, has rank 4."""
-    if op.op_type not in (*ACTIVATIONS, "softmax") or kind_of(op.x) != "squeeze" or len(readers_of(op.x)) > 1:
+    if op.op_type not in (*ACTIVATIONS, "softmax") or len(readers_of(op.x)) > 1:
         return None
-    squeeze = op.x.op
-    if len(squeeze.x.shape) != 4 or sorted(squeeze.axes.val) != [2, 3]:
+    x, axis = _map_of(op.x), {}
+    if x is None:
         return None
-    axis = {"axis": np.int32(1)} if op.op_type == "softmax" else {}
-    inner = again(op, x=squeeze.x, name=f"{op.name}_map", **axis)
-    return [(op.outputs[0], mb.squeeze(x=inner, axes=squeeze.axes, before_op=op, name=op.name))]
+    if op.op_type == "softmax":
+        if op.axis.val % 2 != 1:  # not over the channels
+            return None
+        axis = {"axis": np.int32(1)}
+    inner = again(op, x=x, name=f"{op.name}_map", **axis)
+    return [(op.outputs[0], mb.squeeze(x=inner, axes=np.int32([2, 3]), before_op=op, name=op.name))]
+
+
+def keep_maps(op):
+    """expand_dims(squeeze(x)) -> x: between two linear layers the map stays."""
+    if op.op_type != "expand_dims" or sorted(axis % 4 for axis in op.axes.val) != [2, 3]:
+        return None
+    x = _map_of(op.x)
+    return None if x is None else [(op.outputs[0], x)]
 
 
 def larger_epsilons(op):
@@ -98,4 +132,4 @@ def larger_epsilons(op):
     return [(op.outputs[0], again(op, **changes, epsilon=np.float32(EPSILON)))]
 
 
-REWRITES = (patches_by_moving, means_of_rank_4, heads_of_rank_4, sink_squeezes, larger_epsilons)
+REWRITES = (patches_by_moving, means_of_rank_4, heads_of_rank_4, sink_squeezes, keep_maps, larger_epsilons)

@@ -24,10 +24,14 @@ def survival_of(path, inputs, model):
     try:
         engine = evaluate_half(path, inputs, "neural_engine")
     except InputError as error:
-        return headroom_in((), model, problem=str(error)), ""
-    problems = [*_numbers(engine, lambda: evaluate_half(path, inputs, "stored"), model), *_constructs(path)]
-    sentence = f"By what is on record, the Neural Engine would compute it wrong: {'; '.join(problems)}."
-    return headroom_in(engine.tensors, model), sentence if problems else ""
+        return headroom_in((), model, problem=str(error)), _sentence(_constructs(path))
+    numbers = _numbers(engine, lambda: evaluate_half(path, inputs, "stored"), model)
+    return headroom_in(engine.tensors, model), _sentence([*numbers, *_constructs(path)])
+
+
+def _sentence(problems):
+    found = f"By what is on record, the Neural Engine would compute it wrong: {'; '.join(problems)}."
+    return found if problems else ""
 
 
 def expect_survival(sentence, tolerance):

@@ -52,7 +52,7 @@ def mac_with_a_plan(mac, monkeypatch):
 
 
 def test_what_a_mac_sends_back(mac_with_a_plan, package, tmp_path, capsys):
-    ours, foreign = tmp_path / "ours.mlpackage", package("head")
+    ours, foreign = tmp_path / "ours.mlpackage", package("sorted")
     convert(".mlpackage", "fp16", shared_model(), ours)
     units, written = ("cpu", "cpu-ane"), tmp_path / "new" / "my_mac.json"
     options = {**QUICK, "rounds": 1, "output_dir": tmp_path / "rows"}
@@ -68,9 +68,9 @@ def test_what_a_mac_sends_back(mac_with_a_plan, package, tmp_path, capsys):
         "operator": "reduce_mean", "tensor": "", "reasons": [], "preferred": GPU, "supported": [CPU, GPU], "cost": 0.1,
         "surprising": True,
     }  # fmt: skip
-    (linear,) = (each for each in second["neural_engine"]["placements"] if each["operator"] == "linear")
-    assert linear["surprising"]
-    assert "rank 2" in linear["reasons"][0]
+    (topk,) = (each for each in second["neural_engine"]["placements"] if each["operator"] == "topk")
+    assert topk["surprising"]
+    assert topk["reasons"] == ["topk, argsort"]
     assert set(first["times"]) == {"coreml cpu", "coreml cpu-ane"}
     assert first["times"]["coreml cpu"]["samples_ms"] == [3.0, 4.0, 5.0, 6.0]
     numbers = first["numbers"]

@@ -77,7 +77,7 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
     assert (found["effect"], found["standing"], found["where"]) == (
         "wrong numbers",
         "on record",
-        "M4, MobileNetV3's hardswish",
+        "M4, MobileNetV3",
     )
     assert not head["neural_engine"]["passed"]
     assert drawn[0] == {
@@ -87,7 +87,8 @@ def test_script_writes_json_and_plots(package, tmp_path, mac, monkeypatch, capsy
         assert (tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG")
     assert command.main((package("head"),), plan=False, plot=tmp_path / "one.png") == 0
     assert drawn[-1] == {
-        "cast": {"operators": 2}, "reduce_mean": {"operators": 1}, "linear": {"operators": 1}, "relu": {"operators": 1},
+        "cast": {"operators": 2}, "reduce_mean": {"operators": 1}, "linear": {"operators": 1}, "add": {"operators": 1},
+        "relu6": {"operators": 1}, "mul": {"operators": 1},
     }  # fmt: skip
     assert (tmp_path / "one.png").exists()
 

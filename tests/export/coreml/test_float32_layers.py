@@ -55,11 +55,11 @@ def kept(path):
 
 NORM = {"reduce_mean": 2, "reshape": 2, "sqrt": 1, "real_div": 1}  # those that no other layer has
 CASES = {  # names -> kinds that have to be in float32, kinds that must not
-    ("stage4",): ({**NORM, "erf": 1, "conv": 1}, {"linear", "softmax"}),
-    ("stage4_block",): ({**NORM, "erf": 1, "conv": 1}, {"linear", "softmax"}),
-    ("stage4_block/norm",): (NORM, {"conv", "erf", "linear", "softmax"}),
-    ("stem_conv",): ({"conv": 1, "erf": 1}, {"linear", "softmax"}),  # merged into the block behind it
-    ("norm", "top"): ({**NORM, "linear": 1, "softmax": 1}, {"conv", "erf"}),
+    ("stage4",): ({**NORM, "erf": 1, "conv": 1}, {"softmax"}),
+    ("stage4_block",): ({**NORM, "erf": 1, "conv": 1}, {"softmax"}),
+    ("stage4_block/norm",): (NORM, {"conv", "erf", "softmax"}),
+    ("stem_conv",): ({"conv": 1, "erf": 1}, {"softmax"}),  # merged into the block behind it
+    ("norm", "top"): ({**NORM, "conv": 1, "softmax": 1}, {"erf"}),  # the head, of rank 4
 }
 
 

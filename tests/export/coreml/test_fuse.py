@@ -77,7 +77,10 @@ LAYER, GROUP = norm(keras.layers.LayerNormalization(epsilon=1e-5)), norm(GroupNo
 BATCH = norm(keras.layers.BatchNormalization(epsilon=1e-5))
 WIDE_BATCH = norm(keras.layers.BatchNormalization(epsilon=1e-3))
 PATCHES, OF_18 = draw(16, 16, 8, 5), draw(18, 18, 8, 2)
-HEADS = [draw(8, 5) for _ in range(6)]  # coremltools makes no linear layers of weights that several share
+HEADS = [draw(8, 5) for _ in range(8)]  # coremltools makes no linear layers of weights that several share
+
+
+NEXT, ALONE = draw(5, 8), draw(8, 5)
 
 
 def head(x, number):
@@ -138,7 +141,18 @@ TAKEN = {
     "head of a map": ("heads_of_rank_4", lambda x: tf.exp(head(mean(start(x)), 1)), {"linear": 0, "squeeze": 1}),
     "head of a token": (
         "heads_of_rank_4",
-        lambda x: tf.exp(head(start(x)[:, 0, 0], 5)),
+        lambda x: tf.exp(head(start(x)[:, 0, 0], 6)),
+        {"linear": 0, "expand_dims": 1},
+    ),
+    "two heads": (
+        "keep_maps",
+        lambda x: tf.exp(tf.matmul(tf.nn.relu(head(mean(start(x)), 5)), NEXT)),
+        {"expand_dims": 0},
+    ),
+    "product without a bias": ("heads_of_rank_4", lambda x: tf.exp(tf.matmul(mean(start(x)), ALONE)), {"matmul": 0}),
+    "squeeze of other axes": (
+        "heads_of_rank_4",
+        lambda x: tf.exp(head(tf.squeeze(tf.reduce_mean(tf.reshape(start(x), (1, 60, 8)), 1, keepdims=True), 1), 7)),
         {"linear": 0, "expand_dims": 1},
     ),
     "activation of a head": ("sink_squeezes", lambda x: tf.nn.relu(head(mean(start(x)), 2)), {"squeeze": 1}),

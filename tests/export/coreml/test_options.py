@@ -157,9 +157,9 @@ def test_ranges_are_those_of_all_images(model):
     whole = ct.convert([concrete], source="tensorflow", inputs=[ct.TensorType(name="image", shape=(1, *SIZE, 3))],
                        minimum_deployment_target=ct.target.iOS17, skip_model_load=True)  # fmt: skip
     for images in (pixels, pixels[::-1]):
-        ranges = activation_ranges(whole, [{"image": image[None]} for image in images])
+        ranges, _ = activation_ranges(whole, [{"image": image[None]} for image in images])
         assert (ranges["image"]["rmin"], ranges["image"]["rmax"]) == (pixels.min(), pixels.max())
-    alone = activation_ranges(whole, [{"image": pixels[:1]}])
+    alone, _ = activation_ranges(whole, [{"image": pixels[:1]}])
     assert all(ranges[name]["rmin"] <= alone[name]["rmin"] for name in ranges)
     assert any(ranges[name]["rmax"] > alone[name]["rmax"] for name in ranges)
 
@@ -365,3 +365,16 @@ def test_what_has_no_output_in_half_precision(name, model, path):
     with pytest.raises(InputError, match=sentence):
         export.to_coreml(model, path, **{"output_dtype": "float16", **options})
     assert not path.exists()
+
+
+def test_activations_in_int8_beside_float32_layers(model, path):
+    """What is computed in float32 stays so, and what is 0 on all images has a range, too."""
+    options = {"compression": "w8a8", "minimum_deployment_target": "iOS18", "representative_images": 0 * PIXELS}
+    export.to_coreml(model, path, float32_layers=("wide",), tolerance=export.Tolerance(1e9), **options)
+    program = read_program(path)
+    quantized = [operation for operation in program.operations if operation.kind == "quantize"]
+    assert quantized
+    dtypes = {value.name: value.dtype for operation in program.operations for value in operation.results}
+    assert {dtypes[operation.operands["input"][0].name] for operation in quantized} == {"float16"}
+    with pytest.raises(InputError, match="precision 'fp16' for compression 'w8a8'.*Received: 'fp32'"):
+        export.to_coreml(model, path, "fp32", **options)

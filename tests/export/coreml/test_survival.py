@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
 import keras_mobattn
@@ -13,6 +14,7 @@ from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import describe_coreml
+from keras_mobattn.errors import InputError
 from keras_mobattn.export.coreml import compress
 from keras_mobattn.mil.neural_engine import PRODUCT_MAX
 
@@ -36,6 +38,10 @@ def small(scale=1.0, activation=None):
     second = model.get_layer("second")
     second.set_weights([scale * weight for weight in second.get_weights()])
     return model
+
+
+def hardswish(x):
+    return x * tf.nn.relu6(x + 3.0) / 6.0
 
 
 def reach(model):
@@ -74,7 +80,7 @@ MUTATIONS = {  # -> (model, what is broken, part of the sentence)
     "a scale for each block": (small, per_block, "weights with a scale for each block"),
     "signed int8": (small, signed, "signed int8 weights"),
     "a head of rank 2": (
-        lambda: small(activation="relu"), heads_of_rank_2, "a linear layer of rank 2 ahead of an activation",
+        lambda: small(activation=hardswish), heads_of_rank_2, "a linear layer or product of rank 2 ahead of a hards",
     ),
 }  # fmt: skip
 
@@ -94,6 +100,24 @@ def test_what_would_not_survive_is_named(name, tmp_path, monkeypatch):
     with pytest.raises(export.VerificationError, match=f"Neural Engine computes right .*{sentence}.*No file was kept"):
         export.to_coreml(model, path, "fp16", tolerance=refused, **options)
     assert sorted(path.rglob("*")) == kept
+
+
+@pytest.mark.parametrize("fits", ["fp32", "evaluator"])
+def test_what_is_asked_is_not_left_out(fits, tmp_path, monkeypatch):
+    """fp32 is refused, and what can't be computed here is still looked at."""
+    path, refused = tmp_path / "model.mlpackage", dataclasses.replace(ANYTHING, neural_engine=True)
+    if fits == "fp32":
+        with pytest.raises(InputError, match="precision 'fp16' for a Tolerance with neural_engine=True"):
+            export.to_coreml(small(), path, "fp32", tolerance=refused)
+    else:
+        monkeypatch.setattr("keras_mobattn.export.coreml.survival.evaluate_half", lacking)
+        with pytest.raises(export.VerificationError, match="weights with a scale for each block"):
+            export.to_coreml(small(), path, tolerance=refused, **per_block(monkeypatch))
+    assert not path.exists()
+
+
+def lacking(*_):
+    raise InputError("Expected operations. Received: another one. Add it.")
 
 
 CASES = [
