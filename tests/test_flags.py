@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from helpers import ROOT
 from helpers.small_models import shared_model
 from helpers.sources import COMMANDS, PACKAGE, STUDIES
 from keras_mobattn import cli
 
-FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are called, or flags before tyro's, no advice
     "__main__.py": {"--help", "--version", "--device"},
     "commands/benchmark.py": {"--device", "--help"},
@@ -97,6 +98,19 @@ def test_a_flag_is_one_of_every_command_that_may_say_it(name):
     assert said_by, "no command says it"
     for each in said_by:
         assert ADVICE[name] - cli._options_of(mains[each]) == set(), each
+
+
+IN_DOCS = {  # flags of other programs: sbatch's and TensorBoard's; a name in a table
+    "README.md": {"--gpus-per-task", "--logdir", "--ntasks", "--requeue", "--signal", "--time"},
+    "measurements.md": {"--fresh"},
+}
+PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_flag_in_the_docs_is_one_of_a_command(name):
+    every = set().union(*map(cli._options_of, programs().values()))
+    assert set(FLAG.findall(PAGES[name].read_text(encoding="utf-8"))) - IN_DOCS.get(name, set()) <= every
 
 
 def test_the_commands_with_images_can_skip_corrupt_ones():

@@ -50,8 +50,8 @@ def activation_ranges(model, images):
     for name, known in ranges.items():
         if not np.isfinite([*known.values()]).all():
             raise InputError(
-                f"Expected finite numbers on the representative_images. Received: infinity or NaN in {name!r}. Look at "
-                "them with mobattn describe --half."
+                "Expected finite numbers on the representative_images. Received: infinity or NaN in "
+                f"{name!r}. Keep the layer in float32 (float32_layers)."
             )
         known["rmax"] = max(known["rmax"], known["rmin"] + LEAST_RANGE)
     halves = {value.name for operation in program.operations for value in operation.results if value.dtype == "float16"}
