@@ -173,7 +173,8 @@ def _keras_row(source, file, scorer):
 def _row(name, source, stem, chosen, scorer, wishes, tell):
     kind, precision = ALL_FORMATS[name]
     interface = {"input_type": wishes.input_type} if kind is COREML else {}
-    if precision in COREML_COMPRESSIONS:
+    is_compressed = kind is COREML and precision in COREML_COMPRESSIONS
+    if is_compressed:
         since = COREML_COMPRESSIONS[precision].since
         interface |= {
             "compression": precision,
@@ -181,7 +182,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
         }
     form = source.task.own_form(kind.name, wishes.form)
     named = {"single_output": wishes.single_output, "form": form, **interface}
-    computed = "fp16" if precision in COREML_COMPRESSIONS else precision
+    computed = "fp16" if is_compressed else precision
     path = stem.with_name(export.file_name(stem.name, kind, computed, **named))
     row, in_range = Row(kind.name, precision, path.name), source.input_range.from_pixels
     options = {"check_images": in_range(chosen.check), "about": wishes.about, "form": form}

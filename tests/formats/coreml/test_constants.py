@@ -30,6 +30,12 @@ def _pruned(optimize):
     return optimize.prune_weights, optimize.OpMagnitudePrunerConfig(target_sparsity=0.5, weight_threshold=0)
 
 
+def _joint(optimize, step):
+    """A step on what is pruned."""
+    compress, config = step
+    return [_pruned(optimize), (functools.partial(compress, joint_compression=True), config)]
+
+
 # Name -> (the oldest system that takes it, function of coremltools.optimize.coreml).
 COMPRESSIONS = {
     "int8": ("iOS16", _quantized),
@@ -42,6 +48,9 @@ COMPRESSIONS = {
     "3 bits": ("iOS18", lambda o: _palettized(o, 3)),
     "4 bits in groups": ("iOS18", lambda o: _palettized(o, 4, granularity="per_grouped_channel", group_size=4)),
     "pruned": ("iOS16", _pruned),
+    "pruned, int8": ("iOS18", lambda o: _joint(o, _quantized(o))),
+    "pruned, uint4 around a zero point": ("iOS18", lambda o: _joint(o, _quantized(o, mode="linear", dtype="uint4"))),
+    "pruned, 4 bits": ("iOS18", lambda o: _joint(o, _palettized(o, 4))),
 }
 CASES = [
     (name, system, precision)
@@ -76,8 +85,9 @@ def written(path, system="iOS18", precision="FLOAT16", compression=None):
     ct, model = import_coremltools(), plain(system, precision)
     with quiet_stderr():
         if compression:
-            compress, config = COMPRESSIONS[compression][1](ct.optimize.coreml)
-            model = compress(model, ct.optimize.coreml.OptimizationConfig(config))
+            steps = COMPRESSIONS[compression][1](ct.optimize.coreml)
+            for compress, config in steps if isinstance(steps, list) else [steps]:
+                model = compress(model, ct.optimize.coreml.OptimizationConfig(config))
         model.save(str(path))
     return path
 
@@ -93,7 +103,9 @@ def read_by_coremltools(path):
         if op.op_type == "const":
             values[op.outputs[0].name] = op.outputs[0].val
         elif op.op_type.startswith("constexpr_"):
-            values[op.outputs[0].name] = op.materialized_val_inference()
+            made = op.materialized_val_inference()
+            made = made if isinstance(made, tuple) else (made,)
+            values |= {output.name: value for output, value in zip(op.outputs, made, strict=True)}
     return values
 
 
@@ -127,7 +139,8 @@ def test_plain_weights(precision, tmp_path):
 
 def test_every_way_to_unpack_has_a_case(tmp_path):
     """Besides constexpr_cast, which coremltools' compressions don't make."""
-    systems = {"int8": ("iOS16", "iOS18"), "4 bits": ("iOS16", "iOS18"), "pruned": ("iOS16", "iOS18")}
+    systems = dict.fromkeys(("int8", "4 bits", "pruned"), ("iOS16", "iOS18"))
+    systems |= dict.fromkeys(("pruned, int8", "pruned, 4 bits"), ("iOS18",))
     kinds = set()
     for number, (name, system) in enumerate((n, system) for n in systems for system in systems[n]):
         path = written(tmp_path / f"{number}.mlpackage", system, compression=name)
