@@ -26,7 +26,7 @@ def patches_by_moving(op):
     factors = _factors(width)
     is_patches = (height, width) == tuple(op.strides.val) and height == width > WIDEST_KERNEL and factors
     padded = op.pad_type.val == "custom" and any(op.pad.val) or op.pad_type.val.startswith("same")
-    fits = not any(size % width for size in op.x.shape[2:])
+    fits = all(isinstance(size, int | np.integer) and size % width == 0 for size in op.x.shape[2:])
     if not is_patches or padded or not fits or op.groups.val != 1 or any(each > 1 for each in op.dilations.val):
         return None
     x, weight = op.x, op.weight.val
@@ -52,7 +52,7 @@ def _factors(number):
 
 def means_of_rank_4(op):
     """reduce_mean(x) of a map's pixels -> squeeze(reduce_mean(x, keep_dims)), for `heads_of_rank_4`."""
-    if op.op_type != "reduce_mean" or op.keep_dims.val or not _are_pixels(op.x, op.axes.val):
+    if op.op_type != "reduce_mean" or op.keep_dims.val or not _are_pixels(op.x, op.axes):
         return None
     if not any(_weights(reader) is not None for reader in readers_of(op.outputs[0])):
         return None
@@ -79,20 +79,20 @@ def _weights(op):
     """The weights [O, C] of a linear layer of rank 2, or of a product with a constant, which one without bias is."""
     if op.op_type == "linear" and len(op.x.shape) == 2:
         return op.weight.val
-    is_product = op.op_type == "matmul" and len(op.x.shape) == 2 and op.y.val is not None and op.x.val is None
-    if not is_product or op.transpose_x.val:
+    is_product = op.op_type == "matmul" and len(op.x.shape) == len(op.y.shape) == 2
+    if not is_product or op.y.val is None or op.x.val is not None or op.transpose_x.val:
         return None
     return np.ascontiguousarray(op.y.val if op.transpose_y.val else op.y.val.T)
 
 
 def _are_pixels(var, axes):
-    """Whether axes are the last two of four."""
-    return len(var.shape) == 4 and sorted(axis % 4 for axis in axes) == [2, 3]
+    """Whether the operand `axes` names the last two of four; None names all."""
+    return len(var.shape) == 4 and axes is not None and sorted(axis % 4 for axis in axes.val) == [2, 3]
 
 
 def _map_of(var):
     """What a squeeze makes a value of, a map [n, C, 1, 1]; None where there is none."""
-    is_squeezed = kind_of(var) == "squeeze" and _are_pixels(var.op.x, var.op.axes.val)
+    is_squeezed = kind_of(var) == "squeeze" and _are_pixels(var.op.x, var.op.axes)
     return var.op.x if is_squeezed else None
 
 

@@ -80,7 +80,7 @@ PATCHES, OF_18 = draw(16, 16, 8, 5), draw(18, 18, 8, 2)
 HEADS = [draw(8, 5) for _ in range(8)]  # coremltools makes no linear layers of weights that several share
 
 
-NEXT, ALONE = draw(5, 8), draw(8, 5)
+NEXT, ALONE, ALSO = draw(5, 8), draw(8, 5), draw(8, 5)
 
 
 def head(x, number):
@@ -150,6 +150,11 @@ TAKEN = {
         {"expand_dims": 0},
     ),
     "product without a bias": ("heads_of_rank_4", lambda x: tf.exp(tf.matmul(mean(start(x)), ALONE)), {"matmul": 0}),
+    "squeeze of all axes of 1": (
+        "heads_of_rank_4",
+        lambda x: tf.exp(tf.matmul(tf.squeeze(tf.reduce_mean(start(x), (1, 2), keepdims=True))[None], ALSO)),
+        {"matmul": 0},
+    ),
     "squeeze of other axes": (
         "heads_of_rank_4",
         lambda x: tf.exp(head(tf.squeeze(tf.reduce_mean(tf.reshape(start(x), (1, 60, 8)), 1, keepdims=True), 1), 7)),
