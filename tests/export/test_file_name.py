@@ -57,5 +57,5 @@ def test_conversions_of_other_options_lie_side_by_side(tmp_path, capsys):
     assert [row.file for row in made.rows[1:]] == ["net_fp32.tflite", "net_fp32_image.mlpackage"]
     assert {path.name for path in tmp_path.iterdir() if path.suffix in (".tflite", ".mlpackage")} == {
         "net_fp32.tflite", "net_fp32_uint8in.tflite", "net_fp32_int8out.tflite",
-        "net_fp32.mlpackage", "net_fp32_image.mlpackage",
+        "net_fp32.mlpackage", "net_fp32_image.mlpackage", "net_fp32_channels_first.mlpackage",
     }  # fmt: skip
