@@ -15,7 +15,7 @@ test: lint
 	-@$(BIN)/python tests/helpers/install_peers.py  # likewise the tests against timm and transformers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-slow: .venv/installed  # TESTS=tests/FOLDER for a part of it, MARKS=sampled for those of which CI takes a sixth
+slow: .venv/installed  # TESTS=tests/FOLDER for a part of it, MARKS=sampled for those of which CI takes an eighth
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python -m keras_mobattn.gpu --half
 	-@$(BIN)/python tests/helpers/install_peers.py
