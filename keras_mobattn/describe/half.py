@@ -16,10 +16,10 @@ from keras_mobattn.formats.tflite.contents import read_contents
 from keras_mobattn.half import KINDS_MODES, TensorReport, evaluate_modes
 from keras_mobattn.half.report import ENOUGH, first_overflow
 
-MODES = {
+MODES = {  # kind of file -> what its verdict is by
     TFLITE: ("stored", "reductions"),
     COREML: ("stored", "neural_engine"),
-}  # kind of file -> what its verdict is by
+}
 # As a share of the outputs' spread: the same for float16 computed here as for float16 on a GPU (GPU_MAX_ERROR). Random
 # weights may be above, since their outputs hardly depend on the image.
 MAX_ERROR = 1e-2

@@ -75,7 +75,7 @@ def _modes(modes, names):
 
 
 def _limits(tensors):
-    """Where the tensors end: "65504, products 32768"."""
+    """Where the tensors end: "65504, products 32752"."""
     lower = {tensor.limit for tensor in tensors} - {HALF_MAX}
     return ", products ".join(f"{limit:g}" for limit in (HALF_MAX, *lower))
 

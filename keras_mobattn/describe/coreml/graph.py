@@ -37,11 +37,7 @@ class ProgramGraph:
     def constant(self, operation, name, default=None):
         """The value of an operand that is written out in the program, a number or a list of them, else `default`."""
         value = self.operand(operation, name)
-        return default if value is None else self._constant(value.name, default)
-
-    def _constant(self, name, default):
-        found = self._written.get(name)
-        return default if found is None else found
+        return default if value is None else self._written.get(value.name, default)
 
     @functools.cached_property
     def _written(self):

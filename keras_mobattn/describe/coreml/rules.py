@@ -57,7 +57,7 @@ class NeuralEngineFinding(Finding):
         return self.effect in AGAINST and self.standing == RECORD
 
 
-ALL, MACS_ALL = "all", "M1 to M5"
+ALL = "all"
 CONV = "conv conv_transpose"
 ACTIVATIONS = "leaky_relu sigmoid tanh scaled_tanh silu gelu elu prelu softplus"
 NO_PATH = (
