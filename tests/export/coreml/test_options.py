@@ -1,6 +1,5 @@
 """What to_coreml offers besides precisions: image input, classifiers, compression, sizes, and Core ML's own run."""
 
-import dataclasses
 import inspect
 import json
 import logging
@@ -12,12 +11,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 import keras_mobattn
+from helpers.older_compressions import per_block
 from keras_mobattn import export, mil
 from keras_mobattn._quiet import import_coremltools
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.errors import InputError
-from keras_mobattn.export.coreml import compress
 from keras_mobattn.export.coreml import convert as coreml
 from keras_mobattn.export.coreml.calibrate import activation_ranges
 from keras_mobattn.formats.coreml.package import read_mlprogram
@@ -176,12 +175,7 @@ def test_weights_that_are_not_compressed_are_told(path, monkeypatch):
     x = keras.layers.Conv2D(240, 1)(image)
     x = keras.layers.DepthwiseConv2D(3)(x)  # 2160 weights, one input channel each: no blocks of 32
     model = keras_mobattn.randomize_weights(keras.Model(image, keras.layers.GlobalAveragePooling2D()(x)))
-    blocks = {"mode": "linear_symmetric", "dtype": "int4", "granularity": "per_block", "block_size": 32}
-    step = compress.Step("linear_quantize_weights", lambda optimize: optimize.OpLinearQuantizerConfig(**blocks))
-    monkeypatch.setitem(export.COREML_COMPRESSIONS.data, "int4", dataclasses.replace(compress.INT4, steps=(step,)))
-    options = dict(
-        compression="int4", minimum_deployment_target="iOS18", input_scale=1, tolerance=export.Tolerance(1.0)
-    )
+    options = {"input_scale": 1, "tolerance": export.Tolerance(1.0), **per_block(monkeypatch)}
     with pytest.warns(UserWarning, match="1 weights were not compressed") as caught:
         export.to_coreml(model, path, **options)
     assert any("Nothing was compressed" in str(warning.message) for warning in caught)

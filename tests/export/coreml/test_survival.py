@@ -9,13 +9,12 @@ import tf_keras as keras
 
 import keras_mobattn
 from helpers.cases import TWO_STYLES
+from helpers.older_compressions import per_block, signed
 from keras_mobattn import export
 from keras_mobattn._quiet import import_coremltools
-from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import describe_coreml
 from keras_mobattn.errors import InputError
-from keras_mobattn.export.coreml import compress
 from keras_mobattn.mil.neural_engine import PRODUCT_MAX
 
 import_coremltools()
@@ -48,22 +47,6 @@ def reach(model):
     """The largest number behind the second convolution on the images of the check."""
     inner = keras.Model(model.input, model.get_layer("second").output)
     return float(np.abs(inner(IMAGES)).max())
-
-
-def per_block(patch):
-    """int4 as it once was: a scale for each 32 input channels."""
-    settings = {"mode": "linear_symmetric", "dtype": "int4", "granularity": "per_block", "block_size": 32}
-    step = compress.Step("linear_quantize_weights", lambda optimize: optimize.OpLinearQuantizerConfig(**settings))
-    patch.setitem(COREML_COMPRESSIONS.data, "int4", dataclasses.replace(compress.INT4, steps=(step,)))
-    return {"compression": "int4", "minimum_deployment_target": "iOS18"}
-
-
-def signed(patch):
-    """int8 as it once was."""
-    settings = {"mode": "linear_symmetric", "dtype": "int8"}
-    step = compress.Step("linear_quantize_weights", lambda optimize: optimize.OpLinearQuantizerConfig(**settings))
-    patch.setitem(COREML_COMPRESSIONS.data, "int8", dataclasses.replace(compress.INT8, steps=(step,)))
-    return {"compression": "int8"}
 
 
 def heads_of_rank_2(patch):
