@@ -93,7 +93,8 @@ def test_measuring(browser, address, site, posted):
         assert row.first_ms > 0 < row.load_ms
         shown = zip(headings, medians, strict=True)
         (text,) = [text for heading, text in shown if ("GPU" in heading) == (row.backend != "wasm")]
-        assert float(text) == pytest.approx(statistics.median(row.samples_ms), rel=0.02)
+        # three digits are shown, of a model that takes .2 ms as of one that takes 200
+        assert float(text) == pytest.approx(statistics.median(row.samples_ms), rel=0.0051, abs=0.00051)
     first = json.loads(posted[0])
     assert (first["done"], first["samples_ms"]) == (False, [])
 

@@ -14,11 +14,11 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-// Three digits or so: 0.021, 3.40, 21.4, 315.
+// Three digits, and never more than three after the point: 0.021, 0.195, 3.40, 21.4, 315.
 export function digits(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   const size = Math.abs(value);
-  return value.toFixed(size < 0.1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0);
+  return value.toFixed(size < 1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0);
 }
 
 export const megabytes = (bytes) => `${digits(bytes / 1e6)} MB`;
