@@ -24,6 +24,7 @@ slow: .venv/installed  # TESTS=tests/FOLDER for a part of it, MARKS=sampled for 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # A driver for LiteRT's GPU accelerator: the machine's own, or SwiftShader, which uses the CPU, put into .venv
 gpu: .venv/installed
@@ -41,7 +42,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.venv/installed: setup.py constraints.txt
+.venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit("Expected Python 3.11 to 3.13. Received: %d.%d. Try: make PYTHON=python3.12" % v[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check -e ".[test]" -c constraints.txt

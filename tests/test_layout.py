@@ -1,6 +1,7 @@
 """The rules that keep the code readable: which module may import which, and what only where it is needed."""
 
 import ast
+import email
 import graphlib
 import importlib
 import re
@@ -13,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+import keras_mobattn
 from helpers.sources import COMMANDS, PACKAGE, ROOT, SCRIPTS, SOURCES, STUDIES
 from keras_mobattn.catalog import COMMANDS as COMMAND_TABLE
 
 # What everyone may import: errors and files, and what is read without TensorFlow.
 EVERYONE = {
     *("errors", "files", "names", "families", "catalog", "about", "recipes", "settings", "run_folder"),
-    *("_lazy", "_process", "_quiet", "_tensorflow"),
+    *("_lazy", "_process", "_quiet", "_tensorflow", "_types"),
 }
 # What commands and studies put together.
 PARTS = {
@@ -42,6 +44,7 @@ MAY_IMPORT = {
     "_debian": set(),
     "_quiet": set(),
     "_tensorflow": set(),
+    "_types": set(),
     "_registration": set(),
     "layers": set(),
     "attention": {"layers"},
@@ -270,6 +273,9 @@ def test_wheel_holds_the_package_alone(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"keras_mobattn", wheel.stem.split("-py3")[0] + ".dist-info"}
-    data = [file for pattern in ("*.j2", "*.txt", "page/*") for file in PACKAGE.rglob(pattern)]
+    data = [file for pattern in ("*.j2", "*.txt", "page/*", "py.typed") for file in PACKAGE.rglob(pattern)]
     packaged = {name for name in names if name.startswith("keras_mobattn/")}
+    said = email.message_from_bytes(zipfile.ZipFile(wheel).read(f"{wheel.stem.split('-py3')[0]}.dist-info/METADATA"))
+    assert (said["Name"], said["Version"]) == ("keras_mobattn", keras_mobattn.__version__)
+    assert {"android", "browser"} < {*said.get_all("Provides-Extra")}
     assert packaged == {str(path.relative_to(ROOT)) for path in [*SOURCES, *data]}
