@@ -7,7 +7,9 @@ import importlib.util
 import sys
 
 import keras_mobattn
+from keras_mobattn._packages import needs
 from keras_mobattn.catalog import COMMANDS
+from keras_mobattn.errors import InputError
 
 ABOUT = "Vision transformers for phones: train on your photos, convert with proof, benchmark."
 START = """Start with
@@ -20,6 +22,11 @@ START = """Start with
 
 def main():
     """Run the command that the first argument names, with the rest as its flags. Ends the process."""
+    try:
+        needs("rich", "tyro")
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)  # in plain text: rich may be what is missing
+        sys.exit(2)
     from keras_mobattn import cli
 
     name, rest = (sys.argv[1:2] or [None])[0], sys.argv[2:]

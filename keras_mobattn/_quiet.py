@@ -11,6 +11,8 @@ import sys
 import tempfile
 import warnings
 
+from keras_mobattn._packages import needs
+
 NOISY = "optimize_repeat_ops.py"  # of coremltools 9.0: casts int32's range to float16 to compare it, which overflows
 
 
@@ -43,6 +45,7 @@ def quiet_stderr():
 
 def import_coremltools():
     """Import coremltools without what it says of TensorFlow's version, of scikit-learn's, and of not being on macOS."""
+    needs("coremltools")
     with quiet_stderr():
         import coremltools
 

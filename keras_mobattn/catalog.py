@@ -6,18 +6,19 @@ Model families have a registry of their own, `families.FAMILIES`.
 import collections
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 from keras_mobattn.formats.kinds import COREML, TFLITE
 
 
-class Registry(collections.UserDict):
+class Registry(collections.UserDict[str, Any]):
     """{name: thing}, where a thing may be given as the text "module:attribute" or "module".
 
     Such a thing is imported when it is asked for; names, length and `in` import nothing. Entries can be added:
     `AUGMENTATIONS["mine"] = Augmentation(...)`.
     """
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:
         thing = super().__getitem__(name)
         return pkgutil.resolve_name(thing) if isinstance(thing, str) else thing
 

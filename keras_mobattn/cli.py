@@ -18,6 +18,7 @@ import rich.progress
 import tyro
 import wrapt
 
+from keras_mobattn._packages import package_of
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.errors import InputError
 
@@ -46,6 +47,10 @@ def run(main, **cli_options):
         sys.exit(tyro.cli(main, config=CONFIG, **{"description": _about(main), **cli_options}) or 0)
     except InputError as error:
         sys.exit(complain(error))
+    except ModuleNotFoundError as error:
+        if (package := package_of(error.name or "")) is None:
+            raise
+        sys.exit(complain(f"Expected the package {package}. Received: none. Install it: pip install {package}"))
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes
         sys.exit(BROKEN_PIPE)

@@ -3,7 +3,11 @@
 import math
 import numbers
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 class InputError(ValueError):
@@ -13,13 +17,12 @@ class InputError(ValueError):
     """
 
 
-def choose(table, name, what):
+def choose(table: Mapping[str, Value], name: object, what: str) -> Value:
     """Return `table[name]`, or raise an InputError that lists the choices. `what` names the thing: "precision"."""
-    expect_name(table, name, what)
-    return table[name]
+    return table[expect_name(table, name, what)]
 
 
-def expect_name(table, name, what):
+def expect_name(table: Collection[str], name: object, what: str) -> str:
     """Return `name`, or raise an InputError that lists the choices unless it is one of `table`'s.
 
     Nothing is imported, also if `table` is one of the catalog's.
@@ -29,14 +32,24 @@ def expect_name(table, name, what):
     raise InputError(f"Expected {what} to be one of {', '.join(map(repr, table))}. Received: {name!r}.")
 
 
-def expect_range(name, value, low=-math.inf, high=math.inf, *, above=False, below=False, whole=False, advice=""):
+def expect_range(
+    name: str,
+    value: Value,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+    whole: bool = False,
+    advice: str = "",
+) -> Value:
     """Return `value`, or raise an InputError that calls it `name` unless it is a number from `low` to `high`.
 
     With `above` the number `low` itself is too small, with `below` the number `high` too large: so `below` alone
     refuses infinity. `whole` asks for an int. NaN, True and False are no numbers here. `advice` says what to do.
     """
     number = isinstance(value, int if whole else numbers.Real) and not isinstance(value, bool)
-    if number and (low < value if above else low <= value) and (value < high if below else value <= high):
+    if number and (low < value if above else low <= value) and (value < high if below else value <= high):  # type: ignore[operator]
         return value
     kind = f"a {'whole ' if whole else ''}{'finite ' if below and high == math.inf else ''}number"
     limits = [f"{'above' if above else 'from'} {low}"] if low > -math.inf else []
@@ -46,7 +59,7 @@ def expect_range(name, value, low=-math.inf, high=math.inf, *, above=False, belo
     raise InputError(f"Expected {name} to be {' '.join([kind, *limits])}. Received: {value!r}.{advice}")
 
 
-def expect_kind(name, value, kinds, wanted, advice=""):
+def expect_kind(name: str, value: Value, kinds: type | tuple[type, ...], wanted: str, advice: str = "") -> Value:
     """Return `value`, or raise an InputError that calls it `name` and what was `wanted` unless it is of one of `kinds`,
     a class or a tuple of them. `advice` says what to do."""
     if isinstance(value, kinds):
@@ -54,7 +67,7 @@ def expect_kind(name, value, kinds, wanted, advice=""):
     raise InputError(f"Expected {name} to be {wanted}. Received: {value!r}.{f' {advice}' if advice else ''}")
 
 
-def expect_path(path, name="path"):
+def expect_path(path: str | os.PathLike[str], name: str = "path") -> Path:
     """Return a text or an os.PathLike as a Path, or raise an InputError that calls it `name`: for anything else, for an
     empty text, and for one with a NUL, which no file's name has."""
     try:

@@ -5,14 +5,19 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_mobattn.errors import InputError, expect_path
+
+if TYPE_CHECKING:  # it imports numpy, which a command's help does without
+    from keras_mobattn._types import PathLike
 
 CACHE = "KERAS_MOBATTN_CACHE"  # names the folder of what is downloaded and built
 
 
-def cache_folder(name):
+def cache_folder(name: str) -> Path:
     """The folder `name` of what is downloaded or built once: in $KERAS_MOBATTN_CACHE, or in the user's cache folder, as
     the XDG rules have it. It need not be there yet."""
     named = os.environ.get(CACHE)
@@ -21,7 +26,7 @@ def cache_folder(name):
 
 
 @contextlib.contextmanager
-def replacing(path, folder=False):
+def replacing(path: "PathLike", folder: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write a file to, or with `folder` a folder; rename it to `path` once the body ends
     well.
 
@@ -52,18 +57,18 @@ def replacing(path, folder=False):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_text(path, text):
+def write_text(path: "PathLike", text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def write_json(path, value):
+def write_json(path: "PathLike", value: Any) -> None:
     """Write `value` to `path` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path, default):
+def read_json(path: "PathLike", default: Any) -> Any:
     """What `write_json` wrote to `path`, or `default` where there is nothing.
 
     Raises:
@@ -78,7 +83,7 @@ def read_json(path, default):
         ) from error
 
 
-def read_labels(file):
+def read_labels(file: "PathLike") -> tuple[str, ...]:
     """Read class names, one a line, UTF-8.
 
     Raises:
@@ -100,13 +105,13 @@ def read_labels(file):
     return labels
 
 
-def made_after(path, sources):
+def made_after(path: "PathLike", sources: Iterable["PathLike"]) -> bool:
     """Whether `path` exists and was written after every one of the files `sources`: then it needs no making again."""
     path = Path(path)
     return path.exists() and path.stat().st_mtime > max(Path(source).stat().st_mtime for source in sources)
 
 
-def size_bytes(path):
+def size_bytes(path: "PathLike") -> int:
     """Size of a file, or of all files in a folder."""
     path = Path(path)
     return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())

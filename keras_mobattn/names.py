@@ -50,17 +50,17 @@ DECAYED = (KERNEL, DEPTHWISE)  # of rank > 1
 GRIDS = (POSITION, DISTANCE)  # made for a map's size
 
 
-def is_attention(layer):
+def is_attention(layer: str) -> bool:
     """Whether a layer of this name mixes tokens."""
     return ATTENTION_LAYER.fullmatch(layer) is not None
 
 
-def is_norm(layer):
+def is_norm(layer: str) -> bool:
     """Whether a layer of this name normalises."""
     return NORM_LAYER.fullmatch(layer) is not None
 
 
-def part_of(layer):
+def part_of(layer: str) -> str | None:
     """The part of the model with a layer of this name: HEAD, ATTENTION, or None for the rest."""
     if layer in HEADS or DETECTOR_LAYER.fullmatch(layer) or SEGMENTER_LAYER.fullmatch(layer):
         return HEAD
@@ -70,30 +70,30 @@ def part_of(layer):
 BLOCK = re.compile(r"(layer\d+_\d+|stage\d+_(block\d+|embed)|block\d+)_")
 
 
-def block_of(layer):
+def block_of(layer: str) -> str | None:
     """The block of a layer of this name: "layer3_1", "stage2_block0", "stage2_embed"; None for stems and norms between
     stages, which go with the block before them."""
     found = BLOCK.match(layer)
     return found and found[1]
 
 
-def variable_name(layer, variable):
+def variable_name(layer: str, variable: str) -> str:
     """A variable's name without ":0", beginning with its layer's name."""
     variable = variable.split(":")[0]
     return variable if variable.startswith(f"{layer}/") else f"{layer}/{variable}"
 
 
-def layer_of(variable):
+def layer_of(variable: str) -> str:
     """The name of the layer of a variable, by the variable's `variable_name`."""
     return variable.split("/")[0]
 
 
-def role_of(variable):
+def role_of(variable: str) -> str | None:
     """The role of a variable of this name, a value of ROLES; None where it has none."""
     return ROLES.get(variable.split("/")[-1].split(":")[0])
 
 
-def is_decayed(variable, rank):
+def is_decayed(variable: str, rank: int) -> bool:
     """Whether a variable has weight decay: kernels have it; biases, norms and other 1-D weights don't.
 
     Nor do positions and position biases, which DeiT's and EfficientFormerV2's code leaves out by name.

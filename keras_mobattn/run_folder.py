@@ -1,12 +1,30 @@
 """The folder of a training run: the names of its files, and their contents."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import read_json, read_labels, write_json, write_text
-from keras_mobattn.settings import load_settings, save_settings
+from keras_mobattn.settings import TrainSettings, load_settings, save_settings
+
+if TYPE_CHECKING:
+    from keras_mobattn._types import PathLike
+
+
+class _Images(Protocol):
+    """A data.Source, as far as a run keeps it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def num_examples(self) -> Mapping[str, int]: ...
+    @property
+    def fingerprint(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,44 +39,80 @@ class RunFolder:
 
     path: Path
 
-    def __post_init__(self):
-        object.__setattr__(self, "path", expect_path(self.path))
+    def __init__(self, path: "PathLike"):
+        object.__setattr__(self, "path", expect_path(path))
 
-    settings_file = property(lambda self: self.path / "settings.json")
-    labels_file = property(lambda self: self.path / "labels.txt")
-    data_file = property(lambda self: self.path / "data.json")
-    task_file = property(lambda self: self.path / "task.json")
-    history_file = property(lambda self: self.path / "history.csv")
-    curves_file = property(lambda self: self.path / "curves.png")
-    result_file = property(lambda self: self.path / "result.json")
-    model_file = property(lambda self: self.path / "model.keras")
-    best_file = property(lambda self: self.path / "best.keras")
-    checkpoints = property(lambda self: self.path / "checkpoints")
-    board = property(lambda self: self.path / "tensorboard")
-    head = property(lambda self: RunFolder(self.path / "head"))  # the run before this one: the head alone learns
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "settings.json"
+
+    @property
+    def labels_file(self) -> Path:
+        return self.path / "labels.txt"
+
+    @property
+    def data_file(self) -> Path:
+        return self.path / "data.json"
+
+    @property
+    def task_file(self) -> Path:
+        return self.path / "task.json"
+
+    @property
+    def history_file(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def curves_file(self) -> Path:
+        return self.path / "curves.png"
+
+    @property
+    def result_file(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def model_file(self) -> Path:
+        return self.path / "model.keras"
+
+    @property
+    def best_file(self) -> Path:
+        return self.path / "best.keras"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def board(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def head(self) -> "RunFolder":
+        """The run before this one: the head alone learns."""
+        return RunFolder(self.path / "head")
 
     @classmethod
-    def of(cls, path):
+    def of(cls, path: "PathLike") -> Self | None:
         """The RunFolder at `path`, or around the file or package `path`; None where there is no run."""
         path = expect_path(path)
         return next((run for run in map(cls, (path, path.parent)) if run.is_run), None)
 
     @property
-    def is_run(self):
+    def is_run(self) -> bool:
         """Whether a run was begun here."""
         return self.settings_file.is_file()
 
     @property
-    def has_trained(self):
+    def has_trained(self) -> bool:
         """Whether there is a checkpoint or a model, which a new run would spoil."""
         return any(run.list_checkpoints() or run.model_file.exists() for run in (self, self.head))
 
-    def list_checkpoints(self):
+    def list_checkpoints(self) -> list[Path]:
         """The checkpoint folders, newest first."""
         return sorted((path for path in self.checkpoints.glob("step-*") if path.is_dir()), reverse=True)
 
     @property
-    def settings(self):
+    def settings(self) -> TrainSettings:
         """The TrainSettings of the run.
 
         Raises:
@@ -67,24 +121,24 @@ class RunFolder:
         return load_settings(self.settings_file)
 
     @property
-    def task(self):
+    def task(self) -> Any:
         """The Task of the run's model, with what it took from the training images."""
         return TASKS[self.settings.task].from_facts(read_json(self.task_file, {}))
 
     @property
-    def view(self):
+    def view(self) -> dict[str, Any]:
         """The arguments of `data.resize_and_crop`, beside the image size, with which the run evaluates its model."""
         settings = self.settings
         crop = None if self.task.whole_image else settings.test_crop
         return {"crop": crop, "interpolation": settings.interpolation}
 
     @property
-    def labels(self):
+    def labels(self) -> tuple[str, ...]:
         """The class names; () where the run has none."""
         return read_labels(self.labels_file) if self.labels_file.is_file() else ()
 
     @property
-    def result(self):
+    def result(self) -> dict[str, Any]:
         """The result of the run, a dict.
 
         Raises:
@@ -95,7 +149,7 @@ class RunFolder:
             raise InputError(f"Expected a run that has ended. Received: {self.path} without result.json. Resume it.")
         return result
 
-    def open_source(self, data_dir=None, on_corrupt="error"):
+    def open_source(self, data_dir: str | None = None, on_corrupt: Literal["error", "skip"] = "error") -> Any:
         """The Source of the run's images.
 
         `data_dir` replaces the run's where tfds keeps its sets elsewhere by now. With `on_corrupt` "skip", images that
@@ -107,7 +161,7 @@ class RunFolder:
             settings, data_dir=data_dir or settings.data_dir, on_corrupt=on_corrupt
         ).open_source()
 
-    def write_start(self, settings, source, task=None):
+    def write_start(self, settings: TrainSettings, source: _Images, task: Any = None) -> None:
         """Write what is known before the first step: settings, class names, the numbers and files of images, and what
         the task took from them."""
         if task is not None and task.facts:
@@ -117,7 +171,7 @@ class RunFolder:
         if source.class_names:
             write_text(self.labels_file, "".join(f"{name}\n" for name in source.class_names))
 
-    def changes_in(self, source):
+    def changes_in(self, source: _Images) -> str:
         """In words, how the source differs from the run's beginning; "" where it doesn't, or nothing was written."""
         began, now = read_json(self.data_file, None), _data_of(source)
         if began is None or began == now:
@@ -126,7 +180,7 @@ class RunFolder:
         changes = (f"{name.replace('_', ' ')} {now[name]}, was {began.get(name)}" for name in told)
         return "; ".join(changes) or "other files"
 
-    def expect_same_data(self, source):
+    def expect_same_data(self, source: _Images) -> None:
         """Raise InputError unless the source has the classes and files with which the run began.
 
         They decide which images a step takes. Runs of earlier versions, which wrote no data.json, pass.
@@ -137,7 +191,7 @@ class RunFolder:
                 f"{changes}. Put them back, or start a new run from its weights: weights={str(self.model_file)!r}."
             )
 
-    def keep_result(self):
+    def keep_result(self) -> None:
         """Rename the model and the result of an ended run, so that a longer run that goes on from it replaces nothing.
 
         model.keras and result.json become model_16_epochs.keras and result_16_epochs.json.
@@ -147,7 +201,7 @@ class RunFolder:
             if file.exists():
                 file.rename(file.with_name(f"{file.stem}_{epochs}_epochs{file.suffix}"))
 
-    def write_result(self, result):
+    def write_result(self, result: dict[str, Any]) -> None:
         """Write the result of the run, a dict."""
         write_json(self.result_file, result)
 

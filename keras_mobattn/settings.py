@@ -5,7 +5,7 @@ The flags of training/train.py are made from these two dataclasses.
 
 import dataclasses
 import json
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from keras_mobattn.catalog import (
     ATTENTION_FORMS,
@@ -23,6 +23,10 @@ from keras_mobattn.catalog import (
 from keras_mobattn.errors import InputError, expect_kind, expect_name, expect_path, expect_range
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import write_json
+
+if TYPE_CHECKING:
+    from keras_mobattn._types import PathLike
+    from keras_mobattn.data import Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,12 +208,12 @@ class TrainSettings:
             )
 
     @property
-    def warmup(self):
+    def warmup(self) -> float:
         """`warmup_epochs`, or their default."""
         return min(2.0, self.epochs / 8) if self.warmup_epochs is None else self.warmup_epochs
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int]:
         """(height, width) of `image_size`."""
         return self.image_size if isinstance(self.image_size, tuple) else (self.image_size,) * 2
 
@@ -246,7 +250,7 @@ class TrainSettings:
             if getattr(self, name) != defaults[name] and not given:
                 raise InputError(f"Expected {what} beside {name}. Received: {getattr(self, name)!r} alone.")
 
-    def for_head(self):
+    def for_head(self) -> Self:
         """The settings of the run before this one, in which the head alone learns for `head_epochs` epochs."""
         return dataclasses.replace(
             self,
@@ -262,7 +266,7 @@ class TrainSettings:
             warmup_learning_rate=0.0,
         )
 
-    def open_source(self):
+    def open_source(self) -> "Source":
         """The Source that these settings train and test on."""
         from keras_mobattn.data import open_source  # which imports TensorFlow
 
@@ -320,12 +324,12 @@ def settings_to_resume(settings, earlier):
 FORMAT = 2  # of settings.json. Format 1, without this field, calls Mobile-Attention as published "mobile"
 
 
-def save_settings(path, settings):
+def save_settings(path: "PathLike", settings: TrainSettings) -> None:
     """Write the settings.json of a run."""
     write_json(path, {"format": FORMAT, **dataclasses.asdict(settings)})
 
 
-def load_settings(path):
+def load_settings(path: "PathLike") -> TrainSettings:
     """The TrainSettings in a run's settings.json, with the meaning that names had when it was written.
 
     Raises:

@@ -12,8 +12,7 @@ import pytest
 from helpers import FIXTURES, ROOT, cases, small_packages, torch_peers
 from helpers.mediapipe_images import as_mediapipe
 from helpers.memory import forgetting_gradients, release_memory
-from keras_mobattn import __main__ as program
-from keras_mobattn import cli
+from keras_mobattn import __main__ as program, cli
 from keras_mobattn.gpu import gpu_problem
 
 pytest_plugins = ["helpers.module_costs"]

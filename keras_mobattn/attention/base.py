@@ -1,5 +1,8 @@
 """Base classes of the attention styles: their shapes, projections, heads and precision."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -23,7 +26,7 @@ class Attention(keras.layers.Layer):
 
     TAKES_PATCHES = True  # of a map; with False a class has no argument patch_size, and its maps are whole
 
-    def __init__(self, dim, patch_size=1, dropout=0.0, **kwargs):
+    def __init__(self, dim: int, patch_size: int = 1, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         style = type(self).__name__
         expect_range(f"dim of {style}", dim, 1, whole=True)
@@ -34,7 +37,9 @@ class Attention(keras.layers.Layer):
         self.dropout = dropout
         self.drop = Dropout(dropout, name="drop", dtype=self.dtype_policy)
 
-    def projection(self, filters, name, stddev=None, wide=False, **options):
+    def projection(
+        self, filters: int, name: str, stddev: float | None = None, wide: bool = False, **options: Any
+    ) -> keras.layers.Conv2D:
         """A linear layer over channels, as a 1x1 convolution: Dense on a map costs Core ML four operators more.
 
         With `wide` it computes in float32 under a half precision policy. The output of an attention can be quadratic
@@ -45,7 +50,7 @@ class Attention(keras.layers.Layer):
         dtype = "float32" if wide and self.compute_dtype in HALF else self.dtype_policy
         return keras.layers.Conv2D(filters, 1, kernel_initializer=initializer, name=name, dtype=dtype, **options)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape | Sequence[int | None]) -> None:
         rank = len(input_shape)
         if rank not in (3, 4) or input_shape[-1] != self.dim:
             raise InputError(
@@ -64,16 +69,16 @@ class Attention(keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, x, training=None):
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         is_map = x.shape.rank == 4
         y = self.attend(x if is_map else x[:, :, tf.newaxis, :])
         return self.drop(y if is_map else tf.squeeze(y, 2), training=training)
 
-    def attend(self, x):
+    def attend(self, x: tf.Tensor) -> tf.Tensor:
         """Map [B, H, W, C] -> [B, H, W, C], both in the layer's compute dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define attend(x).")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"dim": self.dim, "patch_size": self.patch_size, "dropout": self.dropout}
         return {**super().get_config(), **own}
 
@@ -93,7 +98,15 @@ class HeadwiseAttention(Attention):
 
     DEFAULT_HEADS = {"num_heads": 4}  # MobileViT's (arXiv:2110.02178)
 
-    def __init__(self, dim, num_heads=None, head_dim=None, *, gain=None, **kwargs):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int | None = None,
+        head_dim: int | None = None,
+        *,
+        gain: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(dim, **kwargs)
         self.num_heads, self.head_dim = self._heads(num_heads, head_dim)
         if gain is not None:
@@ -122,7 +135,7 @@ class HeadwiseAttention(Attention):
             )
         return num_heads, head_dim
 
-    def attend(self, x):
+    def attend(self, x: tf.Tensor) -> tf.Tensor:
         query, key, value = (
             to_heads(at_least_float32(project(x)), self.num_heads, self.patch_size)  # [G, h, d, N]
             for project in (self.query, self.key, self.value)
@@ -130,9 +143,9 @@ class HeadwiseAttention(Attention):
         y = from_heads(self.mix(query, key, value), x, self.patch_size)  # [B, H, W, C]
         return saturate(self.out(y), x.dtype)
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         """[G, h, d, N] three times -> [G, h, d, N]."""
         raise NotImplementedError(f"{type(self).__name__} must define mix(query, key, value).")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_heads": self.num_heads, "head_dim": self.head_dim}

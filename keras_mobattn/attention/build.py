@@ -1,5 +1,8 @@
 """The attention layer of a backbone, from a name, a class, or any callable `dim -> layer`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -9,7 +12,16 @@ from keras_mobattn.errors import InputError, choose
 from keras_mobattn.layers.patches import from_patches, map_size, to_patches
 
 
-def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=None, head_dim=None):
+def attention_layer(
+    attention: str | Callable[..., keras.layers.Layer],
+    dim: int,
+    *,
+    name: str,
+    own: Callable[..., keras.layers.Layer] | None = None,
+    patch_size: int = 1,
+    num_heads: int | None = None,
+    head_dim: int | None = None,
+) -> keras.layers.Layer:
     """Make the attention layer `name` of width `dim` for maps [B, H, W, dim] unfolded into patches of `patch_size`.
 
     `attention` is a name of ATTENTIONS or ATTENTION_FORMS, "own", a layer class, or a callable `dim -> layer`, for
@@ -23,7 +35,7 @@ def attention_layer(attention, dim, *, name, own=None, patch_size=1, num_heads=N
     """
     styles = {**({OWN: own} if own else {}), **ATTENTIONS, **ATTENTION_FORMS}
     named = not callable(attention)
-    make = choose(styles, attention, "attention") if named else attention
+    make: Any = choose(styles, attention, "attention") if named else attention
     heads = _heads(make, attention, num_heads, head_dim)
     if named or (isinstance(make, type) and issubclass(make, Attention)):
         return make(dim, name=name, **_patches(make, patch_size), **heads)

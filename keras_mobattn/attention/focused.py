@@ -1,6 +1,8 @@
 """Focused linear attention of FLatten Transformer (Han et al., ICCV 2023, arXiv:2308.00442;
 LeapLabTHU/FLatten-Transformer)."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -46,30 +48,32 @@ def _focus(x):
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class FocusedAttention(HeadwiseAttention):
-    """`focused_attention` of Q and K divided by a learned scale, plus a 5x5 depthwise convolution of V.
+    """Focused linear attention of FLatten Transformer (Han et al., ICCV 2023, arXiv:2308.00442).
+
+    `focused_attention` of Q and K divided by a learned scale, plus a 5x5 depthwise convolution of V.
 
     The focusing factor is 3, the power in phi. The scale is softplus(s), s [C]. The convolution (`dwc` in the official
     code: one kernel [5, 5, d, 1] with bias [d], shared by the heads and by the patch positions) sees a token's
     neighbours, so this style alone is not permutation-equivariant. Tokens [B, N, C] are a map of N x 1 to it.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape | Sequence[int | None]) -> None:
         self.scale = self.add_weight(name="scale", shape=(self.dim,), initializer="zeros")
         self.dwc_kernel = self.add_weight(name="dwc_kernel", shape=(5, 5, self.head_dim, 1))
         self.dwc_bias = self.add_weight(name="dwc_bias", shape=(self.head_dim,), initializer="zeros")
         super().build(input_shape)
 
-    def attend(self, x):
+    def attend(self, x: tf.Tensor) -> tf.Tensor:
         query, key, value = (at_least_float32(project(x)) for project in (self.query, self.key, self.value))
         scale = tf.math.softplus(tf.cast(self.scale, query.dtype))
         heads = (to_heads(y, self.num_heads, self.patch_size) for y in (query / scale, key / scale, value))
         y = from_heads(self.mix(*heads), x, self.patch_size) + self.convolve_neighbours(value)  # [B, H, W, C]
         return saturate(self.out(y), x.dtype)
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return focused_attention(query, key, value)
 
-    def convolve_neighbours(self, value):
+    def convolve_neighbours(self, value: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] -> the same: each patch position by itself, each head with the same kernel."""
         copies = self.num_heads * self.patch_size**2
         kernel = tf.cast(tf.concat([self.dwc_kernel] * copies, 2), value.dtype)  # [5, 5, P*C, 1]

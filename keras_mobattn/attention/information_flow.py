@@ -7,6 +7,8 @@ competes: Mobile-Attention sums the flows over the HEADS of one token, Flow-Atte
 
 import functools
 import warnings
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -97,7 +99,15 @@ class MobileAttention(HeadwiseAttention):
 
     DEFAULT_HEADS = {"head_dim": 8}
 
-    def __init__(self, dim, num_heads=None, head_dim=None, dropout=0.05, published=False, **kwargs):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int | None = None,
+        head_dim: int | None = None,
+        dropout: float = 0.05,
+        published: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if not isinstance(published, bool):
             raise InputError(
                 f"Expected published of {type(self).__name__} to be True or False. Received: {published!r}."
@@ -108,16 +118,16 @@ class MobileAttention(HeadwiseAttention):
         if self.num_heads == 1:
             _warn_of_one_head()
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         shares, clip = (num_tokens(query), CLIP) if self.published else (self.num_heads, None)
         return information_flow_attention(query, key, value, HEADS, shares, clip)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
         """Keras's hook for .keras and .weights.h5 files: adds the form that the weights are for."""
         super().save_own_variables(store)
         store["published"] = np.array(self.published)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Keras's hook. A file that doesn't tell is older than the argument, and has the published form.
 
         Raises:
@@ -133,11 +143,11 @@ class MobileAttention(HeadwiseAttention):
             )
         super().load_own_variables({name: store[name] for name in store if name != "published"})  # a subclass's
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "published": self.published}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{"published": True, **config})  # files older than the argument
 
 
@@ -163,8 +173,8 @@ class FlowAttention(HeadwiseAttention):
     the deviation of `MobileAttention`, for the same reason.
     """
 
-    def __init__(self, dim, num_heads=None, head_dim=None, **kwargs):
+    def __init__(self, dim: int, num_heads: int | None = None, head_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(dim, num_heads, head_dim, gain=FLOW_GAIN, **kwargs)
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return information_flow_attention(query, key, value, TOKENS, num_tokens(query), CLIP)

@@ -53,7 +53,7 @@ def efficient_attention(query, key, value):
 class LinearAttention(HeadwiseAttention):
     """Linear attention of Katharopoulos et al. (ICML 2020, arXiv:2006.16236). See `linear_attention`."""
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return linear_attention(query, key, value)
 
 
@@ -61,7 +61,7 @@ class LinearAttention(HeadwiseAttention):
 class ReluLinearAttention(HeadwiseAttention):
     """ReLU linear attention of EfficientViT (Cai et al., ICCV 2023, arXiv:2205.14756). See `relu_linear_attention`."""
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return relu_linear_attention(query, key, value)
 
 
@@ -69,5 +69,5 @@ class ReluLinearAttention(HeadwiseAttention):
 class EfficientAttention(HeadwiseAttention):
     """Efficient attention of Shen et al. (WACV 2021, arXiv:1812.01243). See `efficient_attention`."""
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return efficient_attention(query, key, value)

@@ -1,5 +1,7 @@
 """Additive and hydra attention: without heads, they sum over tokens channel by channel, and so never leave the map."""
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -17,7 +19,7 @@ class AdditiveAttention(Attention):
     Names in the official code: query `to_query`, key `to_key`, score `w_g`, proj `Proj`, out `final`.
     """
 
-    def __init__(self, dim, **kwargs):
+    def __init__(self, dim: int, **kwargs: Any) -> None:
         super().__init__(dim, **kwargs)
         self.query = self.projection(dim, "query")
         self.key = self.projection(dim, "key")
@@ -25,7 +27,7 @@ class AdditiveAttention(Attention):
         self.proj = self.projection(dim, "proj")
         self.out = self.projection(dim, "out")
 
-    def attend(self, x):
+    def attend(self, x: tf.Tensor) -> tf.Tensor:
         p = self.patch_size
         query, key = (l2_normalize(at_least_float32(project(x)), -1) for project in (self.query, self.key))
         scores = at_least_float32(self.score(saturate(query, x.dtype))) * self.dim**-0.5  # [B, H, W, 1]
@@ -42,14 +44,14 @@ class HydraAttention(Attention):
     y = (q^ * sum_N (k^ * v)) W_O, with q^ and k^ normalised over the channels of a token (the cosine kernel).
     """
 
-    def __init__(self, dim, **kwargs):
+    def __init__(self, dim: int, **kwargs: Any) -> None:
         super().__init__(dim, **kwargs)
         self.query = self.projection(dim, "query")
         self.key = self.projection(dim, "key")
         self.value = self.projection(dim, "value")
         self.out = self.projection(dim, "out")
 
-    def attend(self, x):
+    def attend(self, x: tf.Tensor) -> tf.Tensor:
         p = self.patch_size
         query, key, value = (at_least_float32(project(x)) for project in (self.query, self.key, self.value))
         query, key = l2_normalize(query, -1), l2_normalize(key, -1)

@@ -1,5 +1,7 @@
 """Separable self-attention of MobileViTv2 (Mehta and Rastegari, arXiv:2206.02680)."""
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -9,7 +11,9 @@ from keras_mobattn.layers import at_least_float32, from_patches, saturate, to_pa
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class SeparableAttention(Attention):
-    """y = (relu(x W_V) * c) W_O, with c = sum_N s * (x W_K) and s = softmax_N(x W_I), W_I of shape [C, 1]. Cost N C.
+    """Separable self-attention of MobileViTv2 (Mehta and Rastegari, arXiv:2206.02680).
+
+    y = (relu(x W_V) * c) W_O, with c = sum_N s * (x W_K) and s = softmax_N(x W_I), W_I of shape [C, 1]. Cost N C.
 
     Names in the paper: query = W_I (the latent token's branch), key = W_K, value = W_V, out = W_O, each with bias.
     Apple's and timm's code hold the first three as one `qkv_proj` of 1 + 2C rows in this order.
@@ -18,14 +22,14 @@ class SeparableAttention(Attention):
     `space_to_depth` is enough. Unfolding to tokens would cost Core ML a dozen transposes for each block.
     """
 
-    def __init__(self, dim, **kwargs):
+    def __init__(self, dim: int, **kwargs: Any) -> None:
         super().__init__(dim, **kwargs)
         self.query = self.projection(1, "query")
         self.key = self.projection(dim, "key")
         self.value = self.projection(dim, "value")
         self.out = self.projection(dim, "out", wide=True)
 
-    def attend(self, x):
+    def attend(self, x: tf.Tensor) -> tf.Tensor:
         p = self.patch_size
         query, key, value = (at_least_float32(project(x)) for project in (self.query, self.key, self.value))
         scores = to_patches(query, p)  # [B, H/p, W/p, P]

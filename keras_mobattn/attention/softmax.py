@@ -15,8 +15,10 @@ def softmax_attention(query, key, value):
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class SoftmaxAttention(HeadwiseAttention):
-    """Multi-head self-attention. See `softmax_attention` for the formula and `HeadwiseAttention` for shapes and
-    heads."""
+    """Multi-head self-attention (Vaswani et al., NeurIPS 2017, arXiv:1706.03762).
 
-    def mix(self, query, key, value):
+    See `softmax_attention` for the formula and `HeadwiseAttention` for shapes and heads.
+    """
+
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return softmax_attention(query, key, value)

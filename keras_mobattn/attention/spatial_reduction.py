@@ -1,5 +1,7 @@
 """Spatial-reduction attention of PVT v2 (Wang et al., arXiv:2106.13797): softmax over fewer keys than queries."""
 
+from typing import Any, Self
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -36,7 +38,17 @@ class SpatialReductionAttention(HeadwiseAttention):
 
     TAKES_PATCHES = False
 
-    def __init__(self, dim, num_heads=None, head_dim=None, sr_ratio=1, linear=False, *, dropout=0.0, **options):
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int | None = None,
+        head_dim: int | None = None,
+        sr_ratio: int = 1,
+        linear: bool = False,
+        *,
+        dropout: float = 0.0,
+        **options: Any,
+    ) -> None:
         # Not among Keras's options: a TypeError says so, as for any argument that a function doesn't have.
         if "patch_size" in options:
             raise TypeError("SpatialReductionAttention has no argument patch_size: it sees whole maps.")
@@ -51,13 +63,13 @@ class SpatialReductionAttention(HeadwiseAttention):
             self.norm = LayerNormalization(epsilon=1e-5, name="norm", dtype=policy)
             self.act = Gelu(name="act", dtype=policy)
 
-    def reduce(self, x):
+    def reduce(self, x: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] -> the map [B, h, w, C] that keys and values are made of."""
         if self.linear:
             return self.act(self.norm(self.sr(adaptive_average_pool(x, POOLED))))
         return self.norm(self.sr(x)) if self.sr_ratio > 1 else x
 
-    def attend(self, x):
+    def attend(self, x: tf.Tensor) -> tf.Tensor:
         reduced = self.reduce(x)
         query, key, value = (
             to_heads(at_least_float32(project(source)), self.num_heads, 1)  # [B, h, d, N], [B, h, d, n] twice
@@ -66,13 +78,13 @@ class SpatialReductionAttention(HeadwiseAttention):
         y = from_heads(softmax_attention(query, key, value), x, 1)  # [B, H, W, C]
         return saturate(self.out(y), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "sr_ratio": self.sr_ratio, "linear": self.linear}
         del config["patch_size"]
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{name: value for name, value in config.items() if name != "patch_size"})  # 1 in older files
 
 

@@ -5,6 +5,9 @@ snap-research/EfficientFormer and timm's `efficientformer_v2.py`. The heads talk
 the biases are LeViT's, arXiv:2104.01136.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -34,15 +37,17 @@ class TalkingHeadAttention(keras.layers.Layer):
     Args:
         num_heads: h.
         grid: (rows, columns) of the keys that the table of biases is made for. The table, `attention_biases`, is
-            [rows, columns, h]: a bias for every distance |dy|, |dx| between a query and a key. For a map or a
-            checkpoint of another size the table is resized like an image (`resample`). That is timm's rule for such
-            tables (`resize_rel_pos_bias_table_levit`), although distance 0, the first row and column, moves a little;
-            timm itself can't load EfficientFormerV2 at another size.
+            [rows, columns, h]: a bias for every distance (dy, dx), positive or not, between a query and a key. For a
+            map or a checkpoint of another size the table is resized like an image (`resample`). That is timm's rule for
+            such tables (`resize_rel_pos_bias_table_levit`), although distance 0, the first row and column, moves a
+            little; timm itself can't load EfficientFormerV2 at another size.
         stride: s, 1 or more: the queries stand at every s-th key of each axis.
         talking: with False there are no T1 and T2.
     """
 
-    def __init__(self, num_heads, grid, stride=1, talking=True, **kwargs):
+    def __init__(
+        self, num_heads: int, grid: Iterable[int], stride: int = 1, talking: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = expect_range("num_heads", num_heads, 1, whole=True)
         self.grid = tuple(grid)
@@ -52,25 +57,25 @@ class TalkingHeadAttention(keras.layers.Layer):
         self.wide = "float32" if self.compute_dtype in HALF else self.compute_dtype
         self.before, self.after = (HeadMixing(name=name, dtype=self.wide) if talking else None for name in TALKS)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[tf.TensorShape | Sequence[int | None]]) -> None:
         shape = (*self.grid, self.num_heads)
         self.attention_biases = self.add_weight(name="attention_biases", shape=shape, initializer="zeros")
         super().build(input_shape)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Keras's hook: resizes a table that was saved at another size."""
         super().load_own_variables({"0": resample_to(store["0"][()], self.attention_biases.shape)})
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         query, key, value = inputs
         q, k, v = (to_heads(at_least_float32(x), self.num_heads, 1) for x in inputs)  # [B, h, d or e, N]
         scores = tf.matmul(q * q.shape[2] ** -0.5, k, transpose_a=True)  # [B, h, Nq, N]
         scores += self.expanded_biases(key)
-        weights = tf.nn.softmax(self.before(scores) if self.talking else scores)
-        weights = self.after(weights) if self.talking else weights
+        weights = tf.nn.softmax(self.before(scores) if self.talking else scores)  # type: ignore[misc]
+        weights = self.after(weights) if self.talking else weights  # type: ignore[misc]
         return saturate(from_heads(tf.matmul(v, weights, transpose_b=True), query, 1), value.dtype)
 
-    def expanded_biases(self, key):
+    def expanded_biases(self, key: tf.Tensor) -> tf.Tensor:
         """[h, Nq, N]: the table's bias for the distance of each query from each key of the map `key`."""
         rows, columns = map_size(key)
         table = self.attention_biases
@@ -80,7 +85,7 @@ class TalkingHeadAttention(keras.layers.Layer):
         table = tf.reshape(tf.transpose(table, (2, 0, 1)), (self.num_heads, rows * columns))
         return tf.gather(table, tf.reshape(index, (-1, rows * columns)), axis=1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         own = {"num_heads": self.num_heads, "grid": self.grid, "stride": self.stride, "talking": self.talking}
         return {**super().get_config(), **own}
 

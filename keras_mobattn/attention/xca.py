@@ -1,5 +1,7 @@
 """Cross-covariance attention of XCiT (El-Nouby et al., NeurIPS 2021, arXiv:2106.09681): channels attend, not tokens."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -21,12 +23,14 @@ def cross_covariance_attention(query, key, value, temperature):
 
 @keras.saving.register_keras_serializable(package="keras_mobattn")
 class CrossCovarianceAttention(HeadwiseAttention):
-    """`cross_covariance_attention` with a learned temperature [h, 1, 1] that starts at 1, as in
-    facebookresearch/xcit."""
+    """Cross-covariance attention of XCiT (El-Nouby et al., NeurIPS 2021, arXiv:2106.09681).
 
-    def build(self, input_shape):
+    `cross_covariance_attention` with a learned temperature [h, 1, 1] that starts at 1, as in facebookresearch/xcit.
+    """
+
+    def build(self, input_shape: tf.TensorShape | Sequence[int | None]) -> None:
         self.temperature = self.add_weight(name="temperature", shape=(self.num_heads, 1, 1), initializer="ones")
         super().build(input_shape)
 
-    def mix(self, query, key, value):
+    def mix(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return cross_covariance_attention(query, key, value, tf.cast(self.temperature, query.dtype))

@@ -1,6 +1,14 @@
 """The table of latencies, as plain cells for any page and on the terminal, and the remarks below it."""
 
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
 from keras_mobattn.benchmark.texts import devices_text, in_brackets, megabytes_text, number_text, operators_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from keras_mobattn.benchmark.measurement import Measurement
 
 
 def _text(value):
@@ -75,7 +83,7 @@ DISPENSABLE = (
 )  # fmt: skip
 
 
-def header_and_rows(measurements):
+def header_and_rows(measurements: Collection["Measurement"]) -> tuple[list[str], list[list[str]]]:
     """Return the headings and one list of texts per measurement; a failed one has "failed" for its median.
 
     Times are in ms. "ratio" is the median against that of the first measurement that did not fail. "parts" are the
@@ -83,7 +91,7 @@ def header_and_rows(measurements):
     its growth from before loading, "°C" the hottest zone and "MHz" the fastest core before and after; "device" is
     there when there are several.
     """
-    first = next((row for row in measurements if not row.error and row.statistics.median_ms), None)
+    first = next((row for row in measurements if not row.error and row.statistics and row.statistics.median_ms), None)
     failed = ["failed"] + [""] * (len(FIGURES) - 1)
     rows = []
     for row in measurements:
@@ -98,7 +106,7 @@ def header_and_rows(measurements):
     return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
-def remarks(measurements):
+def remarks(measurements: Iterable["Measurement"]) -> list[str]:
     """Return one sentence for each different failure and each list of operators that a delegate left out, by model."""
     sentences = []
     for row in measurements:
@@ -114,17 +122,18 @@ def remarks(measurements):
             sentences.append(f"{row.name}: {row.backend} left out {left}{in_brackets(row.detail('refusals'))}.")
         if row.detail("note"):
             sentences.append(f"{row.name}, {row.backend}: {row.detail('note')}")
-        if row.statistics.median_ms is None:
+        if row.statistics and row.statistics.median_ms is None:
             sentences.append(f"{row.name}: ~ is the mean; this build of the tool prints no median.")
     return list(dict.fromkeys(sentences))
 
 
-def print_table(measurements, console):
-    """Print the table, then the remarks, on a rich console. A narrow terminal gets fewer columns."""
+def print_table(measurements: Collection["Measurement"], console: "Console | None" = None) -> None:
+    """Print the table, then the remarks, on a rich console or the screen. A narrow one gets fewer columns."""
     from rich.console import Console
     from rich.markup import escape
     from rich.measure import Measurement
 
+    console = console or Console()
     header, rows = header_and_rows(measurements)
     if not console.is_terminal:  # a pipe or a file has no width to keep to
         console = Console(file=console.file, width=1000)

@@ -11,8 +11,9 @@ import statistics
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 
-from keras_mobattn.benchmark.measurement import Statistics
+from keras_mobattn.benchmark.measurement import Measurement, Statistics
 from keras_mobattn.benchmark.rows import now
 from keras_mobattn.benchmark.texts import title_of
 from keras_mobattn.errors import InputError, expect_range
@@ -31,7 +32,7 @@ class RowError(Exception):
 class BenchmarkInterrupted(KeyboardInterrupt):
     """Ctrl-C during a benchmark. `measurements` holds the rows so far, pooled over the rounds that were run."""
 
-    def __init__(self, measurements):
+    def __init__(self, measurements: Sequence[Measurement]):
         super().__init__()
         self.measurements = measurements
 

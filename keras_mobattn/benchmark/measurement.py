@@ -1,8 +1,11 @@
 """The record that every benchmark fills in, whatever the target."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_mobattn.benchmark.android.details import AndroidDetails
 from keras_mobattn.benchmark.apple.details import AppleDetails
@@ -39,7 +42,7 @@ class Statistics:
     max_ms: float | None = None
 
     @classmethod
-    def of(cls, samples_ms):
+    def of(cls, samples_ms: ArrayLike) -> Self:
         """Summarise raw samples. Percentiles interpolate linearly; `std_ms` is the population's, as benchmark_model's.
 
         (benchmark_model's own p95 takes the sample above: with 50 runs, the third slowest.)
@@ -50,7 +53,7 @@ class Statistics:
         return cls(len(values), *(round(float(figure), 6) for figure in figures))
 
     @property
-    def typical_ms(self):
+    def typical_ms(self) -> float | None:
         """The median, or the mean where the tool printed no median."""
         return self.mean_ms if self.median_ms is None else self.median_ms
 
@@ -89,27 +92,28 @@ class Measurement:
     error: str | None = None
 
     @property
-    def target(self):
+    def target(self) -> str:
         """What the file was timed on, a name in DETAILS: "this machine", "android", "apple", "browser"."""
         return self.details.target
 
-    def detail(self, name):
+    def detail(self, name: str) -> Any:
         """One of the details, e.g. "partitions"; None where the row's target has none of that name."""
         return getattr(self.details, name, None)
 
-    def filled(self, **values):
+    def filled(self, **values: Any) -> Self:
         """The row with these values: of fields of its own, or else of its details."""
         details = {name: value for name, value in values.items() if name not in FIELDS}
         own = {name: value for name, value in values.items() if name in FIELDS}
         return dataclasses.replace(self, **own, details=dataclasses.replace(self.details, **details))
 
     @property
-    def gflops(self):
+    def gflops(self) -> float | None:
         """What was computed in the typical run, in 10^9 floating-point operations a second: two to a MAC."""
-        return 2e-6 * self.macs / self.statistics.typical_ms if self.macs and self.statistics else None
+        typical_ms = self.statistics and self.statistics.typical_ms
+        return 2e-6 * self.macs / typical_ms if self.macs and typical_ms else None
 
     @classmethod
-    def from_dict(cls, record):
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Rebuild what `dataclasses.asdict` took apart, now or in an earlier version, whose files have fewer fields.
 
         Raises TypeError or KeyError when fields don't fit.

@@ -3,7 +3,11 @@
 import csv
 import dataclasses
 import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.benchmark.android.details import Conditions
 from keras_mobattn.benchmark.browser.details import BrowserDetails
 from keras_mobattn.benchmark.latency_table import print_table
@@ -11,6 +15,9 @@ from keras_mobattn.benchmark.measurement import FIELDS, Device, Measurement, Sta
 from keras_mobattn.benchmark.texts import operators_text
 from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import replacing, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # A CSV's first columns: fields of a row, or details, which are blank where its target has none of that name.
 COLUMNS = (
@@ -24,7 +31,7 @@ BROWSER_COLUMNS = tuple(field.name for field in dataclasses.fields(BrowserDetail
 TEXTS = {"inputs": " ".join, "undelegated": operators_text, "refusals": lambda refusals: " ".join(refusals or ())}
 
 
-def present(measurements, output_dir, console):
+def present(measurements: Collection[Measurement], output_dir: Path, console: "Console") -> None:
     """Print the table; write benchmark.json and benchmark.csv into the folder."""
     print_table(measurements, console)
     save_json(output_dir / "benchmark.json", measurements)
@@ -33,7 +40,7 @@ def present(measurements, output_dir, console):
     console.print(written, soft_wrap=True, markup=False, highlight=False)
 
 
-def save_json(path, measurements):
+def save_json(path: PathLike, measurements: Iterable[Measurement]) -> None:
     """Write every field of every measurement, raw samples included.
 
     Raises:
@@ -42,7 +49,7 @@ def save_json(path, measurements):
     write_json(path, [dataclasses.asdict(measurement) for measurement in measurements])
 
 
-def load_measurements(path):
+def load_measurements(path: PathLike) -> list[Measurement]:
     """Read back what `save_json` wrote, as a list of Measurement.
 
     Raises:
@@ -58,7 +65,7 @@ def load_measurements(path):
         ) from error
 
 
-def save_csv(path, measurements):
+def save_csv(path: PathLike, measurements: Collection[Measurement]) -> None:
     """Write one line per measurement, flat: COLUMNS, a phone's conditions, the device, the statistics, BROWSER_COLUMNS.
 
     Raises:

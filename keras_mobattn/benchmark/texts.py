@@ -1,6 +1,11 @@
 """What rows are called and how their numbers are written, in tables, remarks, plots and on the way."""
 
 import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_mobattn.benchmark.measurement import Measurement
 
 
 def number_text(value):
@@ -36,11 +41,11 @@ def title_of(row):
     return ", ".join(filter(None, (row.name, row.backend, threads_text(row.num_threads))))
 
 
-def labels_of(measurements):
+def labels_of(measurements: Iterable["Measurement"]) -> list[str]:
     """A short, distinct label for every row: of its name, backend, threads and device, those in which rows differ."""
     parts = [(row.name, row.backend, threads_text(row.num_threads), row.device.name) for row in measurements]
     differ = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
-    labels = []
+    labels: list[str] = []
     for part in parts:
         label = ", ".join(filter(None, itertools.compress(part, differ))) or part[0]
         again = sum(known.rpartition(" #")[0] == label or known == label for known in labels)
@@ -48,10 +53,12 @@ def labels_of(measurements):
     return labels
 
 
-def devices_text(measurements):
+def devices_text(measurements: Iterable["Measurement"]) -> str:
     """Where the measurements were made, each device and runtime once."""
     devices = dict.fromkeys((row.device, row.runtime) for row in measurements)
     return "; ".join(
-        ", ".join(filter(None, (device.name, device.soc, device.cores and f"{device.cores} cores", device.os, runtime)))
+        ", ".join(
+            filter(None, (device.name, device.soc, f"{device.cores} cores" if device.cores else "", device.os, runtime))
+        )
         for device, runtime in devices
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_mobattn._packages import needs
 from keras_mobattn._quiet import quiet_stderr
 from keras_mobattn.data.mixing import Mixing
 from keras_mobattn.data.photometric import photometric
@@ -55,6 +56,7 @@ class _Draws:
 
 def _digit_layers():
     """keras-cv's layers for digits. No flips: a mirrored 2 or 5 is no digit."""
+    needs("keras-cv")
     from keras_cv import layers
 
     return [

@@ -6,6 +6,7 @@ Importing this module registers the builder, so `tfds.builder("digits")` finds i
 import numpy as np
 import tensorflow_datasets as tfds
 
+from keras_mobattn._packages import needs
 from keras_mobattn.data.builders import labelled_images
 
 CLASS_NAMES = tuple("0123456789")
@@ -23,6 +24,7 @@ _CITATION = """\
 
 def read_digits(split):
     """The images of one split ("train" or "test"), in scikit-learn's order: uint8 [n, 8, 8, 1], int64 [n]."""
+    needs("scikit-learn")
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_path
 
 SUFFIXES_OF = {  # Pillow's word for a format -> how its files end
@@ -57,7 +58,7 @@ class ImageFacts:
     size: tuple[int, int]  # (height, width), upright
 
 
-def read_image(path):
+def read_image(path: PathLike) -> np.ndarray:
     """The pixels of an image file, turned as its EXIF data say: uint8 [h, w, 3] RGB. Formats: see SUFFIXES_OF.
 
     Transparent parts are white, as in a viewer; of 16 bits the high byte counts, of an animation the first picture.

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_mobattn._packages import needs
+from keras_mobattn._types import Size
 from keras_mobattn.data.reading import Indexed
 from keras_mobattn.data.resizing import checked_size
 from keras_mobattn.data.source import Source
@@ -17,13 +19,14 @@ SMALLEST_CROP = 0.3  # of the shorter side: at 427 pixels still 128, so a crop s
 
 def whole_photos():
     """{"china.jpg": .., "flower.jpg": ..}, the two photographs of scikit-learn: uint8 [427, 640, 3]."""
+    needs("scikit-learn")
     from sklearn.datasets import load_sample_images
 
     photos = load_sample_images()
     return {Path(name).name: pixels for name, pixels in zip(photos.filenames, photos.images, strict=True)}
 
 
-def sample_photos(count, image_size, seed=0):
+def sample_photos(count: int, image_size: Size, seed: int = 0) -> np.ndarray:
     """Random crops, uint8 [count, height, width, 3] RGB, of scikit-learn's photographs of a temple and of a flower.
 
     Crops have the size `image_size` (height, width), alternate between the two, and depend on `seed` alone.
@@ -49,7 +52,7 @@ def sample_photos(count, image_size, seed=0):
     return crops
 
 
-def photo_source(count):
+def photo_source(count: int) -> Source:
     """A Source of `count` training images, `sample_photos` of ImageNet's size: "temple" and "flower" in turn."""
     photos = tf.constant(sample_photos(count, IMAGENET_SIZE))
     reader = Indexed(count, lambda index: {"image": photos[index], "label": index % 2})

@@ -3,10 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_mobattn._types import Size
 from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.example_view import batch_view, example_view
 from keras_mobattn.data.resizing import checked_size, resizer
-from keras_mobattn.data.targets import LABELS, PADDING, crop_of, expect_targets
+from keras_mobattn.data.source import Source
+from keras_mobattn.data.targets import LABELS, PADDING, Encoder, crop_of, expect_targets
 from keras_mobattn.errors import choose, expect_range
 
 CACHE_BYTES = 2**29  # sets that are smaller than this, resized and as uint8, are decoded once and kept in memory
@@ -14,18 +16,18 @@ SHUFFLE_BYTES = 2**29  # the shuffle buffer: all of a cached set, 2,700 images o
 
 
 def batches(
-    source,
-    split,
+    source: Source,
+    split: str,
     *,
-    image_size,
-    batch_size,
-    augment="none",
-    shuffle=False,
-    seed=0,
-    crop=1.0,
-    interpolation="bilinear",
-    task=LABELS,
-):
+    image_size: Size,
+    batch_size: int,
+    augment: str = "none",
+    shuffle: bool = False,
+    seed: int = 0,
+    crop: float | None = 1.0,
+    interpolation: str = "bilinear",
+    task: Encoder = LABELS,
+) -> tf.data.Dataset:
     """A tf.data.Dataset of (images float32 [B, H, W, 3] in 0..255, labels) for an epoch.
 
     For evaluation, and for a `fit` of your own; a training run has `training_stream`. Labels are one-hot, float32 [B,
@@ -83,7 +85,14 @@ def _numbers(seed):
     return tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 
 
-def take_images(source, split, count, image_size, crop=1.0, interpolation="bilinear"):
+def take_images(
+    source: Source,
+    split: str,
+    count: int,
+    image_size: Size,
+    crop: float | None = 1.0,
+    interpolation: str = "bilinear",
+) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` images of a split as evaluation sees them: (uint8 [count, H, W, 3], int64 labels [count]).
 
     `crop` and `interpolation` are those of `resize_and_crop`. Labels are -1 where the source has none.

@@ -2,9 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from keras_mobattn.data.step_plan import StepPlan
+    from keras_mobattn.data.stream import Share
 
 MEMORY_BYTES = 2**29  # smaller tfds sets are kept in memory, encoded, and read by index
 BLOCK_BYTES = 2**29  # of encoded images that are shuffled together: 4,900 of ImageNet's
@@ -37,14 +42,21 @@ class Indexed:
     count: int
     # An index, int64 -> {"image", "label"}. "image" is a string, the bytes of a JPEG, PNG, BMP or GIF, or uint8 [h, w,
     # 3]. With "orientation", EXIF's, int32, it is not upright yet.
-    example: Callable
+    example: Callable[[tf.Tensor], dict[str, tf.Tensor]]
     portable: bool = True  # whether `example` also runs in another process, unlike Python code of ours
 
-    def open(self):
+    def open(self) -> tf.data.Dataset:
         """All of them, in order."""
         return tf.data.Dataset.range(self.count).map(self.example, tf.data.AUTOTUNE)
 
-    def keyed(self, rows, plan, seed, first_step=0, share=None):
+    def keyed(
+        self,
+        rows: tf.data.Dataset,
+        plan: "StepPlan",
+        seed: int,
+        first_step: int = 0,
+        share: "Share | None" = None,
+    ) -> tf.data.Dataset:
         """Rows with a "key" for `example`, and a "number" that tells each row from all others of the run.
 
         Rows are {"position": images before this one in the run, ...}; the other arguments are training_stream's.
@@ -71,15 +83,22 @@ class Sharded:
     skip: tuple[int, ...]  # records that are left out at the beginning of each file
     take: tuple[int, ...]  # records that are read then; -1 for all
     block: int  # records that are shuffled together
-    example: Callable  # a record -> {"image", "label"}, "image" as Indexed's
+    example: Callable[[tf.Tensor], dict[str, tf.Tensor]]  # a record -> {"image", "label"}, "image" as Indexed's
     portable = True
 
-    def open(self):
+    def open(self) -> tf.data.Dataset:
         """All of them, in the order of the files."""
         files = tf.data.Dataset.range(len(self.files))
         return files.flat_map(self._records).map(lambda x: self.example(x["key"]), tf.data.AUTOTUNE)
 
-    def keyed(self, rows, plan, seed, first_step=0, share=None):
+    def keyed(
+        self,
+        rows: tf.data.Dataset,
+        plan: "StepPlan",
+        seed: int,
+        first_step: int = 0,
+        share: "Share" = None,  # type: ignore[assignment]  # it has to be given, the default is Indexed's
+    ) -> tf.data.Dataset:
         """As Indexed.keyed. Each of several pipelines reads its own files; of too few files, every n-th record."""
         images = plan.epoch_images // share.pipelines  # of an epoch, for this pipeline
         begin = plan.offset(first_step) // share.pipelines

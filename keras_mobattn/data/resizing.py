@@ -2,8 +2,10 @@
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
+from keras_mobattn._types import Size
 from keras_mobattn.errors import InputError, choose, expect_range
 
 INTERPOLATIONS = {"bilinear": tf.image.ResizeMethod.BILINEAR, "bicubic": tf.image.ResizeMethod.BICUBIC}
@@ -12,7 +14,9 @@ INTERPOLATIONS = {"bilinear": tf.image.ResizeMethod.BILINEAR, "bicubic": tf.imag
 SMALLEST_CROP = 0.01  # below, an image would be resized to thousands of times its size
 
 
-def resize_and_crop(image, image_size, crop=1.0, interpolation="bilinear"):
+def resize_and_crop(
+    image: np.ndarray | tf.Tensor, image_size: Size, crop: float | None = 1.0, interpolation: str = "bilinear"
+) -> tf.Tensor:
     """An image uint8 [h, w, 3], resized to cover `image_size` / `crop` and cropped to `image_size` (H, W): uint8.
 
     For example 400x600 pixels, to (256, 256) with crop .888: resized to 288x432, then cut to the middle 256x256. The

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import tensorflow as tf
 
@@ -37,11 +37,11 @@ class Source:
     fingerprint: str = ""
 
     @property
-    def selection(self):
+    def selection(self) -> str:
         """The split that the best epoch is picked on: "validation" where there is one, else "test"."""
         return VALIDATION if VALIDATION in self.num_examples else TEST
 
-    def with_classes(self, names):
+    def with_classes(self, names: Iterable[str]) -> "Source":
         """The same images, labelled by the classes' names with their places in `names`. Classes may have no images.
 
         Raises:
@@ -79,7 +79,7 @@ class Source:
         openers = {split: functools.partial(opener, split) for split in self.openers}
         return dataclasses.replace(self, class_names=names, openers=openers)
 
-    def open(self, split):
+    def open(self, split: str) -> tf.data.Dataset:
         """A tf.data.Dataset of {"image": uint8 [h, w, 3] RGB, "label": int64 or other targets}, in a fixed order."""
 
         def decoded(example):
@@ -89,7 +89,7 @@ class Source:
 
         return self.open_encoded(split).map(decoded, tf.data.AUTOTUNE)
 
-    def open_encoded(self, split):
+    def open_encoded(self, split: str) -> tf.data.Dataset:
         """As `open`, but "image" may be a string, the bytes of a JPEG, PNG, BMP or GIF.
 
         Beside it stands its EXIF "orientation", int32, in sets with images that need turning.
@@ -97,12 +97,12 @@ class Source:
         opened = choose(self.openers, split, "split")()
         return opened if isinstance(opened, tf.data.Dataset) else opened.open()
 
-    def first(self, split, count):
+    def first(self, split: str, count: int) -> "Source":
         """A Source of the first `count` images of a split alone, which can be read in order."""
         openers = {split: lambda: self.open_encoded(split).take(count)}
         return dataclasses.replace(self, num_examples={split: count}, openers=openers)
 
-    def read(self, split):
+    def read(self, split: str) -> Indexed | Sharded:
         """The Indexed or Sharded that reads the split in random order.
 
         Raises:

@@ -9,6 +9,8 @@ import itertools
 import os
 from pathlib import Path
 
+from keras_mobattn._packages import needs
+from keras_mobattn._types import PathLike
 from keras_mobattn.catalog import EMBEDDED
 from keras_mobattn.data.folder_source import BOXES, folder_source
 from keras_mobattn.data.reading import BLOCK_BYTES, MEMORY_BYTES, Indexed, Sharded, column_of
@@ -31,7 +33,14 @@ PREPARE = (
 HELD_OUT_PERCENT = 20  # of "train", where a set has neither validation nor test
 
 
-def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label",), for_test=False):
+def open_source(
+    name: PathLike,
+    data_dir: PathLike | None = None,
+    on_corrupt: str = "error",
+    seed: int = 0,
+    targets: tuple[str, ...] | list[str] = ("label",),
+    for_test: bool = False,
+) -> Source:
     """The Source of a tfds set, by name (those of EMBEDDED need no download), or of a folder of images.
 
     The folder has one sub-folder for each class. A name means a folder if there is one, or if it holds a path separator
@@ -56,12 +65,14 @@ def open_source(name, data_dir=None, on_corrupt="error", seed=0, targets=("label
     """
     expect_kind("targets", targets, (tuple, list), "a tuple of names")
     expect_range("seed", seed, whole=True)
+    needs("Pillow")
     if is_folder(name):
         return folder_source(Path(os.path.expanduser(name)), targets, on_corrupt, seed, for_test)
+    needs("tensorflow-datasets")
     return _tfds_source(os.fspath(name), data_dir, seed, tuple(targets))
 
 
-def is_folder(name):
+def is_folder(name: PathLike) -> bool:
     """Whether `open_source` takes the name of a set for a folder."""
     expect_path(name, "name")
     name = os.fspath(name)  # as it was written: a Path would make "nowhere" of "./nowhere"

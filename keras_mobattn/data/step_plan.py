@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from keras_mobattn._types import Size
 from keras_mobattn.errors import InputError, expect_kind, expect_range
 
 
@@ -73,62 +74,62 @@ class StepPlan:
             )
 
     @property
-    def shape(self):
+    def shape(self) -> Size:
         """(height, width) of `image_size`."""
-        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)
+        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)  # type: ignore[return-value]
 
     @functools.cached_property
-    def batch_of(self):
+    def batch_of(self) -> dict[int | Size, int]:
         """{size: images per step}, sizes ascending."""
         if self.sizes is None:
             return {self.image_size: self._multiple(min(self.batch_size, self.num_examples))}
-        pixels = self.batch_size * self.image_size**2
+        pixels = self.batch_size * self.image_size**2  # type: ignore[operator]  # beside sizes it is one number
         return {size: self._multiple(pixels // size**2) for size in self.sizes}
 
     def _multiple(self, images):
         return max(1, images // self.granularity) * self.granularity
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> int:
         """Steps of an epoch, at least 1; with several sizes, by the mean batch."""
         return max(1, self.num_examples * len(self.batch_of) // sum(self.batch_of.values()))
 
     @property
-    def total_steps(self):
+    def total_steps(self) -> int:
         """Steps of the run."""
         return self.epochs * self.steps_per_epoch
 
     @property
-    def epoch_images(self):
+    def epoch_images(self) -> int:
         """Images of a permutation, after which the next one begins."""
         return self.num_examples if self.sizes else self.steps_per_epoch * self.batch(0)
 
     @functools.cached_property
-    def drawn(self):
+    def drawn(self) -> np.ndarray:
         """The index into `sizes` of every step: uint8 [total_steps]. A longer run begins as a shorter one does."""
         rng = np.random.RandomState(self.seed % 2**32)  # the legacy generator: numpy promises to never change it
         return rng.randint(len(self.batch_of), size=self.total_steps).astype(np.uint8)
 
     @functools.cached_property
-    def offsets(self):
+    def offsets(self) -> np.ndarray:
         """Images used up before every step, and in all: int64 [total_steps + 1]."""
         batches = np.array(list(self.batch_of.values()), np.int64)[self.drawn]
         return np.concatenate([[0], np.cumsum(batches)])
 
-    def size(self, step):
+    def size(self, step: int) -> int | Size:
         """Height and width in pixels of the images of a step."""
         return list(self.batch_of)[self.drawn[self._checked(step)]]
 
-    def batch(self, step):
+    def batch(self, step: int) -> int:
         """Images of a step, over all replicas and accumulated parts."""
         return self.batch_of[self.size(step)]
 
-    def offset(self, step):
+    def offset(self, step: int) -> int:
         """Images used up before a step; `step` may be total_steps too."""
         return int(self.offsets[step if step == self.total_steps else self._checked(step)])
 
     @property
-    def shapes(self):
+    def shapes(self) -> set[tuple[int | Size, int]]:
         """The set of (size, batch) pairs in the run, one for each trace of a step function."""
         pairs = list(self.batch_of.items())
         return {pairs[index] for index in np.unique(self.drawn)}

@@ -9,7 +9,9 @@ import tensorflow as tf
 from keras_mobattn.catalog import AUGMENTATIONS
 from keras_mobattn.data.example_view import batch_view, example_view
 from keras_mobattn.data.pipeline import batched
-from keras_mobattn.data.targets import LABELS, crop_of, expect_targets
+from keras_mobattn.data.source import Source
+from keras_mobattn.data.step_plan import StepPlan
+from keras_mobattn.data.targets import LABELS, Encoder, crop_of, expect_targets
 from keras_mobattn.errors import InputError, choose, expect_kind, expect_range
 
 NUMBER = "the image's number in the run"  # beside the targets, whose names are words
@@ -34,18 +36,18 @@ class Share:
 
 
 def training_stream(
-    source,
-    plan,
-    augment,
+    source: Source,
+    plan: StepPlan,
+    augment: str,
     *,
-    seed,
-    first_step=0,
-    num_steps=None,
-    share=Share(),  # noqa: B008 frozen
-    repeats=1,
-    service=None,
-    task=LABELS,
-):
+    seed: int,
+    first_step: int = 0,
+    num_steps: int | None = None,
+    share: Share = Share(),  # noqa: B008 frozen
+    repeats: int = 1,
+    service: str | None = None,
+    task: Encoder = LABELS,
+) -> tf.data.Dataset:
     """The training batches of `plan` from step `first_step` on, one dataset for all epochs.
 
     Args:

@@ -10,12 +10,16 @@ mask WHOLE_MASK.
 """
 
 import dataclasses
+from typing import TYPE_CHECKING, Protocol
 
 import tensorflow as tf
 
 from keras_mobattn.data.decode import decode_mask
 from keras_mobattn.data.image_ops import rotate_nearest
 from keras_mobattn.errors import InputError
+
+if TYPE_CHECKING:
+    from keras_mobattn.data.source import Source
 
 SIDES = "sides"  # int32 [2], (height, width) in pixels of the image that a view was made of
 WHOLE_MASK = "whole_mask"  # bytes of a PNG: the mask of the image that a view was made of
@@ -105,6 +109,20 @@ def _part(pixels, begin, size):
     return tf.slice(pixels, tf.pad(begin, [[0, 1]]), tf.pad(size, [[0, 1]], constant_values=-1))
 
 
+class Encoder(Protocol):
+    """What makes the labels of a batch: Labels, or a `tasks.Task`. The names are those of Labels."""
+
+    targets: tuple[str, ...]
+    mixes: bool
+    truth: tuple[str, ...]
+    whole_image: bool
+
+    def encode(
+        self, images: tf.Tensor, targets: dict[str, tf.Tensor], source: "Source"
+    ) -> tf.Tensor | dict[str, tf.Tensor]:
+        """The labels for the loss."""
+
+
 class Labels:
     """The default for what is learned of an image: its class. Tasks of another kind have the same three names.
 
@@ -115,12 +133,12 @@ class Labels:
         whole_image: whether an image is seen whole, its sides stretched, rather than cut out of its middle.
     """
 
-    targets = ("label",)
+    targets: tuple[str, ...] = ("label",)
     mixes = True
-    truth = ()
+    truth: tuple[str, ...] = ()
     whole_image = False
 
-    def encode(self, images, targets, source):
+    def encode(self, images: tf.Tensor, targets: dict[str, tf.Tensor], source: "Source") -> tf.Tensor:
         """The labels for the loss, from images float32 [B, H, W, 3] in 0..255 and {target: batch}: one-hot here."""
         return tf.one_hot(targets["label"], len(source.class_names))
 

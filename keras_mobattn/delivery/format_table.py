@@ -5,6 +5,7 @@ import collections
 import rich.box
 import rich.table
 
+from keras_mobattn.delivery.rows import Delivery
 from keras_mobattn.formats.kinds import COREML
 from keras_mobattn.report import Table
 
@@ -100,14 +101,14 @@ def caption(delivery):
     return " ".join(parts)
 
 
-def delivery_table(delivery):
+def delivery_table(delivery: Delivery) -> Table:
     """The table as a `report.Table`."""
     headings, rows, notes = cells(delivery)
     failed = tuple(index for index, row in enumerate(delivery.rows) if row.error)
     return Table(tuple(headings), tuple(map(tuple, rows)), caption(delivery), notes, failed)
 
 
-def screen_table(delivery):
+def screen_table(delivery: Delivery) -> tuple[rich.table.Table, str, tuple[str, ...]]:
     """(rich table, caption, notes) for the screen."""
     headings, rows, notes = cells(delivery)
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)

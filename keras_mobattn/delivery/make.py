@@ -4,9 +4,12 @@ import dataclasses
 import datetime
 import functools
 import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Literal
 
 from keras_mobattn import benchmark, export
+from keras_mobattn._types import PathLike
 from keras_mobattn.about import About
 from keras_mobattn.catalog import ALL_FORMATS, COREML_COMPRESSIONS, COREML_TARGETS, FORMATS
 from keras_mobattn.delivery.card import write_card
@@ -52,9 +55,16 @@ class Wishes:
 
 
 def deliver(
-    model, output_dir=None, formats=tuple(FORMATS), *, images=None, on_corrupt="error", num_test_images=500,
-    wishes=Wishes(), progress=lambda what, done, total: None,
-):  # fmt: skip
+    model: PathLike,
+    output_dir: PathLike | None = None,
+    formats: Collection[str] = tuple(FORMATS),
+    *,
+    images: PathLike | None = None,
+    on_corrupt: Literal["error", "skip"] = "error",
+    num_test_images: int = 500,
+    wishes: Wishes = Wishes(),
+    progress: Callable[[str, int, int], object] = lambda what, done, total: None,
+) -> Delivery:
     """Convert `model`, a run folder or a model file, to all `formats`, names of ALL_FORMATS; return a Delivery.
 
     Files go into `output_dir`, by default beside the model, and are called after it. Each is checked against Keras, on
@@ -72,13 +82,13 @@ def deliver(
     told = {name: getattr(wishes, name) for name in ("input_scale", "input_bias", "single_output")}
     source = export.load_trained(model, **told)
     expect_layers(source.model, wishes.float32_layers, "float32_layers")
-    for kind in {kind.name for kind, _ in map(ALL_FORMATS.get, formats)}:
+    for kind in {ALL_FORMATS[name][0].name for name in formats}:
         form = source.task.own_form(kind, wishes.form)
         source.task.form_for(kind, form, wishes.input_type == "image")  # refuses what can't be had
     chosen = choose_images(model, images, source.input_shape[:2], on_corrupt)
     run = RunFolder.of(model)
     open_run = functools.partial(run.open_source, on_corrupt=on_corrupt) if run else None
-    scorer = Scorer(run, source, num_test_images, lambda: chosen.source or open_run())
+    scorer = Scorer(run, source, num_test_images, lambda: chosen.source or (open_run and open_run()))
     total = 3 * len(formats) + 2
     progress("Keras", 0, total)
     rows = [_keras_row(source, file, scorer)]
@@ -107,7 +117,7 @@ def deliver(
     return made
 
 
-def folder_of(model, output_dir=None):
+def folder_of(model: PathLike, output_dir: PathLike | None = None) -> Path:
     """Where the files of a model go: `output_dir`, or beside the model."""
     return model_file(model).parent if output_dir is None else expect_path(output_dir, "output_dir")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import write_json
 
@@ -73,7 +74,7 @@ class Delivery:
     form: str | None = None
 
 
-def save_delivery(path, delivery):
+def save_delivery(path: PathLike, delivery: Delivery) -> None:
     """Write a Delivery as JSON.
 
     Raises:
@@ -82,7 +83,7 @@ def save_delivery(path, delivery):
     write_json(path, dataclasses.asdict(delivery))
 
 
-def load_delivery(path):
+def load_delivery(path: PathLike) -> Delivery:
     """Read what `save_delivery` wrote.
 
     Raises:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -41,12 +42,12 @@ class HalfMode:
     tensors: tuple[TensorReport, ...]
 
     @property
-    def first_overflow(self):
+    def first_overflow(self) -> TensorReport | None:
         """`half.first_overflow` of its tensors."""
         return first_overflow(self.tensors)
 
     @property
-    def jumps(self):
+    def jumps(self) -> tuple[TensorReport, ...]:
         """The tensors where error came in, the largest part first."""
         return _few(self.tensors, lambda tensor: tensor.added)
 
@@ -64,32 +65,32 @@ class HalfVerdict:
     problem: str | None = None
 
     @property
-    def tensors(self):
+    def tensors(self) -> tuple[TensorReport, ...]:
         """Those of the first mode: magnitudes are of the float32 run, the same in all."""
         return next(iter(self.modes.values())).tensors if self.modes else ()
 
     @property
-    def tightest(self):
+    def tightest(self) -> tuple[TensorReport, ...]:
         """The tensors with the least headroom, of several with the same values the first."""
         by_headroom = {tensor.headroom: tensor for tensor in reversed(self.tensors)}
         return tuple(by_headroom[headroom] for headroom in sorted(by_headroom)[:FEW])
 
     @property
-    def headroom(self):
+    def headroom(self) -> float | None:
         """The least of all tensors; None without a run."""
-        return self.tightest[0].headroom if self.tensors else None
+        return min((tensor.headroom for tensor in self.tensors), default=math.inf) if self.modes else None
 
     @property
-    def subnormal(self):
+    def subnormal(self) -> tuple[TensorReport, ...]:
         """The tensors with a notable share of values below float16's normal numbers, the largest share first."""
         return _few(self.tensors, lambda tensor: tensor.subnormal if tensor.subnormal >= NOTABLE else 0.0)
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """In each mode everything finite and every output within MAX_ERROR, and nowhere less room than ENOUGH."""
-        return bool(self.modes) and self.headroom >= ENOUGH and all(map(_passed, self.modes.values()))
+        return bool(self.modes) and (self.headroom or 0.0) >= ENOUGH and all(map(_passed, self.modes.values()))
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no infinity: NO_NUMBER in its place."""
         record = dataclasses.asdict(self) | {"headroom": self.headroom, "passed": self.passed}
         return _finite(record)
@@ -102,12 +103,17 @@ def half_verdict(path, images, modes=()):
     are further ones of `half.evaluate_half`.
 
     Raises:
-        InputError: no such function, or an unknown mode. What is wrong with the file is the verdict's `problem`.
+        InputError: no such function, an unknown mode, or a name that is no such file's. What is wrong with the file is
+            the verdict's `problem`.
     """
     expect_kind("half_images", images, Callable, "a function of (height, width)")
-    for mode in modes:
-        expect_name(KINDS_MODES[kind_of(path)], mode, "half_modes")
     kind = kind_of(path)
+    if kind is None:
+        raise InputError(
+            f"Expected a .tflite file or an .mlpackage, to compute it in half precision. Received: {path}. Rename it."
+        )
+    for mode in modes:
+        expect_name(KINDS_MODES[kind], mode, "half_modes")
     try:
         not_judged, size, feed = READERS[kind](path)
     except InputError as error:

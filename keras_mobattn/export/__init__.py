@@ -1,6 +1,9 @@
 """Convert Keras models to TFLite and Core ML; every conversion is checked against Keras on real images."""
 
+from collections.abc import Callable
+
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
+from keras_mobattn._types import PathLike
 from keras_mobattn.about import About
 from keras_mobattn.catalog import (
     COREML_COMPRESSIONS,
@@ -23,7 +26,8 @@ from keras_mobattn.files import read_labels
 from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.formats.tflite.labels import embedded_labels
 
-FILE_MODELS = {TFLITE.suffix: TFLiteModel, COREML.suffix: CoreMLModel}  # suffix of a file -> what runs it
+# suffix of a file -> what runs it
+FILE_MODELS: dict[str, Callable[[PathLike], FileModel]] = {TFLITE.suffix: TFLiteModel, COREML.suffix: CoreMLModel}
 
 __all__ = [
     "FILE_MODELS",

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import rich.box
@@ -24,7 +25,7 @@ _MAX_SNR_DB = 144.0  # 2^24 : 1, float32's resolution; for an exact match, whose
 class VerificationError(InputError):
     """A converted model doesn't compute what the Keras model computes. `report` holds the figures, or None."""
 
-    def __init__(self, message, report=None):
+    def __init__(self, message: str, report: "CheckReport | None" = None) -> None:
         super().__init__(message)
         self.report = report
 
@@ -78,6 +79,15 @@ class CheckReport:
     headroom: float | None = None
     headroom_at: str = ""
     neural_engine: str = ""
+
+    def __str__(self) -> str:
+        """In a sentence: "model.tflite: TFLite fp32, 4.65 MB; on 64 images ...", without what there is not."""
+        told = [f"largest error {self.max_abs_error / self.spread:.1e} of the spread" if self.spread else ""]
+        told += [f"SNR {self.snr_db:.0f} dB"]
+        told += ["" if self.agreement is None else f"the same answer on {self.agreement:.1%}"]
+        told += ["" if self.headroom is None else f"headroom in float16 {self.headroom:.3g}, where {self.headroom_at}"]
+        about = f"{self.path}: {self.format} {self.precision}, {self.size_bytes / 1e6:.2f} MB"
+        return f"{about}; on {self.num_images} images {', '.join(filter(None, told))}. {self.neural_engine}".rstrip()
 
 
 def expect_options(tolerance, about):
@@ -265,7 +275,7 @@ def figures_of(expected, received):
     }
 
 
-def report_table(reports):
+def report_table(reports: Iterable[CheckReport]) -> rich.table.Table:
     """Return a rich table of CheckReports."""
     table = rich.table.Table(
         title="Converted models against Keras",

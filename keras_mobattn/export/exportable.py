@@ -4,11 +4,15 @@ import dataclasses
 import functools
 import importlib.metadata
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from numpy.typing import ArrayLike
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_kind, expect_path
 from keras_mobattn.layers import HALF, ImageRange, global_policy
 from keras_mobattn.models import known_range, load_model, model_file
@@ -50,11 +54,11 @@ class Exportable:
             )
 
     @functools.cached_property
-    def computed(self):
+    def computed(self) -> keras.Model:
         """The Keras model of which the form's outputs are made: the model itself, or one with other weights."""
         return self.task.model_for(self.model, self.form)
 
-    def in_form(self, kind, form=None, of_pixels=False):
+    def in_form(self, kind: str, form: str | None = None, of_pixels: bool = False) -> "Exportable":
         """The Exportable in the form that a kind of file, "TFLite" say, is written in: `form`, its own, or the default.
 
         Raises:
@@ -64,33 +68,33 @@ class Exportable:
         names = self.task.output_names(self.model, form)
         return dataclasses.replace(self, form=form, output_names=names)
 
-    def in_own_form(self):
+    def in_own_form(self) -> "Exportable":
         """The Exportable whose outputs are the Keras model's own."""
         return dataclasses.replace(self, form=None, output_names=self.task.output_names(self.model))
 
     @property
-    def scores_classes(self):
+    def scores_classes(self) -> bool:
         """Whether there is one score for each class, and nothing else."""
         return bool(self.task.class_scores) and self.task.has_classes(self.output_names)
 
     @property
-    def gives_probabilities(self):
+    def gives_probabilities(self) -> bool:
         """Whether every output is within 0..1."""
         return set(self.output_names) <= set(self.task.probabilities)
 
     @property
-    def axis_labels(self):
+    def axis_labels(self) -> tuple[str, ...]:
         """The names of the scores along an exported output, in their order; () where there are none."""
         return () if self.single_output else self.labels
 
-    def describe_output(self, name):
+    def describe_output(self, name: str) -> str:
         """A sentence on an exported output, or ""."""
         if self.single_output:
             first, second = self.labels or ("the first class", "the second")
             return f"The probability of {second}, 0..1; that of {first} is the rest."
         return self.task.describe_output(name, self.model, self.form)
 
-    def concrete_function(self, channels_first=False):
+    def concrete_function(self, channels_first: bool = False) -> tf.types.experimental.ConcreteFunction:
         """Trace the function for one image [1, H, W, C] float32 of pixels; outputs as {name: tensor}.
 
         With `channels_first` it takes [1, C, H, W]. The batch is 1 and not None: with None the converter emits SHAPE,
@@ -112,7 +116,7 @@ class Exportable:
         shape = (1, channels, height, width) if channels_first else (1, height, width, channels)
         return trace_inference(run, tf.TensorSpec(shape, tf.float32, INPUT_NAME))
 
-    def predict(self, pixels):
+    def predict(self, pixels: np.ndarray | tf.Tensor) -> dict[str, np.ndarray]:
         """Run Keras itself on pixels [n, H, W, C]; return {output name: float32 array [n, ...]}."""
         images = self.input_range.from_pixels(pixels)
         batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
@@ -120,14 +124,22 @@ class Exportable:
         parts = [{name: value.numpy() for name, value in output.items()} for output in outputs]
         return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
 
-    def named(self, outputs):
+    def named(self, outputs: Any) -> dict[str, tf.Tensor]:
         """Return what the model gave (a tensor, a list or a dict) as {name: float32 tensor}."""
         outputs = outputs if self.single_output else self.task.in_form(outputs, self.form)
         values = tf.nest.flatten(outputs)  # a dict in the order of its sorted keys
         return {name: tf.cast(value, tf.float32) for name, value in zip(self.output_names, values, strict=True)}
 
 
-def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=None, single_output=False):
+def load(
+    model_or_file: keras.Model | str | Path | Exportable,
+    labels: Iterable[str] = (),
+    task: Task | None = None,
+    *,
+    input_scale: ArrayLike | None = None,
+    input_bias: ArrayLike | None = None,
+    single_output: bool = False,
+) -> Exportable:
     """Make a model ready for export.
 
     `model_or_file` is a keras.Model, a .keras or .h5 file, a SavedModel folder, or an Exportable (which keeps what is
@@ -163,7 +175,7 @@ def load(model_or_file, labels=(), task=None, *, input_scale=None, input_bias=No
     return Exportable(model, shape, task.output_names(model), labels, task, input_range, single_output)
 
 
-def load_trained(path, labels=(), **options):
+def load_trained(path: PathLike, labels: Iterable[str] = (), **options: Any) -> Exportable:
     """The Exportable of a model file or a run folder: with the task of the run that it lies in, and without `labels`
     with its class names. `options` are those of `load`.
 
@@ -171,9 +183,10 @@ def load_trained(path, labels=(), **options):
         InputError: as `load`.
     """
     run = RunFolder.of(path)
-    source = load(model_file(path), labels, run and run.task, **options)
-    named = not run or source.labels or not source.task.has_classes(source.output_names)
-    return source if named else load(source, run.labels)
+    source = load(model_file(path), labels, run.task if run else None, **options)
+    if not run or source.labels or not source.task.has_classes(source.output_names):
+        return source
+    return load(source, run.labels)
 
 
 def expect_suffix(path, suffix):
@@ -192,7 +205,7 @@ def _other_range(source, scale, bias):
     return source.input_range if scale is None and bias is None else known_range(source.model, scale, bias)
 
 
-def _as_labels(given):
+def _as_labels(given: Any) -> tuple[str, ...]:
     """Refuse what would make a file of labels with other lines than labels, e.g. one text in place of several."""
     labels = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else None
     if labels is None or not all(isinstance(label, str) and label.strip() for label in labels):

@@ -1,11 +1,14 @@
 """What a converted file is called when its user names none: other results have other names."""
 
 import zlib
+from typing import Any
+
+from keras_mobattn.formats.kinds import Kind
 
 FEW = 4  # input sizes that a name lists
 
 
-def file_name(stem, kind, precision, *, single_output=False, **options):
+def file_name(stem: str, kind: Kind, precision: str, *, single_output: bool = False, **options: Any) -> str:
     """The name of a file of a FileKind, made of a model file called `stem`.
 
     `options` are those of `to_tflite` or `to_coreml` that make another interface or another content: input_dtype,

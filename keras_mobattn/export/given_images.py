@@ -1,9 +1,15 @@
 """Images that a caller gives, in any of the forms that TensorFlow's users have them in, as one array."""
 
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
 import numpy as np
 import tensorflow as tf
 
 from keras_mobattn.errors import InputError
+
+# An array, or one image or batch after the other, or a function that returns such: see as_images
+GivenImages: TypeAlias = Iterable[Any] | Callable[[], Iterable[Any]]
 
 
 def as_images(images, source, what):

@@ -4,9 +4,10 @@ import numpy as np
 
 from keras_mobattn.catalog import IO_DTYPES
 from keras_mobattn.errors import InputError, choose
+from keras_mobattn.export.exportable import Exportable
 
 
-def expect_io(source, input_dtype="float32", output_dtype="float32"):
+def expect_io(source: Exportable, input_dtype: str = "float32", output_dtype: str = "float32") -> None:
     """Refuse an interface that doesn't exist or that the Exportable can't have."""
     choose(IO_DTYPES, input_dtype, "input_dtype")
     choose(IO_DTYPES, output_dtype, "output_dtype")

@@ -21,4 +21,4 @@ def _found():
     return {family.name: family for family in sorted(families, key=lambda family: family.paper)}
 
 
-FAMILIES = _found()
+FAMILIES: dict[str, Family] = _found()

@@ -1,10 +1,12 @@
 """DeiT's record; the model is in keras_mobattn/models/deit.py."""
 
+from typing import Any
+
 from keras_mobattn.families.family import IMAGENET, Checkpoint, Family, Variant
 
-_FACEBOOK = {"origin": "facebookresearch/deit", "licence": "Apache-2.0"}
-_AT_224 = _FACEBOOK | {"input_size": 224, "crop": 0.9}
-_AT_384 = _FACEBOOK | {"input_size": 384, "crop": 1.0}  # with a position for each of more patches
+_FACEBOOK: dict[str, Any] = {"origin": "facebookresearch/deit", "licence": "Apache-2.0"}
+_AT_224: dict[str, Any] = _FACEBOOK | {"input_size": 224, "crop": 0.9}
+_AT_384: dict[str, Any] = _FACEBOOK | {"input_size": 384, "crop": 1.0}  # with a position for each of more patches
 
 
 def _distilled(variant):

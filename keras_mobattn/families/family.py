@@ -7,10 +7,13 @@ of names are there at once.
 import dataclasses
 import json
 import pkgutil
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar, overload
 
-IMAGENET = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # fields of a Family
+Entry = TypeVar("Entry")
+Value = TypeVar("Value", covariant=True)
+# Fields of a Family
+IMAGENET: dict[str, Any] = {"input_size": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,38 +34,40 @@ class Published:
     licence: str = dataclasses.field(kw_only=True)
     input_size: int = dataclasses.field(kw_only=True)
     params: int | None = dataclasses.field(default=None, kw_only=True)  # None: its variant's
-    # Set by the Family itself
-    family: "Family | None" = dataclasses.field(default=None, kw_only=True, repr=False, compare=False)
+    # Set by the Family itself, before anybody reads it
+    family: "Family" = dataclasses.field(  # type: ignore[assignment]
+        default=None, kw_only=True, repr=False, compare=False
+    )
 
     owner: ClassVar[str]  # at the hub
 
     @property
-    def repository(self):
+    def repository(self) -> str:
         """Its name at the hub."""
         return f"{self.owner}/{self.name}"
 
     @property
-    def mean(self):
+    def mean(self) -> tuple[float, float, float]:
         """Of RGB 0..1."""
         return self.family.mean
 
     @property
-    def std(self):
+    def std(self) -> tuple[float, float, float]:
         """Of RGB 0..1."""
         return self.family.std
 
     @property
-    def source(self):
+    def source(self) -> str:
         """Who trained it, and the paper."""
         return f"{self.origin}, {self.family.paper}"
 
     @property
-    def function(self):
+    def function(self) -> str:
         """The name of the model function that it, or its backbone, fits."""
         return self.family.name
 
     @property
-    def arguments(self):
+    def arguments(self) -> dict[str, Any]:
         """That function's arguments for it."""
         return dict(self.family.variants[self.architecture].arguments)
 
@@ -87,7 +92,7 @@ class Checkpoint(Published):
     owner = "timm"
 
     @property
-    def call(self):
+    def call(self) -> str:
         """What to write for the model that it fits."""
         return written_call(self.function, self.arguments)
 
@@ -106,7 +111,7 @@ class SegmenterCheckpoint(Published):
     owner = "apple"
 
     @property
-    def call(self):
+    def call(self) -> str:
         """What to write for it."""
         return written_call("DeepLabV3", {"weights": self.repository})
 
@@ -151,49 +156,57 @@ class Family:
             object.__setattr__(self, published, tuple(known))
 
     @property
-    def build(self):
+    def build(self) -> Callable[..., Any]:
         """The model function."""
         return _resolved(self.function)
 
     @property
-    def sources(self):
+    def sources(self) -> tuple[Any, ...]:
         """The Layouts of its checkpoints, one for each source."""
         return _resolved(self.layouts)
 
     @property
-    def styles(self):
+    def styles(self) -> tuple[str, ...]:
         """The attention that is its own and no style of every family's: ("own",), or ()."""
         return ("own",) if self.attention == "own" else ()
 
-    def title(self, variant):
+    def title(self, variant: str) -> str:
         """What a published variant is called: "MobileViTv2 0.5", "DeiT tiny distilled"."""
         words = (name if value is True else str(value) for name, value in self.variants[variant].arguments.items())
         return " ".join([self.name, *words])
 
 
-class DerivedMapping(Mapping):
+class DerivedMapping(Mapping[str, Value]):
     """A read-only Mapping over a table that is made when it is asked for, since FAMILIES may grow.
 
     `table()` gives the keys and what `value` makes the values of.
     """
 
-    def __init__(self, table, value=lambda entry: entry):
+    @overload
+    def __init__(self, table: Callable[[], Mapping[str, Value]]) -> None: ...
+
+    @overload
+    def __init__(self, table: Callable[[], Mapping[str, Entry]], value: Callable[[Entry], Value]) -> None: ...
+
+    def __init__(
+        self, table: Callable[[], Mapping[str, Any]], value: Callable[[Any], Any] = lambda entry: entry
+    ) -> None:
         self._table, self._value = table, value
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Value:
         return self._value(self._table()[key])
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._table())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._table())
 
     def __repr__(self):
         return f"DerivedMapping({', '.join(map(repr, self))})"
 
 
-def written_call(function, arguments):
+def written_call(function: str, arguments: Mapping[str, object]) -> str:
     """A call as a user writes it: MobileViT(variant="s")."""
     values = {name: json.dumps(value) if isinstance(value, str) else repr(value) for name, value in arguments.items()}
     return f"{function}({', '.join(f'{name}={value}' for name, value in values.items())})"

@@ -1,11 +1,13 @@
 """MobileViT's record; the model is in keras_mobattn/models/mobilevit.py."""
 
+from typing import Any
+
 from keras_mobattn.families.family import Checkpoint, Family, SegmenterCheckpoint, Variant
 
 # The licence is what timm's model card refers to; the hub lists "other".
-APPLE = {"origin": "apple/ml-cvnets", "licence": "Apple's, in LICENSE of apple/ml-cvnets"}
-_VOC = APPLE | {"input_size": 512, "width": 256}
-_AT_256 = APPLE | {"input_size": 256, "crop": 0.9}
+APPLE: dict[str, Any] = {"origin": "apple/ml-cvnets", "licence": "Apple's, in LICENSE of apple/ml-cvnets"}
+_VOC: dict[str, Any] = APPLE | {"input_size": 512, "width": 256}
+_AT_256: dict[str, Any] = APPLE | {"input_size": 256, "crop": 0.9}
 
 FAMILY = Family(
     name="MobileViT",

@@ -1,11 +1,13 @@
 """MobileViTv2's record; the model is in keras_mobattn/models/mobilevitv2.py."""
 
+from typing import Any
+
 from keras_mobattn.families.family import Checkpoint, Family, SegmenterCheckpoint, Variant
 from keras_mobattn.families.mobilevit import APPLE
 
-_AT_256 = APPLE | {"input_size": 256, "crop": 0.888}
-_VOC = APPLE | {"input_size": 512, "width": 512}
-_AT_384 = APPLE | {"input_size": 384, "crop": 1.0}
+_AT_256: dict[str, Any] = APPLE | {"input_size": 256, "crop": 0.888}
+_VOC: dict[str, Any] = APPLE | {"input_size": 512, "width": 512}
+_AT_384: dict[str, Any] = APPLE | {"input_size": 384, "crop": 1.0}
 
 FAMILY = Family(
     name="MobileViTv2",

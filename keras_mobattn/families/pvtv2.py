@@ -1,8 +1,10 @@
 """PVT v2's record; the model is in keras_mobattn/models/pvtv2.py."""
 
+from typing import Any
+
 from keras_mobattn.families.family import IMAGENET, Checkpoint, Family, Variant
 
-_AT_224 = {"input_size": 224, "crop": 0.9, "origin": "whai362/PVT", "licence": "Apache-2.0"}
+_AT_224: dict[str, Any] = {"input_size": 224, "crop": 0.9, "origin": "whai362/PVT", "licence": "Apache-2.0"}
 
 FAMILY = Family(
     name="PVTv2",

@@ -27,7 +27,7 @@ def swiftshader():
     return next((folder for folder in FOLDERS if all((folder / name).exists() for name in FILES)), None)
 
 
-def environment(real_float16=False):
+def environment(real_float16: bool = False) -> dict[str, str]:
     """The environment of a process that is to use the accelerator; Vulkan reads it at the first import only.
 
     SwiftShader is offered beside the machine's own drivers: the accelerator takes a GPU before a CPU. Mesa's software

@@ -4,11 +4,15 @@ import dataclasses
 import json
 import re
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_mobattn import _process
+from keras_mobattn._packages import needs
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.formats.tflite.flatbuffer import read_tflite
 from keras_mobattn.gpu import driver
@@ -29,7 +33,7 @@ MEANINGS = {
 class GpuError(InputError):
     """The GPU accelerator does not run a file by itself. `reasons` holds a sentence for each."""
 
-    def __init__(self, path, reasons):
+    def __init__(self, path: PathLike, reasons: Iterable[str]):
         self.path, self.reasons = str(path), tuple(reasons)
         super().__init__(
             f"Expected a file that the GPU accelerator runs by itself. Received: {self.path!r}: "
@@ -41,8 +45,8 @@ class GpuError(InputError):
 class GpuJob:
     """One file to run on a list of inputs, each {name: array}; float16 allows half precision."""
 
-    path: Path
-    inputs: list
+    path: PathLike
+    inputs: Sequence[Mapping[str, ArrayLike]]
     float16: bool = False
     max_secs: float = MAX_SECS
 
@@ -51,11 +55,13 @@ class GpuJob:
 class GpuRun:
     """What a job gave: one {output name: array} for each of its inputs, and the name of what computed them."""
 
-    outputs: list
+    outputs: list[dict[str, np.ndarray]]
     adapter: str
 
 
-def run_on_gpu(path, inputs, float16=False, real_float16=False):
+def run_on_gpu(
+    path: PathLike, inputs: Sequence[Mapping[str, ArrayLike]], float16: bool = False, real_float16: bool = False
+) -> list[dict[str, np.ndarray]]:
     """Run a .tflite file on the GPU accelerator alone; return one {output name: array} for each of `inputs`.
 
     Each of `inputs` is {input name: array}, with the names of the file's first signature (of its tensors without one).
@@ -73,7 +79,7 @@ def run_on_gpu(path, inputs, float16=False, real_float16=False):
     return result.outputs
 
 
-def run_jobs_on_gpu(jobs, real_float16=False):
+def run_jobs_on_gpu(jobs: Sequence[GpuJob], real_float16: bool = False) -> list[GpuRun | GpuError]:
     """`run_on_gpu` for many files in one process, which is faster; return a list of GpuRuns, or GpuErrors instead.
 
     A file that crashes the process costs only its own result: the rest runs in a new one.
@@ -82,6 +88,7 @@ def run_jobs_on_gpu(jobs, real_float16=False):
         InputError: what is no GpuJob, or not of a TFLite file.
         OSError: a file can't be read.
     """
+    needs("ai-edge-litert")
     expect_kind("real_float16", real_float16, bool, "True or False")
     for job in expect_kind("jobs", jobs, (list, tuple), "several GpuJobs"):
         expect_kind("each of jobs", job, GpuJob, "a GpuJob")
@@ -132,13 +139,13 @@ def _run_worker(listing, first, real_float16):
     return done, adapter(child.stderr)
 
 
-def adapter(stderr):
+def adapter(stderr: str) -> str:
     """The name of the GPU, or what stands in for it, out of what the runtime wrote to stderr; "" if it says none."""
     found = re.search(r"Selected adapter: (.+?), arch=", stderr)
     return found[1] if found else ""
 
 
-def why(stderr, otherwise):
+def why(stderr: str, otherwise: str) -> list[str]:
     """The accelerator's reasons against a file, out of what it wrote to stderr; `otherwise` where it gave none."""
     refused = re.search(r"not supported by GPU delegate:\n(.*?)\n\d+ operations will run", stderr, re.DOTALL)
     if refused:

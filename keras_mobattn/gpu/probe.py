@@ -14,11 +14,11 @@ from keras_mobattn.formats.tflite.one_operator import sigmoid_model, square_mode
 from keras_mobattn.gpu.jobs import GpuError, GpuJob, run_jobs_on_gpu
 
 # What float16 makes of x * x: of 1 + 2^-12, which it can't hold, of 1 + 2^-10, and of 300, where it overflows
-HALF_INPUTS = np.float32([1 + 2**-12, 1 + 2**-10, 300])
-HALF_SQUARES = np.float32([1, 1 + 2**-9, np.inf])
+HALF_INPUTS = np.array([1 + 2**-12, 1 + 2**-10, 300], np.float32)
+HALF_SQUARES = np.array([1, 1 + 2**-9, np.inf], np.float32)
 
 
-def gpu_problem(real_float16=False):
+def gpu_problem(real_float16: bool = False) -> str | None:
     """Return why the GPU accelerator can't run here, with what to do, or None when it can. Takes a second, once.
 
     With `real_float16`, why it can't compute half precision in float16; SwiftShader's is float32.
@@ -26,7 +26,7 @@ def gpu_problem(real_float16=False):
     return probe(expect_kind("real_float16", real_float16, bool, "True or False"))[0]
 
 
-def gpu_adapter(real_float16=False):
+def gpu_adapter(real_float16: bool = False) -> str:
     """Return the name of the GPU that computes, or of what stands in for it; "" if none does."""
     return probe(expect_kind("real_float16", real_float16, bool, "True or False"))[1]
 

@@ -6,7 +6,10 @@ the other, and the blocks' sums are added one after the other; each addition is 
 order, keep sums in float32, or flush subnormals to zero.
 """
 
+from typing import ClassVar
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_mobattn.formats.float16 import HALF_NORMAL
 
@@ -20,7 +23,7 @@ _UP, _DOWN = np.float32(2.0**112), np.float32(2.0**-112)  # 65536 and more becom
 
 
 @np.errstate(all="ignore")  # an overflow is a result here
-def round_to_half(values):
+def round_to_half(values: ArrayLike) -> np.ndarray:
     """Return float32 values rounded to float16, as float32. numpy's own conversion takes ten times as long."""
     rounded = np.array(values, np.float32)
     flat = rounded.reshape(-1)
@@ -61,8 +64,8 @@ class Float32:
     `running_sum` is the largest magnitude that a running sum has had since it was last set to None.
     """
 
-    sums = np.float64
-    running_sum = None
+    sums: ClassVar[type[np.floating]] = np.float64
+    running_sum: float | None = None
 
     def stored(self, values):
         """What is left of a tensor once it is written to memory."""
@@ -148,4 +151,4 @@ class Products(Reductions):
         return total
 
 
-MODES = {"float32": Float32, "stored": Stored, "reductions": Reductions, "products": Products}
+MODES: dict[str, type[Float32]] = {"float32": Float32, "stored": Stored, "reductions": Reductions, "products": Products}

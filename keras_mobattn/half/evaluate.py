@@ -1,9 +1,16 @@
 """Run an exported file as a device with half precision would, beside a run in float32: evaluate_half."""
 
+from collections.abc import Collection
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_name, expect_path
 from keras_mobattn.formats.kinds import COREML, KINDS, TFLITE, kind_of
 from keras_mobattn.half.arithmetic import MODES
 from keras_mobattn.half.evaluator import evaluate_tflite
+from keras_mobattn.half.report import HalfReport
 
 KINDS_MODES = {  # kind of file -> what it can be run in
     TFLITE: tuple(MODES),
@@ -11,7 +18,7 @@ KINDS_MODES = {  # kind of file -> what it can be run in
 }
 
 
-def evaluate_half(path, inputs, mode="stored"):
+def evaluate_half(path: PathLike, inputs: ArrayLike | dict[str, Any], mode: str = "stored") -> HalfReport:
     """Run a file once in float32 and once in `mode`; return a HalfReport. In the mode "float32" there is one run.
 
     `inputs` are {name: array}, or one array for a file of one input: in the type, shape and range that the file takes.
@@ -32,7 +39,7 @@ def evaluate_half(path, inputs, mode="stored"):
     return evaluate_modes(path, inputs, (mode,))[mode]
 
 
-def evaluate_modes(path, inputs, modes):
+def evaluate_modes(path: PathLike, inputs: ArrayLike | dict[str, Any], modes: Collection[str]) -> dict[str, HalfReport]:
     """evaluate_half in several modes, with one run in float32 for all of them: {mode: HalfReport}."""
     kind = kind_of(expect_path(path))
     if kind is None:

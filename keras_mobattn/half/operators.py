@@ -4,6 +4,9 @@ An entry takes an arithmetic (arithmetic.py), the operator's options in the sche
 its output, or a list of them, in the type that the inputs have. What it says is computed between two roundings.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.special import erf
 
@@ -106,7 +109,7 @@ _MOVES = {
     "TILE": lambda _, x, times: np.tile(x, times),
     "TRANSPOSE": lambda _, x, order: np.transpose(x, order),
 }
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     **{kind: lambda _, __, *inputs, run=run: run(*inputs) for kind, run in _ELEMENTWISE.items()},
     **{kind: lambda _, options, *inputs, run=run: run(options, *inputs) for kind, run in _MOVES.items()},
     "ARG_MAX": lambda _, __, x, axis: np.argmax(x, int(np.squeeze(axis))),

@@ -34,12 +34,12 @@ class TensorReport:
     limit: float = HALF_MAX
 
     @property
-    def reached(self):
+    def reached(self) -> float:
         """The largest magnitude of the values and of the sums that led to them. NaN counts as infinity."""
         return float(np.nan_to_num(max(self.largest, self.running_sum or 0.0), nan=np.inf))
 
     @property
-    def headroom(self):
+    def headroom(self) -> float:
         """How many times larger the values, and the sums that led to them, could be. Below 1 they overflow.
 
         Infinite for what no larger values make larger, unless it overflows: inputs, constants, 1 / sqrt, minima.
@@ -48,7 +48,7 @@ class TensorReport:
         return float("inf") if ends or not self.reached else self.limit / self.reached
 
     @property
-    def added(self):
+    def added(self) -> float:
         """The error that came in here and stayed: that of a mean near 0, say, is large for its size and then gone."""
         stayed = min(self.error, self.passed_on)
         return stayed - self.inherited if stayed > self.inherited else 0.0
@@ -65,12 +65,12 @@ class HalfReport:
     tensors: tuple[TensorReport, ...]
 
     @property
-    def first_overflow(self):
+    def first_overflow(self) -> TensorReport | None:
         """`first_overflow` of its tensors."""
         return first_overflow(self.tensors)
 
     @property
-    def tightest(self):
+    def tightest(self) -> TensorReport:
         """The tensor with the least headroom."""
         return min(self.tensors, key=lambda tensor: tensor.headroom)
 

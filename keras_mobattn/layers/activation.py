@@ -14,7 +14,7 @@ class Swish(keras.layers.Layer):
     CPU, XLA makes one loop of them, which takes a third of the time. Only x is kept for it, as in `tf.nn.silu`.
     """
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return _swish(x)
 
 
@@ -26,7 +26,7 @@ class Gelu(keras.layers.Layer):
     GELU in TFLite and one gelu in Core ML. The gradient is compiled as `Swish`'s.
     """
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return _gelu(x)
 
 

@@ -1,22 +1,26 @@
 """The convolutional pieces of the MobileViT family, as functions over Keras tensors."""
 
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import expect_range
 from keras_mobattn.layers.activation import Swish
 
 
-def conv_initializer():
+def conv_initializer() -> keras.initializers.Initializer:
     """Kaiming-normal by fan-out, std = sqrt(2 / fan_out), as apple/ml-cvnets and timm initialise convolutions."""
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
-def torch_initializer():
+def torch_initializer() -> keras.initializers.Initializer:
     """Uniform in +-1 / sqrt(fan_in), torch's default for convolutions, which DeiT's patches and talking heads keep."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-def linear_initializer(fan_in):
+def linear_initializer(fan_in: float) -> keras.initializers.Initializer:
     """Normal of std 1 / sqrt(3 fan_in), torch's for linear layers, but at least 0.02: from 833 inputs on.
 
     apple/ml-cvnets and timm give linear layers of any width 0.02. In narrower layers that is too small for a short
@@ -27,20 +31,20 @@ def linear_initializer(fan_in):
 
 
 def conv_norm_act(
-    x,
-    filters,
-    kernel_size,
+    x: tf.Tensor,
+    filters: int | None,
+    kernel_size: int,
     *,
-    name,
-    strides=1,
-    dilation=1,
-    padded=False,
-    depthwise=False,
-    norm=True,
-    use_bias=False,
-    act=Swish,
-    initializer=None,
-):
+    name: str,
+    strides: int = 1,
+    dilation: int = 1,
+    padded: bool = False,
+    depthwise: bool = False,
+    norm: bool = True,
+    use_bias: bool = False,
+    act: Callable[..., keras.layers.Layer] | None = Swish,
+    initializer: keras.initializers.Initializer | str | None = None,
+) -> tf.Tensor:
     """Convolution, batch norm (epsilon 1e-5, torch's momentum 0.1) and activation (a layer class or None).
 
     Shapes: [B, H, W, C] -> [B, ceil(H/s), ceil(W/s), filters].
@@ -66,7 +70,16 @@ def conv_norm_act(
     return act(name=f"{name}_act")(x) if act else x
 
 
-def inverted_residual(x, filters, *, name, strides=1, dilation=1, padded=False, expansion=2):
+def inverted_residual(
+    x: tf.Tensor,
+    filters: int,
+    *,
+    name: str,
+    strides: int = 1,
+    dilation: int = 1,
+    padded: bool = False,
+    expansion: float = 2,
+) -> tf.Tensor:
     """MobileNetV2's block: 1x1 expand, 3x3 depthwise, 1x1 project; a shortcut where stride and width allow one.
 
     A block that is `padded`, see `conv_norm_act`, is one that may halve the map, and has none.
@@ -75,14 +88,14 @@ def inverted_residual(x, filters, *, name, strides=1, dilation=1, padded=False, 
     channels = x.shape[-1]
     hidden = make_divisible(round(channels * expansion), 8)
     x = conv_norm_act(x, hidden, 1, name=f"{name}_expand")
-    how = {"strides": strides, "dilation": dilation, "padded": padded}
+    how: dict[str, Any] = {"strides": strides, "dilation": dilation, "padded": padded}
     x = conv_norm_act(x, hidden, 3, depthwise=True, name=f"{name}_depthwise", **how)
     x = conv_norm_act(x, filters, 1, act=None, name=f"{name}_project")
     short = strides == 1 and channels == filters and not padded
     return keras.layers.Add(name=f"{name}_add")([shortcut, x]) if short else x
 
 
-def make_divisible(value, divisor, minimum=None):
+def make_divisible(value: float, divisor: int, minimum: int | None = None) -> int:
     """Round to a multiple of `divisor`, at least `minimum` (default `divisor`) and never below 0.9 times `value`.
 
     MobileNet's rule, `make_divisible` in apple/ml-cvnets and timm.

@@ -1,6 +1,8 @@
 """Dropout and stochastic depth, whose random numbers survive an interruption."""
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,23 +20,23 @@ class Dropout(keras.layers.Layer):
     have it. The generator is seeded by `random`, as keras.utils.set_random_seed sets it.
     """
 
-    def __init__(self, rate, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = expect_range("rate", rate, 0, 1, below=True)
         self.generator = tf.random.Generator.from_seed(random.getrandbits(63)) if rate else None
 
-    def call(self, x, training=False):
+    def call(self, x: tf.Tensor, training: bool | None = False) -> tf.Tensor:
         """The same shape as `x`."""
         if not training or not self.rate:
             return tf.identity(x)
-        keep = self.generator.uniform(self.noise_shape(x)) >= self.rate
+        keep = self.generator.uniform(self.noise_shape(x)) >= self.rate  # type: ignore[union-attr]  # a rate has one
         return tf.where(keep, x / (1 - self.rate), tf.zeros((), x.dtype))
 
-    def noise_shape(self, x):
+    def noise_shape(self, x: tf.Tensor) -> tf.Tensor:
         """The shape of the draws; it broadcasts to that of `x`."""
         return tf.shape(x)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}
 
 
@@ -46,7 +48,7 @@ class DropPath(Dropout):
     The name is timm's; torchvision calls it StochasticDepth of mode "row".
     """
 
-    def noise_shape(self, x):
+    def noise_shape(self, x: tf.Tensor) -> tf.Tensor:
         return tf.stack([tf.shape(x)[0], 1, 1, 1])
 
 
@@ -57,11 +59,11 @@ class SpatialDropout(Dropout):
     Shapes: [B, H, W, C] -> the same.
     """
 
-    def noise_shape(self, x):
+    def noise_shape(self, x: tf.Tensor) -> tf.Tensor:
         return tf.stack([tf.shape(x)[0], 1, 1, tf.shape(x)[3]])
 
 
-def drop_path_rates(rate, depths):
+def drop_path_rates(rate: float, depths: Sequence[int]) -> list[list[float]]:
     """Rates of the units of each block, linearly from 0 at the very first to `rate` at the very last, as in timm.
 
     (0.3, (1, 3)) -> [[0.0], [0.1, 0.2, 0.3]].
@@ -74,6 +76,6 @@ def drop_path_rates(rate, depths):
     return [[next(rates) for _ in range(depth)] for depth in depths]
 
 
-def drop_path(x, rate, *, name):
+def drop_path(x: tf.Tensor, rate: float, *, name: str) -> tf.Tensor:
     """`DropPath`, or no layer at all for rate 0."""
     return DropPath(rate, name=name)(x) if rate else x

@@ -1,5 +1,7 @@
 """Half a map's size, by one convolution that also lets the pixels through."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -13,7 +15,7 @@ class HalvingConv(keras.layers.Layer):
     the kernel's centre: XNNPACK refuses a pool of 1x1 with a stride, and the sum of two maps is saved.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape | Sequence[int | None]) -> None:
         channels = input_shape[-1]
         self.depthwise_kernel = self.add_weight(
             name="depthwise_kernel",
@@ -23,7 +25,7 @@ class HalvingConv(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
         super().build(input_shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         centre = tf.reshape(tf.one_hot(4, 9, dtype=x.dtype), (3, 3, 1, 1))
         padded = tf.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         kernel = self.depthwise_kernel + centre

@@ -1,10 +1,12 @@
 """Which numbers a model takes for an image's pixels, as a fact that goes with the model."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from numpy.typing import ArrayLike
 
 from keras_mobattn.errors import InputError
 
@@ -27,6 +29,10 @@ class ImageRange:
     bias: tuple[float, ...] = (0.0,)
     is_image: bool = True
 
+    if TYPE_CHECKING:  # a number or a list will do
+
+        def __init__(self, scale: ArrayLike = 1.0, bias: ArrayLike = 0.0, is_image: bool = True) -> None: ...
+
     def __post_init__(self):
         for name in ("scale", "bias"):
             object.__setattr__(self, name, _numbers(f"input_{name}", getattr(self, name)))
@@ -37,11 +43,11 @@ class ImageRange:
             )
 
     @property
-    def is_pixels(self):
+    def is_pixels(self) -> bool:
         """Whether the model takes pixels 0..255 as they are."""
         return set(self.scale) == {1.0} and set(self.bias) == {0.0}
 
-    def of_channels(self, channels):
+    def of_channels(self, channels: int) -> Self:
         """The range itself; raise an InputError if its numbers are neither one nor one for each of `channels`."""
         if {len(self.scale), len(self.bias)} - {1, channels}:
             raise InputError(
@@ -50,20 +56,26 @@ class ImageRange:
             )
         return self
 
-    def from_pixels(self, pixels):
+    @overload
+    def from_pixels(self, pixels: np.ndarray) -> np.ndarray: ...
+
+    @overload
+    def from_pixels(self, pixels: tf.Tensor) -> tf.Tensor: ...
+
+    def from_pixels(self, pixels: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
         """An array or tensor [.., C] in 0..255 as the model takes it, float32."""
         pixels = pixels.astype(np.float32) if isinstance(pixels, np.ndarray) else tf.cast(pixels, tf.float32)
         scale, bias = self._arrays()
         pixels = pixels if np.all(scale == 1) else pixels * scale
         return pixels if np.all(bias == 0) else pixels + bias
 
-    def to_pixels(self, images):
+    def to_pixels(self, images: ArrayLike) -> np.ndarray:
         """An array [.., C] that the model takes, as pixels 0..255, float32."""
         scale, bias = self._arrays()
         images = np.asarray(images, np.float32)
         return images if self.is_pixels else (images - bias) / scale
 
-    def expect(self, images, what, alone=False):
+    def expect(self, images: np.ndarray, what: str, alone: bool = False) -> None:
         """Refuse an array [.., C] of images, called `what`, that together can't be in this range.
 
         `alone`: one image, which may be black or all light, as several together are not.
@@ -135,14 +147,14 @@ class InputRange(keras.layers.Layer):
     saving: `InputRange(1 / 127.5, -1)` for RGB -1..1. Numbers, or one for each channel.
     """
 
-    def __init__(self, scale=1.0, bias=0.0, **kwargs):
+    def __init__(self, scale: ArrayLike = 1.0, bias: ArrayLike = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.range = ImageRange(scale, bias)
 
-    def call(self, images):
+    def call(self, images: tf.Tensor) -> tf.Tensor:
         """The images."""
         return tf.identity(images)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """With scale and bias."""
         return super().get_config() | {"scale": list(self.range.scale), "bias": list(self.range.bias)}

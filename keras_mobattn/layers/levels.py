@@ -1,8 +1,12 @@
 """What a detector predicts on each level of its pyramid, one after the other."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from numpy.typing import ArrayLike
 
 from keras_mobattn.errors import InputError
 
@@ -20,11 +24,11 @@ class JoinLevels(keras.layers.Layer):
         InputError: sizes of another form, or not above 0.
     """
 
-    def __init__(self, sizes, **options):
+    def __init__(self, sizes: Iterable[ArrayLike], **options: Any) -> None:
         super().__init__(**options)
         self.sizes = _expect_sizes(sizes)
 
-    def call(self, maps):
+    def call(self, maps: Sequence[tf.Tensor]) -> tf.Tensor:
         """Rows from the top, in a row cells from the left, in a cell its anchors."""
         rows = []
         for level, x in zip(self.sizes, maps, strict=True):
@@ -34,7 +38,7 @@ class JoinLevels(keras.layers.Layer):
             rows = [*rows[:-AT_ONCE], tf.concat(rows[-AT_ONCE:], 1)]
         return rows[0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The layer's arguments."""
         return {**super().get_config(), "sizes": self.sizes}
 

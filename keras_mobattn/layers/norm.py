@@ -1,5 +1,8 @@
 """Normalisations, written with operators that XNNPACK, the GPU delegate and Core ML all take."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -51,19 +54,19 @@ class GroupNorm1(keras.layers.Layer):
     Keras's own GroupNormalization reshapes to rank 5, which the GPU delegate refuses.
     """
 
-    def __init__(self, epsilon=1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.epsilon = expect_range("epsilon", epsilon, 0, below=True)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape | Sequence[int | None]) -> None:
         self.gamma = self.add_weight(name="gamma", shape=input_shape[-1:], initializer="ones")
         self.beta = self.add_weight(name="beta", shape=input_shape[-1:], initializer="zeros")
         super().build(input_shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return _normalized(self, x, list(range(1, x.shape.rank)))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
@@ -78,17 +81,17 @@ class LayerNormalization(keras.layers.LayerNormalization):
     Shapes: [B, ..., C] -> the same. The statistics are float32 or wider whatever the dtype policy.
     """
 
-    def __init__(self, epsilon=1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(epsilon=expect_range("epsilon", epsilon, 0, below=True), **kwargs)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         return _normalized(self, x, [x.shape.rank - 1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**keras.layers.Layer.get_config(self), "epsilon": self.epsilon}  # without Keras's other arguments
 
 
-def l2_normalize(x, axis, small=SMALL):
+def l2_normalize(x: tf.Tensor, axis: int | Sequence[int], small: float = SMALL) -> tf.Tensor:
     """x / ||x|| along `axis`, and 0 for a zero vector, with a finite gradient there.
 
     The squares are those of x * `small`: 1/16 is right for norms up to 4096 in float16, 1 for norms below 256, down to

@@ -13,25 +13,25 @@ from keras_mobattn.errors import expect_range
 MOST = 2**15  # pixels of a patch's side: beyond what int32 squares, TensorFlow ends in a SystemError
 
 
-def to_patches(x, patch_size):
+def to_patches(x: tf.Tensor, patch_size: int) -> tf.Tensor:
     """[B, H, W, C] -> [B, H/p, W/p, P*C]."""
     expect_range("patch_size", patch_size, 1, MOST, whole=True)
     return tf.nn.space_to_depth(x, patch_size) if patch_size > 1 else x
 
 
-def from_patches(x, patch_size):
+def from_patches(x: tf.Tensor, patch_size: int) -> tf.Tensor:
     """[B, H/p, W/p, P*C] -> [B, H, W, C]."""
     expect_range("patch_size", patch_size, 1, MOST, whole=True)
     return tf.nn.depth_to_space(x, patch_size) if patch_size > 1 else x
 
 
-def map_size(x):
+def map_size(x: tf.Tensor) -> list[int | tf.Tensor]:
     """Height and width of [B, H, W, C]: numbers where they are known, scalar tensors where not."""
     dynamic = tf.shape(x)
     return [dynamic[i] if x.shape[i] is None else x.shape[i] for i in (1, 2)]
 
 
-def to_heads(x, num_heads, patch_size):
+def to_heads(x: tf.Tensor, num_heads: int, patch_size: int) -> tf.Tensor:
     """[B, H, W, C] -> [B*P, num_heads, d, N]: tokens last.
 
     Channels before tokens is Core ML's own layout, where transposes then cancel. K V^T needs no transposed operand on
@@ -47,12 +47,12 @@ def to_heads(x, num_heads, patch_size):
     return tf.reshape(x, (groups, num_heads, channels // num_heads, tokens))
 
 
-def num_tokens(x):
+def num_tokens(x: tf.Tensor) -> int | tf.Tensor:
     """N of [B*P, num_heads, d, N], as a number or scalar of x's dtype."""
     return tf.cast(tf.shape(x)[3], x.dtype) if x.shape[3] is None else x.shape[3]
 
 
-def from_heads(x, like, patch_size):
+def from_heads(x: tf.Tensor, like: tf.Tensor, patch_size: int) -> tf.Tensor:
     """[B*P, num_heads, d, N] -> [B, H, W, C], with H and W those of the map `like`."""
     height, width = (side // patch_size for side in map_size(like))
     channels = x.shape[1] * x.shape[2] * patch_size**2

@@ -1,5 +1,8 @@
 """Means over the bins of a map, as torch's AdaptiveAvgPool2d cuts them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -20,11 +23,11 @@ class AdaptiveMean(keras.layers.Layer):
         InputError: bins below 1, or a map of open size.
     """
 
-    def __init__(self, bins, **options):
+    def __init__(self, bins: int, **options: Any) -> None:
         super().__init__(**options)
         self.bins = expect_range("bins", bins, 1, whole=True)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape | Sequence[int | None]) -> None:
         if None in input_shape[1:]:
             raise InputError(
                 f"Expected a map of fixed size for means over {self.bins} x {self.bins} parts. Received: "
@@ -32,7 +35,7 @@ class AdaptiveMean(keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, x):
+    def call(self, x: tf.Tensor) -> tf.Tensor:
         """Means, in the order of rows."""
         _, height, width, channels = x.shape
         if self.bins == 1:
@@ -45,7 +48,7 @@ class AdaptiveMean(keras.layers.Layer):
         means = tf.nn.conv2d(pixels, tf.constant(shares[None, None], x.dtype), 1, "VALID")
         return tf.reshape(tf.transpose(means, (0, 1, 3, 2)), (-1, self.bins, self.bins, channels))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bins": self.bins}
 
 

@@ -5,17 +5,23 @@ programs are computed in float32 and every result is rounded to float16, that is
 a device's own numerics it knows what is on record of the Neural Engine, where it is asked for (neural_engine.py).
 """
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.coreml.constants import read_constants
+from keras_mobattn.formats.coreml.program import Operation, Program
 from keras_mobattn.formats.coreml.types import NUMPY
+from keras_mobattn.mil.neural_engine import NeuralEngine
 from keras_mobattn.mil.operations import OPS
 
 LISTS = ("values",)  # operands that are a list even of one value: `concat` has it
 
 
-def evaluate(program, inputs):
+def evaluate(program: Program, inputs: Mapping[str, ArrayLike]) -> dict[str, Any]:
     """Run the function "main" of `program` once on `inputs`; see Evaluator, which is quicker for several."""
     return Evaluator(program)(inputs)
 
@@ -33,7 +39,7 @@ class Evaluator:
             shape is not the declared one. The message names the operation.
     """
 
-    def __init__(self, program, rounding=True, device=None):
+    def __init__(self, program: Program, rounding: bool = True, device: NeuralEngine | None = None) -> None:
         if program.function != "main":
             raise InputError(f"Expected a program with a function 'main'. Received: {', '.join(program.functions)}.")
         self.program, self.rounding, self.device = program, rounding, device
@@ -42,13 +48,13 @@ class Evaluator:
         constants = read_constants(program)
         self.constants = {name: _widened(value) for name, value in constants.items() if name in taken}
 
-    def __call__(self, inputs):
-        values = {}
+    def __call__(self, inputs: Mapping[str, ArrayLike]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
         for _ in self.steps(inputs, values):
             pass
         return {result.name: values[result.name] for result in self.program.results}
 
-    def steps(self, inputs, values):
+    def steps(self, inputs: Mapping[str, ArrayLike], values: dict[str, Any]) -> Iterator[Operation]:
         """Yield each operation once its results are in `values`, {name: array}, which this fills."""
         values.update(self.constants)
         for value in self.program.values:

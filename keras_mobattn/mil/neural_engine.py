@@ -16,6 +16,8 @@ Whether a sum over axes is kept in float32 is disputed. It is here, and half.rep
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +69,7 @@ class NeuralEngine:
 
     tables: bool = False
 
-    def compute(self, kind, operands):
+    def compute(self, kind: str, operands: Mapping[str, Any]) -> np.ndarray | list[np.ndarray]:
         """The results of one operation: an array, or a list of them; see OPS."""
         operands = {name: self._given(kind, value) for name, value in operands.items()}
         table = {**OWN, **TABLES} if self.tables else OWN

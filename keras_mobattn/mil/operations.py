@@ -5,6 +5,9 @@ float32. The defaults are MIL's own (coremltools/converters/mil/mil/ops/defs), w
 Feature maps are channels first [n, C, H, W]. An operand that a function doesn't name is an error, never ignored.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf  # for convolutions alone: numpy has none that is fast enough
 
@@ -292,7 +295,7 @@ def reduce_argmax(x, axis=-1, keep_dims=False, output_dtype="int32"):
     return np.argmax(x, int(axis), keepdims=bool(keep_dims)).astype(output_dtype)
 
 
-OPS = {
+OPS: dict[str, Callable[..., Any]] = {
     # of two operands
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,

@@ -1,5 +1,7 @@
 """Backbones, and functions on built models: their pyramid, their multiply-accumulates, random weights."""
 
+from typing import TYPE_CHECKING
+
 import keras_mobattn._tensorflow  # noqa: F401  first: quietly
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.models.input_range import input_range_of, known_range
@@ -12,6 +14,13 @@ from keras_mobattn.models.rematerialize import rematerialize
 from keras_mobattn.models.saved import RUN_LABELS, RUN_MODEL, RUN_SETTINGS, labels_file, load_model, model_file
 
 globals().update(MODELS)  # DeiT and so on; a layer that a family's module may define is registered with Keras by this
+
+if TYPE_CHECKING:  # type checkers and editors do not run the line above
+    from keras_mobattn.models.deit import DeiT as DeiT
+    from keras_mobattn.models.efficientformerv2 import EfficientFormerV2 as EfficientFormerV2
+    from keras_mobattn.models.mobilevit import MobileViT as MobileViT
+    from keras_mobattn.models.mobilevitv2 import MobileViTv2 as MobileViTv2
+    from keras_mobattn.models.pvtv2 import PVTv2 as PVTv2
 
 __all__ = [
     "MODELS",

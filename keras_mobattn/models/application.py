@@ -1,36 +1,57 @@
 """The arguments of keras.applications, written once for all models."""
 
 import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypedDict, TypeVar
 
 import tensorflow as tf
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError, expect_kind, expect_name
+from keras_mobattn.families import Family
 from keras_mobattn.layers import InputRange
 from keras_mobattn.models.top import Top, check_activation, check_classes
 from keras_mobattn.weights.load import load_weights
 
 MIN_SIDE = 32  # the stride of the deepest map
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+Activation: TypeAlias = str | Callable[[tf.Tensor], tf.Tensor] | None
+ModelFunction = TypeVar("ModelFunction", bound=Callable[..., keras.Model])
+
+
+class Options(TypedDict, total=False):
+    """The keywords of `application`, for type checkers: a model function hands them on as its **options."""
+
+    include_top: bool
+    include_preprocessing: bool
+    weights: str | Path | None
+    weights_skip: str | None
+    input_tensor: tf.Tensor | None
+    input_shape: Sequence[int | None] | None
+    pooling: str | None
+    classes: int
+    classifier_activation: Activation
+    name: str | None
 
 
 def application(
-    body,
-    family,
-    default_name,
-    top=Top(),  # noqa: B008  it is frozen
+    body: Callable[[tf.Tensor], tf.Tensor | tuple[tf.Tensor, list[tf.Tensor]]],
+    family: Family,
+    default_name: str,
+    top: Top = Top(),  # noqa: B008  it is frozen
     *,
-    include_top=True,
-    include_preprocessing=True,
-    weights=None,
-    weights_skip=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name=None,
-):
+    include_top: bool = True,
+    include_preprocessing: bool = True,
+    weights: str | Path | None = None,
+    weights_skip: str | None = None,
+    input_tensor: tf.Tensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Activation = "softmax",
+    name: str | None = None,
+) -> keras.Model:
     """Build a keras.Model around `body`, a function from an image tensor to the last map [B, h, w, C].
 
     `body` returns the map, or the map and a list with the vector [B, C] that each head sees; by default all heads see
@@ -69,12 +90,13 @@ def application(
     return model
 
 
-def application_model(build):
+def application_model(build: ModelFunction) -> ModelFunction:
     """Decorate a model function that hands its **options on to `application`: its signature shows their keywords."""
-    own, shared = (inspect.signature(function).parameters.values() for function in (build, application))
+    signature = inspect.signature(build)
+    own, shared = signature.parameters.values(), inspect.signature(application).parameters.values()
     parameters = [each for each in own if each.kind is not each.VAR_KEYWORD]
     parameters += [each for each in shared if each.kind is each.KEYWORD_ONLY]
-    build.__signature__ = inspect.Signature(parameters)
+    build.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return build
 
 

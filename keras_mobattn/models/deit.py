@@ -7,6 +7,8 @@ and pyramids hang on them.
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Unpack
 
 import tf_keras as keras
 
@@ -24,7 +26,7 @@ from keras_mobattn.layers import (
     linear_initializer,
     torch_initializer,
 )
-from keras_mobattn.models.application import application, application_model
+from keras_mobattn.models.application import Options, application, application_model
 
 PATCH_SIZE = 16
 NATIVE_GRID = 14  # patches a side at 224 pixels: what the positions are made for where the input's size is open
@@ -51,8 +53,13 @@ VARIANTS = {
 
 @application_model
 def DeiT(  # noqa: N802  the paper's spelling
-    variant="small", distilled=False, attention="softmax", drop_path_rate=0.0, head_dim=None, **options
-):
+    variant: str = "small",
+    distilled: bool = False,
+    attention: str | Callable[..., keras.layers.Layer] = "softmax",
+    drop_path_rate: float = 0.0,
+    head_dim: int | None = None,
+    **options: Unpack[Options],
+) -> keras.Model:
     """Build DeiT "tiny", "small" or "base" ("nano", "test": small ones of ours) with any attention.
 
     With `distilled` there are a distillation token and a head for it, "predictions_dist", which learns from a teacher;

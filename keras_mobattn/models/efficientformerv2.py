@@ -8,6 +8,8 @@ and pyramids hang on them.
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
+from typing import Unpack
 
 import tf_keras as keras
 
@@ -23,7 +25,7 @@ from keras_mobattn.layers import (
     drop_path,
     drop_path_rates,
 )
-from keras_mobattn.models.application import application, application_model
+from keras_mobattn.models.application import Options, application, application_model
 from keras_mobattn.models.pyramid import mark_level
 from keras_mobattn.models.top import Top
 
@@ -73,8 +75,12 @@ VARIANTS = {
 
 @application_model
 def EfficientFormerV2(  # noqa: N802  the paper's spelling
-    variant="s0", attention=OWN, drop_path_rate=None, head_dim=None, **options
-):
+    variant: str = "s0",
+    attention: str | Callable[..., keras.layers.Layer] = OWN,
+    drop_path_rate: float | None = None,
+    head_dim: int | None = None,
+    **options: Unpack[Options],
+) -> keras.Model:
     """Build EfficientFormerV2 "s0", "s1", "s2" or "l" with its own attention or any other.
 
     Variant "nano" is a small one of ours, "test" a tiny one for tests. `drop_path_rate` is the last block's in training
@@ -87,13 +93,15 @@ def EfficientFormerV2(  # noqa: N802  the paper's spelling
     `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer` replaces exactly this: the projections
     to queries, keys and values, the position biases, the talking heads and the softmax. In their place stand a 1x1
     convolution with batch norm to a width E and an attention layer of that width. What stays:
-        - stage 3's convolution to half the size before it and the bilinear resize after it, which make the projections
-          cheaper;
-        - the local branch, a 3x3 depthwise convolution with batch norm that is added to the attention's result: of the
-          values in the own attention, now of the map of width E;
-        - GELU and the 1x1 projection back with batch norm, the layer scales, the MLPs and all other convolutions;
-        - the embedding's branch of a strided convolution. The own attention there has a query for every second key;
-          another one gets the map halved, by the layer that halves the queries, with as many keys as queries.
+
+    - stage 3's convolution to half the size before it and the bilinear resize after it, which make the projections
+      cheaper;
+    - the local branch, a 3x3 depthwise convolution with batch norm that is added to the attention's result: of the
+      values in the own attention, now of the map of width E;
+    - GELU and the 1x1 projection back with batch norm, the layer scales, the MLPs and all other convolutions;
+    - the embedding's branch of a strided convolution. The own attention there has a query for every second key;
+      another one gets the map halved, by the layer that halves the queries, with as many keys as queries.
+
     `expanded_width` chooses E, a multiple of 16, so that the model keeps about as many parameters and head_dim 2, 8 and
     16 fit everywhere. With any style but "softmax" the cost is linear in pixels.
 

@@ -1,8 +1,11 @@
 """Which numbers a built model takes, read off its first layers."""
 
+from typing import Any, Protocol
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from numpy.typing import ArrayLike
 
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.layers import ImageRange, InputRange
@@ -32,7 +35,7 @@ KEEPS_RANGE = (
 )
 
 
-def input_range_of(model):
+def input_range_of(model: keras.Model) -> ImageRange | None:
     """The ImageRange that a Keras model takes; None where its first layers do not tell.
 
     An `InputRange` tells, as in each model of this package with include_preprocessing=False; so does a Rescaling or a
@@ -45,7 +48,20 @@ def input_range_of(model):
     return _range_of(model, inputs[0]) or (None if inputs[0].shape[-1] in PICTURES else ImageRange(is_image=False))
 
 
-def known_range(model, scale=None, bias=None):
+class _ModelFile(Protocol):
+    """What is read of an exported file, an export.FileModel."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def input_shape(self) -> tuple[Any, ...]: ...
+    @property
+    def input_range(self) -> ImageRange: ...
+
+
+def known_range(
+    model: keras.Model | _ModelFile, scale: ArrayLike | None = None, bias: ArrayLike | None = None
+) -> ImageRange:
     """The ImageRange that a Keras model takes: by its layers, else by the numbers that pixels 0..255 are multiplied by
     and shifted by, None where the caller does not say.
 

@@ -1,6 +1,7 @@
 """Multiply-accumulates of a Keras model, counted on the graph that runs."""
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras as keras
@@ -50,7 +51,7 @@ MACS = {
 NORMS = {keras.layers.BatchNormalization: 2, keras.layers.LayerNormalization: 5, GroupNorm1: 5}
 
 
-def count_macs(model, input_shape=None, norms=False):
+def count_macs(model: keras.Model, input_shape: Sequence[int] | None = None, norms: bool = False) -> int:
     """Multiply-accumulates of one example in convolutions, linear layers and matrix products.
 
     `input_shape` is without the batch, (height, width, channels) or (tokens, dim); it may be left out where the model's

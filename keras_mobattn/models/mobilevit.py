@@ -7,6 +7,8 @@ contract: weights and pyramids hang on them.
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Unpack
 
 import tf_keras as keras
 
@@ -23,7 +25,7 @@ from keras_mobattn.layers import (
     inverted_residual,
     linear_initializer,
 )
-from keras_mobattn.models.application import application, application_model
+from keras_mobattn.models.application import Options, application, application_model
 from keras_mobattn.models.output_stride import level_of
 from keras_mobattn.models.pyramid import mark_level
 from keras_mobattn.models.top import Top
@@ -53,8 +55,13 @@ VARIANTS = {
 
 @application_model
 def MobileViT(  # noqa: N802  the paper's spelling
-    variant="s", attention="softmax", drop_path_rate=0.0, head_dim=None, output_stride=32, **options
-):
+    variant: str = "s",
+    attention: str | Callable[..., keras.layers.Layer] = "softmax",
+    drop_path_rate: float = 0.0,
+    head_dim: int | None = None,
+    output_stride: int = 32,
+    **options: Unpack[Options],
+) -> keras.Model:
     """Build MobileViT "xxs", "xs" or "s" ("test": a tiny one for tests) with any attention.
 
     `attention` is a name of `keras_mobattn.attention.ATTENTIONS`, a class, or a callable `dim -> layer`; "softmax" (4

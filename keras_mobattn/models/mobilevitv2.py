@@ -6,6 +6,8 @@ a contract: weights and pyramids hang on them.
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Unpack
 
 import tf_keras as keras
 
@@ -22,7 +24,7 @@ from keras_mobattn.layers import (
     inverted_residual,
     make_divisible,
 )
-from keras_mobattn.models.application import application, application_model
+from keras_mobattn.models.application import Options, application, application_model
 from keras_mobattn.models.output_stride import level_of
 from keras_mobattn.models.pyramid import mark_level
 
@@ -46,14 +48,14 @@ VARIANTS = {
 
 @application_model
 def MobileViTv2(  # noqa: N802  the paper's spelling
-    width=1.0,
-    attention="separable",
-    variant="standard",
-    drop_path_rate=0.0,
-    head_dim=None,
-    output_stride=32,
-    **options,
-):
+    width: float = 1.0,
+    attention: str | Callable[..., keras.layers.Layer] = "separable",
+    variant: str = "standard",
+    drop_path_rate: float = 0.0,
+    head_dim: int | None = None,
+    output_stride: int = 32,
+    **options: Unpack[Options],
+) -> keras.Model:
     """Build MobileViTv2 with any attention.
 
     `width` multiplies all channels (published: 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0). `attention` is a name of

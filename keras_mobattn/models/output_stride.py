@@ -44,7 +44,7 @@ def output_stride_of(model):
     )
 
 
-def at_output_stride(model, output_stride):
+def at_output_stride(model: keras.Model, output_stride: int) -> keras.Model:
     """The model at this output stride, a copy with its weights where it has another one; a model of a family with a
     stride of its own as it is.
 
@@ -55,7 +55,7 @@ def at_output_stride(model, output_stride):
     levels = _levels(output_stride)
     if output_stride_of(model) in (None, output_stride):
         return model
-    changes = {}
+    changes: dict[str, dict[str, int]] = {}
     for level, how in levels.items():
         changes |= _changes(level, how)
 

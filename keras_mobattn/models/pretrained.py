@@ -1,19 +1,26 @@
 """The model functions by name, and a published checkpoint as a model."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import tf_keras as keras
 
 from keras_mobattn.errors import expect_name
 from keras_mobattn.families import FAMILIES, DerivedMapping
 from keras_mobattn.weights.tags import find_tag
 
-MODELS = DerivedMapping(lambda: FAMILIES, lambda family: family.build)  # name -> function
-PUBLISHED = DerivedMapping(  # the papers' models by name -> (function, its arguments)
+ModelFunction: TypeAlias = Callable[..., keras.Model]
+# Name -> function
+MODELS: DerivedMapping[ModelFunction] = DerivedMapping(lambda: FAMILIES, lambda family: family.build)
+# The papers' models by name -> (function, its arguments)
+PUBLISHED: DerivedMapping[tuple[ModelFunction, dict[str, Any]]] = DerivedMapping(
     lambda: {family.title(name): (family, name) for family in FAMILIES.values() for name in family.variants},
     lambda entry: (entry[0].build, dict(entry[0].variants[entry[1]].arguments)),
 )
 
 
-def published_name(family, **options):
+def published_name(family: str, **options: Any) -> str:
     """The name of the published model that a family's function makes with `options`: "mobilevitv2_100", "" for none.
 
     An option that is left out or None has the function's default.
@@ -28,7 +35,7 @@ def published_name(family, **options):
     return next((name for name, variant in variants if defaults | dict(variant.arguments) == made), "")
 
 
-def pretrained_model(name, **options):
+def pretrained_model(name: str, **options: Any) -> keras.Model:
     """The model with the weights and the input size of the published checkpoint `name`.
 
     `options` are further arguments of the model function, or other values of these.

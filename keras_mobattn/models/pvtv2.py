@@ -5,6 +5,8 @@ Reference code: timm (`pvt_v2.py`) and whai362/PVT. Layer names are a contract: 
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Unpack
 
 import tf_keras as keras
 
@@ -19,7 +21,7 @@ from keras_mobattn.layers import (
     drop_path_rates,
     linear_initializer,
 )
-from keras_mobattn.models.application import application, application_model
+from keras_mobattn.models.application import Options, application, application_model
 from keras_mobattn.models.pyramid import mark_level
 
 
@@ -50,8 +52,12 @@ VARIANTS = {
 
 @application_model
 def PVTv2(  # noqa: N802  the paper's spelling
-    variant="b0", attention="own", drop_path_rate=0.0, head_dim=None, **options
-):
+    variant: str = "b0",
+    attention: str | Callable[..., keras.layers.Layer] = "own",
+    drop_path_rate: float = 0.0,
+    head_dim: int | None = None,
+    **options: Unpack[Options],
+) -> keras.Model:
     """Build PVT v2 "b0" to "b5" or "b2_li" ("nano", "test": small ones of ours) with any attention.
 
     `drop_path_rate` is the last block's in training and falls linearly to 0 at the first (the paper trains with 0.1 up

@@ -1,5 +1,7 @@
 """Feature pyramids by name: P1 .. P5 are a backbone's last maps at strides 2 .. 32, in Keras-CV's counting."""
 
+from collections.abc import Collection
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -12,7 +14,7 @@ def mark_level(x, level):
     return keras.layers.Activation("linear", name=LEVELS[level - 1])(x)
 
 
-def feature_pyramid(model, levels=None):
+def feature_pyramid(model: keras.Model, levels: Collection[str] | None = None) -> keras.Model:
     """Return a keras.Model from the input of `model`, built or reloaded, to a dict of level name to map.
 
     `levels` are names of LEVELS; None: all that the model has. Level "Pk" is [B, H / 2^k, W / 2^k, C]; MobileViTv2

@@ -1,6 +1,8 @@
 """Random weights that hide nothing: for timing, for conversion, for parity."""
 
 import contextlib
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import tf_keras as keras
@@ -10,9 +12,10 @@ from keras_mobattn.layers import ImageRange
 from keras_mobattn.models.input_range import input_range_of
 from keras_mobattn.names import DEPTHWISE, DISTANCE, SCALE, SHIFT, role_of
 
+LayerOrModel = TypeVar("LayerOrModel", bound=keras.layers.Layer)
 # What a variable is for -> how to draw it, given the generator and the shape. Freshly initialised scales of one, zero
 # biases and zero means let converters fold whole branches away, and let a wrong operator go unnoticed.
-DRAWS = {
+DRAWS: dict[str | None, Callable[..., np.ndarray]] = {
     SCALE: lambda rng, shape: rng.uniform(0.5, 1.5, shape),
     SHIFT: lambda rng, shape: rng.normal(0, 0.1, shape),
     DISTANCE: lambda rng, shape: rng.normal(0, 1, shape),  # beside scores of unit scale
@@ -26,7 +29,7 @@ def _kernel(rng, shape):
     return rng.normal(0, np.prod(shape[:-1], dtype=float) ** -0.5 if len(shape) > 1 else 0.1, shape)
 
 
-def randomize_weights(model, seed=0):
+def randomize_weights(model: LayerOrModel, seed: int = 0) -> LayerOrModel:
     """Give every weight of a layer or model a random value that keeps activations near unit scale; return the model.
 
     Batch norm gets the statistics of a batch of random images, varied by up to a factor of two. With statistics from

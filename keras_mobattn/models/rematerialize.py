@@ -12,7 +12,7 @@ from keras_mobattn.layers import GroupNorm1
 METHODS = {Attention: "attend", GroupNorm1: "call", keras.layers.LayerNormalization: "call"}
 
 
-def rematerialize(model):
+def rematerialize(model: keras.Model) -> keras.Model:
     """Make attention and its norms keep only their input in training; return the model.
 
     The gradient runs them once more (`tf.recompute_grad`), which gives the same numbers. Weights, configuration and

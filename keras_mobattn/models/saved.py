@@ -5,6 +5,7 @@ from pathlib import Path
 import tf_keras as keras
 
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError
 from keras_mobattn.run_folder import RunFolder
 
@@ -12,19 +13,19 @@ _RUN = RunFolder(".")
 RUN_SETTINGS, RUN_MODEL, RUN_LABELS = (file.name for file in (_RUN.settings_file, _RUN.model_file, _RUN.labels_file))
 
 
-def model_file(path):
+def model_file(path: PathLike) -> Path:
     """The model file of a run folder, or `path` itself."""
     run = RunFolder(path)
     return run.model_file if run.is_run else run.path
 
 
-def labels_file(path):
+def labels_file(path: PathLike) -> Path | None:
     """The file with the class names of a run folder; None if there is none, or `path` is no run folder."""
     run = RunFolder(path)
     return run.labels_file if run.is_run and run.labels_file.is_file() else None
 
 
-def load_model(file):
+def load_model(file: str | Path) -> keras.Model:
     """Read a whole model, uncompiled, from a .keras or .h5 file or a SavedModel folder.
 
     Raises:
@@ -32,7 +33,7 @@ def load_model(file):
     """
     if type(file).__module__.split(".")[0] == "keras":
         raise InputError(
-            f"Expected a model of tf_keras, which is Keras 2. Received: {type(file).__name__} {file.name!r} of Keras "
+            f"Expected a model of tf_keras, which is Keras 2. Received: {type(file).__name__} {file.name!r} of Keras "  # type: ignore[union-attr]
             "3. Build it with `import tf_keras as keras` and give it the weights: "
             "model.set_weights(keras_3_model.get_weights())."
         )

@@ -8,7 +8,7 @@ from keras_mobattn.errors import choose, expect_kind, expect_range
 from keras_mobattn.settings import TrainSettings
 
 
-def recipe_settings(name, width=1.0, variant=None):
+def recipe_settings(name: str, width: float = 1.0, variant: str | None = None) -> TrainSettings:
     """The TrainSettings of a recipe: of MobileViTv2 for this width, of other families for this variant or their own
     default.
 

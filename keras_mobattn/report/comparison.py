@@ -4,13 +4,18 @@ Only studies draw them; they lie here since they are public names of `report`, w
 """
 
 import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.report.plots import INK, MUTED, WIDTH, figure_of, marks_of, plot
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @plot
-def accuracy_by_style(accuracies, chance=None):
+def accuracy_by_style(accuracies: Mapping[str, Mapping[str, Sequence[float]]], chance: float | None = None) -> "Figure":
     """A dot for each seed and a line at the mean. `accuracies`: {host: {style: [percent, ..]}}; one panel per host."""
     _expect_hosts(accuracies)
     styles = list(dict.fromkeys(style for values in accuracies.values() for style in values))
@@ -41,7 +46,9 @@ def accuracy_by_style(accuracies, chance=None):
 
 
 @plot
-def by_resolution(values, ylabel, linear=False):
+def by_resolution(
+    values: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]], ylabel: str, linear: bool = False
+) -> "Figure":
     """A line per style against the image's side. `values`: {host: {style: [(side, value), ..]}}.
 
     The values' axis is logarithmic and each panel's own; with `linear` it is linear and the same in all panels.

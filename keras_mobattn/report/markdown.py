@@ -1,13 +1,16 @@
 """A Report as a Markdown file, with its pictures as files beside it."""
 
+from pathlib import Path
+
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import expect_path
 from keras_mobattn.files import replacing, write_text
-from keras_mobattn.report.page import PNG, cell_text, check_report
+from keras_mobattn.report.page import PNG, Report, cell_text, check_report
 
 SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>#|"})
 
 
-def write_markdown(path, report):
+def write_markdown(path: PathLike, report: Report) -> None:
     """Write `report` to a Markdown file, and each figure to NAME_1.png, NAME_2.svg, ... beside it.
 
     Raises:
@@ -16,7 +19,8 @@ def write_markdown(path, report):
     """
     path = expect_path(path)
     check_report(report)
-    parts, pictures = [f"# {_plain(report.title)}", _plain(report.subtitle)], []
+    parts = [f"# {_plain(report.title)}", _plain(report.subtitle)]
+    pictures: list[tuple[Path, bytes]] = []
     if report.summary:
         parts.append("\n".join(f"- {_plain(label)}: **{_plain(cell_text(value))}**" for label, value in report.summary))
     for section in report.sections:

@@ -4,7 +4,10 @@ import base64
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
+from keras_mobattn._packages import needs
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError
 from keras_mobattn.files import write_text
 
@@ -58,21 +61,24 @@ class Report:
 
     title: str
     subtitle: str = ""
-    summary: tuple[tuple[str, str], ...] = ()
+    summary: tuple[tuple[str, str | float | None], ...] = ()
     sections: tuple[Section, ...] = ()
 
 
-def write_report(path, report):
+def write_report(path: PathLike, report: Report) -> None:
     """Write `report` to one HTML file, whole or not at all. All texts are escaped.
 
     Raises:
         InputError: a table's row is not as long as its header, or a figure is neither SVG nor PNG.
         OSError: the file can't be written.
     """
+    needs("jinja2")
     import jinja2
 
     check_report(report)
-    options = dict(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    options: dict[str, Any] = dict(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment = jinja2.Environment(**options)
     environment.filters.update(picture=_picture, cell=cell_text, classes=_column_classes)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))

@@ -4,12 +4,22 @@ open("latency.png", "wb").write(latency_by_style({"mobile": measurement, ...}, f
 """
 
 import functools
+import inspect
 import io
 import math
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_mobattn._packages import needs
 from keras_mobattn.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from keras_mobattn.benchmark import Measurement
 
 # The page replaces these three colours in an SVG by its own, so no data may be drawn in them.
 INK, MUTED, GRID = "#14161a", "#6e717a", "#dcdde3"
@@ -20,7 +30,7 @@ MARKS = (
     ("#3b82f6", "o"), ("#f0852d", "s"), ("#1fa463", "^"), ("#e5484d", "D"), ("#9b5de5", "v"), ("#0fa3b1", "P"),
     ("#e04e9d", "X"), ("#a8744f", "<"), ("#97991c", ">"), ("#868e96", "p"), ("#d9a400", "h"), ("#5c6ff0", "*"),
 )  # fmt: skip
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
     "font.size": 10,
     "text.color": INK,
@@ -46,14 +56,25 @@ STYLE = {
     "savefig.pad_inches": 0.06,
 }
 WIDTH = 5.8  # inches; with 10 pt text this is legible at a phone's 340 pixels
+P = ParamSpec("P")
 
 
-def plot(draw):
+class Plot(Protocol[P]):
+    """What `plot` makes of a function, for type checkers: they check its arguments where `format` is left out."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> bytes: ...
+    @overload
+    def __call__(self, *args: Any, format: str, **kwargs: Any) -> bytes: ...
+
+
+def plot(draw: Callable[P, "Figure"]) -> Plot[P]:
     """Decorate `draw`, which returns a matplotlib Figure, to return its bytes in the argument `format`, "svg" or
     "png"."""
 
     @functools.wraps(draw)
-    def drawn(*args, format="svg", **kwargs):
+    def drawn(*args: Any, format: str = "svg", **kwargs: Any) -> bytes:
+        needs("matplotlib")
         import matplotlib
 
         if format not in ("svg", "png"):
@@ -67,7 +88,8 @@ def plot(draw):
                 figure.savefig(drawing, format="png", dpi=180, facecolor="white")
         return drawing.getvalue()
 
-    return drawn
+    drawn.__signature__ = inspect.signature(draw).replace(return_annotation=bytes)  # type: ignore[attr-defined]
+    return drawn  # type: ignore[return-value]  # no hint can say: these arguments, and format
 
 
 def figure_of(width, height):
@@ -77,7 +99,7 @@ def figure_of(width, height):
 
 
 @plot
-def learning_curves(history):
+def learning_curves(history: Mapping[str, Sequence[float] | np.ndarray]) -> "Figure":
     """Loss and every metric of a validation, by epoch. `history` is Keras's `History.history`: {name: values}."""
     names = [name for name in history if name == "loss" or f"val_{name}" in history]
     names += [name[4:] for name in history if name.startswith("val_") and name[4:] not in history]
@@ -118,10 +140,10 @@ def _milliseconds(value):
 
 
 @plot
-def latency_by_style(measurements):
+def latency_by_style(measurements: Mapping[str, "Measurement"]) -> "Figure":
     """Bars of the median, the fastest on top, whiskers to the 95th percentile. `measurements`: {style: Measurement}."""
     marks = marks_of(measurements)
-    timed = {style: row.statistics for style, row in measurements.items() if not row.error}
+    timed: dict[str, Any] = {style: row.statistics for style, row in measurements.items() if not row.error}
     failed = [style for style, row in measurements.items() if row.error]
     order = sorted(timed, key=lambda style: timed[style].typical_ms) + failed
     longest = max(map(len, order), default=0)
@@ -164,7 +186,7 @@ def _bar(axes, place, statistics, colour, end):
 
 
 @plot
-def operator_bars(operators, xlabel, order=()):
+def operator_bars(operators: Mapping[str, Mapping[str, float]], xlabel: str, order: Collection[str] = ()) -> "Figure":
     """Stacked bars, the longest on top. `operators`: {operator: {part: value}}; a part is a device, for example.
 
     Parts have the order of `order`, so that a device has the same colour in every picture; others follow as they come.
@@ -176,7 +198,7 @@ def operator_bars(operators, xlabel, order=()):
     longest = max(map(len, names), default=0)
     figure = figure_of(WIDTH + 0.07 * max(longest - 14, 0), 0.26 * len(names) + 1)
     axes = figure.add_subplot()
-    starts = dict.fromkeys(names, 0)
+    starts: dict[str, float] = dict.fromkeys(names, 0)
     for part in used:
         values = [operators[name].get(part, 0) for name in names]
         axes.barh(range(len(names)), values, 0.66, list(starts.values()), color=marks[part][0], label=part)
@@ -195,7 +217,7 @@ def operator_bars(operators, xlabel, order=()):
     return figure
 
 
-def loglog_slope(points):
+def loglog_slope(points: Sequence[Sequence[float]] | np.ndarray) -> float | None:
     """The exponent k of ms ~ tokens^k: least squares through [(tokens, ms)] on log axes. None below 2 sizes."""
     if len({tokens for tokens, _ in points}) < 2:
         return None
@@ -204,14 +226,16 @@ def loglog_slope(points):
 
 
 @plot
-def latency_by_tokens(measurements, last=None):
+def latency_by_tokens(
+    measurements: Mapping[str, Collection[tuple[int, "Measurement"]]], last: int | None = None
+) -> "Figure":
     """Median latency against the number of tokens on log axes. `measurements`: {style: [(tokens, Measurement)]}.
 
     Beside each line stands its `loglog_slope`, over its `last` sizes or all: 1 is linear in the tokens, 2 quadratic.
     """
     marks = marks_of(measurements)
     lines = {
-        style: sorted((tokens, row.statistics.typical_ms) for tokens, row in rows if not row.error)
+        style: sorted((tokens, row.statistics.typical_ms) for tokens, row in rows if not row.error)  # type: ignore[union-attr]
         for style, rows in measurements.items()
     }
     missing = {style: sum(row.error is not None for _, row in rows) for style, rows in measurements.items()}
@@ -276,7 +300,7 @@ def _apart(heights, gap):
 
 
 @plot
-def confusion_matrix(counts, class_names):
+def confusion_matrix(counts: ArrayLike, class_names: Sequence[str]) -> "Figure":
     """Counts [true class, predicted class] as a heat map; shades are shares of the true class."""
     counts = np.asarray(counts)
     classes = len(class_names)
@@ -308,16 +332,16 @@ def confusion_matrix(counts, class_names):
 
 
 @plot
-def bars_by_class(shares, class_names):
+def bars_by_class(shares: ArrayLike, class_names: Sequence[str]) -> "Figure":
     """A bar for each class with its share 0..1, from the best to the worst; classes of NaN have none."""
-    shares = _expect_shares(shares, class_names)
-    order = [place for place in np.argsort(-shares, kind="stable") if np.isfinite(shares[place])]
+    values = _expect_shares(shares, class_names)
+    order = [place for place in np.argsort(-values, kind="stable") if np.isfinite(values[place])]
     figure = figure_of(WIDTH, 0.24 * len(order) + 0.5)
     axes = figure.add_subplot()
     places = np.arange(len(order))
-    axes.barh(places, [100 * shares[place] for place in order], color=ACCENT, height=0.7)
+    axes.barh(places, [100 * values[place] for place in order], color=ACCENT, height=0.7)
     for row, place in enumerate(order):
-        axes.text(100 * shares[place] + 1, row, f"{100 * shares[place]:.1f}", va="center", fontsize=8.5, color=INK)
+        axes.text(100 * values[place] + 1, row, f"{100 * values[place]:.1f}", va="center", fontsize=8.5, color=INK)
     axes.set_yticks(places, [str(class_names[place]) for place in order])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -338,7 +362,7 @@ def _expect_shares(shares, class_names):
 
 
 @plot
-def precision_by_recall(precision):
+def precision_by_recall(precision: Sequence[float] | np.ndarray) -> "Figure":
     """Precision at recall 0 to 1, evenly spaced: how many found boxes are right, the more objects are found."""
     recall = np.linspace(0, 1, len(precision))
     figure = figure_of(WIDTH, 0.6 * WIDTH)
@@ -350,7 +374,9 @@ def precision_by_recall(precision):
 
 
 @plot
-def image_grid(images, captions, wrong=(), columns=6):
+def image_grid(
+    images: np.ndarray | Sequence[np.ndarray], captions: Collection[str], wrong: Container[int] = (), columns: int = 6
+) -> "Figure":
     """Small pictures, uint8 [n, h, w, 3], with captions; frame and caption are red for the indices in `wrong`."""
     if len(images) == 0 or len(images) != len(captions):
         raise InputError(f"Expected as many captions as images, at least 1. Received: {len(captions)}, {len(images)}.")

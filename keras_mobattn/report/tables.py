@@ -1,9 +1,14 @@
 """The tables of a report, from the records of conversions and benchmarks."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from keras_mobattn import benchmark
 from keras_mobattn.report.page import Table
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # Heading -> cell of one conversion, a dict with the fields of export.CheckReport.
 CONVERSION = {
@@ -19,7 +24,7 @@ CONVERSION = {
 }
 
 
-def conversions_table(reports):
+def conversions_table(reports: "Iterable[DataclassInstance | Mapping[str, Any]]") -> Table:
     """A Table of conversions. `reports`: CheckReports, dicts of their fields, or {"format", "precision", "error"}."""
     rows = [dataclasses.asdict(report) if dataclasses.is_dataclass(report) else report for report in reports]
     failed = tuple(index for index, row in enumerate(rows) if row.get("error"))
@@ -37,7 +42,7 @@ def _conversion_cells(row):
     return tuple(cell(row) for cell in CONVERSION.values())
 
 
-def op_profile_table(measurement, count=15):
+def op_profile_table(measurement: "benchmark.Measurement", count: int = 15) -> Table:
     """A Table of the kinds of operators that take longest in a Measurement that was profiled."""
     return Table(
         header=("operator", "count", "ms", "share"),
@@ -48,7 +53,7 @@ def op_profile_table(measurement, count=15):
     )
 
 
-def latency_table(measurements):
+def latency_table(measurements: Iterable["benchmark.Measurement"]) -> Table:
     """A Table of Measurements, with what failed and what a delegate left out as notes."""
     measurements = list(measurements)
     header, rows = benchmark.header_and_rows(measurements)

@@ -2,6 +2,9 @@
 
 import tensorflow as tf
 import tf_keras as keras
+from numpy.typing import ArrayLike
+
+from keras_mobattn.tasks._types import Arrays
 
 
 class Objective:
@@ -11,19 +14,19 @@ class Objective:
         NotImplementedError: `losses` of this class.
     """
 
-    def student(self, network):
+    def student(self, network: keras.Model) -> keras.Model:
         """A model on the layers of `network`; its output is `seen` in `__call__`: {"outputs": network's output, ..}."""
         return keras.Model(network.inputs, {"outputs": network.output})
 
-    def __call__(self, images, learned, seen):
+    def __call__(self, images: tf.Tensor, learned: Arrays, seen: dict[str, Arrays]) -> tf.Tensor:
         """Losses float32 [B] of a training batch; `learned` are its labels by `Task.encode`."""
         return self.losses(learned, seen["outputs"])
 
-    def losses(self, learned, outputs):
+    def losses(self, learned: Arrays, outputs: Arrays) -> tf.Tensor:
         """Losses float32 [B] from the model's outputs alone, for evaluation."""
         raise NotImplementedError(f"{type(self).__name__} must define losses(learned, outputs).")
 
-    def weighted(self, weights):
+    def weighted(self, weights: ArrayLike) -> "Objective":
         """This objective with weights, float32 [K], for the classes; by default a ClassWeighted."""
         return ClassWeighted(self, weights)
 

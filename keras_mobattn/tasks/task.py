@@ -1,6 +1,8 @@
 """The base class of tasks: what a model is for. No other code takes a kind of model for granted."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import rich.markup
@@ -8,10 +10,16 @@ import rich.table
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn._types import PathLike, Size
+from keras_mobattn.data import Source
 from keras_mobattn.errors import InputError, expect_kind
+from keras_mobattn.settings import TrainSettings
+from keras_mobattn.tasks._types import Array, Arrays, Bad, File, NamedArrays, Record, Result, Shapes, Tally, Tensors
+from keras_mobattn.tasks.form import Form
+from keras_mobattn.tasks.objective import Objective
 
 
-def expect_keras(model):
+def expect_keras(model: keras.Model) -> None:
     """Refuse what is no keras.Model, and one that computes in its call() alone: its ends aren't known."""
     expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
     if not model.inputs:
@@ -71,36 +79,36 @@ class Task:
     """
 
     title = "Image features"
-    targets = ()
+    targets: tuple[str, ...] = ()
     mixes = False
-    truth = ()
+    truth: tuple[str, ...] = ()
     whole_image = False
     evaluates_whole = False
     best = "loss"
     higher_is_better = False
-    class_scores = ()
-    probabilities = ()
+    class_scores: tuple[str, ...] = ()
+    probabilities: tuple[str, ...] = ()
     is_binary = False
-    titles = {}
+    titles: Mapping[str, str] = {}
     legend = ""
-    panels = ()
-    settings = ()
-    programs = None
+    panels: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    programs: str | None = None
     draws = False
     augment = "none"
     agreement_title = "same answers"
     exact_agreement, half_agreement = 0.0, 0.0
-    forms = {}
-    coreml_type = None
+    forms: Mapping[str, Form] = {}
+    coreml_type: str | None = None
     has_answers_by_image = False
 
     # The model
 
-    def build(self, make, class_names):
+    def build(self, make: Callable[..., keras.Model], class_names: Sequence[str]) -> keras.Model:
         """The model for these classes. `make(**options)` calls the family's model function with the run's settings."""
         raise NotImplementedError(f"{type(self).__name__} must define build(make, class_names), to be trained.")
 
-    def expect_settings(self, settings):
+    def expect_settings(self, settings: TrainSettings) -> None:
         """Refuse settings of a run that mean nothing to the task; here those of other tasks."""
         for name, value in OWN_SETTINGS.items():
             given = getattr(settings, name)
@@ -109,7 +117,7 @@ class Task:
                     f"Expected {name} to be left out for this task, {self.title.lower()}. Received: {given!r}."
                 )
 
-    def fitted(self, settings, source, say):
+    def fitted(self, settings: TrainSettings, source: Source, say: Callable[[str], object]) -> "Task":
         """This task with what it takes from a run's settings and training images; by default itself.
 
         `say(sentence)` tells the user of it.
@@ -117,48 +125,48 @@ class Task:
         return self
 
     @property
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """What `fitted` found, for JSON; {} for nothing."""
         return {}
 
-    def from_facts(self, facts):
+    def from_facts(self, facts: dict[str, Any]) -> "Task":
         """The task with such facts; by default itself."""
         return self
 
-    def for_model(self, model):
+    def for_model(self, model: keras.Model) -> "Task":
         """The task with what the Keras model itself tells; by default itself."""
         return self
 
-    def is_whole(self, weights):
+    def is_whole(self, weights: PathLike) -> bool:
         """Whether `weights` is a file with a whole model of this task, not a classifier to start a backbone from."""
         return False
 
-    def load_whole(self, model, weights, class_names):
+    def load_whole(self, model: keras.Model, weights: PathLike, class_names: Sequence[str]) -> None:
         """Fill `model` from such a file."""
         raise NotImplementedError(f"{type(self).__name__} must define load_whole(model, weights, class_names).")
 
-    def recognises(self, model):
+    def recognises(self, model: keras.Model) -> bool:
         """Whether a Keras model from anywhere is one of this task, by its last layers."""
         return False
 
-    def expect_model(self, model, source):
+    def expect_model(self, model: keras.Model | File, source: Source) -> None:
         """Refuse a model that can't be judged on the source."""
 
-    def count_classes(self, output_shape):
+    def count_classes(self, output_shape: Shapes) -> int:
         """How many classes a model with outputs of this shape, or of these {name: shape}, tells apart; 0 for none."""
         return 0
 
     # Learning
 
-    def encode(self, images, targets, source):
+    def encode(self, images: tf.Tensor, targets: dict[str, tf.Tensor], source: Source) -> Tensors:
         """The labels, a tensor or a dict, from images float32 [B, H, W, 3] in 0..255 and {target: batch}."""
         return targets
 
-    def objective(self, settings, class_names):
+    def objective(self, settings: TrainSettings, class_names: Sequence[str]) -> Objective:
         """The Objective for a run's settings. Called in the scope of the strategy."""
         raise NotImplementedError(f"{type(self).__name__} must define objective(settings, class_names), to be trained.")
 
-    def class_counts(self, source):
+    def class_counts(self, source: Source) -> np.ndarray:
         """How often each class occurs in the training images, int64 [K]; here by their labels.
 
         Raises:
@@ -172,80 +180,82 @@ class Task:
             counts += np.bincount(batch, minlength=len(counts))
         return counts
 
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """New Keras metrics of the labels and the model's outputs; [] for the loss alone."""
         return []
 
-    def is_better(self, value, best):
+    def is_better(self, value: float, best: float | None) -> bool:
         """Whether an epoch's metric `best` beats the best one so far, None before the first."""
         return best is None or (value > best if self.higher_is_better else value < best)
 
     # Evaluation
 
-    def tally(self, class_names):
+    def tally(self, class_names: Sequence[str]) -> Tally:
         """An object that adds up an evaluation: `add(learned, outputs)` for each batch, then `result()`, a dict."""
         return MetricTally(self.metrics())
 
-    def report(self, title, result, class_names, published=None):
+    def report(
+        self, title: str, result: Result, class_names: Sequence[str], published: Mapping[str, float] | None = None
+    ) -> list[str | rich.table.Table]:
         """Texts and rich tables that show a tally's result; `published` is {name of a figure: percent}, or None."""
         figures = {name: value for name, value in result.items() if isinstance(value, int | float)}
         return [title, *(f"{name.replace('_', ' ')} {value:.4g}" for name, value in figures.items())]
 
-    def class_table(self, result, class_names):
+    def class_table(self, result: Result, class_names: Sequence[str]) -> tuple[Sequence[str], Sequence[tuple]]:
         """(names of columns, rows) of a tally's result by class; ((), ()) where there are no classes."""
         return (), ()
 
-    def worst(self, result, class_names):
+    def worst(self, result: Result, class_names: Sequence[str]) -> list[Bad]:
         """The images on which a tally's result is worst, the worst first: [(index in the split, a few words, function
         of the image uint8 [h, w, 3] that draws into it, or None)]; with `panels` it gives the image and each of them.
         """
         return []
 
-    def last_words(self, result):
+    def last_words(self, result: Result) -> str:
         """A phrase on the result of a run, the dict in result.json."""
         return f"Test {self.best.replace('_', ' ')} {result[f'test_{self.best}']:.4f}"
 
-    def record(self, outputs, class_names, top, sides=None):
+    def record(self, outputs: Arrays, class_names: Sequence[str], top: int, sides: Size | None = None) -> Record:
         """A model's outputs for one image, [1, ..], for JSON: {name: number, text, or lists of them}.
 
         Of several classes there are the `top` best. `sides` are (height, width) of the photo.
         """
         return {name: np.squeeze(value).tolist() for name, value in named(outputs).items()}
 
-    def answer(self, title, record):
+    def answer(self, title: str, record: Record) -> rich.table.Table:
         """A rich table of a record."""
         table = rich.table.Table("output", "values", title=title, title_justify="left")
         for name, value in record.items():
             table.add_row(name, np.array2string(np.asarray(value), precision=4, threshold=10))
         return table
 
-    def in_words(self, record, top=3):
+    def in_words(self, record: Record, top: int = 3) -> str:
         """A record in a few words; of several classes the `top` best."""
         return ", ".join(f"{name} {np.array2string(np.asarray(value), threshold=4)}" for name, value in record.items())
 
-    def colours(self, class_names):
+    def colours(self, class_names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
         """{class: (red, green, blue)} of masks; {} of tasks without."""
         return {}
 
-    def mask_file(self, record):
+    def mask_file(self, record: Record) -> bytes | None:
         """The bytes of a PNG with a class for each pixel of the photo; None of tasks without masks."""
         return None
 
-    def picture(self, seen, photo, record):
+    def picture(self, seen: np.ndarray, photo: np.ndarray, record: Record) -> np.ndarray:
         """What shows the answer best, uint8 [h, w, 3]: by default the image as the model saw it; `photo` is whole."""
         return seen
 
-    def caption(self, learned, class_names):
+    def caption(self, learned: Arrays, class_names: Sequence[str]) -> str:
         """What is learned of one training image, an element of `encode`'s batch, in a few words."""
         return ""
 
-    def shown(self, image, learned, class_names):
+    def shown(self, image: np.ndarray, learned: Arrays, class_names: Sequence[str]) -> np.ndarray:
         """A training image uint8 [H, W, 3] with what is learned of it drawn in."""
         return image
 
     # Export
 
-    def form_for(self, kind, form=None, of_pixels=False):
+    def form_for(self, kind: str, form: str | None = None, of_pixels: bool = False) -> str | None:
         """The name of the form in which a kind of file, "TFLite" say, is written: `form`, or the default one.
 
         Raises:
@@ -262,7 +272,7 @@ class Task:
             raise InputError(f"Expected form for {kind} and {self.title.lower()}: {choices}. Received: {form!r}.")
         return form
 
-    def own_form(self, kind, form):
+    def own_form(self, kind: str, form: str | None) -> str | None:
         """`form` where a kind of file has it; None, which stands for the default, where another kind does, or for None.
 
         Raises:
@@ -273,20 +283,20 @@ class Task:
             raise InputError(f"Expected form for {self.title.lower()}: {choices}. Received: {form!r}.")
         return form if form is not None and self.forms[form].kind in (None, kind) else None
 
-    def model_for(self, model, form):
+    def model_for(self, model: keras.Model, form: str | None) -> keras.Model:
         """The Keras model whose outputs `in_form` makes a form of; by default the model itself."""
         return model
 
-    def in_form(self, outputs, form):
+    def in_form(self, outputs: Arrays, form: str | None) -> Arrays:
         """Outputs of `model_for`, tensors or arrays, as a file gives them in a form; by default as they are."""
         return outputs
 
-    def finished(self, outputs, form):
+    def finished(self, outputs: dict[str, tf.Tensor], form: str | None) -> dict[str, tf.Tensor]:
         """What a file of the form gives of `in_form`'s {name: tensor}, where its own program computes that; by default
         the same."""
         return outputs
 
-    def output_names(self, model, form=None):
+    def output_names(self, model: keras.Model, form: str | None = None) -> tuple[str, ...]:
         """Names for what `in_form` makes of the model's outputs, in the order of `tf.nest.flatten` of it."""
         output = model.output
         if not isinstance(output, dict | list | tuple):
@@ -294,11 +304,11 @@ class Task:
         names = sorted(output) if isinstance(output, dict) else model.output_names
         return tuple(re.sub(r"\W", "_", name) for name in names)  # Core ML takes identifiers only
 
-    def has_classes(self, output_names):
+    def has_classes(self, output_names: Sequence[str]) -> bool:
         """Whether a model with these outputs has classes, so that names of them make sense."""
         return bool(set(output_names) & set(self.class_scores))
 
-    def expect_labels(self, model, output_names, labels):
+    def expect_labels(self, model: keras.Model, output_names: Sequence[str], labels: Sequence[str]) -> None:
         """Refuse names of classes that don't fit the model's outputs."""
         if labels:
             raise InputError(
@@ -306,24 +316,26 @@ class Task:
                 f"{', '.join(output_names)}. Leave them out."
             )
 
-    def describe_output(self, name, model, form=None):
+    def describe_output(self, name: str, model: keras.Model, form: str | None = None) -> str:
         """A sentence on an output of a form, or ""."""
         return ""
 
-    def recognises_file(self, file):
+    def recognises_file(self, file: File) -> bool:
         """Whether a FileModel is one of this task, by its outputs; it tells no more of most."""
         return False
 
-    def for_file(self, file):
+    def for_file(self, file: File) -> "Task":
         """The task with what a FileModel itself tells; by default itself."""
         return self
 
-    def page_answer(self, file):
+    def page_answer(self, file: File) -> dict[str, Any]:
         """What benchmark/browser/page/answers.js needs to make an answer of a FileModel's outputs, for JSON: {"kind":
         one of its KINDS, ..}."""
         return {"kind": "numbers"}
 
-    def agreement(self, expected, received, file=None, exact=False):
+    def agreement(
+        self, expected: NamedArrays, received: NamedArrays, file: "Task | None" = None, exact: bool = False
+    ) -> float | None:
         """The share of answers that are the same in two {output name: [n, ..]} for n images; None for no answers.
 
         `expected` is the Keras model's own, `received` that of a file, `file` the task as the file tells it; `exact`
@@ -335,19 +347,19 @@ class Task:
 class OutputMetric(keras.metrics.Metric):
     """A Keras metric of one of several outputs: of the labels and the outputs under `key`."""
 
-    def __init__(self, metric, key):
+    def __init__(self, metric: keras.metrics.Metric, key: str) -> None:
         super().__init__(metric.name)
         self._metric, self._key = metric, key
 
-    def update_state(self, learned, outputs, sample_weight=None):
+    def update_state(self, learned: NamedArrays, outputs: NamedArrays, sample_weight: Array | None = None) -> None:
         """Add a batch."""
         self._metric.update_state(learned[self._key], outputs[self._key])
 
-    def result(self):
+    def result(self) -> tf.Tensor:
         """The metric's result."""
         return self._metric.result()
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Start anew."""
         self._metric.reset_state()
 
@@ -355,16 +367,16 @@ class OutputMetric(keras.metrics.Metric):
 class MetricTally:
     """The tally of Keras metrics: {name: value, "num_images": count}."""
 
-    def __init__(self, metrics):
+    def __init__(self, metrics: Sequence[keras.metrics.Metric]) -> None:
         self._metrics, self._count = metrics, 0
 
-    def add(self, learned, outputs):
+    def add(self, learned: Arrays, outputs: Arrays) -> None:
         """Add a batch."""
         for metric in self._metrics:
             metric.update_state(learned, outputs)
         self._count += len(tf.nest.flatten(outputs)[0])
 
-    def result(self):
+    def result(self) -> dict[str, float]:
         """The figures of all that was added."""
         return {metric.name: float(metric.result()) for metric in self._metrics} | {"num_images": self._count}
 

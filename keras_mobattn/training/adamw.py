@@ -14,7 +14,7 @@ class AdamW(keras.optimizers.AdamW):
     kernel. `scale_rates` gives weights shares of the learning rate, decay included.
     """
 
-    _shares = {}  # key of a weight -> its share
+    _shares: dict[str, float] = {}  # key of a weight -> its share
 
     def scale_rates(self, shares):
         """Multiply the learning rates of weights; `shares` is [(weight, factor)], and all others have factor 1."""

@@ -1,16 +1,43 @@
 """Evaluation of a model on a set of images."""
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import tf_keras as keras
+from numpy.typing import ArrayLike
+
 from keras_mobattn.catalog import TASKS
-from keras_mobattn.data import batches
+from keras_mobattn.data import Source, batches
 from keras_mobattn.errors import InputError, expect_kind
+from keras_mobattn.layers import ImageRange
 from keras_mobattn.models import known_range
+from keras_mobattn.tasks._types import File
 from keras_mobattn.tasks.task import Task, expect_keras
 
 
+class FileModel(File, Protocol):
+    """What is read of an exported file: see `export.FileModel`."""
+
+    @property
+    def input_range(self) -> ImageRange: ...
+
+    def predict_on_batch(self, images: Any, /) -> np.ndarray | dict[str, np.ndarray]: ...
+
+
 def evaluate(
-    model, source, split="test", batch_size=64, crop=1.0, interpolation="bilinear", task=None, *, input_scale=None,
-    input_bias=None, progress=lambda done, total: None,
-):  # fmt: skip
+    model: keras.Model | FileModel,
+    source: Source,
+    split: str = "test",
+    batch_size: int = 64,
+    crop: float | None = 1.0,
+    interpolation: str = "bilinear",
+    task: Task | None = None,
+    *,
+    input_scale: ArrayLike | None = None,
+    input_bias: ArrayLike | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> dict[str, Any]:
     """Predict a whole split; return the result of the task's tally, a dict.
 
     The model is a Keras model, a TFLiteModel or a CoreMLModel. Images get its input size by `data.resize_and_crop` with
@@ -39,7 +66,7 @@ def evaluate(
         )
     input_range = known_range(model, input_scale, input_bias)
     tally = task.tally(source.class_names)
-    view = {"image_size": size, "crop": crop, "interpolation": interpolation, "task": task}
+    view: dict[str, Any] = {"image_size": size, "crop": crop, "interpolation": interpolation, "task": task}
     done, total = 0, source.num_examples[split]
     for images, learned in batches(source, split, batch_size=batch_size, **view):
         tally.add(learned, model.predict_on_batch(input_range.from_pixels(images)))

@@ -5,12 +5,13 @@ import time
 
 import tf_keras as keras
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import replacing
 from keras_mobattn.report.plots import learning_curves
 
 
-def read_history(path):
+def read_history(path: PathLike) -> list[dict[str, float]]:
     """The rows of a history.csv as dicts of numbers.
 
     Raises:

@@ -4,24 +4,27 @@ import contextlib
 import dataclasses
 import functools
 import time
+from collections.abc import Collection
+from typing import Any
 
 import rich.console
 import tensorflow as tf
 import tf_keras as keras
 
+from keras_mobattn._packages import needs
+from keras_mobattn._types import PathLike
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import Share, StepPlan, batches, training_stream
 from keras_mobattn.data.splits import TEST
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import Execution, settings_to_resume
+from keras_mobattn.settings import Execution, TrainSettings, settings_to_resume
 from keras_mobattn.training.build import build_model, make_learner
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
 from keras_mobattn.training.class_weights import balanced
 from keras_mobattn.training.cluster import Cluster, is_chief
 from keras_mobattn.training.history import History
-from keras_mobattn.training.lock import RunLock
 from keras_mobattn.training.optimizer import schedule
 from keras_mobattn.training.progress import Board, Meter, Progress
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
@@ -32,7 +35,14 @@ from keras_mobattn.weights import layers_with_forms
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
-def train(settings, folder, resume=False, execution=None, progress=True, callbacks=()):
+def train(
+    settings: TrainSettings,
+    folder: PathLike,
+    resume: bool = False,
+    execution: Execution | None = None,
+    progress: bool = True,
+    callbacks: Collection[keras.callbacks.Callback] = (),
+) -> dict[str, Any]:
     """Train with Keras `fit` and return the result, which is in `folder`/result.json too.
 
     `folder` gets the files that `run_folder.RunFolder` names: settings, class names, history, curves, TensorBoard's
@@ -57,12 +67,15 @@ def train(settings, folder, resume=False, execution=None, progress=True, callbac
         WorkerLost: another worker is gone.
         OSError, tf.errors.OpError: the folder can't be written.
     """
-    folder, execution = RunFolder(folder), execution or Execution()
+    needs("filelock", "psutil", "matplotlib", "tensorboard")
+    from keras_mobattn.training.lock import RunLock
+
+    run, execution = RunFolder(folder), execution or Execution()
     with contextlib.ExitStack() as stack:
         lock = None
         if is_chief(execution.strategy):  # from the first moment: before images are looked at, or a cluster is joined
-            lock = stack.enter_context(RunLock(folder, _say, keep_on=(WorkerLost,)))
-        return _train(settings, folder, resume, execution, progress, callbacks, lock)
+            lock = stack.enter_context(RunLock(run, _say, keep_on=(WorkerLost,)))
+        return _train(settings, run, resume, execution, progress, callbacks, lock)
 
 
 def _train(settings, folder, resume, execution, progress, callbacks, lock, cluster=None):

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+from pathlib import Path
 
 
 class Stopped(Exception):  # noqa: N818  no error: the run was told to stop, and did
@@ -11,7 +12,7 @@ class Stopped(Exception):  # noqa: N818  no error: the run was told to stop, and
     `number` is the signal's, SIGTERM where another worker got it. `path` is the checkpoint.
     """
 
-    def __init__(self, number, path):
+    def __init__(self, number: int, path: Path):
         super().__init__(f"{signal.Signals(number).name}: stopped at {path}")
         self.number = number
         self.path = path

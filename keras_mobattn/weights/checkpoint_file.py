@@ -4,6 +4,10 @@ import re
 import zipfile
 from collections.abc import Mapping
 
+import numpy as np
+
+from keras_mobattn._packages import needs
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_path
 
 # Where training programs keep a state dict inside their checkpoint; a moving average, which is what papers evaluate,
@@ -22,7 +26,7 @@ WRAPPERS = (
 PREFIX = re.compile(r"^((module|model|ema_model|_orig_mod)\.)+")
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: PathLike) -> dict[str, np.ndarray]:
     """Return the tensors of a .safetensors, .pt, .pth or .bin file: key to numpy array.
 
     Floating-point tensors become float32, and keys lose the prefixes that training programs add. Of several state dicts
@@ -46,6 +50,7 @@ def read_checkpoint(path):
 
 
 def _read_safetensors(path):
+    needs("safetensors")
     import safetensors
 
     try:

@@ -11,7 +11,7 @@ from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.weights.port import attention_layers
 
 
-def layers_with_forms(model):
+def layers_with_forms(model: keras.Model) -> list[keras.layers.Layer]:
     """A model's attention layers that have two forms, in order."""
     expect_kind("model", model, keras.Model, "a keras.Model")
     return [layer for layer in attention_layers(model) if hasattr(layer, "published")]

@@ -6,14 +6,16 @@ import re
 import threading
 from pathlib import Path
 
+from keras_mobattn._packages import needs
 from keras_mobattn.errors import InputError
+from keras_mobattn.families.family import Published
 
 FILE = "model.safetensors"
 PATIENCE = 10  # seconds
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def download(tag):
+def download(tag: Published) -> Path:
     """Return the path of a published checkpoint's model.safetensors in huggingface_hub's cache, downloaded if it is not
     there yet.
 
@@ -25,18 +27,20 @@ def download(tag):
     Raises:
         InputError: no connection, no such tag or file at the hub, a full disk, or a file that is truncated or altered.
     """
+    needs("huggingface_hub", "safetensors")
     path = _fetch(tag)
     if problem := _problem(path, tag):
         raise InputError(f"The downloaded {FILE} of {tag.repository!r} is broken: {problem}. {_remove(path)}")
     return path
 
 
-def hub_problem(tag, seconds=PATIENCE):
+def hub_problem(tag: Published, seconds: float = PATIENCE) -> str:
     """Why such a file can't be had, or "" where it is in the cache or the hub answers within so many seconds."""
+    needs("huggingface_hub")
     import huggingface_hub
     from huggingface_hub import constants
 
-    answers = []
+    answers: list[str] = []
 
     def ask():
         try:

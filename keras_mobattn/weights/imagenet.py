@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_mobattn.errors import InputError, choose, expect_range
 from keras_mobattn.families import FAMILIES
@@ -14,12 +15,12 @@ CLASSES_FILE = Path(__file__).with_name("imagenet_classes.txt")  # made by tests
 
 
 @functools.cache
-def imagenet_classes():
+def imagenet_classes() -> tuple[tuple[str, str], ...]:
     """The (WordNet id, name) of each class, in the order of the published weights' outputs."""
-    return tuple(tuple(line.split("\t")) for line in CLASSES_FILE.read_text(encoding="utf-8").splitlines())
+    return tuple(tuple(line.split("\t")) for line in CLASSES_FILE.read_text(encoding="utf-8").splitlines())  # type: ignore[misc]
 
 
-def decode_predictions(predictions, top=5):
+def decode_predictions(predictions: ArrayLike | tf.Tensor, top: int = 5) -> list[list[tuple[str, str, np.number]]]:
     """The `top` classes of each row of `predictions` [n, 1000], best first, as keras.applications gives them.
 
     Returns a list of n lists of (WordNet id, name, score), e.g. ("n02504458", "African_elephant", 0.82).
@@ -50,7 +51,7 @@ def _array(images):
         return np.empty(0, object)
 
 
-def preprocess_input(images, model="MobileViTv2"):
+def preprocess_input(images: ArrayLike | tf.Tensor, model: str = "MobileViTv2") -> np.ndarray | tf.Tensor:
     """RGB 0..255 -> the input of a model with include_preprocessing=False: float32, of the same shape.
 
     `model` is the name of a model function. Its Family has the mean to subtract from RGB / 255 and the deviation to
@@ -66,7 +67,7 @@ def preprocess_input(images, model="MobileViTv2"):
     images = images if hasattr(images, "dtype") else _array(images)
     if np.dtype(getattr(images.dtype, "as_numpy_dtype", images.dtype)).kind not in "fiuV":  # V: bfloat16
         raise InputError(f"Expected images to be an array or a tensor of numbers. Received: {images.dtype}.")
-    mean, std = (np.float32(255) * np.float32(each) for each in (family.mean, family.std))
+    mean, std = (np.float32(255) * np.float32(each) for each in (family.mean, family.std))  # type: ignore[arg-type]
     if isinstance(images, np.ndarray | tf.__internal__.EagerTensor):
         ImageRange().expect(np.asarray(images), "images")
     if isinstance(images, np.ndarray):

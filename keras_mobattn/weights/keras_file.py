@@ -7,7 +7,10 @@ tf_keras's .h5 reader executes Lambda layers.
 import contextlib
 import json
 import zipfile
+from collections.abc import Callable
 from typing import NamedTuple
+
+import tf_keras as keras
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.names import ATTENTION, HEAD, HEAD_BIAS, part_of, variable_name
@@ -27,7 +30,7 @@ class Saved(NamedTuple):
     bias: object  # of the head, one element for each class; None: no head
     layers: list  # configs of a whole model's layers; [] for weights alone
     marks: dict | None  # {path of a layer of Mobile-Attention: whether in the published form}; None: an older .h5
-    fill: callable  # (model, skip) -> None
+    fill: Callable[[keras.Model, tuple[str, ...]], None]  # (model, skip)
 
 
 def load_keras_file(model, path, name, skip):

@@ -3,8 +3,10 @@
 import warnings
 from pathlib import Path
 
+import tf_keras as keras
+
 from keras_mobattn.errors import InputError
-from keras_mobattn.families import FAMILIES
+from keras_mobattn.families import FAMILIES, Family
 from keras_mobattn.names import ATTENTION, HEAD, HEAD_BIAS
 from keras_mobattn.weights.checkpoint_file import READERS, read_checkpoint
 from keras_mobattn.weights.hub import download
@@ -15,7 +17,9 @@ from keras_mobattn.weights.tags import find_tag, imagenet_tag
 SKIPS = {None: (), "attention": (ATTENTION,)}  # weights_skip -> the parts of the model that it keeps as they are
 
 
-def load_weights(model, weights, family, architecture, skip=None):
+def load_weights(
+    model: keras.Model, weights: str | Path, family: Family, architecture: str, skip: str | None = None
+) -> None:
     """Fill `model` with pretrained weights: all of it, but its head where the classes differ; or nothing.
 
     `weights` is "imagenet" (the best published checkpoint of `architecture` at its default size), a tag of TAGS, or a

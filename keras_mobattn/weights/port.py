@@ -3,6 +3,8 @@
 import numpy as np
 import tf_keras as keras
 
+from keras_mobattn._packages import needs
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_kind, expect_path
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.files import replacing
@@ -125,7 +127,7 @@ def attention_mismatch(model, family):
     return None
 
 
-def to_timm(model, path):
+def to_timm(model: keras.Model, path: PathLike) -> None:
     """Write the weights of a model to a .safetensors file that timm's model of the same name loads.
 
     By the same tables that `weights=` reads with: torch's layouts, query, key and value fused, float32. A model without
@@ -136,6 +138,7 @@ def to_timm(model, path):
         InputError: another suffix; a model that isn't of this package, or whose attention isn't timm's.
         OSError: the file can't be written.
     """
+    needs("safetensors")
     import safetensors.numpy
 
     expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")

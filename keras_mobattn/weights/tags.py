@@ -4,8 +4,7 @@ import difflib
 
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.families import FAMILIES, DerivedMapping
-from keras_mobattn.families.family import Checkpoint as Tag
-from keras_mobattn.families.family import written_call
+from keras_mobattn.families.family import Checkpoint as Tag, SegmenterCheckpoint, written_call
 
 __all__ = [
     "SEGMENTERS",
@@ -22,7 +21,7 @@ TAGS = DerivedMapping(lambda: {tag.name: tag for family in FAMILIES.values() for
 SEGMENTERS = DerivedMapping(lambda: {tag.name: tag for family in FAMILIES.values() for tag in family.segmenters})
 
 
-def find_tag(name):
+def find_tag(name: str) -> Tag:
     """Return the Tag called "mobilevitv2_100.cvnets_in1k" or "timm/mobilevitv2_100.cvnets_in1k".
 
     Raises:
@@ -31,7 +30,7 @@ def find_tag(name):
     return _find(TAGS, name, "timm/mobilevitv2_100.cvnets_in1k")
 
 
-def find_segmenter(name):
+def find_segmenter(name: str) -> SegmenterCheckpoint:
     """Return the SegmenterCheckpoint called "deeplabv3-mobilevit-small" or "apple/deeplabv3-mobilevit-small".
 
     Raises:
@@ -52,7 +51,7 @@ def _find(tags, name, example):
     )
 
 
-def imagenet_tag(architecture):
+def imagenet_tag(architecture: str) -> Tag:
     """Return the Tag with the best top-1 of an architecture at its default size: "mobilevitv2_100", "pvt_v2_b0".
 
     Raises:
@@ -71,7 +70,7 @@ def imagenet_tag(architecture):
     return max(fitting, key=lambda tag: tag.top1)
 
 
-def list_weights():
+def list_weights() -> None:
     """Print the published checkpoints that weights= takes: figures, preparation of images, sources and licences.
 
     One table has those of classification, another those of segmentation.

@@ -1,6 +1,7 @@
 """The ways from one tensor of a checkpoint to one or several of our variables, and back."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +12,10 @@ from keras_mobattn.layers import resample_to
 class Transform(NamedTuple):
     """Two functions over arrays, each the other's inverse: torch's layout to Keras's, and back."""
 
-    to_keras: callable
-    to_torch: callable
+    to_keras: Callable[[np.ndarray], np.ndarray] | None  # None for a subclass that has no need of it
+    to_torch: Callable[[np.ndarray], np.ndarray] | None
     # (their tensor, shapes of our variables) -> their tensor, resampled if it was learnt for another image size
-    resample: callable = lambda tensor, shapes: tensor
+    resample: Callable[[np.ndarray, Sequence[tuple[int, ...]]], np.ndarray] = lambda tensor, shapes: tensor
 
     def split(self, tensor, shapes):
         """Their tensor as our arrays of these shapes, which are its rows in this order."""

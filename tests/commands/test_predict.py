@@ -14,8 +14,7 @@ import tf_keras as keras
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from helpers import ROOT
-from helpers import hub as loopback
+from helpers import ROOT, hub as loopback
 from keras_mobattn import InputError, randomize_weights
 from keras_mobattn.commands.opened import open_model
 from keras_mobattn.data import resize_and_crop, sample_photos

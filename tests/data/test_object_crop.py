@@ -13,8 +13,7 @@ from keras_mobattn.data import AUGMENTATIONS, StepPlan, batches, resize_and_crop
 from keras_mobattn.data.example_view import example_view
 from keras_mobattn.data.object_crop import ASPECT, OVERLAPS, SIDES, object_crop
 from keras_mobattn.data.photometric import CHANNELS, photometric
-from keras_mobattn.data.targets import LABELS, crop_of, expect_targets
-from keras_mobattn.data.targets import SIDES as IMAGE_SIDES
+from keras_mobattn.data.targets import LABELS, SIDES as IMAGE_SIDES, crop_of, expect_targets
 from keras_mobattn.tasks import TASKS
 
 BOXES = ("boxes", "box_labels")

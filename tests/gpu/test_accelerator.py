@@ -19,8 +19,7 @@ from keras_mobattn.data import sample_photos
 from keras_mobattn.describe import GPU_MAX_ERROR
 from keras_mobattn.describe.difference import max_error
 from keras_mobattn.errors import InputError
-from keras_mobattn.gpu import __main__ as gpu_script
-from keras_mobattn.gpu import driver, probe
+from keras_mobattn.gpu import __main__ as gpu_script, driver, probe
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 QUICK = {family: ("mobile", OWN) if family in OWN_STYLE else ("mobile",) for family in FAMILIES}

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_mobattn import _debian as debian
-from keras_mobattn import gpu
+from keras_mobattn import _debian as debian, gpu
 from keras_mobattn.errors import InputError
-from keras_mobattn.gpu import __main__ as gpu_script
-from keras_mobattn.gpu import driver, llvmpipe, probe
+from keras_mobattn.gpu import __main__ as gpu_script, driver, llvmpipe, probe
 
 needs_apt = pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt-get here to get Mesa's llvmpipe with")
 

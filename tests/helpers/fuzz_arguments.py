@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_mobattn import __main__ as program
-from keras_mobattn import cli
+from keras_mobattn import __main__ as program, cli
 from keras_mobattn.catalog import COMMANDS
 
 LONG = ("demo", "models")  # commands that take minutes, whatever they are given

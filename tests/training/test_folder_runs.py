@@ -9,8 +9,7 @@ import pytest
 import tf_keras as keras
 from PIL import Image
 
-from keras_mobattn.commands import evaluate as evaluate_command
-from keras_mobattn.commands import train as train_command
+from keras_mobattn.commands import evaluate as evaluate_command, train as train_command
 from keras_mobattn.data import batches, open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model

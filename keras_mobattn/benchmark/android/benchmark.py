@@ -7,13 +7,16 @@ import itertools
 import re
 import signal
 import time
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.benchmark.android.benchmark_model_binary import benchmark_model_for
 from keras_mobattn.benchmark.android.benchmark_model_output import Delegation, parse, phase_of
 from keras_mobattn.benchmark.android.details import AndroidDetails
 from keras_mobattn.benchmark.android.phone import find_phone
 from keras_mobattn.benchmark.loop import DeviceLostError, RowError, Target, time_rows
+from keras_mobattn.benchmark.measurement import Measurement
 from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
 from keras_mobattn.benchmark.texts import in_brackets, title_of
 from keras_mobattn.catalog import ANDROID_FOLDER
@@ -45,23 +48,23 @@ OBITUARY = re.compile(r"(Killed|Aborted|Segmentation fault|Bus error|Illegal ins
 
 
 def benchmark_android(
-    paths,
+    paths: Iterable[PathLike],
     *,
-    serial=None,
-    delegates=("xnnpack",),
-    num_threads=(1,),
-    gpu_precision="fp16",
-    require_full_delegation=False,
-    profile=False,
-    cool_down=5.0,
-    benchmark_model=None,
-    device_dir=ANDROID_FOLDER,
-    warmup_runs=1,
-    warmup_min_secs=0.5,
-    num_runs=50,
-    min_secs=1.0,
-    max_secs=150.0,
-):
+    serial: str | None = None,
+    delegates: Collection[str] = ("xnnpack",),
+    num_threads: Sequence[int] = (1,),
+    gpu_precision: str = "fp16",
+    require_full_delegation: bool = False,
+    profile: bool = False,
+    cool_down: float = 5.0,
+    benchmark_model: PathLike | None = None,
+    device_dir: str = ANDROID_FOLDER,
+    warmup_runs: int = 1,
+    warmup_min_secs: float = 0.5,
+    num_runs: int = 50,
+    min_secs: float = 1.0,
+    max_secs: float = 150.0,
+) -> list[Measurement]:
     """Time every file with every delegate and number of threads on a phone; return the Measurements in that order.
 
     The limits are benchmark_model's flags of the same names, in its meaning. `delegates` are names in DELEGATES; the
@@ -109,7 +112,7 @@ class Android(Target):
     configurations: list  # of `_configurations`
     fields: dict  # of every row
     serial: str | None
-    benchmark_model: Path | None
+    benchmark_model: PathLike | None
     device_dir: str
     gpu_precision: str
     require_full_delegation: bool

@@ -29,7 +29,7 @@ COUNT_LINE = {
     "min": "min_ms", "median": "median_ms", "avg": "mean_ms", "std": "std_ms", "p95": "p95_ms", "max": "max_ms",
 }  # fmt: skip
 # What the lines on delegates tell: named groups, and fields that go without saying.
-DELEGATION = (
+DELEGATION: tuple[tuple[str, dict[str, bool | int]], ...] = (
     (r"applied (?P<name>\w+) delegate, and the model graph will be completely executed", {"complete": True}),
     (r"applied (?P<name>\w+) delegate, and the model graph will be partially executed", {"complete": False}),
     (r"applied (?P<name>\w+) delegate, .* partially executed .* (?P<partitions>\d+) delegate kernels", {}),

@@ -15,11 +15,11 @@ class Conditions:
     throttling: int | None = None  # Android's thermal status: 0 none, 1 light, 2 moderate, 3 severe and above
 
     @property
-    def hottest_c(self):
+    def hottest_c(self) -> float | None:
         return max(self.temperatures_c.values(), default=None)
 
     @property
-    def fastest_mhz(self):
+    def fastest_mhz(self) -> float | None:
         return max(self.clocks_mhz.values(), default=None)
 
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import time
 
+from keras_mobattn._packages import needs
 from keras_mobattn.benchmark.android.details import Conditions
 from keras_mobattn.benchmark.loop import DeviceLostError
 from keras_mobattn.benchmark.measurement import Device
@@ -44,13 +45,9 @@ def find_phone(serial=None):
     Raises:
         InputError: adbutils or adb is missing, or there is no such phone, several, or none that can be used.
     """
-    try:
-        import adbutils
-    except ImportError:
-        raise InputError(
-            "Expected the package adbutils, which talks to phones. Received: none. Install it: "
-            "pip install adbutils requests."
-        ) from None
+    needs("adbutils", "requests")
+    import adbutils
+
     try:
         adb = adbutils.AdbClient()  # at the address that adb's environment variables give
         states = {info.serial: info.state for info in adb.list()}

@@ -10,15 +10,16 @@ import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from keras_mobattn._quiet import import_coremltools
+from keras_mobattn._types import PathLike
 from keras_mobattn.benchmark.apple.details import AppleDetails
 from keras_mobattn.benchmark.apple.iphone import LOST, expect_mac, find_iphone, quiet_bars, reason
 from keras_mobattn.benchmark.loop import DeviceLostError, Target, time_rows
-from keras_mobattn.benchmark.measurement import Statistics
+from keras_mobattn.benchmark.measurement import Measurement, Statistics
 from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
 from keras_mobattn.benchmark.texts import title_of
 from keras_mobattn.benchmark.this_machine.host import describe_host
@@ -38,21 +39,21 @@ IMAGES = {  # colour -> what an array must be for Pillow to make the image of it
 
 
 def benchmark_coreml(
-    paths,
+    paths: Sequence[PathLike],
     *,
-    device="mac",
-    units=("all",),
-    identifier=None,
-    development_team=None,
-    num_runs=50,
-    warmup_runs=5,
-    load_runs=1,
-    min_secs=0.5,
-    max_secs=150.0,
-    rounds=3,
-    cool_down=1.0,
-    seed=0,
-):
+    device: str = "mac",
+    units: Sequence[str] = ("all",),
+    identifier: str | None = None,
+    development_team: str | None = None,
+    num_runs: int = 50,
+    warmup_runs: int = 5,
+    load_runs: int = 1,
+    min_secs: float = 0.5,
+    max_secs: float = 150.0,
+    rounds: int = 3,
+    cool_down: float = 1.0,
+    seed: int = 0,
+) -> list[Measurement]:
     """Time every package with every choice of compute units; return the Measurements in that order.
 
     `device` is "mac" (this one) or "iphone" (on its USB port: `identifier` chooses one of several, `development_team`

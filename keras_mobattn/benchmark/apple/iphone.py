@@ -231,8 +231,7 @@ def _devicectl(*arguments):
 
 def _phones():
     """(connected iPhones, other iPhones that this Mac knows)."""
-    from coremltools.models.ml_program.experimental.remote_device import Device as RemoteDevice
-    from coremltools.models.ml_program.experimental.remote_device import DeviceState, DeviceType
+    from coremltools.models.ml_program.experimental.remote_device import Device as RemoteDevice, DeviceState, DeviceType
 
     try:
         known = [device for device in RemoteDevice.get_devices() if device.type == DeviceType.IPHONE]

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import rich.text
 
+from keras_mobattn._packages import needs
 from keras_mobattn.errors import InputError
 
 WIFI, WIRED, CARD, VPN, CONTAINER, LOOPBACK = "Wi-Fi", "wired", "network card", "VPN", "container", "loopback"
@@ -87,13 +88,9 @@ def qr_code(url):
     Raises:
         InputError: the package segno is missing.
     """
-    try:
-        import segno
-    except ImportError as error:
-        raise InputError(
-            "Expected the package segno, which makes QR codes. Received: none. Install it: pip install "
-            "'keras_mobattn[browser]'."
-        ) from error
+    needs("segno")
+    import segno
+
     rows = [list(row) for row in segno.make(url, micro=False).matrix_iter(border=QUIET_ZONE)]
     rows.append([0] * len(rows[0]))  # their number is odd
     pairs = (zip(*rows[at : at + 2], strict=True) for at in range(0, len(rows), 2))

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from keras_mobattn.errors import InputError
+from keras_mobattn._packages import needs
 
 # Apple and Chrome allow 398 days in all. The day before is for phones whose clock is behind.
 BEFORE, AFTER = datetime.timedelta(days=1), datetime.timedelta(days=30)
@@ -24,13 +24,9 @@ def make_certificate(hosts):
     Raises:
         InputError: the package trustme is missing.
     """
-    try:
-        import trustme
-    except ImportError as error:
-        raise InputError(
-            "Expected the package trustme, which makes certificates. Received: none. Install it: pip install "
-            "'keras_mobattn[browser]'."
-        ) from error
+    needs("trustme")
+    import trustme
+
     now = datetime.datetime.now(datetime.UTC)
     authority = trustme.CA(organization_name=NAME)
     issued = authority.issue_cert(

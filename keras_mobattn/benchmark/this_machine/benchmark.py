@@ -8,10 +8,12 @@ import json
 import platform
 import signal
 import subprocess
+from collections.abc import Sequence
 
 from keras_mobattn import _process, gpu
+from keras_mobattn._types import PathLike
 from keras_mobattn.benchmark.loop import Target, time_rows
-from keras_mobattn.benchmark.measurement import Statistics
+from keras_mobattn.benchmark.measurement import Measurement, Statistics
 from keras_mobattn.benchmark.rows import begin_row, names_of, protocol
 from keras_mobattn.benchmark.texts import title_of
 from keras_mobattn.benchmark.this_machine.details import ThisMachineDetails
@@ -24,8 +26,16 @@ LOAD_SECS = 120  # what loading and one slow inference may take beyond the limit
 
 
 def benchmark_tflite(
-    path, *, num_threads=1, backend="xnnpack", warmup_runs=5, num_runs=50, min_secs=0.5, max_secs=30.0, seed=0
-):
+    path: PathLike,
+    *,
+    num_threads: int | None = 1,
+    backend: str = "xnnpack",
+    warmup_runs: int = 5,
+    num_runs: int = 50,
+    min_secs: float = 0.5,
+    max_secs: float = 30.0,
+    seed: int = 0,
+) -> Measurement:
     """Time one file in one configuration, in a process of its own, and return a Measurement.
 
     `backend` is "xnnpack", "builtin" (the runtime's own CPU kernels), "gpu" or "gpu-fp16" (the GPU accelerator alone,
@@ -44,17 +54,17 @@ def benchmark_tflite(
 
 
 def benchmark_files(
-    paths,
+    paths: Sequence[PathLike],
     *,
-    num_threads=(1,),
-    backends=("xnnpack",),
-    rounds=3,
-    warmup_runs=5,
-    num_runs=50,
-    min_secs=0.5,
-    max_secs=30.0,
-    seed=0,
-):
+    num_threads: Sequence[int] = (1,),
+    backends: Sequence[str] = ("xnnpack",),
+    rounds: int = 3,
+    warmup_runs: int = 5,
+    num_runs: int = 50,
+    min_secs: float = 0.5,
+    max_secs: float = 30.0,
+    seed: int = 0,
+) -> list[Measurement]:
     """Time every file with every number of threads and every backend; return the Measurements in that order.
 
     The backends are those of `benchmark_tflite`; threads are the CPU's, so the GPU has one row for all of them.

@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_mobattn.benchmark.measurement import Device
 
 
-def describe_host():
+def describe_host() -> Device:
     """This machine as a Device: processor, operating system, and the cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Device(name=_processor(), os=_system(), cores=cores)

@@ -1,10 +1,14 @@
 """The most that this machine can do: 1x1 convolutions alone, timed among the files, and each file's share of it."""
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._types import PathLike
+from keras_mobattn.benchmark.measurement import Measurement
 from keras_mobattn.errors import expect_kind, expect_path
 from keras_mobattn.files import replacing
 from keras_mobattn.formats.tflite.macs import count_file_macs
@@ -16,7 +20,7 @@ NAMES = {"float32": "roofline_fp32", "int8": "roofline_int8"}  # what is compute
 IMAGES = 4  # random inputs that the int8 file's ranges are measured on
 
 
-def roofline_files(paths, folder):
+def roofline_files(paths: Sequence[PathLike], folder: PathLike) -> list[Path]:
     """Return the roofline files, made in `folder`, for what the files at `paths` compute in: float32, int8 or both.
 
     Raises:
@@ -29,7 +33,7 @@ def roofline_files(paths, folder):
     return [_written(folder / f"{name}.tflite", kind) for kind, name in NAMES.items() if kind in kinds]
 
 
-def with_roofline(measurements):
+def with_roofline(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Fill in `macs` and `roofline_gflops` of every row that has a roofline row of its type, backend and threads.
 
     Raises:
@@ -39,7 +43,7 @@ def with_roofline(measurements):
     rooflines = {
         (row.name, row.backend, row.num_threads): row.gflops for row in rows if row.name in NAMES.values() and row.macs
     }
-    keys = [(NAMES.get(None if row.error else _kind(row.file)), row.backend, row.num_threads) for row in rows]
+    keys = [(NAMES.get("" if row.error else _kind(row.file)), row.backend, row.num_threads) for row in rows]
     return [dataclasses.replace(row, roofline_gflops=rooflines.get(key)) for row, key in zip(rows, keys, strict=True)]
 
 

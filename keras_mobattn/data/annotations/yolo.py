@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_mobattn._packages import needs
 from keras_mobattn.data.annotations.annotated import Listed
 from keras_mobattn.data.splits import WORDS
 from keras_mobattn.errors import InputError
@@ -15,6 +16,7 @@ def read_data_yaml(path):
     Raises:
         InputError: no YAML, without names or training images, or a folder that isn't there.
     """
+    needs("PyYAML")
     import yaml
 
     try:

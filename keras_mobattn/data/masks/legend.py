@@ -155,7 +155,7 @@ def _read_labelmap(path):
     for line in _lines(path):
         if line.startswith("#"):
             continue
-        name, colour, *_ = [*line.split(":"), ""]
+        name, colour, *_ = line.split(":") + [""]
         rows.append((name, *(word.strip() for word in colour.split(","))))
         if len(rows[-1]) != 4 or not all(word.isdigit() for word in rows[-1][1:]):
             raise InputError(f"Expected 'label:red,green,blue:parts:actions' in {str(path)!r}. Received: {line!r}.")

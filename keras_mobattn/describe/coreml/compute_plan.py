@@ -38,18 +38,18 @@ class ComputePlan:
     not_run: str | None = None
 
     @property
-    def cost_by_device(self):
+    def cost_by_device(self) -> dict[str, float]:
         """{device: share of the estimated cost}, the largest first."""
         return _summed((operation.preferred, operation.cost) for operation in self.operations)
 
     @property
-    def cost_by_operator(self):
+    def cost_by_operator(self) -> dict[str, dict[str, float]]:
         """{operator: {device: share of the estimated cost}}, the most expensive operator first."""
         totals = _summed((operation.operator, operation.cost) for operation in self.operations)
         return {kind: _summed((o.preferred, o.cost) for o in self.operations if o.operator == kind) for kind in totals}
 
     @property
-    def off_neural_engine(self):
+    def off_neural_engine(self) -> tuple[PlannedOperation, ...]:
         """The operations that the Neural Engine could not run."""
         return tuple(operation for operation in self.operations if NEURAL_ENGINE not in operation.supported)
 

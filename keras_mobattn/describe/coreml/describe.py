@@ -2,8 +2,13 @@
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import ArrayLike
+
+from keras_mobattn._types import PathLike, Size
 from keras_mobattn.describe.coreml.compute_plan import NEURAL_ENGINE, ComputePlan, compute_plan
 from keras_mobattn.describe.coreml.rules import ELSEWHERE, FAILS, NeuralEngineFinding, neural_engine_findings
 from keras_mobattn.describe.half import HalfVerdict, half_verdict
@@ -45,7 +50,7 @@ class Placement:
     cost: float
 
     @property
-    def surprising(self):
+    def surprising(self) -> bool:
         """Whether the rules say that it can run there and the plan that it can't, or the other way round."""
         return bool(self.reasons) == (NEURAL_ENGINE in self.supported)
 
@@ -58,12 +63,12 @@ class NeuralEngine:
     plan: ComputePlan
 
     @property
-    def against(self):
+    def against(self) -> tuple[NeuralEngineFinding, ...]:
         """The findings that speak against it."""
         return tuple(finding for finding in self.findings if finding.is_against)
 
     @property
-    def placements(self):
+    def placements(self) -> tuple[Placement, ...]:
         """The operations that the rules or the plan keep off the Neural Engine: what each of the two says."""
         reasons = collections.defaultdict(list)
         for finding in self.against:
@@ -78,7 +83,7 @@ class NeuralEngine:
         )
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """By the plan, if there is one: it could run every operation. Else by the rules."""
         return not (self.against if self.plan.not_run else self.plan.off_neural_engine)
 
@@ -87,7 +92,7 @@ class NeuralEngine:
 class CoreMLDescription:
     """An .mlpackage described: one function of its ML program. Sizes in bytes; shapes have -1 where a size is open.
 
-    `operators` are the computing ones, the most frequent first; `compression` those that unpack weights (constexpr_).
+    `operators` are the computing ones, the most frequent first; `compression` those that unpack weights (`constexpr_`).
     `macs` are multiply-accumulates of one run by the type of the output; `macs_unknown` counts operations with an open
     size, which are not in it. `classes` is the number of class labels, None without them.
     """
@@ -121,7 +126,7 @@ class CoreMLDescription:
     neural_engine: NeuralEngine
     half: HalfVerdict | None = None  # where it was asked for
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """For JSON, with the verdicts and the plan's sums."""
         record, plan = dataclasses.asdict(self) | {"half": self.half and self.half.as_dict()}, self.neural_engine.plan
         record["neural_engine"]["passed"] = self.neural_engine.passed
@@ -136,7 +141,9 @@ class CoreMLDescription:
         return record
 
 
-def describe_coreml(path, plan=True, half_images=None):
+def describe_coreml(
+    path: PathLike, plan: bool = True, half_images: Callable[[Size], ArrayLike] | None = None
+) -> CoreMLDescription:
     """Describe an .mlpackage; return a CoreMLDescription.
 
     Its function "main" is described, or the default one where it has none of that name. With `plan`, on macOS 14.4 or
@@ -175,8 +182,8 @@ def describe_coreml(path, plan=True, half_images=None):
         weights=_weights(program.blobs),
         macs=macs,
         macs_unknown=macs_unknown,
-        max_rank=max((len(value.shape) for value in tensors), default=0),
-        high_rank=tuple(value for value in tensors if len(value.shape) > 4),
+        max_rank=max((len(value.shape or ()) for value in tensors), default=0),
+        high_rank=tuple(value for value in tensors if len(value.shape or ()) > 4),
         transposes=operators["transpose"],
         reshapes=operators["reshape"],
         gathers=sum(count for kind, count in operators.items() if kind.startswith("gather")),

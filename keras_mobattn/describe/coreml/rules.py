@@ -52,7 +52,7 @@ class NeuralEngineFinding(Finding):
     standing: str
 
     @property
-    def is_against(self):
+    def is_against(self) -> bool:
         """Whether it speaks against the Neural Engine, rather than being worth knowing."""
         return self.effect in AGAINST and self.standing == RECORD
 

@@ -3,8 +3,10 @@
 import collections
 import dataclasses
 
+from rich.console import Console
 from rich.markup import escape
 
+from keras_mobattn.describe.coreml.describe import CoreMLDescription
 from keras_mobattn.describe.half_screen import print_half
 from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
 from keras_mobattn.formats.coreml.features import ENUMERATED
@@ -12,7 +14,7 @@ from keras_mobattn.formats.coreml.features import ENUMERATED
 FEW = 3  # kinds of operators named in a row
 
 
-def print_coreml(description, console):
+def print_coreml(description: CoreMLDescription, console: Console) -> None:
     """Print a CoreMLDescription on a rich console."""
     sizes = f"{description.size_bytes / MB:.3f} MB, weights {description.weights_bytes / MB:.3f} MB"
     console.print(f"[bold]{escape(description.file)}[/]  {sizes}", highlight=False)

@@ -2,12 +2,16 @@
 
 import collections
 import dataclasses
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_mobattn import gpu
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._types import PathLike, Size
 from keras_mobattn.describe.difference import max_error
 from keras_mobattn.describe.finding import Finding
 from keras_mobattn.describe.half import HalfVerdict, half_verdict
@@ -40,7 +44,7 @@ class Xnnpack:
     problem: str | None = None
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         return self.partitions == 1 and not self.left and not self.problem
 
 
@@ -62,13 +66,13 @@ class GpuVerdict:
     not_run: str | None = None
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """By execution where that is possible, else by the rules; and nothing firm on record, which no run shows."""
         if any(finding.firmness == FIRM for finding in self.record):
             return False
         if self.not_run:
             return not self.refused and not self.wrong
-        return bool(self.errors) and all(error <= self.limits[name] for name, error in self.errors.items())
+        return bool(self.errors and all(error <= self.limits[name] for name, error in self.errors.items()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +95,7 @@ class TFLiteDescription:
     processor: str  # which one the file is for
     half: HalfVerdict | None = None  # where it was asked for
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """For JSON, with the verdicts."""
         record = dataclasses.asdict(self) | {"half": self.half and self.half.as_dict()}
         for name in ("xnnpack", "gpu"):
@@ -99,7 +103,12 @@ class TFLiteDescription:
         return record
 
 
-def describe_tflite(path, execute_on_gpu=True, half_images=None, half_modes=()):
+def describe_tflite(
+    path: PathLike,
+    execute_on_gpu: bool = True,
+    half_images: Callable[[Size], ArrayLike] | None = None,
+    half_modes: Collection[str] = (),
+) -> TFLiteDescription:
     """Describe a .tflite file; return a TFLiteDescription.
 
     XNNPACK and, with `execute_on_gpu`, the GPU accelerator are asked by running the file. `half_images`, a function of
@@ -112,15 +121,15 @@ def describe_tflite(path, execute_on_gpu=True, half_images=None, half_modes=()):
     """
     contents = read_contents(path)
     computed = [tensor for tensor in contents.tensors if not tensor.constant_bytes]
-    constant_bytes = collections.Counter()
+    constant_bytes: collections.Counter[str] = collections.Counter()
     for tensor in contents.tensors:
         constant_bytes[tensor.dtype] += tensor.constant_bytes
     xnnpack = _xnnpack(path, contents)
-    findings = {name: tuple(gpu_findings(contents, name == "refused")) for name in ("refused", "wrong")}
+    findings: dict[str, Any] = {name: tuple(gpu_findings(contents, name == "refused")) for name in ("refused", "wrong")}
     record = record_findings(contents)
     findings["record"] = tuple(finding for finding in record if finding.target == "gpu")
     if xnnpack.problem:
-        run = {"not_run": "It does not run on the CPU either."}
+        run: dict[str, Any] = {"not_run": "It does not run on the CPU either."}
     else:
         run = _run_on_gpu(path) if execute_on_gpu else {"not_run": "It was not asked."}
     in_bytes = any(tensor.dtype in ("int8", "uint8") for tensor in contents.tensors)

@@ -5,6 +5,7 @@ run: where the runtime runs, it is asked, and these say why.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 from keras_mobattn.describe.finding import Finding
 from keras_mobattn.formats.tflite.contents import Contents, Operator
@@ -65,7 +66,7 @@ class GpuRule:
     `refused`: the accelerator says so itself; else it computes wrong numbers.
     """
 
-    breaks: callable
+    breaks: Callable
     reason: str
     refused: bool = True
 

@@ -3,14 +3,16 @@
 import collections
 import dataclasses
 
+from rich.console import Console
 from rich.markup import escape
 
 from keras_mobattn.describe.half_screen import print_half
 from keras_mobattn.describe.tables import MB, MOST, count_text, operators_table, plain_table, shape_text, short_name
+from keras_mobattn.describe.tflite.describe import TFLiteDescription
 from keras_mobattn.describe.tflite.record import FIRM, TARGETS
 
 
-def print_tflite(description, console):
+def print_tflite(description: TFLiteDescription, console: Console) -> None:
     """Print a TFLiteDescription on a rich console."""
     console.print(f"[bold]{escape(description.file)}[/]  {description.size_bytes / MB:.3f} MB", highlight=False)
     console.print(_ends(description))

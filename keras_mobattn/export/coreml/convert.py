@@ -3,26 +3,33 @@
 import dataclasses
 import time
 import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import ArrayLike
 
+from keras_mobattn._packages import needs
 from keras_mobattn._quiet import coremltools_messages, import_coremltools
+from keras_mobattn._types import PathLike
 from keras_mobattn.about import About
 from keras_mobattn.catalog import COREML_COMPRESSIONS, COREML_OUTPUT_DTYPES, COREML_PRECISIONS, COREML_TARGETS
 from keras_mobattn.errors import InputError, choose, expect_name
 from keras_mobattn.export import check
-from keras_mobattn.export.check import Tolerance
+from keras_mobattn.export.check import CheckReport, Tolerance
 from keras_mobattn.export.coreml.about import describe
 from keras_mobattn.export.coreml.compress import compress
 from keras_mobattn.export.coreml.float32_layers import Float32Layers
-from keras_mobattn.export.coreml.inputs import check_images_of, expect_input, input_of, resized
+from keras_mobattn.export.coreml.inputs import Interface, check_images_of, expect_input, input_of, resized
 from keras_mobattn.export.coreml.model import COMPUTE_UNITS, CoreMLModel, on_mac
 from keras_mobattn.export.coreml.survival import expect_survival, survival_of
 from keras_mobattn.export.coreml.vision import with_suppression
-from keras_mobattn.export.exportable import expect_suffix, load
+from keras_mobattn.export.exportable import Exportable, expect_suffix, load
 from keras_mobattn.export.flexible import at_any_size
-from keras_mobattn.export.given_images import as_images
+from keras_mobattn.export.given_images import GivenImages, as_images
 from keras_mobattn.export.layer_names import expect_layers
 from keras_mobattn.files import replacing
 from keras_mobattn.formats.coreml.package import expect_replaceable
@@ -46,26 +53,26 @@ ADVICE = "Keep the layer in float32 (float32_layers), or write it so that it sta
 
 
 def to_coreml(
-    model_or_file,
-    path,
-    precision="fp16",
-    check_images=None,
-    tolerance=None,
-    minimum_deployment_target="iOS17",
+    model_or_file: keras.Model | str | Path | Exportable,
+    path: PathLike,
+    precision: str = "fp16",
+    check_images: GivenImages | None = None,
+    tolerance: Tolerance | None = None,
+    minimum_deployment_target: str = "iOS17",
     *,
-    compression=None,
-    representative_images=None,
-    input_type="tensor",
-    input_scale=None,
-    input_bias=None,
-    input_sizes=(),
-    output_dtype="float32",
-    float32_layers=(),
-    single_output=False,
-    form=None,
-    labels=(),
-    about=About(),  # noqa: B008  (frozen)
-):
+    compression: str | None = None,
+    representative_images: GivenImages | None = None,
+    input_type: str = "tensor",
+    input_scale: ArrayLike | None = None,
+    input_bias: ArrayLike | None = None,
+    input_sizes: Iterable[Sequence[int]] = (),
+    output_dtype: str = "float32",
+    float32_layers: list[str] | tuple[str, ...] = (),
+    single_output: bool = False,
+    form: str | None = None,
+    labels: Iterable[str] = (),
+    about: About = About(),  # noqa: B008  (frozen)
+) -> CheckReport:
     """Convert to an .mlpackage (ML program) for one image, check it, and return the CheckReport.
 
     The input is "image": `input_type` "tensor" takes float32 [1, H, W, C] of pixels 0..255, "channels_first" [1, C, H,
@@ -100,6 +107,7 @@ def to_coreml(
         VerificationError: the check failed; no file is kept.
         OSError: the path can't be written.
     """
+    needs("coremltools")
     settings = choose(COREML_PRECISIONS, precision, "precision")
     check.expect_options(tolerance, about)
     expect_suffix(path, COREML.suffix)
@@ -136,7 +144,7 @@ def to_coreml(
         headroom, wrong = survival_of(beside, given, source.model) if settings.half else (None, "")
         check.expect_headroom(headroom, tolerance, ADVICE)
         expect_survival(wrong, tolerance)
-        options = dict(path=path, written=beside, format=COREML.name, precision=name, start=start)
+        options: dict[str, Any] = dict(path=path, written=beside, format=COREML.name, precision=name, start=start)
         options |= dict(headroom=headroom, neural_engine=wrong)
         return _verify(package, by_size, tolerance, options)
 
@@ -159,7 +167,14 @@ def _calibration(source, precision, compression, images):
     return as_images(images, source, "representative_images")
 
 
-def expect_coreml(source, minimum_deployment_target, compression, input_type, input_sizes, float32_layers=()):
+def expect_coreml(
+    source: Exportable,
+    minimum_deployment_target: str,
+    compression: str | None,
+    input_type: str,
+    input_sizes: Iterable[Sequence[int]],
+    float32_layers: list[str] | tuple[str, ...] = (),
+) -> Interface:
     """Return the Interface of a package; raise an InputError for what to_coreml can't make of the Exportable."""
     choose(COREML_TARGETS, minimum_deployment_target, "minimum_deployment_target")
     interface = expect_input(source, input_type, input_sizes)

@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_mobattn._quiet import import_coremltools
+from keras_mobattn._types import Size
 from keras_mobattn.catalog import INPUT_TYPES
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
-from keras_mobattn.export.exportable import INPUT_NAME
+from keras_mobattn.export.exportable import INPUT_NAME, Exportable
 from keras_mobattn.export.pixels import expect_bytes
 
 COLOURS = {1: "GRAYSCALE", 3: "RGB"}  # channels -> coremltools' name
@@ -25,22 +26,22 @@ class Interface:
     """The input of a package. `sizes` are (height, width) besides the model's own."""
 
     kind: str
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[Size, ...]
 
-    def array(self, size, channels):
+    def array(self, size: Size, channels: int) -> tuple[int, int, int, int]:
         """The shape of the program's input for (height, width)."""
         return (1, channels, *size) if self.channels_first else (1, *size, channels)
 
-    def given(self, image):
+    def given(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """{input: array} of one image [1, H, W, C] as the program takes it."""
         return {INPUT_NAME: image if self.kind == "tensor" else image.transpose(0, 3, 1, 2)}
 
     @property
-    def channels_first(self):
+    def channels_first(self) -> bool:
         """Whether it takes an array of which the channels come first."""
         return self.kind == "channels_first"
 
-    def is_classifier(self, source):
+    def is_classifier(self, source: Exportable) -> bool:
         """Whether the package gives a label and {label: probability} rather than an array."""
         return self.kind == "image" and bool(source.axis_labels) and source.task.coreml_type == CLASSIFIER
 

@@ -5,10 +5,13 @@ import json
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_mobattn._quiet import import_coremltools
+from keras_mobattn._types import PathLike
 from keras_mobattn.catalog import COREML_UNITS
 from keras_mobattn.errors import InputError, expect_name
 from keras_mobattn.export.check import VerificationError
@@ -41,7 +44,7 @@ class CoreMLModel(FileModel):
         VerificationError: Core ML refuses it, or stops while running it.
     """
 
-    def __init__(self, path, compute_units=None):
+    def __init__(self, path: PathLike, compute_units: str | None = None) -> None:
         if compute_units is not None:
             expect_name([units for _, units in COREML_UNITS.values()], compute_units, "compute_units")
         program = read_program(path)
@@ -63,11 +66,11 @@ class CoreMLModel(FileModel):
         self.gives_classes = any(each.dtype == "int32" and len(each.shape or ()) == 2 for each in program.outputs)
         self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
 
-    def given(self, image):
+    def given(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """{input: array} of one image [1, H, W, C] as the program takes it."""
         return {INPUT_NAME: image.transpose(0, 3, 1, 2) if self.takes_pixels or self.channels_first else image}
 
-    def run(self, image):
+    def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """[1, H, W, C] -> {output name: array}, a classifier's scores as [1, K]; see FileModel.
 
         Of an object detector the MOST_OBJECTS best objects with a score from LEAST_SCORE, filled up with zeros.
@@ -75,7 +78,7 @@ class CoreMLModel(FileModel):
         self.input_range.expect(image, "image", alone=True)
         return self._arrays(self._run(np.asarray(image, np.float32)))
 
-    def computed(self, image):
+    def computed(self, image: ArrayLike) -> dict[str, Any]:
         """What the evaluator computes of an image before objects are found or classes are picked: {name: [1, ..]}."""
         given = self.given(np.asarray(image, np.float32))
         if self.gives_classes:
@@ -98,12 +101,12 @@ class CoreMLModel(FileModel):
         return self._run(np.zeros((1, *self.input_shape[1:]), np.float32))
 
     @property
-    def given_names(self):
+    def given_names(self) -> tuple[str, ...]:
         """The names of its outputs, without a classifier's most likely label."""
         return tuple(each.name for each in self.spec.description.output if each.name != self.label)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[None, int, int, int]:
         """(None, H, W, C)."""
         if self.takes_pixels:
             image = self._input.imageType
@@ -112,13 +115,13 @@ class CoreMLModel(FileModel):
         return (None, *shape[2:], shape[1]) if self.channels_first else (None, *shape[1:])
 
     @functools.cached_property
-    def output_shape(self):
+    def output_shape(self) -> tuple[int | None, ...] | dict[str, tuple[int | None, ...]]:
         """As in Keras: {name: shape} of several outputs."""
         shapes = {name: (None, *value.shape[1:]) for name, value in self._arrays(self._sample).items()}
         return shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
     @functools.cached_property
-    def labels(self):
+    def labels(self) -> tuple[str, ...]:
         """The class names in the package; () if there are none."""
         if self.label:
             return tuple(next(value for value in self._sample.values() if isinstance(value, dict)))

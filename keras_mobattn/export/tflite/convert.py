@@ -2,18 +2,23 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import ArrayLike
 
+from keras_mobattn._packages import needs
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._types import PathLike
 from keras_mobattn.about import About
 from keras_mobattn.catalog import TFLITE_PRECISIONS
 from keras_mobattn.errors import InputError, choose
 from keras_mobattn.export import check
-from keras_mobattn.export.check import Tolerance
-from keras_mobattn.export.exportable import expect_suffix, load
-from keras_mobattn.export.given_images import as_images
+from keras_mobattn.export.check import CheckReport, Tolerance
+from keras_mobattn.export.exportable import Exportable, expect_suffix, load
+from keras_mobattn.export.given_images import GivenImages, as_images
 from keras_mobattn.export.headroom import headroom_of
 from keras_mobattn.export.pixels import expect_bytes, expect_io
 from keras_mobattn.export.tflite.detector import add_post_process
@@ -57,22 +62,22 @@ ADVICE = "For GPUs, write it so that it stays smaller, a mean for a sum say: REA
 
 
 def to_tflite(
-    model_or_file,
-    path,
-    precision="fp32",
-    representative_images=None,
-    check_images=None,
-    tolerance=None,
+    model_or_file: keras.Model | str | Path | Exportable,
+    path: PathLike,
+    precision: str = "fp32",
+    representative_images: GivenImages | None = None,
+    check_images: GivenImages | None = None,
+    tolerance: Tolerance | None = None,
     *,
-    input_dtype="float32",
-    output_dtype="float32",
-    input_scale=None,
-    input_bias=None,
-    single_output=False,
-    form=None,
-    labels=(),
-    about=About(),  # noqa: B008  (frozen)
-):
+    input_dtype: str = "float32",
+    output_dtype: str = "float32",
+    input_scale: ArrayLike | None = None,
+    input_bias: ArrayLike | None = None,
+    single_output: bool = False,
+    form: str | None = None,
+    labels: Iterable[str] = (),
+    about: About = About(),  # noqa: B008  (frozen)
+) -> CheckReport:
     """Convert to a .tflite file for one image [1, H, W, C], check it against Keras, and return the CheckReport.
 
     The file takes pixels 0..255, whatever the Keras model takes: what they have to be multiplied by and shifted stands
@@ -116,6 +121,7 @@ def to_tflite(
         VerificationError: the check failed; no file is kept.
         OSError: the path can't be written.
     """
+    needs("ai-edge-litert", "flatbuffers", "litert-quantizer")
     settings = choose(TFLITE_PRECISIONS, precision, "precision")
     check.expect_options(tolerance, about)
     expect_suffix(path, TFLITE.suffix)
@@ -166,7 +172,8 @@ def _objects(graph, source):
     add_post_process(graph, source.task.decoding, OPERATOR_RULES)
 
 
-END = {"nms": _objects}  # form -> what is added to its Graph, once that is quantized: a function (graph, source)
+# form -> what is added to its Graph, once that is quantized: a function (graph, source)
+END: dict[str | None, Callable] = {"nms": _objects}
 
 
 def _convert(source, settings, images):

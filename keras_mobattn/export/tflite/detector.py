@@ -21,7 +21,7 @@ from keras_mobattn.formats.tflite.metadata_tables import (
 
 OPERATOR = "TFLite_Detection_PostProcess"
 NUMBER = "number of detections"  # what readers look for; the others are called as in the signature
-CORNERS = np.uint32([1, 0, 3, 2])  # places of xmin, ymin, xmax, ymax in a box
+CORNERS = np.array([1, 0, 3, 2], np.uint32)  # places of xmin, ymin, xmax, ymax in a box
 
 
 def add_post_process(graph, decoding, rules):

@@ -4,8 +4,13 @@ import contextlib
 import functools
 import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from keras_mobattn._packages import needs
 from keras_mobattn._quiet import quiet_stderr
+from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.exportable import INPUT_NAME
@@ -30,7 +35,12 @@ class TFLiteModel(FileModel):
         OSError: it can't be read.
     """
 
-    def __init__(self, path):
+    labels: tuple[str, ...]
+    input_shape: tuple[None, int, int, int]
+    output_shape: tuple[int | None, ...] | dict[str, tuple[int | None, ...]]
+
+    def __init__(self, path: PathLike) -> None:
+        needs("ai-edge-litert")
         from ai_edge_litert.interpreter import Interpreter
 
         read_tflite(path)
@@ -47,26 +57,26 @@ class TFLiteModel(FileModel):
             )
         self._turn, self._signature = threading.Lock(), interpreter.get_signature_runner()
         self._taken, self._given = self._signature.get_input_details()[INPUT_NAME], self._signature.get_output_details()
-        self.input_shape = (None, *(int(side) for side in self._taken["shape"][1:]))
+        self.input_shape = (None, *(int(side) for side in self._taken["shape"][1:]))  # type: ignore[assignment]  # H, W, C
         shapes = {name: (None, *(int(side) for side in detail["shape"][1:])) for name, detail in self._given.items()}
         self.output_shape = shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
     @functools.cached_property
-    def detector(self):
+    def detector(self) -> dict[str, Any] | None:  # type: ignore[override]  # it is read alone
         """What its metadata tell MediaPipe of boxes; see FileModel."""
         with open_graph(self._path) as graph:
             return read_detector(graph)
 
     @property
-    def given_names(self):
+    def given_names(self) -> tuple[str, ...]:
         """The names of its outputs."""
         return tuple(self._given)
 
-    def given(self, image):
+    def given(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """{input: array} of one image [1, H, W, C] as the file itself takes it."""
-        return {INPUT_NAME: quantize(image, self._taken)}
+        return {INPUT_NAME: quantize(np.asarray(image, np.float32), self._taken)}
 
-    def run(self, image):
+    def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """One image [1, H, W, C] -> {output name: array}; see FileModel."""
         self.input_range.expect(image, "image", alone=True)
         with self._turn, _refusal():

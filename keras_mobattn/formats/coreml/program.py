@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
+from typing import Any
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.coreml.constants import scalar
@@ -35,7 +37,7 @@ class Operation:
     results: tuple[Value, ...]
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.results[0].name if self.results else ""
 
 
@@ -57,7 +59,7 @@ class Program:
     """
 
     path: Path  # of the package
-    spec: object  # the protobuf Model
+    spec: Any  # the protobuf Model
     functions: tuple[str, ...]
     function: str
     inputs: tuple[Feature, ...]  # as an app sees them
@@ -71,15 +73,15 @@ class Program:
     suppression: Suppression | None = None  # of an object detector, what finds objects in the results
 
     @property
-    def is_enumerated(self):
+    def is_enumerated(self) -> bool:
         """Whether an input has enumerated sizes and none a range: then an open size is one of a few that are known."""
         return {feature.flexible for feature in self.inputs if feature.flexible} == {ENUMERATED}
 
     @functools.cached_property
-    def image_scaling(self):
+    def image_scaling(self) -> set[str]:
         """The names of what ImageType's scale and bias compute: in float32, before the cast of an fp16 program."""
         images = {feature.name for feature in self.inputs if feature.kind == "image"}
-        names = set()
+        names: set[str] = set()
         for operation in self.operations:
             taken = {value.name for value in operation.operands.get("x", ())}
             if operation.kind in ("mul", "add") and taken & (images | names):
@@ -87,7 +89,7 @@ class Program:
         return names
 
 
-def read_program(path):
+def read_program(path: str | os.PathLike[str]) -> Program:
     """Read the function "main" of a package; without one its default function. Of an object detector's pipeline the
     network is read, with what the package as a whole takes and gives, and its Suppression.
 

@@ -1,5 +1,6 @@
 """A .tflite file as bytes, as objects that can be edited, and back."""
 
+from keras_mobattn._packages import needs
 from keras_mobattn.errors import InputError, expect_path
 
 
@@ -26,6 +27,7 @@ def read_tflite(path):
 
 def unpack(content):
     """Return the bytes of a .tflite file as a ModelT of ai_edge_litert. What is appended to it is dropped."""
+    needs("ai-edge-litert")
     from ai_edge_litert.tools.flatbuffer_utils import read_model_from_bytearray
 
     return read_model_from_bytearray(content)
@@ -33,6 +35,7 @@ def unpack(content):
 
 def pack(model):
     """Return a ModelT as the bytes of a .tflite file."""
+    needs("flatbuffers")
     import flatbuffers
 
     class Builder(flatbuffers.Builder):

@@ -1,6 +1,7 @@
 """The class names in a .tflite file: a text file in a zip behind the flatbuffer, as TFLite metadata has it."""
 
 import io
+import os
 import zipfile
 
 from keras_mobattn.errors import expect_path
@@ -18,7 +19,7 @@ def with_labels(content, labels):
     return file.getvalue()
 
 
-def embedded_labels(file):
+def embedded_labels(file: str | os.PathLike[str]) -> tuple[str, ...]:
     """The class names in a .tflite file; () if there are none.
 
     Raises:

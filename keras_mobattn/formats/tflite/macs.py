@@ -2,6 +2,7 @@
 
 import collections
 import math
+import os
 
 from keras_mobattn.formats.tflite.graph import open_graph
 
@@ -16,7 +17,7 @@ MACS = {
 }
 
 
-def count_file_macs(path):
+def count_file_macs(path: str | os.PathLike[str]) -> dict[str, int]:
     """Return {type that they are computed in: MACs of one run}, e.g. {"int8": 464_000_000, "float32": 1_000_000}.
 
     Convolutions, fully connected layers and matrix products count, by the type of their output: with int8 or float16
@@ -26,7 +27,7 @@ def count_file_macs(path):
         InputError: not a TFLite file, or a corrupt one.
         OSError: it can't be read.
     """
-    counts = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     with open_graph(path) as graph:
         for operator in graph.operators:
             if (kind := graph.kind(operator)) in MACS:

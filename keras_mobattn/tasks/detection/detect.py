@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import ArrayLike
 
 from keras_mobattn.data import resize_and_crop
 from keras_mobattn.errors import expect_range
 from keras_mobattn.models import known_range
+from keras_mobattn.tasks._types import Array
 from keras_mobattn.tasks.detection.forms import raw_objects
 from keras_mobattn.tasks.detection.post_process import Rules, from_score
 from keras_mobattn.tasks.detection.ssdlite import anchors_of
@@ -24,7 +27,14 @@ class Objects(NamedTuple):
     scores: np.ndarray
 
 
-def detect(model, image, min_score=MIN_SCORE, *, input_scale=None, input_bias=None):
+def detect(
+    model: keras.Model,
+    image: Array,
+    min_score: float = MIN_SCORE,
+    *,
+    input_scale: ArrayLike | None = None,
+    input_bias: ArrayLike | None = None,
+) -> Objects:
     """Find the objects of an image by a detector, as SSDLite builds it; return Objects, with boxes in its pixels.
 
     The image is uint8 [height, width, 3], RGB, of any size: all of it is seen, stretched to the model's size. Labels

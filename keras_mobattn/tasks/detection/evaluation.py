@@ -7,6 +7,7 @@ import io
 import numpy as np
 import tensorflow as tf
 
+from keras_mobattn._packages import needs
 from keras_mobattn.data.boxes import overlaps
 from keras_mobattn.errors import InputError
 from keras_mobattn.tasks.detection.draw import draw_boxes
@@ -82,6 +83,7 @@ class DetectionTally:
 
 def _evaluated(images, sides, count):
     """A COCOeval with its stats."""
+    needs("pycocotools")
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

@@ -2,8 +2,11 @@
 (`ssd.py`, `ssd_heads.py`). Layer names are a contract: weights hang on them."""
 
 import functools
+from collections.abc import Sequence
 
+import tensorflow as tf
 import tf_keras as keras
+from numpy.typing import ArrayLike
 
 from keras_mobattn.errors import InputError, choose, expect_kind, expect_range
 from keras_mobattn.layers import JoinLevels, conv_norm_act
@@ -24,8 +27,15 @@ _conv = functools.partial(conv_norm_act, initializer="glorot_uniform", act=keras
 
 
 def SSDLite(  # noqa: N802  the paper's spelling
-    backbone, classes, anchors="ssd", boxes=None, strides=STRIDES, widths=None, input_shape=(SIDE, SIDE, 3), name=None
-):
+    backbone: keras.Model | str,
+    classes: int,
+    anchors: str | Sequence[Sequence[Sequence[float]]] = "ssd",
+    boxes: ArrayLike | None = None,
+    strides: Sequence[int] = STRIDES,
+    widths: Sequence[int] | None = None,
+    input_shape: Sequence[int] = (SIDE, SIDE, 3),
+    name: str | None = None,
+) -> keras.Model:
     """Build a detector: a keras.Model with the outputs {"boxes": [B, A, 4], "scores": [B, A, 1 + classes]}.
 
     Its levels are maps of the backbone (P3, P4, P5) at `strides` up to 32, each with a 1x1 convolution where its width
@@ -58,7 +68,7 @@ def SSDLite(  # noqa: N802  the paper's spelling
     maps = _levels(_maps(backbone, strides), strides, widths)
     sizes = _sizes(anchors, boxes, [tuple(each.shape[1:3]) for each in maps])
     kinds = {"boxes": 4, "scores": 1 + classes}
-    predicted = {kind: [] for kind in kinds}
+    predicted: dict[str, list[tf.Tensor]] = {kind: [] for kind in kinds}
     for level, (x, own) in enumerate(zip(maps, sizes, strict=True)):
         if level < len(strides):  # the whole map's mean has one cell, around which nothing is
             x = _conv(x, None, 3, depthwise=True, act=None, name=f"head{level}_depthwise")

@@ -1,6 +1,9 @@
 """DeepLabv3 (arXiv:1706.05587) on any backbone, as apple/ml-cvnets builds it (`deeplabv3.py`,
 `aspp_block.py`). Layer names are a contract: weights hang on them."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import tf_keras as keras
 
 from keras_mobattn.errors import InputError, expect_kind, expect_range
@@ -14,17 +17,17 @@ RATES = (6, 12, 18)  # at stride 16; the paper has twice as many at 8
 
 
 def DeepLabV3(  # noqa: N802  the paper's spelling
-    backbone=None,
-    classes=None,
-    output_stride=16,
-    width=None,
-    rates=None,
-    auxiliary=False,
-    dropout=DROPOUT,
-    input_shape=(SIDE, SIDE, 3),
-    weights=None,
-    name=None,
-):
+    backbone: keras.Model | str | None = None,
+    classes: int | None = None,
+    output_stride: int = 16,
+    width: int | None = None,
+    rates: Sequence[int] | None = None,
+    auxiliary: bool = False,
+    dropout: float = DROPOUT,
+    input_shape: Sequence[int] = (SIDE, SIDE, 3),
+    weights: str | Path | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Build a segmenter: a keras.Model from an image to logits [B, H / stride, W / stride, classes].
 
     Behind the backbone's last map stands ASPP (atrous spatial pyramid pooling): a 1x1 convolution, three 3x3 ones that

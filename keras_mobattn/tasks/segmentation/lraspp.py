@@ -1,8 +1,11 @@
 """LR-ASPP, the light segmentation head of MobileNetV3 (arXiv:1905.02244, section 6.4), as torchvision builds it
 (`lraspp.py`), on any backbone. Layer names are a contract: weights hang on them."""
 
+from collections.abc import Sequence
+
 import tf_keras as keras
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.layers import ResizeLike
 from keras_mobattn.tasks.segmentation.backbone import SIDE, maps_of
 from keras_mobattn.tasks.segmentation.checkpoint import with_weights
@@ -12,16 +15,16 @@ WIDTH = 128
 
 
 def LRASPP(  # noqa: N802  the paper's spelling
-    backbone,
-    classes,
-    output_stride=16,
-    width=WIDTH,
-    auxiliary=False,
-    dropout=0.0,
-    input_shape=(SIDE, SIDE, 3),
-    weights=None,
-    name=None,
-):
+    backbone: keras.Model | str,
+    classes: int,
+    output_stride: int = 16,
+    width: int = WIDTH,
+    auxiliary: bool = False,
+    dropout: float = 0.0,
+    input_shape: Sequence[int] = (SIDE, SIDE, 3),
+    weights: PathLike | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Build a segmenter for phones: a keras.Model from an image to logits [B, H / 8, W / 8, classes].
 
     A 1x1 convolution of the backbone's last map, scaled by what the mean of the whole map says of each channel, is

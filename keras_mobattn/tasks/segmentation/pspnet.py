@@ -1,8 +1,11 @@
 """PSPNet (arXiv:1612.01105) on any backbone, as apple/ml-cvnets builds it (`pspnet.py`,
 `pspnet_module.py`). Layer names are a contract: weights hang on them."""
 
+from collections.abc import Sequence
+
 import tf_keras as keras
 
+from keras_mobattn._types import PathLike
 from keras_mobattn.layers import AdaptiveMean, ResizeLike
 from keras_mobattn.tasks.segmentation.backbone import SIDE, maps_of
 from keras_mobattn.tasks.segmentation.checkpoint import with_weights
@@ -13,16 +16,16 @@ BINS = (1, 2, 3, 6)
 
 
 def PSPNet(  # noqa: N802  the paper's spelling
-    backbone,
-    classes,
-    output_stride=16,
-    width=WIDTH,
-    auxiliary=False,
-    dropout=DROPOUT,
-    input_shape=(SIDE, SIDE, 3),
-    weights=None,
-    name=None,
-):
+    backbone: keras.Model | str,
+    classes: int,
+    output_stride: int = 16,
+    width: int = WIDTH,
+    auxiliary: bool = False,
+    dropout: float = DROPOUT,
+    input_shape: Sequence[int] = (SIDE, SIDE, 3),
+    weights: PathLike | None = None,
+    name: str | None = None,
+) -> keras.Model:
     """Build a segmenter: a keras.Model from an image to logits [B, H / stride, W / stride, classes].
 
     Behind the backbone's last map stands pyramid pooling: the means of 1, 4, 9 and 36 parts of the map, each with a 1x1

@@ -1,16 +1,26 @@
 """The mask of one image, by a segmenter."""
 
+import numpy as np
 import tensorflow as tf
+import tf_keras as keras
+from numpy.typing import ArrayLike
 
 from keras_mobattn.data import resize_and_crop
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import known_range
+from keras_mobattn.tasks._types import Array
 from keras_mobattn.tasks.segmentation.heads import CLASSIFIER
 from keras_mobattn.tasks.segmentation.masks import masks_of
 from keras_mobattn.tasks.task import expect_keras
 
 
-def segment(model, image, *, input_scale=None, input_bias=None):
+def segment(
+    model: keras.Model,
+    image: Array,
+    *,
+    input_scale: ArrayLike | None = None,
+    input_bias: ArrayLike | None = None,
+) -> np.ndarray:
     """Return the mask of an image by a segmenter, as DeepLabV3 builds it: int32 [height, width], each pixel's class.
 
     The image is uint8 [height, width, 3], RGB, of any size: all of it is seen, stretched to the model's size, and the

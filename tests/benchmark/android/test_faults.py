@@ -12,8 +12,7 @@ import pytest
 from helpers import adbd
 from helpers.replayed import OUTPUTS, bench, model_file, replay
 from keras_mobattn import benchmark
-from keras_mobattn.benchmark.android import benchmark as android
-from keras_mobattn.benchmark.android import phone as android_device
+from keras_mobattn.benchmark.android import benchmark as android, phone as android_device
 from keras_mobattn.errors import InputError
 
 DEATHS = {  # what the program does -> part of the reason

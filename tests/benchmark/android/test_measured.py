@@ -9,8 +9,7 @@ from helpers.chromium import hosted
 from helpers.replayed import OUTPUTS, STAND_IN, bench, model_file, replay
 from keras_mobattn import benchmark
 from keras_mobattn.benchmark import Conditions, Device
-from keras_mobattn.benchmark.android import benchmark as android
-from keras_mobattn.benchmark.android import phone as android_device
+from keras_mobattn.benchmark.android import benchmark as android, phone as android_device
 from keras_mobattn.benchmark.android.details import AndroidDetails
 from keras_mobattn.commands import benchmark_android
 from keras_mobattn.errors import InputError

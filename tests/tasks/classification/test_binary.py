@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from keras_mobattn import export
-from keras_mobattn.commands import evaluate as evaluate_command
-from keras_mobattn.commands import predict
+from keras_mobattn.commands import evaluate as evaluate_command, predict
 from keras_mobattn.data import open_source
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import load_model

@@ -10,8 +10,7 @@ from keras_mobattn import InputError, describe, export
 from keras_mobattn.formats.coreml.package import read_mlpackage
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.mil import suppression as mil_suppression
-from keras_mobattn.tasks.detection import Detection
-from keras_mobattn.tasks.detection import forms as detection_forms
+from keras_mobattn.tasks.detection import Detection, forms as detection_forms
 from keras_mobattn.tasks.detection.forms import CLASSES_AT_ONCE, FORMS, VISION_RULES
 
 FLOAT32 = 65568  # ArrayFeatureType's, in FeatureTypes.proto

@@ -15,8 +15,7 @@ from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.formats.kinds import COREML
 from keras_mobattn.layers import resize_bilinear
 from keras_mobattn.tasks import TASKS
-from keras_mobattn.tasks.segmentation import Segmentation
-from keras_mobattn.tasks.segmentation import task as segmentation_task
+from keras_mobattn.tasks.segmentation import Segmentation, task as segmentation_task
 from keras_mobattn.tasks.segmentation.draw import palette
 from keras_mobattn.tasks.segmentation.forms import FORMS
 from keras_mobattn.tasks.segmentation.task import HEADS

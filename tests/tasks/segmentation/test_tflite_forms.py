@@ -14,8 +14,7 @@ from keras_mobattn.formats.tflite.metadata_tables import METADATA
 from keras_mobattn.formats.tflite.segmenter import ACTIVATIONS, NAME
 from keras_mobattn.layers import resize_bilinear
 from keras_mobattn.tasks import task_of
-from keras_mobattn.tasks.segmentation import SEGMENTATION, DeepLabV3, Segmentation, segment
-from keras_mobattn.tasks.segmentation import task as segmentation_task
+from keras_mobattn.tasks.segmentation import SEGMENTATION, DeepLabV3, Segmentation, segment, task as segmentation_task
 from keras_mobattn.tasks.segmentation.forms import DESCRIPTIONS, FORMS
 from keras_mobattn.tasks.segmentation.masks import masks_of
 from keras_mobattn.tasks.segmentation.task import HEADS
