@@ -4,7 +4,7 @@ BIN := .venv/bin
 MARKS ?= slow or sampled
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test slow lint format gpu gpu-half adbd clean
+.PHONY: demo test slow lint docs format gpu gpu-half adbd clean
 
 demo: .venv/installed
 	$(BIN)/python -m keras_mobattn.demo
@@ -25,6 +25,10 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site of README's pages and the functions' own descriptions; what Sphinx warns of is an error, a broken link say
+docs: .venv/installed
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
 # A driver for LiteRT's GPU accelerator: the machine's own, or SwiftShader, which uses the CPU, put into .venv
 gpu: .venv/installed
@@ -49,4 +53,4 @@ format: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build docs/_build *.egg-info .pytest_cache .ruff_cache

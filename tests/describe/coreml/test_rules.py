@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from helpers import neural_engine_page, small_packages
+from helpers import small_packages
 from helpers.described_packages import ENDS, FOUND, RULES, WITHOUT_A_PACKAGE, described, is_against
 from keras_mobattn.describe.coreml import conditions
 from keras_mobattn.describe.coreml.rules import AGAINST, NEURAL_ENGINE_RULES, NO_RECORD, RECORD, neural_engine_findings
@@ -57,8 +57,3 @@ def test_rules_say_how_firm_they_are():
     for name, rule in NEURAL_ENGINE_RULES.items():
         assert bool(rule.evidence) == (rule.standing != NO_RECORD), name
         assert rule.standing == RECORD or rule.effect not in AGAINST or rule.evidence, name
-
-
-def test_the_page_has_the_table():
-    text = neural_engine_page.PAGE.read_text(encoding="utf-8")
-    assert text == neural_engine_page.filled(text), "cd tests && python -m helpers.neural_engine_page"
