@@ -15,11 +15,13 @@ test: lint
 	-@$(BIN)/python tests/helpers/install_peers.py  # likewise the tests against timm and transformers
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-slow: .venv/installed  # TESTS=tests/FOLDER for a part of it, MARKS=sampled for those of which CI takes an eighth
+# TESTS=tests/FOLDER for a part of it, MARKS=sampled for those of which CI takes an eighth. Stopped and started again with
+# GO_ON=FILE, it goes on behind what has passed by that file
+slow: .venv/installed
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python -m keras_mobattn.gpu --half
 	-@$(BIN)/python tests/helpers/install_peers.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" --costs $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" --costs $(if $(GO_ON),--go-on $(GO_ON)) $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

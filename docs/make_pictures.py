@@ -25,7 +25,6 @@ SCREENS = {  # name of a picture -> the command that it shows, in the order in w
     "train": TRAIN,
     "export": "mobattn export runs/digits",
     "describe": "mobattn describe runs/digits/model_int8.tflite",
-    "doctor": "mobattn doctor",
 }
 FILES = {"curves.png": "runs/digits/curves.png"}  # name of a picture -> the file that a command wrote
 

@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from operator import itemgetter
 
 import pytest
 
 from helpers import ROOT
 
+NOTHING = 5  # pytest's exit code where no test is left
 SMALL = "def test_nothing(): pass\ndef test_less(): pass\n"
 LARGE = """
 import subprocess, sys, time
@@ -33,3 +35,33 @@ def test_modules_are_listed_with_their_costs(workers, tmp_path):
     assert 0 < float(kept) < 0.3
     together = float(re.search(r"All processes together: ([\d.]+) GB", done.stdout)[1])
     assert together >= float(large)
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path):
+    (tmp_path / "test_two.py").write_text(
+        "import pathlib\ndef test_one(): pass\ndef test_other(): assert pathlib.Path('done').exists()"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "helpers.module_costs",
+        "--costs",
+        "--go-on",
+        "kept/passed",
+        "-n",
+        "2",
+        ".",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    ends = []
+    for _ in range(3):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        ends.append(
+            (done.returncode, re.search(r"=+ (.*) in ", done.stdout)[1], re.search(r"(\d+)  test_two", done.stdout)[1])
+        )
+        (tmp_path / "done").touch()
+    assert [*map(itemgetter(0, 2), ends)] == [(1, "2"), (0, "2"), (NOTHING, "2")]
+    assert "1 failed, 1 passed" in ends[0][1]
+    assert ends[1][1].endswith("1 passed")

@@ -35,7 +35,7 @@ def multi_worker():
     else:
         raise InputError(
             "Expected the cluster in TF_CONFIG, or a start by srun, for strategy='multi-worker'. Received: neither. "
-            "README.md, Many machines, has the commands."
+            "docs/training.md, Many machines, has the commands."
         )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)

@@ -1,29 +1,40 @@
 """What each test module costs: a pytest plugin that with --costs prints minutes and memory at the end of a run.
 
+With --go-on FILE a run that was stopped goes on: each test that has passed is written to FILE with its costs, and is
+left out when the run begins again.
+
 Memory is resident memory, sampled: a module's peak is that of the process that ran its tests, with the processes that
 these started, and what it kept is the most that this process still had after a test, with what others before it left.
 What several processes share, libraries for one, counts in each.
 """
 
+import collections
 import contextlib
 import dataclasses
+import json
+import os
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 INTERVAL = 0.5  # seconds between samples; one takes some 10 ms
 PEAK, KEPT = "peak_memory", "kept_memory"
+PASSED_BEFORE = (
+    "TESTS_PASSED_BEFORE"  # environment variable: a file with the same list for every worker, also for a late one
+)
 
 
 def pytest_addoption(parser):
     parser.addoption("--costs", action="store_true", help="print minutes and peak memory of each test module")
+    parser.addoption("--go-on", metavar="FILE", type=Path, help="with --costs: leave out what passed by this file")
 
 
 def pytest_configure(config):
     if config.getoption("--costs"):
-        config.pluginmanager.register(ModuleCosts(), "module_costs")
+        config.pluginmanager.register(ModuleCosts(config), "module_costs")
 
 
 class Peak:
@@ -64,8 +75,32 @@ class Cost:
 class ModuleCosts:
     """In a process that runs tests it measures, in one that reports it adds up; without -n one process is both."""
 
-    def __init__(self):
-        self.memory, self.costs = Peak(), {}
+    def __init__(self, config):
+        self.memory, self.costs, self.failed, self.together = Peak(), {}, set(), 0
+        self.seconds = collections.Counter()
+        self.file = None if hasattr(config, "workerinput") else config.getoption("--go-on")  # the reporting one writes
+        if self.file:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            lines = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
+            before = [json.loads(line) for line in lines]
+            for record in before:
+                self._add(record)
+            names = self.file.with_suffix(".before").absolute()
+            names.write_text(json.dumps([record["test"] for record in before]), encoding="utf-8")
+            os.environ[PASSED_BEFORE] = str(names)
+
+    def pytest_collection_modifyitems(self, config, items):
+        names = os.environ.get(PASSED_BEFORE)
+        passed = set(json.loads(Path(names).read_text(encoding="utf-8"))) if names else set()
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+        items[:] = [item for item in items if item.nodeid not in passed]
+
+    def _add(self, record):
+        cost = self.costs.setdefault(record["test"].split("::")[0], Cost())
+        cost.tests += 1
+        cost.seconds += record["seconds"]
+        cost.peak, cost.kept = max(cost.peak, record["peak"]), max(cost.kept, record["kept"])
+        self.together = max(self.together, record["together"])
 
     @pytest.hookimpl(tryfirst=True)  # before the report takes the properties over
     def pytest_runtest_makereport(self, item, call):
@@ -74,12 +109,16 @@ class ModuleCosts:
             item.user_properties.extend([(PEAK, self.memory.since_last()), (KEPT, kept)])
 
     def pytest_runtest_logreport(self, report):
-        cost = self.costs.setdefault(report.nodeid.split("::")[0], Cost())
-        cost.seconds += report.duration
+        self.seconds[report.nodeid] += report.duration
+        self.failed |= {report.nodeid} if report.outcome != "passed" else set()  # skipped ones run again
         if report.when == "teardown":
-            cost.tests += 1
             memory = dict(report.user_properties)
-            cost.peak, cost.kept = max(cost.peak, memory[PEAK]), max(cost.kept, memory[KEPT])
+            record = {"test": report.nodeid, "seconds": self.seconds.pop(report.nodeid), "together": self.memory.ever}
+            record |= {"peak": memory[PEAK], "kept": memory[KEPT]}
+            self._add(record)
+            if self.file and report.nodeid not in self.failed:
+                with self.file.open("a", encoding="utf-8") as passed:
+                    passed.write(json.dumps(record) + "\n")
 
     def pytest_terminal_summary(self, terminalreporter):
         terminalreporter.section("costs of test modules")
@@ -87,4 +126,5 @@ class ModuleCosts:
         for module, cost in sorted(self.costs.items(), key=lambda item: -item[1].seconds):
             memory = f"{cost.peak / 1e9:7.2f}  {cost.kept / 1e9:7.2f}"
             terminalreporter.write_line(f"{cost.seconds / 60:7.1f}  {memory}  {cost.tests:5}  {module}")
-        terminalreporter.write_line(f"All processes together: {self.memory.ever / 1e9:.2f} GB at most.")
+        together = max(self.together, self.memory.ever)
+        terminalreporter.write_line(f"All processes together: {together / 1e9:.2f} GB at most.")

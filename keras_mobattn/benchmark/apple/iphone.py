@@ -194,7 +194,7 @@ def reason(error):
 
 def _mending(said):
     return next(
-        (what for pattern, what in MENDING if re.search(pattern, said)), "See 'On a Mac, on an iPhone' in the README."
+        (what for pattern, what in MENDING if re.search(pattern, said)), "See docs/on_iphone.md."
     )
 
 

@@ -49,7 +49,7 @@ class CoreMLPrecision:
 # worst 9e-6); fp16 .008, .09. On probabilities the absolute error counts as well.
 FP32 = CoreMLPrecision(Tolerance(2e-5, min_agreement=None, max_probability_error=1e-5), half=False)
 FP16 = CoreMLPrecision(Tolerance(0.2, min_agreement=None, max_probability_error=5e-3), half=True)
-ADVICE = "Keep the layer in float32 (float32_layers), or write it so that it stays smaller: README, Headroom"
+ADVICE = "Keep the layer in float32 (float32_layers), or write it so it stays smaller: docs/converting.md, Headroom"
 
 
 def to_coreml(

@@ -58,7 +58,7 @@ FP32 = TFLitePrecision(Tolerance(2e-5, min_agreement=None), for_gpus=True)
 FP16 = TFLitePrecision(Tolerance(0.2), for_gpus=True, quantize=quantize_fp16)
 DYNAMIC = TFLitePrecision(Tolerance(0.5), quantize=quantize_dynamic)
 INT8 = TFLitePrecision(Tolerance(0.5), quantize=quantize_int8, takes_images=True)
-ADVICE = "For GPUs, write it so that it stays smaller, a mean for a sum say: README, Headroom"
+ADVICE = "For GPUs, write it so that it stays smaller, a mean for a sum say: docs/converting.md, Headroom"
 
 
 def to_tflite(
