@@ -8,6 +8,7 @@ committed.
 
 import io
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,7 +34,7 @@ def screen(command, folder):
     """What a command prints, as rich Text; progress bars are left out, since this is no terminal."""
     env = {**os.environ, "COLUMNS": str(COLUMNS), "TF_CPP_MIN_LOG_LEVEL": "3"}
     program = [sys.executable, "-m", "keras_mobattn", *shlex.split(command)[1:]]
-    done = subprocess.run(program, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(program, cwd=folder, env=env, capture_output=True, text=True, check=True)
     return Text(done.stdout.strip("\n") + "\n")
 
 
@@ -45,6 +46,9 @@ if __name__ == "__main__":
             text = screen(command, folder)
             console = Console(record=True, width=COLUMNS, file=io.StringIO())
             console.print(Text(f"$ {command}\n", style="bold"), text)
-            console.save_svg(PICTURES / f"{name}.svg", title="mobattn")
+            picture = re.sub(
+                r"@font-face \{.*?\}", "", console.export_svg(title="mobattn"), flags=re.DOTALL
+            )  # no downloads
+            (PICTURES / f"{name}.svg").write_text(picture, encoding="utf-8")
         for name, path in FILES.items():
             shutil.copyfile(Path(folder) / path, PICTURES / name)

@@ -23,7 +23,7 @@ START = """Start with
 def main():
     """Run the command that the first argument names, with the rest as its flags. Ends the process."""
     try:
-        needs("rich", "tyro")
+        needs("rich", "tyro", "wrapt")
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)  # in plain text: rich may be what is missing
         sys.exit(2)

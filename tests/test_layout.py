@@ -279,4 +279,5 @@ def test_wheel_holds_the_package_alone(tmp_path):
     said = email.message_from_bytes(zipfile.ZipFile(wheel).read(f"{wheel.stem.split('-py3')[0]}.dist-info/METADATA"))
     assert (said["Name"], said["Version"]) == ("keras_mobattn", keras_mobattn.__version__)
     assert {"android", "browser"} < {*said.get_all("Provides-Extra")}
+    assert f"\nversion: {keras_mobattn.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert packaged == {str(path.relative_to(ROOT)) for path in [*SOURCES, *data]}

@@ -1,17 +1,20 @@
 """What is missing or too old is said in a sentence with pip's command, and nothing is imported before it is used."""
 
+import ast
 import importlib.metadata
 import re
 import subprocess
 import sys
 
 import pytest
+from packaging.requirements import Requirement
 
 from helpers import ROOT
 from helpers.small_models import shared_model
+from helpers.sources import SOURCES
 from keras_mobattn import InputError, _packages, _quiet, data, export, gpu, report, weights
 from keras_mobattn.benchmark.android.phone import find_phone
-from keras_mobattn.benchmark.browser.server import expect_packages
+from keras_mobattn.benchmark.browser.server import PACKAGES, expect_packages
 from keras_mobattn.training import TrainSettings, train
 
 PARTS = (*("models", "layers", "attention", "weights", "data", "tasks", "training", "export", "describe", "benchmark"),
@@ -34,11 +37,10 @@ WORK = {  # a piece of work -> what it needs, and how it begins
     "Android": ("adbutils", lambda path: find_phone()),
     "a browser": ("starlette", lambda path: expect_packages()),
 }
-OTHERS = {
-    "keras-cv",
-    "pycocotools",
-    "pyyaml",
-}  # needed deep inside of a training or an evaluation, by the same function
+# What this package needs and doesn't ask for: it can't be imported without these, or a package that is asked for brings
+# them (jinja2 MarkupSafe, TensorFlow h5py and numpy, scikit-learn scipy), or tensorflow-datasets imports it.
+NOT_ASKED = {"tensorflow", "tf-keras", "numpy", "packaging", "importlib_resources", "h5py", "markupsafe", "scipy"}
+FOR_DEVELOPMENT = {"test", "docs"}  # extras
 
 
 @pytest.fixture
@@ -71,6 +73,20 @@ def test_what_is_missing_or_too_old_is_told_ahead_of_the_work(work, received, ve
     assert f"expected the package {package}>=" in sentence
     assert f"received: {received or 'none'}. " in sentence
     assert not [*tmp_path.iterdir()]
+
+
+def test_every_package_is_asked_for_or_has_a_reason():
+    asked = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "needs":
+                asked |= {each.value.lower() for each in node.args if isinstance(each, ast.Constant)}
+    needed = {
+        requirement.name.lower()
+        for requirement in map(Requirement, importlib.metadata.requires("keras_mobattn"))
+        if not any(f'extra == "{extra}"' in str(requirement.marker) for extra in FOR_DEVELOPMENT)
+    }
+    assert needed - asked - {*PACKAGES} == NOT_ASKED
 
 
 def test_several_are_told_at_once(version):

@@ -9,9 +9,22 @@ import pytest
 
 import keras_mobattn
 from helpers import fuzz_functions
+from keras_mobattn.families import FAMILIES
 
 PARTS = (*fuzz_functions.PARTS, "half", "mil", "families", "run_folder", "errors", "")
 LAZY = [path for path in Path(keras_mobattn.__file__).parent.rglob("__init__.py") if "importer(" in path.read_text()]
+
+
+def test_there_are_packages_that_import_when_asked():
+    assert {path.parent.name for path in LAZY} == {"keras_mobattn", "benchmark", "gpu"}
+
+
+def test_type_checkers_see_the_families():
+    module = module_of("models")
+    (block,) = (node for node in ast.parse(Path(module.__file__).read_text()).body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert seen.keys() == FAMILIES.keys()
+    assert all(getattr(importlib.import_module(home), name) is getattr(module, name) for name, home in seen.items())
 
 
 def module_of(part):

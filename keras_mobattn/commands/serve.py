@@ -76,12 +76,13 @@ def main(
     limits = protocol(warmup_runs, num_runs, min_secs, max_secs)
     expect_range("--port", port, 0, 65535, whole=True)
     paths = exported_files(files, (TFLITE,))
+    if static is None:
+        expect_packages()
     litert = litert_js_folder(litert_js)
     chosen = phone = None  # what can't be had is better told now than after Keras was asked
     if static is not None:
         expect_place(static)
     else:
-        expect_packages()
         chosen = None if address == "localhost" else choose_address(address)
         phone = _phone(usb)
         output_dir.mkdir(parents=True, exist_ok=True)

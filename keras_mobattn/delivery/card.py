@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn import report
+from keras_mobattn._packages import needs
 from keras_mobattn.about import About
 from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.data import take_images
@@ -205,6 +206,7 @@ def row_of(language, delivery):
 
 def snippet(language, row, source, view):
     """The program in a language that loads the file of a Row."""
+    needs("jinja2")
     import jinja2
 
     height, width, _ = source.input_shape

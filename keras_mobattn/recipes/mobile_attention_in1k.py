@@ -1,4 +1,4 @@
-"""MobileViTv2 with Mobile-Attention on ImageNet-1k, from random weights.
+"""MobileViTv2 with Mobile-Attention on ImageNet-1k, by Flowformer's settings: the paper's own are not published.
 
 Paper: Yao et al., "Mobile-Attention: Towards Efficient Mobile Vision Transformers" (thuml/MobileAttention). Its own
 recipe is NOT published; these are the settings of the same group's Flowformer for vision (thuml/Flowformer,

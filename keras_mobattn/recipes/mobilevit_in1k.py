@@ -1,4 +1,4 @@
-"""MobileViT (v1) on ImageNet-1k with the multi-scale sampler, from random weights.
+"""MobileViT (v1) on ImageNet-1k from random weights, with its multi-scale sampler, 160 to 320 pixels.
 
 Paper: Mehta and Rastegari, "MobileViT", arXiv:2110.02178, section 4.1 and appendix A; apple/ml-cvnets,
 config/classification/imagenet/mobilevit.yaml, but for its dropout of 0.1 inside the

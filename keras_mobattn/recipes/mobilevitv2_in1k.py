@@ -1,4 +1,4 @@
-"""MobileViTv2 on ImageNet-1k, from random weights.
+"""MobileViTv2 on ImageNet-1k, from random weights; learning rate and decay by --width.
 
 Paper: Mehta and Rastegari, "Separable Self-attention for Mobile Vision Transformers", arXiv:2206.02680, section 4.1;
 apple/ml-cvnets, config/classification/imagenet/mobilevit_v2.yaml. Its cosine moves once an epoch, ours each step.

@@ -1,4 +1,4 @@
-"""PVTv2 on ImageNet-1k, from random weights.
+"""PVTv2 on ImageNet-1k, from random weights; stochastic depth and clipping by --variant.
 
 Paper: Wang et al., "PVT v2: Improved Baselines with Pyramid Vision Transformer", arXiv:2106.13797, section 4.1;
 whai362/PVT, classification/main.py, which is DeiT's without averaged weights, and configs/pvt_v2/. What deit_in1k says

@@ -68,7 +68,7 @@ def variants_by_name():
 
 
 def first_sentence(thing):
-    return " ".join(re.split(r"\.(?:\s|$)", thing.__doc__.strip(), maxsplit=1)[0].split())
+    return " ".join(re.split(r"(?<! al)\.(?:\s|$)", thing.__doc__.strip(), maxsplit=1)[0].split())
 
 
 def costs_by_style(names, styles):
@@ -105,11 +105,11 @@ def hosts():
 
 
 def checkpoints():
-    heading = ("tag, after `timm/`", "model", "pixels", "top-1 %", "top-5 %", "parameters M", "GMACs", "file MB")
+    heading = ("tag, after `timm/`", "model", "pixels", "top-1 %", "top-5 %", "parameters M", "GMACs")
     rows = [
         (
             f"`{tag.name}`", f"`{written_call(family.name, tag.arguments)}`", tag.input_size, f"{tag.top1:.2f}",
-            f"{tag.top5:.2f}", f"{tag.params / 1e6:.2f}", f"{tag.gmacs:.2f}", f"{4 * tag.params / 1e6:.1f}",
+            f"{tag.top5:.2f}", f"{tag.params / 1e6:.2f}", f"{tag.gmacs:.2f}",
         )
         for family in FAMILIES.values()
         for tag in family.checkpoints

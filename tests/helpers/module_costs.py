@@ -82,7 +82,7 @@ class ModuleCosts:
         if self.file:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             lines = self.file.read_text(encoding="utf-8").splitlines() if self.file.exists() else []
-            before = [json.loads(line) for line in lines]
+            before = [json.loads(line) for line in lines if line.endswith("}")]  # a line may be cut off, by a kill
             for record in before:
                 self._add(record)
             names = self.file.with_suffix(".before").absolute()

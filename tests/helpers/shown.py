@@ -8,13 +8,16 @@ from helpers import ROOT
 
 PAGES = {
     str(path.relative_to(ROOT)): path
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
 }
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 SHELL = ("", "sh", "bash", "console")
 # What a line or a block says when it can't run here: the reader sees the same words.
-NEEDS = re.compile(r"needs a (?:phone|Mac|network|GPU|TPU|cluster)|takes (?:an hour|hours)")
-PROGRAMS = ("mobattn", "python", "make", "pip", "cd")
+NEEDS = re.compile(r"needs a (?:phone|Mac|network|GPU|TPU|cluster|driver)|takes (?:an hour|hours)")
+PROGRAMS = ("mobattn", "python", "make", "pip")
 BEFORE = re.compile(r"[A-Z_]+=.*|srun")  # words before a program
 
 

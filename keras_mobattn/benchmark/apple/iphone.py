@@ -193,9 +193,7 @@ def reason(error):
 
 
 def _mending(said):
-    return next(
-        (what for pattern, what in MENDING if re.search(pattern, said)), "See docs/on_iphone.md."
-    )
+    return next((what for pattern, what in MENDING if re.search(pattern, said)), "See docs/on_iphone.md.")
 
 
 def _expect_xcode():

