@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The page replaces these three colours in an SVG by its own, so no data may be drawn in them.
 INK, MUTED, GRID = "#14161a", "#6e717a", "#dcdde3"
+SAVED = {"svg": {"transparent": True, "metadata": {"Date": None}}, "png": {"dpi": 180, "facecolor": "white"}}
 ACCENT = "#3b82f6"
 BAD = "#e5484d"
 # One (colour, marker) per attention style; all stand out on white and on near-black.
@@ -77,15 +78,11 @@ def plot(draw: Callable[P, "Figure"]) -> Plot[P]:
         needs("matplotlib")
         import matplotlib
 
-        if format not in ("svg", "png"):
+        if format not in SAVED:
             raise InputError(f"Expected format 'svg' or 'png'. Received: {format!r}.")
         drawing = io.BytesIO()
         with matplotlib.rc_context(STYLE):
-            figure = draw(*args, **kwargs)
-            if format == "svg":
-                figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None})
-            else:
-                figure.savefig(drawing, format="png", dpi=180, facecolor="white")
+            draw(*args, **kwargs).savefig(drawing, format=format, **SAVED[format])
         return drawing.getvalue()
 
     drawn.__signature__ = inspect.signature(draw).replace(return_annotation=bytes)  # type: ignore[attr-defined]

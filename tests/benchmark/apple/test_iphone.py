@@ -225,7 +225,7 @@ def test_an_app_that_was_built_earlier_is_built_again_when_it_does_not_start(pac
 
     phone.prepare = prepare
     with pytest.raises(
-        InputError, match="put on the iPhone. Received: ERROR: the profile has expired. See 'On a Mac, on an iPhone'"
+        InputError, match="put on the iPhone. Received: ERROR: the profile has expired. See docs/on_iphone.md"
     ):
         _on_phone([package("good")], rounds=1)
     (row,) = _on_phone([package("good")], rounds=1)
