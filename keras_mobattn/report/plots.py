@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The page replaces these three colours in an SVG by its own, so no data may be drawn in them.
 INK, MUTED, GRID = "#14161a", "#6e717a", "#dcdde3"
-SAVED = {"svg": {"transparent": True, "metadata": {"Date": None}}, "png": {"dpi": 180, "facecolor": "white"}}
+SAVED: dict[str, Any] = {"svg": {"transparent": True, "metadata": {"Date": None}}, "png": {"dpi": 180}}
 ACCENT = "#3b82f6"
 BAD = "#e5484d"
 # One (colour, marker) per attention style; all stand out on white and on near-black.
@@ -32,6 +32,7 @@ MARKS = (
     ("#e04e9d", "X"), ("#a8744f", "<"), ("#97991c", ">"), ("#868e96", "p"), ("#d9a400", "h"), ("#5c6ff0", "*"),
 )  # fmt: skip
 STYLE: dict[Any, Any] = {
+    "savefig.facecolor": "white",  # an SVG is transparent all the same
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
     "font.size": 10,
     "text.color": INK,
