@@ -10,6 +10,7 @@ import pytest
 import keras_mobattn
 from helpers import fuzz_functions
 from keras_mobattn.families import FAMILIES
+from keras_mobattn.models.application import Options, application
 
 PARTS = (*fuzz_functions.PARTS, "half", "mil", "families", "run_folder", "errors", "")
 LAZY = [path for path in Path(keras_mobattn.__file__).parent.rglob("__init__.py") if "importer(" in path.read_text()]
@@ -25,6 +26,13 @@ def test_type_checkers_see_the_families():
     seen = {alias.name: node.module for node in block.body for alias in node.names}
     assert seen.keys() == FAMILIES.keys()
     assert all(getattr(importlib.import_module(home), name) is getattr(module, name) for name, home in seen.items())
+
+
+def test_the_typed_keywords_of_model_functions_are_those_of_application():
+    parameters = inspect.signature(application).parameters.values()
+    assert {
+        each.name: each.annotation for each in parameters if each.kind is each.KEYWORD_ONLY
+    } == Options.__annotations__
 
 
 def module_of(part):

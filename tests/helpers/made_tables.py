@@ -5,6 +5,7 @@ makes. tests/test_docs.py says which pages have drifted from the code.
 """
 
 import functools
+import operator
 import os
 import re
 import subprocess
@@ -38,6 +39,11 @@ def markdown(heading, rows):
     return "\n".join(f"| {line} |" for line in lines) + "\n"
 
 
+def call_of(family, published):
+    """`MobileViTv2(width=0.5)`: of a variant or a checkpoint."""
+    return f"`{written_call(family.name, published.arguments)}`"
+
+
 def parameters_and_gmacs(build, options):
     """ "1,370,593, 0.465": of a model with 1000 classes at its own size."""
     from keras_mobattn.models import count_macs
@@ -53,9 +59,7 @@ def models():
         for variant in family.variants.values():
             size = family.input_size
             cost = parameters_and_gmacs(family.build, variant.arguments)
-            rows.append(
-                (f"`{written_call(family.name, variant.arguments)}`", size, *cost.rsplit(", ", 1), family.paper)
-            )
+            rows.append((call_of(family, variant), size, *cost.rsplit(", ", 1), family.paper))
     return markdown(("model", "pixels", "parameters", "GMACs", "paper"), rows)
 
 
@@ -84,20 +88,14 @@ def styles():
     costs = costs_by_style(STYLE_MODELS, ATTENTIONS)
     told = ((f"`{style}`", first_sentence(ATTENTIONS[style])) for style in ATTENTIONS)
     rows = [(*words, *cells) for words, cells in zip(told, costs, strict=True)]
-    calls = [
-        f"`{written_call(family.name, variant.arguments)}`"
-        for family, variant in map(variants_by_name().get, STYLE_MODELS)
-    ]
+    calls = [call_of(family, variant) for family, variant in map(variants_by_name().get, STYLE_MODELS)]
     return markdown(("`attention=`", "what it is", *(f"{call}: parameters, GMACs" for call in calls)), rows)
 
 
 def hosts():
     shown = ("own", "mobile", "separable")
     columns = [*zip(*costs_by_style(HOST_MODELS, shown), strict=True)]
-    calls = [
-        f"`{written_call(family.name, variant.arguments)}`"
-        for family, variant in map(variants_by_name().get, HOST_MODELS)
-    ]
+    calls = [call_of(family, variant) for family, variant in map(variants_by_name().get, HOST_MODELS)]
     return markdown(
         ("parameters, GMACs", *(f"`{style}`" for style in shown)),
         [(call, *cells) for call, cells in zip(calls, columns, strict=True)],
@@ -108,7 +106,7 @@ def checkpoints():
     heading = ("tag, after `timm/`", "model", "pixels", "top-1 %", "top-5 %", "parameters M", "GMACs")
     rows = [
         (
-            f"`{tag.name}`", f"`{written_call(family.name, tag.arguments)}`", tag.input_size, f"{tag.top1:.2f}",
+            f"`{tag.name}`", call_of(family, tag), tag.input_size, f"{tag.top1:.2f}",
             f"{tag.top5:.2f}", f"{tag.params / 1e6:.2f}", f"{tag.gmacs:.2f}",
         )
         for family in FAMILIES.values()
@@ -150,39 +148,22 @@ def recipes():
     return markdown(("`--recipe`", "what it trains", "epochs", "batch", "published"), rows)
 
 
+def record(heading, rules, fields):
+    """A row for each rule: its construct, the kinds of operations that it is asked of, and these fields."""
+    cells = operator.attrgetter(*fields)
+    told = ((rule.construct, ", ".join(rule.kinds) or "any", *cells(rule)) for rule in rules)
+    return markdown(heading, ([", ".join(cell) if isinstance(cell, tuple) else cell for cell in row] for row in told))
+
+
 def neural_engine():
     heading = ("construct", "operations", "effect", "where", "standing", "evidence", "instead")
-    rows = [
-        (
-            rule.construct,
-            ", ".join(rule.kinds) or "any",
-            rule.effect,
-            rule.where,
-            rule.standing,
-            rule.evidence,
-            rule.instead,
-        )
-        for rule in NEURAL_ENGINE_RULES.values()
-    ]
-    return markdown(heading, rows)
+    return record(heading, NEURAL_ENGINE_RULES.values(), heading[2:])
 
 
 def phone_record(target):
     heading = ("construct", "operators", "effect", "where", "standing", "threads", "instead")
-    rows = [
-        (
-            rule.construct,
-            ", ".join(rule.kinds) or "any",
-            rule.verdict,
-            rule.runtime,
-            rule.firmness,
-            ", ".join(rule.threads),
-            rule.instead,
-        )
-        for rule in RECORD.values()
-        if rule.target == target
-    ]
-    return markdown(heading, rows)
+    rules = [rule for rule in RECORD.values() if rule.target == target]
+    return record(heading, rules, ("verdict", "runtime", "firmness", "threads", "instead"))
 
 
 def commands():
