@@ -5,6 +5,7 @@ so `TF_CPP_MIN_LOG_LEVEL` alone does not silence an import.
 """
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -54,13 +55,15 @@ def import_coremltools():
 
 @contextlib.contextmanager
 def coremltools_messages():
-    """Keep what coremltools writes off the screen; yield a list that holds its warnings once the body has ended."""
+    """Keep what coremltools writes off the screen, also its progress bars in a notebook; yield a list that holds its
+    warnings once the body has ended."""
     messages, logged = [], []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: logged.append(record.getMessage())
     logging.getLogger("coremltools").addHandler(handler)
     try:
-        with quiet_stderr(), warnings.catch_warnings(record=True) as caught:
+        bars = contextlib.redirect_stderr(io.StringIO())  # where sys.stderr is not descriptor 2
+        with quiet_stderr(), bars, warnings.catch_warnings(record=True) as caught:
             yield messages
     finally:
         logging.getLogger("coremltools").removeHandler(handler)

@@ -18,10 +18,11 @@ import tyro
 
 from helpers import ROOT, docs_folder, made_tables, shown
 from keras_mobattn import __main__ as program, cli
-from keras_mobattn.catalog import ATTENTIONS
+from keras_mobattn.catalog import ATTENTIONS, COMMANDS
 
 TABLES = [(page, name) for page, path in shown.PAGES.items() for name in made_tables.tables_in(path.read_text())]
 LINES = {str(line): line for line in shown.shell_lines()}
+IN_TEXT = {f"{line}: {line.text}": line for line in shown.lines_in_text()}
 BLOCKS = {str(block): block for block in shown.python_blocks()}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TIMEOUT = 1800  # seconds for one line
@@ -84,14 +85,27 @@ def parse_alone(main, **options):
     tyro.cli(nothing, config=cli.CONFIG, **options)
 
 
+@pytest.mark.parametrize("line", IN_TEXT)
+def test_lines_in_text_parse(line, monkeypatch):
+    program_name, *words = IN_TEXT[line].words
+    if program_name == "mobattn" and words[-1] == "--help":
+        assert {*words[:-1]} <= {*COMMANDS, "COMMAND"}
+    elif program_name == "mobattn" and len(words) == 1:
+        assert words[0] in COMMANDS  # its name
+    else:
+        assert_parses(IN_TEXT[line], monkeypatch)
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_lines_parse(line, monkeypatch):
-    words = LINES[line].words
-    commands = [list(group) for group in split(words, "&&")]
-    for command, *arguments in commands:
+    assert_parses(LINES[line], monkeypatch)
+
+
+def assert_parses(line, monkeypatch):
+    for command, *arguments in split(line.words, "&&"):
         if command == "mobattn":
             parsed_by(program.main, ["mobattn", *arguments], monkeypatch)
-        elif command == "python" and arguments[0].startswith("tests/"):
+        elif command == "python" and arguments[0].startswith(("tests/", "docs/")):
             assert (ROOT / arguments[0]).exists()  # a program for development, with a parser of its own
         elif command == "python" and arguments[0] not in ("-c", "-m"):
             script = ROOT / arguments[0]
@@ -99,7 +113,7 @@ def test_lines_parse(line, monkeypatch):
             run = functools.partial(runpy.run_path, str(script), run_name="__main__")
             parsed_by(run, [str(script), *arguments[1:]], monkeypatch)
         elif command == "python" and arguments[0] == "-c":
-            compile(arguments[1], line, "exec")
+            compile(arguments[1], str(line), "exec")
         elif command == "make":
             targets = [word for word in arguments if "=" not in word]
             makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

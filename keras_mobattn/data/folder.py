@@ -43,7 +43,7 @@ def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
     """
     choose(ON_CORRUPT, on_corrupt, "on_corrupt")
     if not folder.is_dir():
-        what = "a file" if folder.exists() else "not there"
+        what = "a file" if folder.exists() else f"not there. Look in {folder.absolute().parent}"
         raise InputError(
             f"Expected a folder with one sub-folder of images a class. Received: {folder}, which is {what}."
         )

@@ -15,6 +15,7 @@ PAGES = {
 }
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 SHELL = ("", "sh", "bash", "console")
+IN_TEXT = re.compile(r"`((?:mobattn|python) [^`]+)`")
 # What a line or a block says when it can't run here: the reader sees the same words.
 NEEDS = re.compile(r"needs a (?:phone|Mac|network|GPU|TPU|cluster|driver)|takes (?:an hour|hours)")
 PROGRAMS = ("mobattn", "python", "make", "pip")
@@ -57,6 +58,15 @@ def shell_lines():
             if words := _words(whole):
                 yield Shown(page, begun, whole, *(NEEDS.findall(whole) or [""])[:1], words)
             whole = ""
+
+
+def lines_in_text():
+    """Every `mobattn ...` and `python ...` in running text; with one word behind it it is a command's name."""
+    for page, path in PAGES.items():
+        text = FENCE.sub(lambda found: "\n" * found[0].count("\n"), path.read_text(encoding="utf-8"))
+        for found in IN_TEXT.finditer(text):
+            line = " ".join(found[1].split())
+            yield Shown(page, text.count("\n", 0, found.start()) + 1, line, "", _words(line))
 
 
 def _words(line):

@@ -43,7 +43,9 @@ def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
     """
     choose(ON_CORRUPT, on_corrupt, "on_corrupt")
     if not folder.is_dir():
-        raise InputError(f"Expected a folder of annotated images. Received: {folder}, which is none.")
+        raise InputError(
+            f"Expected a folder of annotated images. Received: {folder}, which is no folder. Mend the path."
+        )
     left_out = LeftOut()
     found = files_by_suffix(folder)
     kind = _format(folder, found)

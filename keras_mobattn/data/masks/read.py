@@ -51,7 +51,9 @@ def read_masks(folder, on_corrupt="error", seed=0, for_test=False):
     """
     choose(ON_CORRUPT, on_corrupt, "on_corrupt")
     if not folder.is_dir():
-        raise InputError(f"Expected a folder of images and masks. Received: {folder}, which is none.")
+        raise InputError(
+            f"Expected a folder of images and masks. Received: {folder}, which is no folder. Mend the path."
+        )
     left_out = LeftOut()
     listed, legend_of = _read(folder, left_out)
     listed = with_training(folder, listed, for_test)

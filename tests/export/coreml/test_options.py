@@ -48,6 +48,12 @@ def path(tmp_path):
     return tmp_path / "model.mlpackage"
 
 
+def test_a_notebook_shows_no_progress_bars(model, path, capsys):
+    """There sys.stderr is a stream of its own, as under capsys."""
+    export.to_coreml(model, path, "fp32")
+    assert capsys.readouterr().err == ""
+
+
 def test_pixels_in_and_an_array_out(model, path):
     export.to_coreml(model, path, "fp32", input_type="image")
     package = export.CoreMLModel(path)
