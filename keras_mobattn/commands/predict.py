@@ -116,6 +116,8 @@ def _mask_files(folder, opened, found):
 
     if type(opened.task).mask_file is Task.mask_file:
         raise InputError(f"Expected --masks with a segmenter. Received: {opened.title}. Leave it out.")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"Expected a folder for --masks. Received: {folder}, which is a file. Take another name.")
     paths = {title: folder / f"{Path(title).stem}.png" for title, _ in found}
     counts = collections.Counter(paths.values())
     twice = [title for title, path in paths.items() if counts[path] > 1]

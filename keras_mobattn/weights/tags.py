@@ -47,7 +47,7 @@ def _find(tags, name, example):
     hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
     raise InputError(
         f"Expected the name of a published checkpoint, such as {example!r}. Received: {name!r}. "
-        f"{hint}keras_mobattn.list_weights() prints them all."
+        f"{hint}keras_mobattn.list_weights() prints them all; weights=None gives random ones."
     )
 
 

@@ -144,6 +144,7 @@ def test_a_segmenter_is_found_by_either_name(name):
         ("mobilevitv2_200_384_in22ft1k", "mobilevitv2_200.cvnets_in22k_ft_in1k_384"),  # timm's former name
         ("resnet50", "list_weights"),
         (None, "list_weights"),
+        ("none", "weights=None gives random ones"),
     ],
 )
 def test_an_unknown_tag_is_told_those_near_it(name, near):

@@ -166,6 +166,8 @@ def test_the_commands(tmp_path, call_script, capsys):
     assert {each["class"] for each in record["classes"]} <= set(NAMES)
     assert call_script("training/predict.py", image, image.parent, "--model", run, "--masks", image.parent) == 2
     assert "another folder for --masks" in capsys.readouterr().err
+    assert call_script("training/predict.py", image, "--model", run, "--masks", image) == 2
+    assert "Expected a folder for --masks" in capsys.readouterr().err
     twice = folder / "images" / "val" / "test0.png"
     twice.write_bytes(image.read_bytes())
     assert call_script("training/predict.py", image, twice, "--model", run, "--masks", tmp_path / "masks") == 2
