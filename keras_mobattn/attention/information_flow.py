@@ -6,6 +6,7 @@ competes: Mobile-Attention sums the flows over the HEADS of one token, Flow-Atte
 """
 
 import functools
+import math
 import warnings
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Self
@@ -21,6 +22,7 @@ from keras_mobattn.layers import num_tokens
 
 EPSILON = 1e-6  # of thuml/MobileAttention and thuml/Flowformer
 CLIP = 1.0  # theirs too, for images; Flowformer has 5 for text and 10 for reinforcement learning
+SMALL = 64  # tokens, each of which has enough
 HEADS, TOKENS = 1, 3  # axes of [G, h, d, N]
 MOBILE_GAIN, FLOW_GAIN = 2.0, 4.0  # the initial deviation of query and key, times sqrt(dim)
 
@@ -42,11 +44,25 @@ def information_flow_attention(query, key, value, over, shares, clip=None):
     """
     query_in, key, sink, source, count = conserved_flows(query, key, over)
     source = source if clip is None else tf.clip_by_value(source, -clip, clip)
-    competition = tf.nn.softmax(source)  # over tokens, [G, h, 1, N]
+    competition, allocation = tf.nn.softmax(source), tf.sigmoid(sink)  # over tokens; both [G, h, 1, N]
     factor = shares / count  # the count is in query_in
-    if tf.get_static_value(factor) != 1:
-        competition *= factor
-    return multiply_heads(value * competition, key, query_in) * tf.sigmoid(sink)
+    if (lift := lift_of(factor, num_tokens(value))) != 1:
+        allocation *= 1 / lift
+    if tf.get_static_value(factor * lift) != 1:
+        competition *= factor * lift
+    return multiply_heads(value * competition, key, query_in) * allocation
+
+
+def lift_of(share, tokens):
+    """How many times larger to compute the shares of the tokens before a product, whose result is then divided by it.
+
+    Of 4,096 tokens each has 2e-4, times a value less than float16's smallest normal number, 6e-5, which products on the
+    Neural Engine and on some GPUs take for 0. The lift is halfway, so that the sums have room as well, and a power of
+    two, which changes no bit in float32: 64 for 4,096 tokens, 1 below SMALL of them and where their number is open.
+    """
+    if not isinstance(tokens, int) or share * SMALL > tokens:
+        return 1
+    return 2 ** int(math.log2(tokens / share) / 2)
 
 
 def conserved_flows(query, key, over):

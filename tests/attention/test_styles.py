@@ -306,6 +306,18 @@ def test_the_default_form_is_the_published_one_without_clip_times_heads_over_tok
     assert (np.abs(default - published * heads / tokens).max() < 1e-6) == (heads == 1)
 
 
+@pytest.mark.parametrize(("tokens", "lift"), [(49, 1), (64, 8), (256, 16), (576, 16), (4096, 64), (None, 1)])
+def test_products_over_many_tokens_are_lifted_and_no_bit_changes(tokens, lift, monkeypatch):
+    """What is multiplied with the values is no less than float16's smallest normal number in the mean, times 64."""
+    share = 4 / 4
+    assert information_flow.lift_of(share, tokens) == lift
+    if tokens:
+        lifted = mobile_core(tokens, 4, 4)
+        monkeypatch.setattr(information_flow, "lift_of", lambda share, tokens: 1)
+        np.testing.assert_array_equal(lifted, mobile_core(tokens, 4, 4))
+        assert lift == 1 or lift / tokens >= 64 * 2.0**-14
+
+
 def test_the_flows_over_heads_sum_to_the_number_of_heads():
     """Hence their mean is 1, where the published formula clips them, and none is more than h."""
     rng = np.random.default_rng(0)
