@@ -157,7 +157,7 @@ def place(sets, tmp_path, monkeypatch):
     return tmp_path
 
 
-def make_what_is_named(text):
+def make_what_is_named(text, tmp_path_factory):
     """The runs that a line or a block speaks of, but for those that it makes."""
     made = re.findall(r"--output-dir runs/(\w+)", text) + re.findall(r"mobattn train (\w+)/", text)
     named = set(re.findall(r"\bruns/(\w+)", text)) - set(made)
@@ -165,15 +165,15 @@ def make_what_is_named(text):
         named.add("digits")
     for name in sorted(named & docs_folder.RUNS.keys()):
         if not Path("runs", name).exists():
-            docs_folder.make_run(name)
+            docs_folder.make_run(name, tmp_path_factory)
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_runs(block, place):
+def test_python_runs(block, place, tmp_path_factory):
     compile(BLOCKS[block].text, block, "exec")
     if not BLOCKS[block].needs:
-        make_what_is_named(BLOCKS[block].text)
+        make_what_is_named(BLOCKS[block].text, tmp_path_factory)
         if "model_int8.tflite" in BLOCKS[block].text:
             run_line("mobattn export runs/digits --formats tflite-int8")
         done = subprocess.run([sys.executable, "-c", BLOCKS[block].text], capture_output=True, text=True, check=False)
@@ -226,11 +226,11 @@ def test_the_sites_first_page_shows_readmes_commands():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({line.page for line in RUNNABLE}))
-def test_lines_run(page, place):
+def test_lines_run(page, place, tmp_path_factory):
     """In the order of the page. What pip and make do to a machine is left to CI, which installs by them."""
     for line in RUNNABLE:
         if line.page == page:
-            make_what_is_named(line.text)
+            make_what_is_named(line.text, tmp_path_factory)
             run_line(line.text)
 
 

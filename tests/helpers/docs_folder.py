@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from helpers import ROOT, annotated_folders, masked_folders
+from helpers.made_once import made_once
 from keras_mobattn import data
 from keras_mobattn.training import TrainSettings, train
 
@@ -39,9 +40,14 @@ def make_sets(folder):
         (folder / script).symlink_to(ROOT / script)
 
 
-def make_run(name):
-    """runs/NAME in this folder, and what is beside it where pages speak of it: model.keras, labels.txt."""
-    train(TrainSettings(**QUICK, **RUNS[name]), f"runs/{name}", progress=False)
+def make_run(name, tmp_path_factory):
+    """runs/NAME in this folder, and what is beside it where pages speak of it: model.keras, labels.txt. Every page's
+    folder has the same sets, so that one training serves all."""
+
+    def make(folder):
+        train(TrainSettings(**QUICK, **RUNS[name]), folder / "run", progress=False)
+
+    shutil.copytree(made_once(tmp_path_factory, f"docs_{name}", make) / "run", f"runs/{name}")
     if name == "digits":
         for file in ("model.keras", "labels.txt"):
             shutil.copyfile(f"runs/digits/{file}", file)

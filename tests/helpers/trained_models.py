@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from helpers.made_once import made_once
 from keras_mobattn.data import fashion_mnist_quarter, take_images
 from keras_mobattn.models import load_model
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.training import TrainSettings, train
 
 DEVIATIONS = 2  # of the images that change sides by chance
+CLOSE = 0.02  # images whose two best probabilities are closer fall on either side by any rounding
 
 
 def expect_no_loss(before, after, share, what):
@@ -19,6 +22,15 @@ def expect_no_loss(before, after, share, what):
     """
     lost, won = (before & ~after).sum(), (after & ~before).sum()
     assert lost - won <= share * len(before) + DEVIATIONS * np.sqrt(lost + won), f"{what}: {lost} lost, {won} won"
+
+
+def expect_same_answers(received, expected, share, what):
+    """Fail if the best class of fewer than `share` of the images is the same, but for images between two classes, of
+    which there may be one in ten. Probabilities [n, classes]."""
+    second, best = np.sort(expected)[:, -2:].T
+    decided = best - second > CLOSE
+    assert decided.mean() > 0.9, what
+    assert np.mean(received.argmax(-1) == expected.argmax(-1), where=decided) >= share, what
 
 
 # Name -> the settings of runs one after another, each from the weights of the one before. Scenes alone teach little.
@@ -33,15 +45,24 @@ RUNS = {
 }
 
 
-def train_small(name, folder, variant="test", **shape):
-    """A model of RUNS, 200 images of the training set, and 359 of the test set with their labels."""
+def train_small(name, tmp_path_factory, variant="test", **shape):
+    """A model of RUNS, trained once in a run of tests, 200 images of the training set, and 359 of the test set with
+    their labels."""
     if name == "fashion" and not fashion_mnist_quarter.DEBIAN.exists():
         pytest.skip("Fashion-MNIST is not here: apt-get install dataset-fashion-mnist")
-    weights = None
-    for number, options in enumerate(RUNS[name]):
-        settings = TrainSettings(data_dir=str(folder / "tfds"), variant=variant, weights=weights, **shape, **options)
-        train(settings, folder / f"run{number}", progress=False)
-        weights = str(folder / f"run{number}" / "model.keras")
+
+    def make(folder):
+        weights = None
+        for number, options in enumerate(RUNS[name]):
+            settings = TrainSettings(
+                data_dir=str(folder / "tfds"), variant=variant, weights=weights, **shape, **options
+            )
+            train(settings, folder / f"run{number}", progress=False)
+            weights = str(folder / f"run{number}" / "model.keras")
+
+    of_what = "_".join(map(str, (name.replace(", ", "_"), variant, *shape.values())))
+    run = RunFolder(made_once(tmp_path_factory, of_what, make) / f"run{len(RUNS[name]) - 1}")
+    settings = run.settings
     source, size = settings.open_source(), (settings.image_size, settings.image_size)
     representative, _ = take_images(source, "train", 200, size)
-    return load_model(weights), representative, *take_images(source, "test", 359, size)
+    return load_model(run.path / "model.keras"), representative, *take_images(source, "test", 359, size)

@@ -4,6 +4,8 @@ The record is describe/coreml/rules.py. What it has against a construct is said 
 coremltools is imported at the top, since a rewrite is made of its parts: import this module where it is needed.
 """
 
+import math
+
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb  # noqa: N813  coremltools' own name for it
 
@@ -12,6 +14,7 @@ from keras_mobattn.export.coreml.rewriting import again, kind_of, readers_of
 WIDEST_KERNEL = 13
 FACTORS = (4, 3, 2)  # of space_to_depth
 EPSILON = 6.2e-5  # above float16's smallest normal number
+LARGE_MEAN = 16_384  # numbers; of fewer, a norm in one step has room for a deviation of 30
 ACTIVATIONS = ("relu", "relu6", "sigmoid", "tanh", "silu", "gelu")
 
 
@@ -58,6 +61,25 @@ def means_of_rank_4(op):
         return None
     x = again(op, keep_dims=True, name=f"{op.name}_map")
     return [(op.outputs[0], mb.squeeze(x=x, axes=np.int32([2, 3]), before_op=op, name=op.name))]
+
+
+def means_by_steps(op):
+    """The mean of a map's pixels and channels -> that of the channels' means of their pixels.
+
+    Whether sums are added up in float16, which ends at 65504, is disputed. A norm over 32 x 32 pixels of 128 channels
+    adds up 131,072 squares at once: for a deviation of 11 that is too much, in two steps for one of 128. Two operations
+    more for each of these norms.
+    """
+    if op.op_type != "reduce_mean" or len(op.x.shape) != 4 or op.axes is None or not op.keep_dims.val:
+        return None
+    axes = sorted(axis % 4 for axis in op.axes.val)
+    if axes != [1, 2, 3] or not all(isinstance(size, int | np.integer) for size in op.x.shape):
+        return None
+    channels, *pixels = op.x.shape[1:]
+    if channels * math.prod(pixels) <= LARGE_MEAN or 1 in (channels, math.prod(pixels)):
+        return None
+    of_pixels = again(op, axes=np.int32([2, 3]), name=f"{op.name}_pixels")
+    return [(op.outputs[0], again(op, x=of_pixels, axes=np.int32([1])))]
 
 
 def heads_of_rank_4(op):
@@ -132,4 +154,12 @@ def larger_epsilons(op):
     return [(op.outputs[0], again(op, **changes, epsilon=np.float32(EPSILON)))]
 
 
-REWRITES = (patches_by_moving, means_of_rank_4, heads_of_rank_4, sink_squeezes, keep_maps, larger_epsilons)
+REWRITES = (
+    patches_by_moving,
+    means_by_steps,
+    means_of_rank_4,
+    heads_of_rank_4,
+    sink_squeezes,
+    keep_maps,
+    larger_epsilons,
+)

@@ -43,6 +43,10 @@ def mean(x):
     return tf.reduce_mean(x, (1, 2))
 
 
+def centred(x):
+    return x - tf.reduce_mean(x, (1, 2, 3), keepdims=True)
+
+
 def two(x):
     return tf.concat([tf.nn.relu(conv(x, POINT)), conv(x, OTHER)], axis=3)
 
@@ -137,6 +141,7 @@ TAKEN = {
         {"batch_norm": 0, "mul": 0, "add": 0},
     ),
     "scalar": ("fold_scalars", lambda x: tf.exp(0.25 * heads(conv(x, POINT) + VECTOR[:5])), {"mul": 0}),
+    "mean of a large map": ("means_by_steps", lambda x: centred(conv(large(x), POINT)), {"reduce_mean": 2}),
     "mean that keeps its rank": ("means_of_rank_4", lambda x: head(mean(start(x)), 0), {"linear": 0, "expand_dims": 0}),
     "head of a map": ("heads_of_rank_4", lambda x: tf.exp(head(mean(start(x)), 1)), {"linear": 0, "squeeze": 1}),
     "head of a token": (
@@ -183,6 +188,7 @@ LEFT = {  # what must stay -> (the function that could take it, TensorFlow funct
     "scalar after an activation": ("fold_scalars", lambda x: tf.exp(0.25 * tf.nn.tanh(heads(conv(x, POINT))))),
     "scalar that is an output": ("fold_scalars", lambda x: 0.25 * heads(conv(x, POINT))),
     "two that cost more as one": ("merge_linear_convolutions", lambda x: conv(conv(x, NARROW), BACK)),
+    "mean of a small map": ("means_by_steps", lambda x: centred(conv(x, POINT))),
     "patches that overlap": ("patches_by_moving", lambda x: conv(large(x), PATCHES, "VALID", 8)),
     "patches with a rest": ("patches_by_moving", lambda x: conv(large(x, 7), PATCHES, "VALID", 16)),
     "activation whose linear layer is read twice": ("sink_squeezes", lambda x: both(head(mean(start(x)), 4))),

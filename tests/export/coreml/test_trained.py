@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.trained_models import RUNS, expect_no_loss, train_small
+from helpers.trained_models import RUNS, expect_no_loss, expect_same_answers, train_small
 from keras_mobattn import export
 from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.half import evaluate_half
@@ -20,7 +20,7 @@ NUM_IMAGES = 200  # .05 s each
 @pytest.fixture(scope="module")
 def trained(request, tmp_path_factory):
     """A model of full depth, 0.5 wide: tiny ones have no weights that coremltools compresses."""
-    return train_small(request.param, tmp_path_factory.mktemp("trained"), variant="standard", width=0.5)
+    return train_small(request.param, tmp_path_factory, variant="standard", width=0.5)
 
 
 @pytest.mark.slow
@@ -44,20 +44,19 @@ def test_compressed_models_keep_their_accuracy(trained, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("trained", RUNS, indirect=True)
 def test_the_neural_engine_keeps_the_answers(trained, tmp_path):
-    """By the record: the answers of 99.5 % of the images, with four times the room, also with tables for activations
-    those of 98 %."""
+    """By the record: every answer that is none between two classes, with four times the room, and with tables for
+    activations 98 % of them."""
     model, _, images, _ = trained
     report = export.to_coreml(model, tmp_path / "model.mlpackage", check_images=np.float32(images[:8]))
     assert report.headroom >= 4
     assert report.neural_engine == ""
     path = tmp_path / "model.mlpackage"
     package = export.CoreMLModel(path)
-    for mode, share in (("neural_engine", 0.995), ("neural_engine_tables", 0.98)):
+    for mode, share in (("neural_engine", 1.0), ("neural_engine_tables", 0.98)):
         runs = [evaluate_half(path, package.given(image[None]), mode) for image in np.float32(images[:100])]
         assert all(run.first_overflow is None for run in runs), mode
         (received,), (expected,) = (
             {name: [getattr(run, side)[name] for run in runs] for name in runs[0].outputs}.values()
             for side in ("outputs", "expected")
         )
-        same = np.concatenate(received).argmax(-1) == np.concatenate(expected).argmax(-1)
-        assert same.mean() >= share, mode
+        expect_same_answers(np.concatenate(received), np.concatenate(expected), share, mode)
