@@ -14,7 +14,7 @@ ANYTHING = export.Tolerance(1e9)
 LOSSES = dict.fromkeys(COREML_COMPRESSIONS, 0.01) | dict.fromkeys(
     ("int4", "palettized4", "pruned50", "pruned50_int8", "pruned50_palettized6"), 1.0
 )
-NUM_IMAGES = 200  # .05 s each
+NUM_IMAGES, HALF_IMAGES = 100, 50  # .1 and .5 s each
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,12 @@ def test_compressed_models_keep_their_accuracy(trained, tmp_path):
     sizes = {}
     for name, compression in COREML_COMPRESSIONS.items():
         target = max(compression.since, "iOS17", key=export.COREML_TARGETS.get)
-        options = {"compression": name, "minimum_deployment_target": target, "tolerance": ANYTHING}
+        options = {
+            "check_images": np.float32(images[:2]),
+            "compression": name,
+            "minimum_deployment_target": target,
+            "tolerance": ANYTHING,
+        }
         report = export.to_coreml(model, path, representative_images=representative, **options)
         outputs = export.CoreMLModel(path).predict_on_batch(np.float32(images))
         expect_no_loss(before, outputs.argmax(-1) == labels, LOSSES[name], name)
@@ -53,7 +58,7 @@ def test_the_neural_engine_keeps_the_answers(trained, tmp_path):
     path = tmp_path / "model.mlpackage"
     package = export.CoreMLModel(path)
     for mode, share in (("neural_engine", 1.0), ("neural_engine_tables", 0.98)):
-        runs = [evaluate_half(path, package.given(image[None]), mode) for image in np.float32(images[:100])]
+        runs = [evaluate_half(path, package.given(image[None]), mode) for image in np.float32(images[:HALF_IMAGES])]
         assert all(run.first_overflow is None for run in runs), mode
         (received,), (expected,) = (
             {name: [getattr(run, side)[name] for run in runs] for name in runs[0].outputs}.values()
