@@ -25,11 +25,11 @@ def expect_no_loss(before, after, share, what):
     assert lost - won <= share * len(before) + DEVIATIONS * np.sqrt(lost + won), f"{what}: {lost} lost, {won} won"
 
 
-def expect_same_answers(received, expected, share, what, close=CLOSE):
+def expect_same_answers(received, expected, share, what):
     """Fail if the best class of fewer than `share` of the images is the same, but for images between two classes,
-    whose best probabilities are less than `close` apart. After one epoch of scenes many are. [n, classes]."""
+    whose best probabilities are less than CLOSE apart. After one epoch of scenes many are. [n, classes]."""
     second, best = np.sort(expected)[:, -2:].T
-    decided = best - second > close
+    decided = best - second > CLOSE
     assert decided.sum() >= LEAST_DECIDED, what
     assert np.mean(received.argmax(-1) == expected.argmax(-1), where=decided) >= share, what
 
