@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
-from keras_mobattn.data.listing import find_images, sub_folders, tell_left_out
+from keras_mobattn.data.listing import expect_folder, find_images, sub_folders, tell_left_out
 from keras_mobattn.data.splits import TEST, TEST_SHARE, TRAIN, find_splits
 from keras_mobattn.errors import InputError, choose
 
@@ -42,11 +42,7 @@ def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
         OSError: a folder can't be read.
     """
     choose(ON_CORRUPT, on_corrupt, "on_corrupt")
-    if not folder.is_dir():
-        what = "a file" if folder.exists() else f"not there. Look in {folder.absolute().parent}"
-        raise InputError(
-            f"Expected a folder with one sub-folder of images a class. Received: {folder}, which is {what}."
-        )
+    expect_folder(folder, "a folder with one sub-folder of images a class")
     listed, left_out = _list(folder, for_test)
     class_names = _common_classes(folder, listed, 1 if for_test else 2)
     tell_left_out(folder, left_out)

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from keras_mobattn.data.image_file import SUFFIXES
+from keras_mobattn.errors import InputError
 
 # Folders that programs leave beside pictures, with copies of these. Hidden ones, as .ipynb_checkpoints, go with them.
 LEFTOVERS = {
@@ -18,6 +19,13 @@ LEFTOVERS = {
     "__pycache__",
 }
 UNMENTIONED = {"thumbs.db", "desktop.ini"}  # and hidden files that are no images
+
+
+def expect_folder(folder, wanted):
+    """Raise an InputError where `folder` is no folder; `wanted` says what is expected."""
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "not there"
+        raise InputError(f"Expected {wanted}. Received: {folder}, which is {what}. Look in {folder.absolute().parent}.")
 
 
 def sub_folders(folder):

@@ -25,13 +25,17 @@ def expect_no_loss(before, after, share, what):
     assert lost - won <= share * len(before) + DEVIATIONS * np.sqrt(lost + won), f"{what}: {lost} lost, {won} won"
 
 
+def decided(probabilities):
+    """Which images of [n, classes] are not between two classes. After one epoch of scenes few are."""
+    second, best = np.sort(probabilities)[:, -2:].T
+    return best - second > CLOSE
+
+
 def expect_same_answers(received, expected, share, what):
-    """Fail if the best class of fewer than `share` of the images is the same, but for images between two classes,
-    whose best probabilities are less than CLOSE apart. After one epoch of scenes many are. [n, classes]."""
-    second, best = np.sort(expected)[:, -2:].T
-    decided = best - second > CLOSE
-    assert decided.sum() >= LEAST_DECIDED, what
-    assert np.mean(received.argmax(-1) == expected.argmax(-1), where=decided) >= share, what
+    """Fail if the best class of fewer than `share` of the decided images is the same. Probabilities [n, classes]."""
+    counted = decided(expected)
+    assert counted.sum() >= LEAST_DECIDED, what
+    assert np.mean(received.argmax(-1) == expected.argmax(-1), where=counted) >= share, what
 
 
 # Name -> the settings of runs one after another, each from the weights of the one before. Scenes alone teach little.

@@ -11,7 +11,7 @@ from keras_mobattn.data.annotations.voc import read_voc
 from keras_mobattn.data.annotations.yolo import IMAGES, read_data_yaml, read_yolo
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.left_out import LeftOut
-from keras_mobattn.data.listing import files_by_suffix, find_images, image_files
+from keras_mobattn.data.listing import expect_folder, files_by_suffix, find_images, image_files
 from keras_mobattn.data.splits import SPLIT_OF, TRAIN, shuffled_with_test, split_of, with_training
 from keras_mobattn.errors import InputError, choose
 
@@ -42,10 +42,7 @@ def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
         OSError: a folder can't be read.
     """
     choose(ON_CORRUPT, on_corrupt, "on_corrupt")
-    if not folder.is_dir():
-        raise InputError(
-            f"Expected a folder of annotated images. Received: {folder}, which is no folder. Mend the path."
-        )
+    expect_folder(folder, "a folder of annotated images")
     left_out = LeftOut()
     found = files_by_suffix(folder)
     kind = _format(folder, found)

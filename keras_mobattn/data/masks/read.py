@@ -8,7 +8,7 @@ from keras_mobattn.data.annotations.coco import coco_folder
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import ImageFacts
 from keras_mobattn.data.left_out import NAMED, LeftOut
-from keras_mobattn.data.listing import files_by_suffix
+from keras_mobattn.data.listing import expect_folder, files_by_suffix
 from keras_mobattn.data.masks import look
 from keras_mobattn.data.masks.coco import legend_function, read_outlines
 from keras_mobattn.data.masks.downloads import read_ade20k, read_cityscapes, read_voc_masks
@@ -50,10 +50,7 @@ def read_masks(folder, on_corrupt="error", seed=0, for_test=False):
         OSError: a folder can't be read.
     """
     choose(ON_CORRUPT, on_corrupt, "on_corrupt")
-    if not folder.is_dir():
-        raise InputError(
-            f"Expected a folder of images and masks. Received: {folder}, which is no folder. Mend the path."
-        )
+    expect_folder(folder, "a folder of images and masks")
     left_out = LeftOut()
     listed, legend_of = _read(folder, left_out)
     listed = with_training(folder, listed, for_test)
