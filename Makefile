@@ -21,7 +21,7 @@ slow: .venv/installed
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python -m keras_mobattn.gpu --half
 	-@$(BIN)/python tests/helpers/install_peers.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" --costs $(if $(GO_ON),--go-on $(GO_ON)) $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" --costs $(if $(GO_ON),--go-on=$(GO_ON)) $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

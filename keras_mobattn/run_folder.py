@@ -79,6 +79,12 @@ class RunFolder:
         return self.path / "best.keras"
 
     @property
+    def start_file(self) -> Path:
+        """Where a new run takes its weights from: `model_file`, or `best_file` of a run that was stopped."""
+        stopped = self.best_file.exists() and not self.model_file.exists()
+        return self.best_file if stopped else self.model_file
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -188,7 +194,7 @@ class RunFolder:
         if changes := self.changes_in(source):
             raise InputError(
                 f"Expected the images that the run in {self.path} began with. Received: {source.name!r} with "
-                f"{changes}. Put them back, or start a new run from its weights: weights={str(self.model_file)!r}."
+                f"{changes}. Put them back, or start a new run from its weights: weights={str(self.start_file)!r}."
             )
 
     def keep_result(self) -> None:

@@ -1,6 +1,7 @@
 """A run's folder: wherever it is opened, its images are seen as the run's own evaluation saw them."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from keras_mobattn.commands.opened import open_model
 from keras_mobattn.data import batches, resize_and_crop, take_images
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import write_text
-from keras_mobattn.models import load_model, randomize_weights
+from keras_mobattn.models import load_model, model_file, randomize_weights
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 
@@ -139,6 +140,19 @@ def test_the_runs_evaluation_is_that_of_its_view(folder):
     """The accuracy after each epoch, too, is by the images that `view` says."""
     (first, *_) = batches(folder.open_source(), "test", image_size=(32, 32), batch_size=8, **folder.view)
     np.testing.assert_array_equal(first[0], take_images(folder.open_source(), "test", 8, (32, 32), **VIEW)[0])
+
+
+def test_a_run_that_was_stopped_says_how_to_go_on(folder, tmp_path):
+    """What takes a run's model names the command that ends the run, and the model that is there."""
+    stopped = RunFolder(tmp_path / "run")
+    shutil.copytree(folder.path, stopped.path)
+    stopped.model_file.unlink()
+    with pytest.raises(InputError, match=rf"--resume {stopped.path}`, or take .*: {stopped.best_file}\.$"):
+        model_file(stopped.path)
+    assert (folder.start_file, stopped.start_file) == (folder.model_file, stopped.best_file)
+    stopped.best_file.unlink()
+    with pytest.raises(InputError, match=rf"--resume {stopped.path}`\.$"):
+        model_file(stopped.path)
 
 
 def test_what_is_no_run(tmp_path):

@@ -14,9 +14,21 @@ RUN_SETTINGS, RUN_MODEL, RUN_LABELS = (file.name for file in (_RUN.settings_file
 
 
 def model_file(path: PathLike) -> Path:
-    """The model file of a run folder, or `path` itself."""
+    """The model file of a run folder, or `path` itself.
+
+    Raises:
+        InputError: the run has not ended, so that it has no model file yet.
+    """
     run = RunFolder(path)
-    return run.model_file if run.is_run else run.path
+    if not run.is_run:
+        return run.path
+    if not run.model_file.exists():
+        best = f", or take its best model so far: {run.best_file}" if run.best_file.exists() else ""
+        raise InputError(
+            f"Expected a run that has ended. Received: {run.path} without {run.model_file.name}. Continue it with "
+            f"`mobattn train --resume {run.path}`{best}."
+        )
+    return run.model_file
 
 
 def labels_file(path: PathLike) -> Path | None:

@@ -167,7 +167,7 @@ def _expect_resumable(path, earlier, settings):
         )
         raise InputError(
             f"Expected the settings of the run in {path}, or more epochs. Received: {told}. With other settings start "
-            f"a new run from its weights: weights={str(RunFolder(path).model_file)!r}."
+            f"a new run from its weights: weights={str(RunFolder(path).start_file)!r}."
         )
 
 
