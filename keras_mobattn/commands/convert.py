@@ -60,14 +60,14 @@ def convert_all(convert, kind, model, output, variants, *, expect, images, on_co
 
 
 def _about_labels(source):
-    if not source.scores_classes:
-        return f"Labels in the file: none, since {', '.join(source.output_names)} are no scores of classes."
     if source.single_output:
         return f"Labels in the file: none. {source.describe_output(source.output_names[0])}"
-    if not source.labels:
+    if source.labels:
+        first = ", ".join(source.labels[:5]) + (", ..." if len(source.labels) > 5 else "")
+        return f"Labels in the file: {first} ({len(source.labels)} classes)."
+    if source.task.has_classes(source.output_names):
         return "Labels in the file: none. To name the classes: --labels FILE, one name a line."
-    first = ", ".join(source.labels[:5]) + (", ..." if len(source.labels) > 5 else "")
-    return f"Labels in the file: {first} ({len(source.labels)} classes)."
+    return f"Labels in the file: none, since {', '.join(source.output_names)} are no scores of classes."
 
 
 def _path(model, output, kind, count, named):

@@ -23,7 +23,6 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -170,8 +169,6 @@ def train_and_tell(settings, folder, resume, execution):
         restart()
     except Stopped as stopped:
         cli.console.print(f"\nStopped; saved as {stopped.path}. Go on with --resume {folder}", soft_wrap=True)
-        if stopped.number == signal.SIGINT:
-            raise KeyboardInterrupt from stopped
         return 128 + stopped.number  # as the shell reports it, and TensorFlow's preemption handler
     cli.console.print(ending(settings, result, folder), soft_wrap=True)
     return 0

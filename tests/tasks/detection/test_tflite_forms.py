@@ -84,6 +84,20 @@ def test_mediapipe_finds_what_keras_does(form, model, files, mediapipe):
 
 
 @pytest.mark.parametrize("form", [*MEDIAPIPE_FORMS, "raw"])
+def test_the_script_tells_of_the_labels_that_the_file_has(form, model, tmp_path, call_script, capsys):
+    file, names, path = tmp_path / "net.keras", tmp_path / "names.txt", tmp_path / "net.tflite"
+    model.save(file)
+    names.write_text("\n".join(NAMES))
+    for flags, told, there in (
+        (("--labels", names), "ant, bee, cat, dog, eel (5 classes).", NAMES),
+        ((), "none. To name the classes: --labels FILE, one name a line.", ()),
+    ):
+        assert call_script("tflite/convert.py", file, "--output", path, "--form", form, *flags) == 0
+        assert f"Labels in the file: {told}" in capsys.readouterr().out
+        assert export.embedded_labels(path) == there
+
+
+@pytest.mark.parametrize("form", [*MEDIAPIPE_FORMS, "raw"])
 def test_our_own_reading(form, model, files):
     """The objects of a file of any form by this package, which reads anchors from the file where it has them."""
     file = export.FILE_MODELS[".tflite"](files[form])
