@@ -18,7 +18,8 @@ copybutton_prompt_text = "$ "
 
 html_theme = "furo"
 html_title = f"keras_mobattn {release}"
-html_static_path = []
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_show_copyright = False
 html_show_sourcelink = False
 html_copy_source = False
