@@ -1,6 +1,8 @@
 """The folder of a training run: the names of its files, and their contents."""
 
 import dataclasses
+import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -8,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError, expect_path
 from keras_mobattn.files import read_json, read_labels, write_json, write_text
+from keras_mobattn.formats.kinds import kind_of
 from keras_mobattn.settings import TrainSettings, load_settings, save_settings
 
 if TYPE_CHECKING:
     from keras_mobattn._types import PathLike
+
+TEXTS = (".json", ".md", ".html")  # beside exported files; they name them
 
 
 class _Images(Protocol):
@@ -79,10 +84,12 @@ class RunFolder:
         return self.path / "best.keras"
 
     @property
-    def start_file(self) -> Path:
-        """Where a new run takes its weights from: `model_file`, or `best_file` of a run that was stopped."""
-        stopped = self.best_file.exists() and not self.model_file.exists()
-        return self.best_file if stopped else self.model_file
+    def new_start(self) -> str:
+        """What to do for a run that this one can't go on with: start anew, from the weights that are there."""
+        files = self.model_file, self.best_file, self.head.model_file
+        file = next((file for file in files if file.exists()), None)
+        weights = "" if file is None else f" from its weights: weights={str(file)!r}"
+        return f"start a new run in another folder{weights}."
 
     @property
     def checkpoints(self) -> Path:
@@ -194,18 +201,27 @@ class RunFolder:
         if changes := self.changes_in(source):
             raise InputError(
                 f"Expected the images that the run in {self.path} began with. Received: {source.name!r} with "
-                f"{changes}. Put them back, or start a new run from its weights: weights={str(self.start_file)!r}."
+                f"{changes}. Put them back, or {self.new_start}"
             )
 
     def keep_result(self) -> None:
-        """Rename the model and the result of an ended run, so that a longer run that goes on from it replaces nothing.
+        """Rename the model and the result of an ended run, and what was exported, so that a longer run that goes on
+        from it replaces nothing, and no file of the shorter one lies beside the new model as if made of it.
 
-        model.keras and result.json become model_16_epochs.keras and result_16_epochs.json.
+        model.keras, result.json and model_int8.tflite become model_16_epochs.keras, result_16_epochs.json and
+        model_16_epochs_int8.tflite; the model card and the figures beside it name them so.
         """
-        epochs = self.settings.epochs
-        for file in (self.model_file, self.result_file):
-            if file.exists():
-                file.rename(file.with_name(f"{file.stem}_{epochs}_epochs{file.suffix}"))
+        stem, epochs = self.model_file.stem, f"{self.settings.epochs}_epochs"
+        beside = [path for path in self.path.glob(f"{stem}_*") if not re.match(rf"{stem}_\d+_epochs", path.name)]
+        told = f"{stem}_card", f"{stem}_export.json"
+        exported = [path for path in beside if kind_of(path) or path.name.startswith(told)]
+        files = [file for file in (self.model_file, self.result_file, *exported) if file.exists()]
+        names = {file.name: re.sub(rf"^({stem}|{self.result_file.stem})", rf"\1_{epochs}", file.name) for file in files}
+        for file in files:
+            kept = file.rename(file.with_name(names[file.name]))
+            if kept.suffix in TEXTS and file != self.result_file:
+                text = kept.read_text(encoding="utf-8")
+                write_text(kept, functools.reduce(lambda text, pair: text.replace(*pair), names.items(), text))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result of the run, a dict."""

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "recipes": set(),
     "catalog": {"formats"},  # for kinds of files; it names modules, and imports one when a thing is asked for
     "settings": {"data"},  # for open_source, when it is asked for
-    "run_folder": set(),
+    "run_folder": {"formats"},  # for what was exported from a run
     "names": set(),
     "_lazy": set(),  # it imports what a package names
     "_packages": set(),

@@ -149,10 +149,17 @@ def test_a_run_that_was_stopped_says_how_to_go_on(folder, tmp_path):
     stopped.model_file.unlink()
     with pytest.raises(InputError, match=rf"--resume {stopped.path}`, or take .*: {stopped.best_file}\.$"):
         model_file(stopped.path)
-    assert (folder.start_file, stopped.start_file) == (folder.model_file, stopped.best_file)
+    assert folder.new_start.endswith(f": weights={str(folder.model_file)!r}.")
+    assert stopped.new_start.endswith(f": weights={str(stopped.best_file)!r}.")
     stopped.best_file.unlink()
+    assert stopped.new_start == "start a new run in another folder."
     with pytest.raises(InputError, match=rf"--resume {stopped.path}`\.$"):
         model_file(stopped.path)
+
+
+def test_a_split_that_is_not_there(folder):
+    with pytest.raises(InputError, match="Expected split to be one of 'train', .*'test'. Received: 'nowhere'"):
+        evaluate(load_model(folder.model_file), folder.open_source(), "nowhere")
 
 
 def test_what_is_no_run(tmp_path):

@@ -82,6 +82,11 @@ def main(
     from keras_mobattn.commands.convert import convert_all
     from keras_mobattn.export import expect_coreml, to_coreml
 
+    if require_ane and set(precision) != {"fp16"}:
+        raise InputError(
+            f"Expected --precision fp16 alone with --require-ane. Received: {', '.join(precision)}. The Neural Engine "
+            "computes nothing else: leave one of the two out."
+        )
     input_options = dict(
         minimum_deployment_target=minimum_deployment_target,
         input_type=input_type,

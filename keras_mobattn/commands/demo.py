@@ -9,10 +9,11 @@ proves each file against Keras on test images, times every attention style on th
 from pathlib import Path
 
 from keras_mobattn import cli
+from keras_mobattn.commands.train import DIVERGED
 from keras_mobattn.settings import TrainSettings
 
 
-def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings()) -> None:  # noqa: B008  frozen
+def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings()) -> int:  # noqa: B008  frozen
     """Train on real images, convert to TFLite and Core ML, verify, time every attention style, and write a report.
 
     Args:
@@ -20,8 +21,16 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
         settings: How to train.
     """
     from keras_mobattn.studies.demo import demo
+    from keras_mobattn.training import Diverged, Stopped
 
-    demo(output_dir, settings)
+    try:
+        demo(output_dir, settings)
+    except Diverged as error:
+        return cli.complain(str(error), DIVERGED)
+    except Stopped as stopped:
+        cli.say(f"Stopped while it trained; saved as {stopped.path}.")
+        return 128 + stopped.number  # as the shell reports it
+    return 0
 
 
 def run():

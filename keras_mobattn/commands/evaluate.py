@@ -53,8 +53,8 @@ def main(
         input_bias: What is added then.
     """
     from keras_mobattn.commands.opened import open_model
-    from keras_mobattn.tasks.segmentation.start import published_segmenter
     from keras_mobattn.training import evaluate
+    from keras_mobattn.weights.tags import published_segmenter
 
     if report is not None and report.suffix.lower() != ".html":
         raise InputError(f"Expected an .html file as --report. Received: {str(report)!r}.")
@@ -96,7 +96,7 @@ def main(
     title = f"{opened.title} on {source.name}, {split}: {result['num_images']} images"
     published = opened.tag and {"accuracy": opened.tag.top1, "top5_accuracy": opened.tag.top5}
     for part in opened.task.report(title, result, names, published):
-        cli.console.print(part)
+        cli.console.print(part, markup=False)
     if report is not None:
         from keras_mobattn.report.evaluation import write_page
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras_mobattn.errors import InputError
 from keras_mobattn.formats.kinds import KINDS, kind_of
+from keras_mobattn.run_folder import RunFolder
 
 
 def exported_files(paths, kinds=KINDS):
@@ -21,10 +22,10 @@ def exported_files(paths, kinds=KINDS):
         if path.is_dir() and kind_of(path) not in kinds:
             found = sorted(file for file in path.iterdir() if kind_of(file) in kinds)
             if not found:
-                raise InputError(
-                    f"Expected {wanted} files in {path}. Received: a folder without. Make them: mobattn export {path}"
-                )
+                make = f" Make them: mobattn export {path}" if RunFolder(path).is_run else ""
+                raise InputError(f"Expected {wanted} files in {path}. Received: a folder without.{make}")
         elif kind_of(path) not in kinds:
-            raise InputError(f"Expected {wanted} files. Received: {str(path)!r}. Convert the model first.")
+            advice = "" if kind_of(path) else " Convert the model first."
+            raise InputError(f"Expected {wanted} files. Received: {str(path)!r}.{advice}")
         files += found
     return tuple(dict.fromkeys(files))

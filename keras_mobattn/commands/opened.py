@@ -13,7 +13,7 @@ from keras_mobattn.models import known_range, load_model, model_file, pretrained
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
 from keras_mobattn.weights import imagenet_classes
-from keras_mobattn.weights.tags import Tag, find_tag
+from keras_mobattn.weights.tags import Tag, find_tag, published_segmenter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,25 +70,26 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     """
     if path is None and weights is None:
         raise InputError("Expected a model file, a run folder, or weights='NAME'. Received: none of them.")
-    whole = _published_segmenter(path, weights, input_scale, input_bias)
-    if whole is not None:
-        return whole
-    tag = None if weights is None else find_tag(weights)
+    if path is None and _is_segmenter(weights):
+        return _published_segmenter(weights, input_scale, input_bias)
+    made_from = _is_segmenter(weights)
+    tag = None if weights is None or made_from else find_tag(weights)
     run = None if path is None else RunFolder.of(path)
     model = pretrained_model(weights) if path is None else _load(model_file(path))
     title = tag.name if path is None else str(path)
     classification = TASKS["classification"]
     task = run.task if run else _own_task(model) or classification
     task = task.for_file(model) if isinstance(model, FileModel) else task
-    if (task is classification and not _scores_classes(model)) or None in model.input_shape[1:3]:
+    scores = _scores_classes(model) and (run or isinstance(model, FileModel) or task_of(model) is not FEATURES)
+    if (task is classification and not scores) or None in model.input_shape[1:3]:
         raise InputError(
-            "Expected a classifier with a fixed input size and one output [n, classes], a detector, a segmenter, or "
-            f"the folder of a run of another task. Received: {title} with input {model.input_shape} and output "
-            f"{model.output_shape}."
+            "Expected a classifier with a fixed input size and one output [n, classes] of a Dense, Activation or "
+            "Softmax layer, a detector, a segmenter, or the folder of a run of another task. Received: "
+            f"{title} with input {model.input_shape} and output {model.output_shape}."
         )
     told = {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)
-    own_names = _own_names(model, path, run, tag)
+    own_names = _own_names(model, path, run, tag) or (_voc() if made_from else ())
     count = task.count_classes(model.output_shape)
     names = own_names or _usual_names(count)
     if count and len(names) != count:
@@ -99,17 +100,26 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     return Opened(title, model, task, names, view, tag, bool(own_names), told)
 
 
-def _published_segmenter(path, weights, input_scale, input_bias):
-    """A published segmenter, opened; None where `weights` is none, or where a file was made from one, which tells."""
-    from keras_mobattn.tasks.segmentation import VOC, DeepLabV3
-    from keras_mobattn.tasks.segmentation.start import published_segmenter
+def _is_segmenter(weights):
+    """Whether `weights` names a published segmenter."""
+    return weights is not None and bool(published_segmenter(weights))
 
-    if path is not None or not published_segmenter(weights):
-        return None
+
+def _voc():
+    """The class names of published segmenters."""
+    from keras_mobattn.tasks.segmentation import VOC
+
+    return tuple(VOC)
+
+
+def _published_segmenter(weights, input_scale, input_bias):
+    """A published segmenter, opened."""
+    from keras_mobattn.tasks.segmentation import DeepLabV3
+
     model, told = DeepLabV3(weights=weights), {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)
     task = task_of(model)
-    return Opened(weights, model, task, VOC, _view(task), told=told)
+    return Opened(weights, model, task, _voc(), _view(task), told=told)
 
 
 def _load(file):

@@ -82,7 +82,7 @@ def main(
     if min_score is not None:
         opened = _with_least_score(opened, min_score)
     mask_files = _mask_files(masks, opened, found) if masks else {}
-    code, sheet = 0, []
+    code, sheet, written = 0, [], 0
     for title, read in found:
         try:
             photo = read()
@@ -100,13 +100,15 @@ def main(
         if title in mask_files:
             with replacing(mask_files[title]) as beside:
                 beside.write_bytes(opened.task.mask_file(record))
+            written += 1
         if plot and len(sheet) < SHOWN:
             picture = opened.task.picture(image, photo, record)
             sheet.append((picture, f"{under(opened.task.in_words(record, 1))}\n{Path(title).name[:18]}"))
     if plot and sheet:
         _write_sheet(plot, sheet, len(found))
-    if masks:
-        _note(f"Written: masks in {masks}, classes by number: {_numbered(opened.class_names)}.")
+    if written:
+        classes = f", classes by number: {_numbered(opened.class_names)}" if opened.class_names else ""
+        _note(f"Written: {written} {'mask' if written == 1 else 'masks'} in {masks}{classes}.")
     return code
 
 

@@ -143,8 +143,9 @@ def _keras_source(path, opened, load):
     keras, instead = _keras_file(path), f"it is compared with {HERE}."
     if keras is None:
         return None, f"{path.name}: no Keras model is beside it; {instead}"
-    single = opened.task.is_binary and opened.model.output_shape[-1] == 1
-    source = load(keras, single_output=single)
+    source = load(keras)
+    if source.task.is_binary and opened.model.output_shape[-1] == 1:
+        source = load(keras, single_output=True)
     if source.input_shape != opened.model.input_shape[1:]:
         return None, f"{path.name} takes images of another size than {keras.name}; {instead}"
     formed = _in_form_of(source, opened.model)

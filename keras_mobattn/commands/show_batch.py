@@ -80,7 +80,9 @@ def main(sheet: Sheet, output: Path = Path("runs/batch.png"), recipe: Literal[tu
     with replacing(output) as beside:
         beside.write_bytes(report.image_grid(np.stack(images), captions, format="png"))
     cli.console.print(
-        f"{len(images)} images of step {sheet.step}, augmentation {sheet.augment!r}: {output}", soft_wrap=True
+        f"{len(images)} images of step {sheet.step}, augmentation {sheet.augment!r}: {output}",
+        soft_wrap=True,
+        markup=False,
     )
 
 

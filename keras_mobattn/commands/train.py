@@ -111,6 +111,8 @@ def command(default):
         elif chosen:
             _expect_outside(folder, settings.dataset)
             settings = choose_and_tell(settings, given)
+        elif not tuned and "task" not in given:
+            _expect_task(settings)
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
             return 0
@@ -126,6 +128,18 @@ def _expect_outside(folder, dataset):
     if images.is_dir() and images.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(
             f"Expected --output-dir outside of the images' folder {dataset}. Received: {folder}. Name another one."
+        )
+
+
+def _expect_task(settings):
+    """Refuse a folder that tells another task than the settings have, where nothing is chosen: a recipe, or machines of
+    which each would choose for itself. The folders of its images and of its masks, say, would be taken for classes."""
+    from keras_mobattn.training.choose import told_task
+
+    if (told := told_task(settings)) != settings.task:
+        raise InputError(
+            f"Expected --task {told} for {settings.dataset}, by the files in it. Received: "
+            f"{settings.task}. Give it, and its settings: with a recipe, or on several machines, none are chosen."
         )
 
 
@@ -168,9 +182,10 @@ def train_and_tell(settings, folder, resume, execution):
         cli.console.print(f"{error} Starting again from the newest checkpoint.", soft_wrap=True, markup=False)
         restart()
     except Stopped as stopped:
-        cli.console.print(f"\nStopped; saved as {stopped.path}. Go on with --resume {folder}", soft_wrap=True)
+        text = f"\nStopped; saved as {stopped.path}. Go on with --resume {folder}"
+        cli.console.print(text, soft_wrap=True, markup=False)
         return 128 + stopped.number  # as the shell reports it, and TensorFlow's preemption handler
-    cli.console.print(ending(settings, result, folder), soft_wrap=True)
+    cli.console.print(ending(settings, result, folder), soft_wrap=True, markup=False)
     return 0
 
 
@@ -193,7 +208,8 @@ def ending(settings, result, folder):
 
 def restart():
     """Become a new program with the same arguments: TensorFlow can't join a cluster twice in one process."""
-    again = [] if {"--auto-resume", "--resume"} & set(sys.argv) else ["--auto-resume"]
+    flags = {word.split("=")[0].replace("_", "-") for word in sys.argv}  # --resume=RUN, too
+    again = [] if {"--auto-resume", "--resume"} & flags else ["--auto-resume"]
     os.execv(sys.executable, [*sys.orig_argv, *again])
 
 
@@ -205,14 +221,16 @@ def has_run(settings, folder):
     """
     if not RunFolder(folder).is_run:
         return False
+    from keras_mobattn.training.run import MAY_CHANGE
+
     earlier = RunFolder(folder).settings
     settings = settings_to_resume(settings, earlier)
     names = [name for name in vars(settings) if getattr(settings, name) != getattr(earlier, name)]
     if names:
         listed = ", ".join(f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in names)
-        raise InputError(
-            f"Expected the settings of the run in {folder}. Received: {listed}. Take another --output-dir."
-        )
+        more = set(names) <= MAY_CHANGE and settings.epochs >= earlier.epochs
+        advice = f"To go on with it: --resume {folder}." if more else "Take another --output-dir."
+        raise InputError(f"Expected the settings of the run in {folder}. Received: {listed}. {advice}")
     return True
 
 

@@ -16,6 +16,7 @@ from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import count_macs, published_name
 from keras_mobattn.report.pictures import under
 from keras_mobattn.weights import TAGS, imagenet_tag
+from keras_mobattn.weights.tags import published_segmenter
 
 SNIPPETS = Path(__file__).with_name("snippets")  # /the task's `programs`/language
 EXAMPLES = 12  # images with predictions
@@ -79,7 +80,7 @@ def _sections(delivery, source, images, run, file, about):
     if source.task.forms:
         yield _outputs(delivery, source)
     if colours := source.task.colours(source.labels):
-        yield _coloured(colours)
+        yield _coloured(colours, delivery, source)
     if images and source.task.draws:
         yield _drawn(source, images, view)
     elif images and source.scores_classes:
@@ -94,6 +95,8 @@ def _what(source, run):
     classes = f"{len(labels)} classes:{named}" if labels else ""
     attention = f" Attention: {run.settings.attention}." if run else ""
     outputs = "" if source.task.forms else f" Outputs: {', '.join(source.output_names)}."
+    if source.single_output:
+        outputs += f" {source.describe_output(source.output_names[0])}"
     return f"{source.task.title}, {source.model.name}.{attention}{outputs}\n\n{classes}"
 
 
@@ -114,12 +117,15 @@ def form_of(source, kind, delivery):
     return source.task.form_for(kind.name, own, delivery.input_type == "image")
 
 
-def _coloured(colours):
+def _coloured(colours, delivery, source):
     """A section on the classes of masks; colours are (red, green, blue)."""
+    shown = delivery.input_type == "image" and form_of(source, COREML, delivery) == "class_map"
+    packages = any(row.format == COREML.name and not row.error for row in delivery.rows) and shown
+    preview = "; the packages do, for Xcode's preview" if packages else ""
     text = (
         "Pixels of a mask are the numbers of these classes. The colours are those of the pictures here and of mobattn "
         "predict, Pascal VOC's, which Android's Task Library has by itself. No .tflite file carries them, where "
-        "nobody reads them; packages that take an image do, for Xcode's preview."
+        f"nobody reads them{preview}."
     )
     rows = [(number, name, "#" + bytes(colour).hex()) for number, (name, colour) in enumerate(colours.items())]
     return report.Section("Classes", text, table=report.Table(("number", "class", "colour"), tuple(rows)))
@@ -130,9 +136,12 @@ def _trained(run, file):
     counts = ", ".join(f"{count:,} {split}" for split, count in data.get("num_examples", {}).items())
     start = f"from the weights {settings.weights}" if settings.weights else "from random weights"
     head = f"{settings.head_epochs} for the head alone and " if settings.head_epochs else ""
+    epochs = f"{settings.epochs} epochs"
+    if file != run.model_file:  # of the best epoch, say, or of a shorter run
+        epochs = f"up to {epochs}, of which {file.name} may have fewer,"
     text = (
-        f"Images of {settings.dataset!r}{f' ({counts})' if counts else ''}, {start}, {head}{settings.epochs} epochs in "
-        f"batches of {settings.batch_size}, augmentation {settings.augment!r}, seed {settings.seed}."
+        f"Images of {settings.dataset!r}{f' ({counts})' if counts else ''}, {start}, {head}{epochs} in batches of "
+        f"{settings.batch_size}, augmentation {settings.augment!r}, seed {settings.seed}."
     )
     result = read_json(run.result_file, None)
     if result is None or file != run.model_file:  # what the run came to is said of its last epoch's model
@@ -253,6 +262,8 @@ def _licence(run, about):
     weights = run and run.settings.weights
     if not weights:
         return text
+    if segmenter := published_segmenter(weights):
+        return f"{text}\n\nIt was trained from {weights}, licence: {segmenter.licence}."
     tag = _imagenet(run.settings) if weights == "imagenet" else TAGS.get(str(weights).removeprefix("timm/"))
     if tag is None:
         return f"{text}\n\nIt was trained from {weights}, whose licence is {NOT_STATED}."

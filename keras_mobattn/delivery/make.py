@@ -28,6 +28,7 @@ NO_RUN = "the model lies in no run, whose test images are needed. mobattn evalua
 CHANGED = "the run's images are not those that it began with: "
 KERAS_IS_NO_FILE = "it is the Keras model, which the files are compared with"
 TFLITE_ALONE, COREML_ALONE = "of .tflite files alone", "of .mlpackage folders alone"
+NO_METRIC = "the task has no metric but its loss, which training alone computes"
 NO_MAC = "Core ML runs on Apple's systems alone: there mobattn benchmark times it, on an iPhone with tensor input"
 
 
@@ -150,6 +151,8 @@ class Scorer:
         self._task, self._view = source.task, run.view if run else {}
         if why := NO_RUN if run is None else self._open(run, most, open_source):
             self.missing = {"score": why}
+        elif source.task.best == "loss":
+            self.missing = {"score": NO_METRIC}
         else:
             self.metric = source.task.best
 
@@ -190,8 +193,9 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
             "compression": precision,
             "minimum_deployment_target": max(since, "iOS17", key=COREML_TARGETS.get),
         }
+    kept = {"float32_layers": wishes.float32_layers} if kind is COREML else {}
     form = source.task.own_form(kind.name, wishes.form)
-    named = {"single_output": wishes.single_output, "form": form, **interface}
+    named = {"single_output": wishes.single_output, "form": form, **interface, **kept}
     computed = "fp16" if is_compressed else precision
     path = stem.with_name(export.file_name(stem.name, kind, computed, **named))
     row, in_range = Row(kind.name, precision, path.name), source.input_range.from_pixels
@@ -202,9 +206,8 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
             options["representative_images"] = in_range(chosen.representative)
             report = export.to_tflite(source, path, precision, **options)
         else:
-            options["float32_layers"] = wishes.float32_layers
             options["representative_images"] = in_range(chosen.representative)
-            report = export.to_coreml(source, path, computed, **interface, **options)
+            report = export.to_coreml(source, path, computed, **interface, **kept, **options)
     except InputError as error:
         return dataclasses.replace(row, error=str(error))
     tell("scoring", 1)

@@ -205,13 +205,14 @@ def verify(
     same = source.task.agreement_title
     expected_same = "" if agreement is None else f" and {same} from {least:.1%}"
     received_same = "" if agreement is None else f", {agreement:.1%}"
+    wider = "" if report.precision == "fp32" else "try a wider precision, or "
     raise VerificationError(
         f"Expected the {report.precision} {report.format} model to agree with Keras in {output!r} on {len(images)} "
         f"images: a max abs error up to {limit:.2e} "
         f"({_limit_text(tolerance, spread, are_probabilities)}{step}){expected_same}. "
         f"Received: {report.max_abs_error:.2e}{mean}, {report.snr_db:.1f} dB{received_same}. "
-        "No file was kept. Try a wider precision, check with images of the kind that the model was trained on, or give "
-        "a Tolerance that you can accept.",
+        f"No file was kept: {wider}check with images of the kind that the model was trained on. From Python: give a "
+        "Tolerance that you can accept.",
         report,
     )
 

@@ -12,8 +12,9 @@ def file_name(stem: str, kind: Kind, precision: str, *, single_output: bool = Fa
     """The name of a file of a FileKind, made of a model file called `stem`.
 
     `options` are those of `to_tflite` or `to_coreml` that make another interface or another content: input_dtype,
-    output_dtype, form, compression, input_type, input_sizes, minimum_deployment_target. What is by default isn't in the
-    name: "model_int8.tflite", "model_int8_uint8in.tflite", "model_fp16_int8_image_320x320.mlpackage".
+    output_dtype, form, compression, input_type, input_sizes, float32_layers, minimum_deployment_target. What is by
+    default isn't in the name: "model_int8.tflite", "model_int8_uint8in.tflite",
+    "model_fp16_int8_image_320x320.mlpackage".
     """
     parts = [stem, precision, *(text(options[name]) for name, text in PARTS.items() if name in options)]
     return "_".join(filter(None, [*parts, "single" if single_output else ""])) + kind.suffix
@@ -32,5 +33,6 @@ PARTS = {  # option -> its part of the name, "" for the default
     "output_dtype": lambda dtype: "" if dtype == "float32" else f"{dtype}out",
     "input_type": lambda kind: "" if kind == "tensor" else kind,
     "input_sizes": _sizes,
+    "float32_layers": lambda names: f"f32{zlib.crc32(repr(sorted(names)).encode()):08x}" if names else "",
     "minimum_deployment_target": lambda target: "" if target == "iOS17" else target,
 }

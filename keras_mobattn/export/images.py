@@ -61,7 +61,7 @@ def _from_run(run, image_size, on_corrupt):
     return Images(
         check,
         representative,
-        f"Images: dataset {run.settings.dataset!r}, test images for the check, training images for int8.",
+        f"Images: dataset {run.settings.dataset!r}, test images for the check, training images for int8 activations.",
         source,
     )
 
@@ -87,11 +87,13 @@ def few_images(count, image_size, folder=None, on_corrupt="error", input_scale=N
 def _from_folder(folder, image_size, view, on_corrupt):
     files = _files(folder, NUM_CHECK + NUM_REPRESENTATIVE, on_corrupt)
     split = min(NUM_CHECK, -(-len(files) // 3))
-    check, representative = files[:split], files[split : split + NUM_REPRESENTATIVE] or files
+    check, rest = files[:split], files[split : split + NUM_REPRESENTATIVE]
+    representative = rest or files
+    others = f"{len(rest)} others" if rest else "the same"
     return Images(
         _taken(check, image_size, view),
         _taken(representative, image_size, view),
-        f"Images: {len(check)} of {str(folder)!r} for the check, {len(representative)} others for int8.",
+        f"Images: {len(check)} of {str(folder)!r} for the check, {others} for int8 activations.",
     )
 
 

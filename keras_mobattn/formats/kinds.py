@@ -20,7 +20,7 @@ KINDS = (TFLITE, COREML)
 READERS = {TFLITE: read_tflite, COREML: read_mlprogram}
 
 
-def kind_of(path):
+def kind_of(path: str | Path) -> Kind | None:
     """The Kind of a path by its suffix; None for another file."""
     suffix = Path(path).suffix
     return next((kind for kind in KINDS if kind.suffix == suffix), None)

@@ -17,6 +17,7 @@ class Level(NamedTuple):
     block: int = 1
 
 
+OF_FAMILIES = ("MobileViT", "MobileViTv2")  # others have the stride of their own
 LEVELS = {  # output stride -> {level: Level}
     32: {4: Level(), 5: Level()},
     16: {4: Level(), 5: Level(1, 1, 2)},

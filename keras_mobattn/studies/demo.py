@@ -35,7 +35,7 @@ def demo(output_dir, settings):
     """
     run = RunFolder(output_dir or _free_folder(Path("runs/demo")))
     folder = run.path
-    step("1/5", f"Training MobileViTv2 {settings.width} with {settings.attention} attention on {settings.dataset}")
+    step("1/5", f"Training {settings.model} with {settings.attention} attention on {settings.dataset}")
     result = train(settings, folder)
     step("2/5", "Evaluating on the test images")
     source = run.open_source()
@@ -113,8 +113,9 @@ def compose(run, result, history, source, model, evaluation, conversions, whole,
         report.Section(
             "Training",
             f"{model.name}, {settings.attention} attention, {settings.image_size} pixels, {settings.epochs} epochs of "
-            f"{source.num_examples['train']} images. Validation is on the {source.num_examples['test']} test images, "
-            "with the averaged weights; the saved model is the last epoch's, so nothing was chosen by them.",
+            f"{source.num_examples['train']} images. Validation is on the {source.num_examples[source.selection]} "
+            f"{source.selection} images, with the averaged weights; the saved model is the last epoch's, so nothing "
+            "was chosen by them.",
             figures=(report.Figure(report.learning_curves(curves), "Loss and accuracy by epoch"),),
         ),
         _predictions(source, evaluation, model.input_shape[1:3], run.view),

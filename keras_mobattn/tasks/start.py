@@ -52,7 +52,13 @@ def fill_from(model, weights, path, names, *, by_class, settings, anew=""):
     for layer, given in filled:
         layer.set_weights(given)
     new = [name for name in ours if name not in theirs]
-    if theirs and new:
+    if not theirs:
+        warnings.warn(
+            f"{path} does not name its classes: they are taken to be the model's, {', '.join(ours[:3])}, ... in that "
+            "order.",
+            stacklevel=5,
+        )
+    elif new:
         # 5: to whoever builds a model from settings, by `load_whole`, the task's `start_from` and this.
         warnings.warn(
             f"{path} knows {len(ours) - len(new)} of the {len(ours)} classes: {', '.join(new[:3])} "

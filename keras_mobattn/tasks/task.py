@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import rich.markup
 import rich.table
+import rich.text
 import tensorflow as tf
 import tf_keras as keras
 
@@ -383,7 +384,7 @@ class MetricTally:
 
 def table_by_class(title, columns, rows):
     """A rich table of `Task.class_table`; the last row is that of all classes."""
-    table = rich.table.Table(title=title)
+    table = rich.table.Table(title=rich.text.Text(title))
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
     for row in rows[:-1]:

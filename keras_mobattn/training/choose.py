@@ -21,6 +21,7 @@ from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.families.family import written_call
 from keras_mobattn.models import published_name
+from keras_mobattn.models.output_stride import OF_FAMILIES
 from keras_mobattn.tasks.detection.ssdlite import MULTIPLE
 from keras_mobattn.weights import TAGS, hub_problem, imagenet_tag
 
@@ -75,6 +76,12 @@ class Facts:
     side: int | None  # usual shorter side in pixels; None where no image can be read
 
 
+def told_task(settings):
+    """The name of the task that the files of the settings' dataset tell; the settings' own where they tell none."""
+    found = {"detection": is_annotated, "segmentation": is_masks}
+    return next((task for task, fits in found.items() if fits(settings.dataset)), settings.task)
+
+
 def choose_settings(settings, given=()):
     """TrainSettings for a folder of photographs or a tfds set, and {what was chosen: the choice and its reason}.
 
@@ -84,9 +91,7 @@ def choose_settings(settings, given=()):
         InputError: no such images, or given settings that don't go together.
     """
     if "task" not in given:
-        found = {"detection": is_annotated, "segmentation": is_masks}
-        task = next((task for task, fits in found.items() if fits(settings.dataset)), settings.task)
-        settings = dataclasses.replace(settings, task=task)
+        settings = dataclasses.replace(settings, task=told_task(settings))
     task, whole = TASKS[settings.task], WHOLE.get(settings.task)
     facts, told = _facts(settings), {}
 
@@ -105,7 +110,8 @@ def choose_settings(settings, given=()):
     start = f"from {settings.weights}" if settings.weights else "from random weights"
     told["model"] = f"{model}, {start}" + (f": {problem}" if problem else "")
     if settings.task == "segmentation":
-        told["head"] = f"{settings.head}, output stride {settings.output_stride}"
+        stride = f", output stride {settings.output_stride}" if settings.model in OF_FAMILIES else ""
+        told["head"] = f"{settings.head}{stride}"
     if settings.weights_skip:
         told["model"] += f"; its {settings.attention} attention starts anew"
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from keras_mobattn.catalog import TASKS
 from keras_mobattn.data import Source, batches
-from keras_mobattn.errors import InputError, expect_kind
+from keras_mobattn.errors import InputError, expect_kind, expect_name
 from keras_mobattn.layers import ImageRange
 from keras_mobattn.models import known_range
 from keras_mobattn.tasks._types import File
@@ -50,8 +50,8 @@ def evaluate(
     [n, classes], "labels": int64 [n]}, accuracies in 0..1.
 
     Raises:
-        InputError: the model is not one of the task and the source, or has no fixed size; nobody says which numbers it
-            takes.
+        InputError: the model is not one of the task and the source, or has no fixed size; the source has no such split;
+            nobody says which numbers the model takes.
     """
     task = TASKS["classification"] if task is None else expect_kind("task", task, Task, "a tasks.Task")
     if hasattr(model, "input_range"):  # an exported file has one
@@ -64,6 +64,7 @@ def evaluate(
         raise InputError(
             f"Expected a model with a fixed input size. Received: {model.name} with input {model.input_shape}."
         )
+    expect_name(source.num_examples, split, "split")
     input_range = known_range(model, input_scale, input_bias)
     tally = task.tally(source.class_names)
     view: dict[str, Any] = {"image_size": size, "crop": crop, "interpolation": interpolation, "task": task}

@@ -5,17 +5,24 @@ from pathlib import Path
 
 from keras_mobattn.names import HEADS
 from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.tasks.start import layers_of_file
 
 
 def match_heads(model, weights, class_names):
     """Put heads that were loaded from the file `weights` into the order of `class_names`.
 
     The run that the file lies in tells their order. If its classes are others, the heads start anew, with a warning; so
-    they do in loading where the numbers differ.
+    they do in loading where the numbers differ. Where no run tells, a head with as many classes stays as it is loaded,
+    with a warning.
     """
     run = RunFolder.of(weights) if Path(weights).exists() else None
     theirs, ours = run.labels if run else (), tuple(class_names)
     heads = [layer for layer in model.layers if layer.name in HEADS]
+    if heads and not theirs and heads[0].units in _units_in(weights):
+        warnings.warn(
+            f"{weights} does not name its classes: they are taken to be {', '.join(ours[:3])}, ... in that order.",
+            stacklevel=3,
+        )
     if not heads or not theirs or theirs == ours or len(theirs) != len(ours):
         return
     if set(theirs) == set(ours):
@@ -33,3 +40,8 @@ def match_heads(model, weights, class_names):
         f"({len(other)} of {len(theirs)}), and the model's stays as it was initialised.",
         stacklevel=3,
     )
+
+
+def _units_in(weights):
+    """The numbers of units of the heads in a .keras file; none for anything else."""
+    return {layer["config"].get("units") for layer in layers_of_file(weights) if layer["config"]["name"] in HEADS}

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Collection
 from typing import Any
 
@@ -89,7 +88,6 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
     settings = settings_to_resume(settings, earlier)
     _expect_resumable(folder.path, earlier, settings)
     cluster = cluster or Cluster(execution.strategy)  # before anything else that computes
-    started = time.perf_counter()
     source = settings.open_source()
     if resume:
         folder.expect_same_data(source)
@@ -124,7 +122,7 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
     try:
         with run.watch.listening():
             run.go()
-            return run.finish(started)
+            return run.finish()
     except LOST as error:
         if cluster.workers == 1:
             raise
@@ -166,8 +164,8 @@ def _expect_resumable(path, earlier, settings):
             f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in other or ["epochs"]
         )
         raise InputError(
-            f"Expected the settings of the run in {path}, or more epochs. Received: {told}. With other settings start "
-            f"a new run from its weights: weights={str(RunFolder(path).start_file)!r}."
+            f"Expected the settings of the run in {path}, or more epochs. Received: {told}. With other settings "
+            f"{RunFolder(path).new_start}"
         )
 
 
@@ -276,7 +274,7 @@ class Run:
                 if isinstance(callback, Progress):
                     callback.close()
 
-    def finish(self, started):
+    def finish(self):
         """Save the model, evaluate it, save the result and return it."""
         self.learner.publish()
         save_model(self.learner.averaged, self.folder.model_file, self.cluster.chief)
@@ -301,11 +299,15 @@ class Run:
             "best_picked_on": self.source.selection,
             f"best_{self.source.selection}_{self.task.best}": best,
             **({} if test else {f"best_test_{self.task.best}": self._test_best()}),
-            "seconds": time.perf_counter() - started,
+            "seconds": self._seconds(),
         }
         if self.cluster.chief:
             self.folder.write_result(result)
         return result
+
+    def _seconds(self):
+        """What all epochs took, those before the run was resumed, too."""
+        return sum(row["seconds"] for row in self.history.rows) if self.cluster.chief else None
 
     def _evaluate(self, images):
         return self.learner.judge.figures(images)

@@ -109,7 +109,8 @@ def head_to_skip(model, classes):
         return None
     if own is None:
         return f"that has {classes} classes, and the model has no head"
-    return f"that has {classes} classes, and the model's has {own} and stays as it was initialised"
+    has = "gives one probability" if own == 1 else f"has {own}"
+    return f"that has {classes} classes, and the model's {has} and stays as it was initialised"
 
 
 def attention_mismatch(model, family):

@@ -39,6 +39,11 @@ def find_segmenter(name: str) -> SegmenterCheckpoint:
     return _find(SEGMENTERS, name, "apple/deeplabv3-mobilevit-small")
 
 
+def published_segmenter(name: object) -> SegmenterCheckpoint | None:
+    """The SegmenterCheckpoint of this name, with its owner's before it or not; None for what is none."""
+    return SEGMENTERS.get(str(name).removeprefix(f"{SegmenterCheckpoint.owner}/"))
+
+
 def _find(tags, name, example):
     wanted = str(name).removeprefix(f"{example.split('/')[0]}/")
     if wanted in tags:

@@ -83,6 +83,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, run, capsys):
             [tmp_path / "corrupt.keras"],
             [model, "--images", tmp_path / "empty"],
             [model, "--images", tmp_path / "absent"],
+            *([[model, "--precision", "fp16", "fp32", "--require-ane"]] if script == "coreml" else []),
         ):
             assert run(script, *arguments) == cli.BAD_INPUT
             error = capsys.readouterr().err

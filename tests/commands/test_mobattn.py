@@ -49,7 +49,8 @@ BAD = {  # words -> part of the sentence
     ("benchmark", "--device"): "Received: ''",
     ("benchmark",): "Expected .tflite files, or the folder of a run. Received: none.",
     ("benchmark", "--device", "iphone", "a.tflite"): "Expected .mlpackage files. Received: 'a.tflite'",
-    ("describe", "."): "Make them: mobattn export .",
+    ("describe", "."): "Expected .tflite and .mlpackage files in .. Received: a folder without.",
+    ("benchmark", "a.mlpackage"): "Expected .tflite files. Received: 'a.mlpackage'.",
     ("train", "photos", "--dataset", "photos"): "Expected the images once.",
     ("train", "photos", "--resume", "runs/photos"): "Expected the images once.",
     ("train", "./nowhere"): "one sub-folder of images a class. Received: nowhere, which is not there.",
@@ -77,6 +78,8 @@ def test_bad_words_are_one_sentence(words, mobattn, capsys, tmp_path, monkeypatc
     said = " ".join(capsys.readouterr().err.split())
     assert BAD[words] in said
     assert "Traceback" not in said
+    assert "mobattn export" not in said
+    assert "Convert the model" not in said
     assert list(tmp_path.iterdir()) == []
 
 

@@ -215,6 +215,19 @@ def test_what_is_no_classifier(tmp_path):
             open_model(tmp_path / "odd.keras")
 
 
+@pytest.mark.parametrize(
+    "last", [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)], ids=lambda last: last.name
+)
+def test_numbers_that_are_no_scores(last, tmp_path):
+    """Features, and a number that is measured, are no classes and have no best one."""
+    image = keras.Input((32, 48, 3))
+    x = keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 255)(image))
+    x = x if isinstance(last, keras.layers.GlobalAveragePooling2D) else keras.layers.GlobalAveragePooling2D()(x)
+    keras.Model(image, last(x)).save(tmp_path / "numbers.keras")
+    with pytest.raises(InputError, match="Expected a classifier .* of a Dense, Activation or Softmax .*numbers.keras"):
+        open_model(tmp_path / "numbers.keras")
+
+
 BAD_FLAGS = {
     "no such pattern": (["predict.py", "*.png", "--weights", TAG.name], "Expected files that '*.png' fits."),
     "no images": (["predict.py", "empty", "--weights", TAG.name], "Received: a folder without. Name another one."),

@@ -14,10 +14,13 @@ import threading
 import urllib.parse
 
 import pytest
+import tf_keras as keras
 
+from helpers import small_models
 from helpers.made_up_site import record
 from helpers.served_models import litert, make_file
-from keras_mobattn import benchmark
+from keras_mobattn import benchmark, export
+from keras_mobattn.commands.served import served_files
 
 ADDRESS = re.compile(r"https?://[\w.]+:\d+/[\w-]+/")
 
@@ -228,3 +231,14 @@ def test_a_port_that_is_taken(files, tmp_path, mobattn, capsys):
         words = ("--address", "localhost", "--port", port, "--output-dir", tmp_path, "--usb", "no")
         assert mobattn("serve", files[0], *words) == 2
     assert f"127.0.0.1, port {port}" in capsys.readouterr().err
+
+
+def test_one_probability_is_compared_with_its_keras_model(tmp_path):
+    """Outside of a run, where no settings tell that the task is binary, too."""
+    model = small_models.small_model(lambda x: keras.layers.Dense(1, activation="sigmoid")(x))
+    model.save(tmp_path / "binary.keras")
+    path = tmp_path / "binary_fp32_single.tflite"
+    export.to_tflite(model, path, check_images=small_models.photos(), single_output=True)
+    ((served, note),) = served_files([path])
+    assert served.proof["source"].startswith("Keras (")
+    assert not note

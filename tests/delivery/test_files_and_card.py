@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -183,6 +184,7 @@ def test_the_best_epoch_has_no_result_of_the_last(run, tmp_path):
     delivery.deliver(run.best_file, tmp_path, ("tflite-fp32",), num_test_images=4)
     text = (tmp_path / "best_card.md").read_text()
     assert "on all 359 test images" not in text
+    assert "up to 2 epochs, of which best.keras may have fewer" in text.replace("\\", "")
     assert "best\\_fp32.tflite" in text
 
 
@@ -283,6 +285,17 @@ def test_the_javascript_program_runs(photo, run, made, mobattn, capsys, tmp_path
     assert scores[expected[0][0]] == pytest.approx(told[0]["score"], abs=0.01)
     # a browser resizes otherwise than TensorFlow does, which may turn the order of classes that are as unlikely
     assert [scores[name] for name, _ in expected] == pytest.approx([score for _, score in expected], abs=0.01)
+
+
+def test_whose_licence(run):
+    """Of published weights the licence is known, of classifiers and of segmenters."""
+    for weights, told in (
+        ("timm/mobilevitv2_050.cvnets_in1k", "timm/mobilevitv2_050.cvnets_in1k: "),
+        ("apple/deeplabv3-mobilevit-small", "apple/deeplabv3-mobilevit-small, licence: Apple's"),
+        ("own.keras", "own.keras, whose licence is not stated"),
+    ):
+        trained = SimpleNamespace(settings=dataclasses.replace(run.settings, weights=weights))
+        assert f"It was trained from {told}" in card._licence(trained, ABOUT)
 
 
 def test_what_was_not_run_is_said(run, made):

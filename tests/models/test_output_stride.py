@@ -12,9 +12,8 @@ from helpers.cases import FAMILIES
 from keras_mobattn import feature_pyramid
 from keras_mobattn.errors import InputError
 from keras_mobattn.models import at_output_stride
-from keras_mobattn.models.output_stride import LEVELS, output_stride_of
+from keras_mobattn.models.output_stride import LEVELS, OF_FAMILIES, output_stride_of
 
-DILATED = ("MobileViT", "MobileViTv2")
 SIZE = (64, 128)
 IMAGES = np.random.default_rng(0).uniform(0, 255, (2, *SIZE, 3)).astype(np.float32)
 LIMIT = 1e-4  # of the spread
@@ -25,7 +24,7 @@ def backbone(family, **options):
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("family", DILATED)
+@pytest.mark.parametrize("family", OF_FAMILIES)
 def test_from_every_stride_to_every_other(family):
     """Equal to a model that was built there: layer by layer, and in what it computes; the first stays as it was."""
     built = {stride: backbone(family, output_stride=stride) for stride in LEVELS}
@@ -50,7 +49,7 @@ def test_from_every_stride_to_every_other(family):
 
 
 def test_other_families_keep_theirs():
-    for family in FAMILIES.keys() - set(DILATED):
+    for family in FAMILIES.keys() - set(OF_FAMILIES):
         model = backbone(family)
         assert output_stride_of(model) is None
         for stride in LEVELS:

@@ -1,13 +1,15 @@
 """The demo from end to end, with the tiny variant and two resolutions."""
 
 import json
+import signal
+from pathlib import Path
 
 import pytest
 
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import load_measurements
 from keras_mobattn.studies import demo
-from keras_mobattn.training import TrainSettings
+from keras_mobattn.training import Diverged, Stopped, TrainSettings
 
 
 def test_the_first_free_folder(tmp_path):
@@ -15,6 +17,24 @@ def test_the_first_free_folder(tmp_path):
         folder = demo._free_folder(tmp_path / "demo")
         assert folder == tmp_path / expected
         folder.mkdir()
+
+
+ENDS = {  # exit code -> what training raises
+    130: Stopped(signal.SIGINT, Path("checkpoints/step-00000003")),
+    3: Diverged("The loss is not finite."),
+}
+
+
+@pytest.mark.parametrize("code", ENDS)
+def test_a_training_that_does_not_end(code, mobattn, capsys, monkeypatch):
+    def train(*_):
+        raise ENDS[code]
+
+    monkeypatch.setattr(demo, "train", train)
+    assert mobattn("demo") == code
+    said = "".join(capsys.readouterr())
+    assert {130: "saved as checkpoints/step-00000003", 3: "The loss is not finite."}[code] in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow

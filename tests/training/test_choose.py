@@ -142,7 +142,22 @@ def test_the_command_chooses_and_tells(answers, tmp_path, mobattn, capsys, monke
     assert seen.pop()[0].warmup == 0.125
 
 
-def test_auto_resume_keeps_what_was_chosen(answers, tmp_path, mobattn, monkeypatch):
+@pytest.mark.parametrize("several", [True, False])
+def test_where_nothing_is_chosen_the_task_has_to_be_given(several, tmp_path, mobattn, capsys, monkeypatch):
+    """With a recipe, or on several machines: otherwise the folders of images and of labels would be two classes."""
+    write_yolo(tmp_path / "boxes")
+    monkeypatch.chdir(tmp_path)
+    seen, recipe = [], () if several else ("--recipe", "mobilevitv2_in1k")
+    monkeypatch.setattr(command, "train_and_tell", lambda *given: seen.append(given) or 0)
+    if several:
+        monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert mobattn("train", "boxes", *recipe) == 2
+    assert "Expected --task detection for boxes, by the files in it." in " ".join(capsys.readouterr().err.split())
+    assert mobattn("train", "boxes", "--task", "detection", *recipe) == 0
+    assert seen.pop()[0].task == "detection"
+
+
+def test_auto_resume_keeps_what_was_chosen(answers, tmp_path, mobattn, monkeypatch, capsys):
     """Also where the hub answers no more."""
     settings = fill(tmp_path / "pets")
     monkeypatch.chdir(tmp_path)
@@ -156,6 +171,18 @@ def test_auto_resume_keeps_what_was_chosen(answers, tmp_path, mobattn, monkeypat
     answers["problem"] = "the hub sleeps"
     assert mobattn("train", "pets", "--auto-resume") == 0
     assert seen.pop()[:3] == (settings, run.path, True)
+    assert mobattn("train", "pets", "--auto-resume", "--epochs", "999") == 2
+    assert "To go on with it: --resume runs/pets." in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("words", [["--resume=runs/a"], ["--resume", "runs/a"], ["--auto_resume"], []])
+def test_a_worker_that_starts_itself_again_resumes(words, monkeypatch):
+    begun = []
+    monkeypatch.setattr("os.execv", lambda program, arguments: begun.append(arguments))
+    monkeypatch.setattr("sys.argv", ["train", *words])
+    monkeypatch.setattr("sys.orig_argv", ["python", "train", *words])
+    command.restart()
+    assert begun == [["python", "train", *(words or ["--auto-resume"])]]
 
 
 def test_the_hub_is_asked_no_longer_than_it_may(monkeypatch):

@@ -92,6 +92,12 @@ def test_more_epochs(run, settings, tmp_path, capfd):
     folder = RunFolder(tmp_path / "run")
     shutil.copytree(run[0].path, folder.path)
     longer = dataclasses.replace(settings, epochs=3)
+    (folder.path / "model_int8.tflite").write_bytes(b"exported")
+    (folder.path / "model_fp16.mlpackage").mkdir()
+    (folder.path / "model_export.json").write_text('["model.keras", "model_int8.tflite", "model_fp16.mlpackage"]')
+    (folder.path / "model_card_1.png").write_bytes(b"picture")
+    (folder.path / "model_card.md").write_text("![](model_card_1.png) model_int8.tflite")
+    (folder.path / "model_notes.txt").write_text("the user's own")
     result = train(longer, folder.path, resume=True, progress=False)
     told = " ".join(capfd.readouterr().err.split())
     was, now = (train_schedule(each)(4) for each in (settings, longer))
@@ -105,6 +111,13 @@ def test_more_epochs(run, settings, tmp_path, capfd):
     history = read_history(folder.history_file)
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[2]["learning_rate"] == pytest.approx(train_schedule(longer)(5), rel=1e-5)
+    assert result["seconds"] == pytest.approx(sum(row["seconds"] for row in history))
+    exported = json.loads((folder.path / "model_2_epochs_export.json").read_text())
+    assert exported == ["model_2_epochs.keras", "model_2_epochs_int8.tflite", "model_2_epochs_fp16.mlpackage"]
+    card = (folder.path / "model_2_epochs_card.md").read_text()
+    assert card == "![](model_2_epochs_card_1.png) model_2_epochs_int8.tflite"
+    assert all((folder.path / name).exists() for name in (*exported, "model_2_epochs_card_1.png", "model_notes.txt"))
+    assert not (folder.path / "model_int8.tflite").exists()
     kept = folder.path / "model_2_epochs.keras"
     assert load_model(kept).count_params() == load_model(folder.model_file).count_params()
     assert json.loads((folder.path / "result_2_epochs.json").read_text())["epochs"] == 2

@@ -113,9 +113,10 @@ class Teacher:
                 f"Received: {model.name} with input {shapes[0]} and output {shapes[1]}."
             )
         if shapes[1][1] != classes:
+            given = "gives one probability" if shapes[1][1] == 1 else f"has {shapes[1][1]}"
             raise InputError(
-                f"Expected a teacher of the {classes} classes of the data. Received: {model.name}, which has "
-                f"{shapes[1][1]}. Train or take one on the same data."
+                f"Expected a teacher with a score for each of the {classes} classes of the data. Received: "
+                f"{model.name}, which {given}. Train or take one on the same data."
             )
         self._model = model
         self._model.trainable = False

@@ -90,7 +90,7 @@ class Detection(Task):
         wanted = {"label_smoothing": 0, "test_crop": 1, "teacher": None, "class_weights": False, "sizes": ()}
         for name, value in wanted.items():
             if (given := getattr(settings, name)) != value:
-                raise InputError(f"Expected {name}={value!r} for a detector. Received: {given!r}. Leave it out.")
+                raise InputError(f"Expected {name}={value!r} for a detector. Received: {given!r}. Set it so.")
 
     def fitted(self, settings, source, say):
         """The task with its anchors: those of the weights that it starts from, where these are a detector's; else as
@@ -162,14 +162,22 @@ class Detection(Task):
     def expect_model(self, model, source):
         """Refuse a model with another number of classes than the source, or of other anchors than the task's."""
         form, classes = form_of(model.output_shape), len(source.class_names)
+        self._expect_anchors(form)
         finds = form in ("nms", "vision")  # the file itself
-        count = len(model.labels) if finds else form and self.count_classes(model.output_shape)
+        count = (len(model.labels) or classes) if finds else form and self.count_classes(model.output_shape)
         anchors = {"raw": self.anchors, "anchors": self.decoding.anchors}.get(form)
         fits = finds or (anchors is not None and len(anchors) == model.output_shape[FORMS[form].outputs[1]][1])
         if not fits or count != classes:
             raise InputError(
                 f"Expected a detector of the {classes} classes of {source.name!r}. Received: {model.name} with outputs "
                 f"{model.output_shape}."
+            )
+
+    def _expect_anchors(self, form):
+        if form == "raw" and self.anchors is None:
+            raise InputError(
+                "Expected a detector's file in the folder of its run, which has its anchors. Received: raw outputs, "
+                "offsets from anchors that are not known. Export it with another form."
             )
 
     # Learning
@@ -205,11 +213,7 @@ class Detection(Task):
         With a `min_score` below that of the form's rules there are more, but for a file that has found them itself.
         """
         form = form_of(outputs)
-        if form == "raw" and self.anchors is None:
-            raise InputError(
-                "Expected a detector's file in the folder of its run, which has its anchors. Received: raw outputs, "
-                "offsets from anchors that are not known. Export it with another form."
-            )
+        self._expect_anchors(form)
         found = {
             "raw": lambda: raw_objects(outputs, self.anchors, from_score(FORMS[form].rules, min_score)),
             "anchors": lambda: decoded_objects(outputs, self.decoding, from_score(FORMS[form].rules, min_score)),

@@ -3,14 +3,13 @@ fit."""
 
 import functools
 
-from keras_mobattn.families.family import SegmenterCheckpoint
 from keras_mobattn.models import load_model
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks.segmentation.checkpoint import VOC
 from keras_mobattn.tasks.segmentation.deeplabv3 import DeepLabV3
 from keras_mobattn.tasks.segmentation.heads import AUXILIARY, CLASSIFIER
 from keras_mobattn.tasks.start import fill_from, layers_of_file
-from keras_mobattn.weights.tags import SEGMENTERS
+from keras_mobattn.weights.tags import published_segmenter
 
 BY_CLASS = (CLASSIFIER, f"{CLASSIFIER}_fine", f"{AUXILIARY}_classifier")
 
@@ -20,11 +19,6 @@ def is_segmenter_file(path):
     if published_segmenter(path):
         return True
     return any(layer["config"]["name"] == CLASSIFIER for layer in layers_of_file(path))
-
-
-def published_segmenter(name):
-    """The SegmenterCheckpoint of this name; None for what is none."""
-    return SEGMENTERS.get(str(name).removeprefix(f"{SegmenterCheckpoint.owner}/"))
 
 
 def start_from(model, path, class_names):

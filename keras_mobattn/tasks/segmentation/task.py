@@ -75,7 +75,7 @@ class Segmentation(Task):
         wanted = {"label_smoothing": 0, "test_crop": 1, "teacher": None, "sizes": ()}
         for name, value in wanted.items():
             if (given := getattr(settings, name)) != value:
-                raise InputError(f"Expected {name}={value!r} for a segmenter. Received: {given!r}. Leave it out.")
+                raise InputError(f"Expected {name}={value!r} for a segmenter. Received: {given!r}. Set it so.")
 
     def fitted(self, settings, source, say):
         """The task with the head of the settings."""

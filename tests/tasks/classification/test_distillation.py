@@ -277,6 +277,7 @@ BAD_TEACHERS = {  # what is written to the path, and what is said of it
         "a name that keras_mobattn.list_weights.. prints. Received: .*which is none of them",
     ),
     "classes": (lambda path: wrong(path, classes=7), "the 3 classes of the data.*has 7"),
+    "binary": (lambda path: wrong(path, classes=1), "a score for each of the 3 classes.*gives one probability"),
     "not finite": (not_finite, "a teacher with finite scores"),
     "a map": (not_a_classifier, r"gives scores \[B, classes\]. Received: .*\(None, None, None, 4\)"),
     "two outputs": (two_outputs, r"gives scores \[B, classes\]"),

@@ -1,6 +1,7 @@
 """Detectors as .tflite files that MediaPipe takes: objects found by an operator, or by the anchors in the file."""
 
 import contextlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,6 +96,18 @@ def test_the_script_tells_of_the_labels_that_the_file_has(form, model, tmp_path,
         assert call_script("tflite/convert.py", file, "--output", path, "--form", form, *flags) == 0
         assert f"Labels in the file: {told}" in capsys.readouterr().out
         assert export.embedded_labels(path) == there
+
+
+def test_a_file_without_labels_is_judged_or_says_what_it_lacks(model, tmp_path):
+    """What finds the objects itself may be of any classes; offsets are nothing without the anchors."""
+    source = SimpleNamespace(name="boxes", class_names=NAMES)
+    read = {form: tmp_path / f"{form}.tflite" for form in (*MEDIAPIPE_FORMS, "raw")}
+    for form, path in read.items():
+        convert(model, path, form, labels=())
+        file = export.FILE_MODELS[".tflite"](path)
+        task = Detection() if form == "raw" else Detection().for_file(file)
+        with pytest.raises(InputError, match="in the folder of its run") if form == "raw" else contextlib.nullcontext():
+            task.expect_model(file, source)
 
 
 @pytest.mark.parametrize("form", [*MEDIAPIPE_FORMS, "raw"])

@@ -12,8 +12,8 @@ from PIL import Image
 import keras_mobattn
 from helpers.masked_folders import write_voc
 from keras_mobattn.tasks.segmentation import VOC, DeepLabV3, deeplabv3
-from keras_mobattn.tasks.segmentation.start import is_segmenter_file, published_segmenter, start_from
-from keras_mobattn.weights.tags import SEGMENTERS
+from keras_mobattn.tasks.segmentation.start import is_segmenter_file, start_from
+from keras_mobattn.weights.tags import SEGMENTERS, published_segmenter
 
 pytestmark = pytest.mark.sampled
 

@@ -47,6 +47,11 @@ def test_the_commands(form, model, folder, tmp_path, call_script, mobattn, capsy
     with Image.open(tmp_path / "masks" / "test0.png") as mask:
         same = np.asarray(mask) == expected
     assert same.mean() > (0.999 if form == "logits" else 0.95)  # probabilities of the image's size are resized again
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    asked = ("--masks", tmp_path / "none")
+    assert mobattn("predict", tmp_path / "broken.png", "--model", path, *asked) == 2
+    assert "Written" not in "".join(capsys.readouterr())
+    assert not (tmp_path / "none").exists()
     assert sum(each["share"] for each in record["classes"]) == pytest.approx(1, abs=1e-4)
     assert (tmp_path / "sheet.png").exists()
     for judged in (path, file):  # the Keras model without a run, too
