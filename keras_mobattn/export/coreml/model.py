@@ -17,6 +17,7 @@ from keras_mobattn.errors import InputError, expect_name
 from keras_mobattn.export.check import VerificationError
 from keras_mobattn.export.exportable import INPUT_NAME
 from keras_mobattn.export.file_model import FileModel
+from keras_mobattn.formats.coreml.constants import read_constant
 from keras_mobattn.formats.coreml.features import is_channels_first
 from keras_mobattn.formats.coreml.program import read_program
 from keras_mobattn.mil import Evaluator
@@ -63,6 +64,10 @@ class CoreMLModel(FileModel):
         self.takes_pixels = inputs[INPUT_NAME].WhichOneof("Type") == "imageType"
         self.channels_first = not self.takes_pixels and is_channels_first(self._input.multiArrayType.shape)
         self.label = description.predictedFeatureName  # "" unless it is a classifier
+        picks = [
+            operation.operands["classes"][0].name for operation in program.operations if operation.kind == "classify"
+        ]
+        self._classes = tuple(label for name in picks for label in read_constant(program.constants[name]))
         self.gives_classes = any(each.dtype == "int32" and len(each.shape or ()) == 2 for each in program.outputs)
         self._run = self._evaluated(program) if compute_units is None else self._predicted(path, compute_units)
 
@@ -93,7 +98,11 @@ class CoreMLModel(FileModel):
         if self.gives_classes:  # [H, W]
             return {name: value[None] for name, value in outputs.items()}
         arrays = {name: value for name, value in outputs.items() if name != self.label}
-        return {name: _scores(value) if isinstance(value, dict) else value for name, value in arrays.items()}
+        return {name: self._scores(value) if isinstance(value, dict) else value for name, value in arrays.items()}
+
+    def _scores(self, by_label):
+        """[1, K] in the order of the package's classes: Core ML's own dictionary is in an order of its own."""
+        return np.asarray([[by_label[label] for label in self._classes]], np.float32)
 
     @functools.cached_property
     def _sample(self):
@@ -124,7 +133,7 @@ class CoreMLModel(FileModel):
     def labels(self) -> tuple[str, ...]:
         """The class names in the package; () if there are none."""
         if self.label:
-            return tuple(next(value for value in self._sample.values() if isinstance(value, dict)))
+            return self._classes
         return tuple(json.loads(self.spec.description.metadata.userDefined.get("labels", "[]")))
 
     def _evaluated(self, program):
@@ -158,10 +167,6 @@ def _filled(rows):
     filled = np.zeros((1, MOST_OBJECTS, np.shape(rows)[1]), np.float32)
     filled[0, : len(rows)] = rows[:MOST_OBJECTS]
     return filled
-
-
-def _scores(by_label):
-    return np.asarray([list(by_label.values())], np.float32)
 
 
 def _picture(image):

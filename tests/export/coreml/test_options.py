@@ -102,6 +102,21 @@ def test_a_classifier_for_vision_and_xcode(model, path):
     assert list(outputs["probabilities"]) == list(LABELS)
 
 
+def test_scores_are_in_the_order_of_the_labels(model, path, monkeypatch):
+    """Core ML gives a dictionary in an order of its own, another one for each image if it likes."""
+    export.to_coreml(model, path, "fp32", input_type="image", labels=LABELS)
+    package = export.CoreMLModel(path)
+    computed = package._run
+
+    def in_another_order(image):
+        given = computed(image)
+        return given | {"probabilities": dict(sorted(given["probabilities"].items(), key=lambda pair: pair[1]))}
+
+    monkeypatch.setattr(package, "_run", in_another_order)
+    np.testing.assert_allclose(package.run(PIXELS[:1])["probabilities"], model(PIXELS[:1]), atol=1e-6)
+    assert package.labels == LABELS
+
+
 def test_labels_of_a_tensor_package_are_in_its_metadata(model, path):
     export.to_coreml(model, path, labels=LABELS)
     description = read_mlprogram(path).description
