@@ -1,7 +1,6 @@
 """The folder of a training run: the names of its files, and their contents."""
 
 import dataclasses
-import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,8 @@ from keras_mobattn.settings import TrainSettings, load_settings, save_settings
 if TYPE_CHECKING:
     from keras_mobattn._types import PathLike
 
-TEXTS = (".json", ".md", ".html")  # beside exported files; they name them
+EXPORTED = re.compile(r"(model|best)_(?!\d+_epochs)")  # how names of files begin that were made of a run's models
+BESIDE_THEM = re.compile(r"(card|export)[_.]")  # and go on, where they are no model
 
 
 class _Images(Protocol):
@@ -205,27 +205,29 @@ class RunFolder:
             )
 
     def keep_result(self) -> None:
-        """Rename the model and the result of an ended run, and what was exported, so that a longer run that goes on
-        from it replaces nothing, and no file of the shorter one lies beside the new model as if made of it.
+        """Rename the model and the result of an ended run, so that a longer run that goes on from it replaces nothing,
+        and move what was exported, so that it doesn't lie beside the new models as if made of them.
 
-        model.keras, result.json and model_int8.tflite become model_16_epochs.keras, result_16_epochs.json and
-        model_16_epochs_int8.tflite; the model card and the figures beside it name them so.
+        model.keras and result.json become model_16_epochs.keras and result_16_epochs.json. Files, cards and figures
+        that were made of model.keras or best.keras go to 16_epochs/.
         """
-        stem, epochs = self.model_file.stem, f"{self.settings.epochs}_epochs"
-        beside = [path for path in self.path.glob(f"{stem}_*") if not re.match(rf"{stem}_\d+_epochs", path.name)]
-        told = f"{stem}_card", f"{stem}_export.json"
-        exported = [path for path in beside if kind_of(path) or path.name.startswith(told)]
-        files = [file for file in (self.model_file, self.result_file, *exported) if file.exists()]
-        names = {file.name: re.sub(rf"^({stem}|{self.result_file.stem})", rf"\1_{epochs}", file.name) for file in files}
-        for file in files:
-            kept = file.rename(file.with_name(names[file.name]))
-            if kept.suffix in TEXTS and file != self.result_file:
-                text = kept.read_text(encoding="utf-8")
-                write_text(kept, functools.reduce(lambda text, pair: text.replace(*pair), names.items(), text))
+        epochs = f"{self.settings.epochs}_epochs"
+        exported = [path for path in self.path.iterdir() if _is_exported(path)]
+        for path in exported:
+            (self.path / epochs).mkdir(exist_ok=True)
+            path.rename(self.path / epochs / path.name)
+        for file in (self.model_file, self.result_file):
+            if file.exists():
+                file.rename(file.with_name(f"{file.stem}_{epochs}{file.suffix}"))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result of the run, a dict."""
         write_json(self.result_file, result)
+
+
+def _is_exported(path):
+    begin = EXPORTED.match(path.name)
+    return begin and (kind_of(path) is not None or BESIDE_THEM.match(path.name, begin.end()) is not None)
 
 
 def _data_of(source):

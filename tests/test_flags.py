@@ -18,6 +18,7 @@ OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are c
     "__main__.py": {"--help", "--version", "--device"},
     "commands/benchmark.py": {"--device", "--help"},
     "commands/completion.py": {"--tyro-print-completion"},
+    "commands/demo.py": {"--resume"},  # of mobattn train
     "models/saved.py": {"--resume"},  # of mobattn train
     "commands/doctor.py": {"--device"},  # of mobattn benchmark
     "benchmark/apple/iphone.py": {"--device", "--json-output"},  # xcrun devicectl's

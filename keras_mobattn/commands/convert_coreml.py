@@ -64,7 +64,8 @@ def main(
         input_sizes: further heights and widths that the package takes, e.g. 320x320 192x256: multiples of 64, for
             PVTv2 of 32; not for DeiT and EfficientFormerV2.
         output_dtype: of the arrays that an fp16 package gives.
-        require_ane: keep no package that the Neural Engine is on record to compute wrong, instead of a warning.
+        require_ane: keep no package that the Neural Engine is on record to compute wrong, instead of a warning; with
+            --precision fp16 alone.
         float32_layers: layers that fp16 packages compute in float32, since their numbers don't fit float16: names of
             the Keras model's layers, inner ones too, or what their names begin with.
         input_scale: what RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for

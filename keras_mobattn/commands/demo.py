@@ -26,9 +26,10 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
     try:
         demo(output_dir, settings)
     except Diverged as error:
-        return cli.complain(str(error), DIVERGED)
+        return cli.complain(f"{error} mobattn train has these flags.", DIVERGED)
     except Stopped as stopped:
-        cli.say(f"Stopped while it trained; saved as {stopped.path}.")
+        run = stopped.path.parent.parent
+        cli.say(f"Stopped while it trained; saved as {stopped.path}. To end the training: mobattn train --resume {run}")
         return 128 + stopped.number  # as the shell reports it
     return 0
 

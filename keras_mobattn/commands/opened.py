@@ -83,9 +83,9 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     scores = _scores_classes(model) and (run or isinstance(model, FileModel) or task_of(model) is not FEATURES)
     if (task is classification and not scores) or None in model.input_shape[1:3]:
         raise InputError(
-            "Expected a classifier with a fixed input size and one output [n, classes] of a Dense, Activation or "
-            "Softmax layer, a detector, a segmenter, or the folder of a run of another task. Received: "
-            f"{title} with input {model.input_shape} and output {model.output_shape}."
+            "Expected a classifier with a fixed input size and one output [n, classes], softmax, sigmoid or logits of "
+            "a Dense, Activation or Softmax layer (one number: sigmoid), a detector, a segmenter, or the folder of a "
+            f"run of another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
         )
     told = {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)

@@ -111,7 +111,7 @@ def command(default):
         elif chosen:
             _expect_outside(folder, settings.dataset)
             settings = choose_and_tell(settings, given)
-        elif not tuned and "task" not in given:
+        elif settings.task in TUNED and not tuned and "task" not in given:  # others a recipe has
             _expect_task(settings)
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
@@ -138,8 +138,8 @@ def _expect_task(settings):
 
     if (told := told_task(settings)) != settings.task:
         raise InputError(
-            f"Expected --task {told} for {settings.dataset}, by the files in it. Received: "
-            f"{settings.task}. Give it, and its settings: with a recipe, or on several machines, none are chosen."
+            f"Expected --task {told} for {settings.dataset}, by the files in it. Received: {settings.task}. Give "
+            f"--task {told} and the settings for it: with a recipe, or on several machines, none are chosen."
         )
 
 
@@ -199,10 +199,11 @@ def ending(settings, result, folder):
         if result["best_picked_on"] == "test"
         else f"The epoch that did best on {count['validation']} validation images is best.keras: {best} here."
     )
+    took = "" if result["seconds"] is None else f", {result['seconds']:.0f} s"  # the chief worker alone knows
     taught = f", taught by {result['teacher']}" if result["teacher"] else ""
     return (
-        f"{task.last_words(result)} on {count['test']} test images after {result['epochs']} epochs{taught}, "
-        f"{result['seconds']:.0f} s. {picked} Everything is in {folder}"
+        f"{task.last_words(result)} on {count['test']} test images after {result['epochs']} epochs{taught}{took}. "
+        f"{picked} Everything is in {folder}"
     )
 
 
@@ -229,7 +230,8 @@ def has_run(settings, folder):
     if names:
         listed = ", ".join(f"{name}={getattr(settings, name)!r} (was {getattr(earlier, name)!r})" for name in names)
         more = set(names) <= MAY_CHANGE and settings.epochs >= earlier.epochs
-        advice = f"To go on with it: --resume {folder}." if more else "Take another --output-dir."
+        told = "".join(f" {name}={getattr(settings, name)!r}" for name in names)
+        advice = f"To go on with it: --resume {folder}{told}." if more else "Take another --output-dir."
         raise InputError(f"Expected the settings of the run in {folder}. Received: {listed}. {advice}")
     return True
 

@@ -124,8 +124,8 @@ def _coloured(colours, delivery, source):
     preview = "; the packages do, for Xcode's preview" if packages else ""
     text = (
         "Pixels of a mask are the numbers of these classes. The colours are those of the pictures here and of mobattn "
-        "predict, Pascal VOC's, which Android's Task Library has by itself. No .tflite file carries them, where "
-        f"nobody reads them{preview}."
+        "predict, Pascal VOC's, which Android's Task Library has by itself. .tflite files don't have them, "
+        f"since nothing would read them{preview}."
     )
     rows = [(number, name, "#" + bytes(colour).hex()) for number, (name, colour) in enumerate(colours.items())]
     return report.Section("Classes", text, table=report.Table(("number", "class", "colour"), tuple(rows)))
@@ -138,7 +138,7 @@ def _trained(run, file):
     head = f"{settings.head_epochs} for the head alone and " if settings.head_epochs else ""
     epochs = f"{settings.epochs} epochs"
     if file != run.model_file:  # of the best epoch, say, or of a shorter run
-        epochs = f"up to {epochs}, of which {file.name} may have fewer,"
+        epochs = f"up to {epochs} ({file.name} may be of an earlier one)"
     text = (
         f"Images of {settings.dataset!r}{f' ({counts})' if counts else ''}, {start}, {head}{epochs} in batches of "
         f"{settings.batch_size}, augmentation {settings.augment!r}, seed {settings.seed}."

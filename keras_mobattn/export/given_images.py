@@ -26,7 +26,7 @@ def as_images(images, source, what):
     shape, images = source.input_shape, _collected(images, what)
     fits = images.ndim == 4 and images.shape[1:] == shape and len(images) > 0
     if not fits or not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
-        colours = f" The model takes {shape[2]} channels, which no file of images gives here: from Python, give arrays."
+        colours = f" Images from files have three channels, and the model's {shape[2]}: from Python, give arrays."
         other = images.ndim == 4 and images.shape[1:3] == shape[:2] and images.shape[3] != shape[2]
         advice = colours if other else " Resize the images to the model's input size."
         raise InputError(

@@ -53,9 +53,9 @@ def fill_from(model, weights, path, names, *, by_class, settings, anew=""):
         layer.set_weights(given)
     new = [name for name in ours if name not in theirs]
     if not theirs:
+        first = ", ".join(ours[:3]) + (", ..." if len(ours) > 3 else "")
         warnings.warn(
-            f"{path} does not name its classes: they are taken to be the model's, {', '.join(ours[:3])}, ... in that "
-            "order.",
+            f"{path} does not name its classes: they are taken to be the model's, {first} in that order.",
             stacklevel=5,
         )
     elif new:

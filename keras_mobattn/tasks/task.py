@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import rich.markup
 import rich.table
-import rich.text
 import tensorflow as tf
 import tf_keras as keras
 
@@ -382,16 +380,13 @@ class MetricTally:
         return {metric.name: float(metric.result()) for metric in self._metrics} | {"num_images": self._count}
 
 
-def table_by_class(title, columns, rows):
-    """A rich table of `Task.class_table`; the last row is that of all classes."""
-    table = rich.table.Table(title=rich.text.Text(title))
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
-    for row in rows[:-1]:
-        table.add_row(*(rich.markup.escape(str(cell)) for cell in row))
-    table.add_section()
-    table.add_row(*map(str, rows[-1]))
-    return table
+def expect_values(settings, wanted, what):
+    """Refuse settings of a run that are not the `wanted` ones, {name: value}, of `what`, "a detector" say."""
+    for name, value in wanted.items():
+        if (given := getattr(settings, name)) != value:
+            usual = value == getattr(TrainSettings(), name)
+            advice = "Leave it out, or give it this value against a recipe's." if usual else "Give it this value."
+            raise InputError(f"Expected {name}={value!r} for {what}. Received: {given!r}. {advice}")
 
 
 def named(outputs, name="output"):

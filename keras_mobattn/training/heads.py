@@ -19,8 +19,9 @@ def match_heads(model, weights, class_names):
     theirs, ours = run.labels if run else (), tuple(class_names)
     heads = [layer for layer in model.layers if layer.name in HEADS]
     if heads and not theirs and heads[0].units in _units_in(weights):
+        first = ", ".join(ours[:3]) + (", ..." if len(ours) > 3 else "")
         warnings.warn(
-            f"{weights} does not name its classes: they are taken to be {', '.join(ours[:3])}, ... in that order.",
+            f"{weights} does not name its classes: they are taken to be {first} in that order.",
             stacklevel=3,
         )
     if not heads or not theirs or theirs == ours or len(theirs) != len(ours):

@@ -23,7 +23,7 @@ from keras_mobattn.training.build import build_model, make_learner
 from keras_mobattn.training.checkpoint import Checkpoints, save_model
 from keras_mobattn.training.class_weights import balanced
 from keras_mobattn.training.cluster import Cluster, is_chief
-from keras_mobattn.training.history import History
+from keras_mobattn.training.history import History, read_history
 from keras_mobattn.training.optimizer import schedule
 from keras_mobattn.training.progress import Board, Meter, Progress
 from keras_mobattn.training.stop import SignalWatch, WorkerLost
@@ -53,7 +53,7 @@ def train(
     none. Every image, augmentation and random number depends on the seed and the step alone, so that on one CPU it ends
     with the weights, bit for bit, of a run that was never interrupted. `execution` may change, and `epochs` may grow:
     then the rest of the run follows the longer schedule, which is said, and the shorter run's model and result are kept
-    under other names.
+    under other names, and what was exported in a folder of its own.
 
     `callbacks` are further Keras callbacks; their model is a Learner. With several workers (Cluster) each calls this
     with the same arguments and a folder that all of them see.
@@ -306,8 +306,13 @@ class Run:
         return result
 
     def _seconds(self):
-        """What all epochs took, those before the run was resumed, too."""
-        return sum(row["seconds"] for row in self.history.rows) if self.cluster.chief else None
+        """What the epochs took, those before the run was resumed and those of the head alone, too; None but for the
+        chief worker, who keeps count."""
+        if not self.cluster.chief:
+            return None
+        head = self.folder.head
+        rows = [*self.history.rows, *(read_history(head.history_file) if head.is_run else [])]
+        return sum(row["seconds"] for row in rows)
 
     def _evaluate(self, images):
         return self.learner.judge.figures(images)

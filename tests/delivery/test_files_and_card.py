@@ -184,7 +184,7 @@ def test_the_best_epoch_has_no_result_of_the_last(run, tmp_path):
     delivery.deliver(run.best_file, tmp_path, ("tflite-fp32",), num_test_images=4)
     text = (tmp_path / "best_card.md").read_text()
     assert "on all 359 test images" not in text
-    assert "up to 2 epochs, of which best.keras may have fewer" in text.replace("\\", "")
+    assert "up to 2 epochs (best.keras may be of an earlier one)" in text.replace("\\", "")
     assert "best\\_fp32.tflite" in text
 
 

@@ -155,6 +155,9 @@ def test_where_nothing_is_chosen_the_task_has_to_be_given(several, tmp_path, mob
     assert "Expected --task detection for boxes, by the files in it." in " ".join(capsys.readouterr().err.split())
     assert mobattn("train", "boxes", "--task", "detection", *recipe) == 0
     assert seen.pop()[0].task == "detection"
+    write_voc(tmp_path / "voc")  # whose images have boxes too, beside masks
+    assert mobattn("train", "voc", "--recipe", "deeplabv3_voc") == 0
+    assert seen.pop()[0].task == "segmentation"
 
 
 def test_auto_resume_keeps_what_was_chosen(answers, tmp_path, mobattn, monkeypatch, capsys):
@@ -172,7 +175,7 @@ def test_auto_resume_keeps_what_was_chosen(answers, tmp_path, mobattn, monkeypat
     assert mobattn("train", "pets", "--auto-resume") == 0
     assert seen.pop()[:3] == (settings, run.path, True)
     assert mobattn("train", "pets", "--auto-resume", "--epochs", "999") == 2
-    assert "To go on with it: --resume runs/pets." in " ".join(capsys.readouterr().err.split())
+    assert "To go on with it: --resume runs/pets --epochs 999." in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("words", [["--resume=runs/a"], ["--resume", "runs/a"], ["--auto_resume"], []])

@@ -15,7 +15,8 @@ from keras_mobattn.tasks.classification.evaluation import (
     most_mistaken,
 )
 from keras_mobattn.tasks.classification.objective import CrossEntropy
-from keras_mobattn.tasks.task import Task, table_by_class
+from keras_mobattn.tasks.table import table_by_class
+from keras_mobattn.tasks.task import Task
 
 CAPTION_LABELS = 3  # of an image at most
 CAPTION_LETTERS = 18  # that fit under an image
@@ -189,6 +190,8 @@ def last_activation(model):
     if isinstance(model.output, dict | list | tuple):
         return None
     last = model.output._keras_history.layer
+    while isinstance(last, keras.Model) and keras.backend.is_keras_tensor(last.output):  # a model in another one
+        last = last.output._keras_history.layer
     if isinstance(last, keras.layers.Softmax):
         return "softmax"
     if isinstance(last, keras.layers.Dense | keras.layers.Activation) and len(model.output.shape) == 2:

@@ -34,7 +34,8 @@ from keras_mobattn.tasks.detection.same_objects import EXACT, NEAR, ROUGH, same_
 from keras_mobattn.tasks.detection.ssdlite import WIDTHS, SSDLite, is_detector, maps_and_sizes, strides_from
 from keras_mobattn.tasks.detection.start import is_detector_file, sizes_of_file, start_from
 from keras_mobattn.tasks.objective import Objective
-from keras_mobattn.tasks.task import Task, table_by_class
+from keras_mobattn.tasks.table import table_by_class
+from keras_mobattn.tasks.task import Task, expect_values
 
 ALIKE = {"exact": EXACT, "rough": ROUGH}
 
@@ -88,9 +89,7 @@ class Detection(Task):
         """Refuse settings that mean nothing to a detector."""
         super().expect_settings(settings)
         wanted = {"label_smoothing": 0, "test_crop": 1, "teacher": None, "class_weights": False, "sizes": ()}
-        for name, value in wanted.items():
-            if (given := getattr(settings, name)) != value:
-                raise InputError(f"Expected {name}={value!r} for a detector. Received: {given!r}. Set it so.")
+        expect_values(settings, wanted, "a detector")
 
     def fitted(self, settings, source, say):
         """The task with its anchors: those of the weights that it starts from, where these are a detector's; else as
@@ -162,7 +161,8 @@ class Detection(Task):
     def expect_model(self, model, source):
         """Refuse a model with another number of classes than the source, or of other anchors than the task's."""
         form, classes = form_of(model.output_shape), len(source.class_names)
-        self._expect_anchors(form)
+        if hasattr(model, "labels"):  # of a file
+            self._expect_anchors(form)
         finds = form in ("nms", "vision")  # the file itself
         count = (len(model.labels) or classes) if finds else form and self.count_classes(model.output_shape)
         anchors = {"raw": self.anchors, "anchors": self.decoding.anchors}.get(form)

@@ -28,7 +28,8 @@ from keras_mobattn.tasks.segmentation.masks import masks_of, scores_of
 from keras_mobattn.tasks.segmentation.pspnet import PSPNet
 from keras_mobattn.tasks.segmentation.segment import is_segmenter
 from keras_mobattn.tasks.segmentation.start import is_segmenter_file, start_from
-from keras_mobattn.tasks.task import Task, table_by_class
+from keras_mobattn.tasks.table import table_by_class
+from keras_mobattn.tasks.task import Task, expect_values
 
 HEADS = {"deeplabv3": DeepLabV3, "pspnet": PSPNet, "lraspp": LRASPP}
 CAPTION_LETTERS = 16  # that fit under an image
@@ -73,9 +74,7 @@ class Segmentation(Task):
         """Refuse settings that mean nothing to a segmenter."""
         super().expect_settings(settings)
         wanted = {"label_smoothing": 0, "test_crop": 1, "teacher": None, "sizes": ()}
-        for name, value in wanted.items():
-            if (given := getattr(settings, name)) != value:
-                raise InputError(f"Expected {name}={value!r} for a segmenter. Received: {given!r}. Set it so.")
+        expect_values(settings, wanted, "a segmenter")
 
     def fitted(self, settings, source, say):
         """The task with the head of the settings."""
