@@ -12,7 +12,7 @@ import numpy as np
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
 from keras_mobattn.data.listing import expect_folder, find_images, sub_folders, tell_left_out
-from keras_mobattn.data.splits import TEST, TEST_SHARE, TRAIN, find_splits
+from keras_mobattn.data.splits import TEST, TRAIN, find_splits, held_out_of
 from keras_mobattn.errors import InputError, choose
 
 NAMED = 3  # how many of something a message names; the count tells the rest
@@ -136,7 +136,7 @@ def _labelled(classes, class_names, facts, rng):
 
 def _hold_out(folder, classes):
     """{"train": .., "test": ..} of each class's files; a class of two files or more has at least one in both."""
-    counts = [max(round(TEST_SHARE * len(files)), int(len(files) > 1)) for files in classes]
+    counts = [held_out_of(len(files)) for files in classes]
     if not any(counts):
         raise InputError(
             f"Expected two or more images in some class, to hold one out. Received: {folder} with one in each."

@@ -106,6 +106,11 @@ def with_training(folder, listed, for_test):
     return listed
 
 
+def held_out_of(count):
+    """How many of a class's `count` images become the test: of two images or more at least one, and not all."""
+    return max(round(TEST_SHARE * count), int(count > 1))
+
+
 def shuffled_with_test(folder, files, seed, for_test):
     """{split: files in a fixed random order}, with a "test".
 

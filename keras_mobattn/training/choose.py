@@ -16,7 +16,7 @@ from keras_mobattn.data import is_folder, open_source
 from keras_mobattn.data.annotations import is_annotated
 from keras_mobattn.data.listing import find_images, sub_folders
 from keras_mobattn.data.masks import is_masks
-from keras_mobattn.data.splits import TEST, TRAIN, find_splits
+from keras_mobattn.data.splits import TEST, TRAIN, find_splits, held_out_of
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.families.family import written_call
@@ -155,11 +155,12 @@ def _facts(settings):
         return Facts(source.num_examples[TRAIN], len(source.class_names), _median(map(min, shapes)))
     splits = find_splits(folder).folders
     classes = sub_folders(splits.get(TRAIN, folder))
-    images = [path for each in classes for path in find_images(each, collections.Counter())]
+    by_class = [find_images(each, collections.Counter()) for each in classes]
+    images = [path for paths in by_class for path in paths]
     if not images:
         open_source(settings.dataset)  # which says what is wrong
-    kept = 1 if TEST in splits else 0.8  # a fifth is held out where there is no test
-    return Facts(max(1, int(kept * len(images))), len(classes), _usual_side(images))
+    held_out = 0 if TEST in splits else sum(held_out_of(len(paths)) for paths in by_class)
+    return Facts(max(1, len(images) - held_out), len(classes), _usual_side(images))
 
 
 def _usual_side(paths):

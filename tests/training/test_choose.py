@@ -142,6 +142,17 @@ def test_the_command_chooses_and_tells(answers, tmp_path, mobattn, capsys, monke
     assert seen.pop()[0].warmup == 0.125
 
 
+def test_the_images_that_are_told_are_those_that_are_trained_on(answers, tmp_path):
+    """Of each class of seven one is held out, of a class of three one."""
+    settings = fill(tmp_path / "pets", classes=3, images=7)
+    for path in sorted((tmp_path / "pets" / "0").iterdir())[3:]:
+        path.unlink()
+    _, told = choose.choose_settings(settings, {"dataset"})
+    count = settings.open_source().num_examples["train"]
+    assert count == 2 + 6 + 6
+    assert told["data"].startswith(f"{count} training images of 3 classes")
+
+
 @pytest.mark.parametrize("several", [True, False])
 def test_where_nothing_is_chosen_the_task_has_to_be_given(several, tmp_path, mobattn, capsys, monkeypatch):
     """With a recipe, or on several machines: otherwise the folders of images and of labels would be two classes."""
