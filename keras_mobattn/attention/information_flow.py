@@ -46,7 +46,8 @@ def information_flow_attention(query, key, value, over, shares, clip=None):
     source = source if clip is None else tf.clip_by_value(source, -clip, clip)
     competition, allocation = tf.nn.softmax(source), tf.sigmoid(sink)  # over tokens; both [G, h, 1, N]
     factor = shares / count  # the count is in query_in
-    if (lift := lift_of(factor, num_tokens(value))) != 1:
+    lift = lift_of(factor, num_tokens(value))
+    if lift != 1:
         allocation *= 1 / lift
     if tf.get_static_value(factor * lift) != 1:
         competition *= factor * lift

@@ -1,6 +1,7 @@
 """Every style against its formula in float64, see helpers/attention_formulas.py; prime sizes on every axis."""
 
 import functools
+import logging
 import warnings
 
 import numpy as np
@@ -41,6 +42,22 @@ def make(name, dim=DIM, dtype=None, **options):
     if name in HEADWISE or name in ATTENTION_FORMS:
         options.setdefault("num_heads", HEADS)
     return {**ATTENTIONS, **ATTENTION_FORMS}[name](dim, dtype=dtype, **options)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_no_style_prints_a_warning_of_tensorflow(name):
+    """AutoGraph can't take every construct of Python, := for one, and tells every user of it who trains or converts."""
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    tf.get_logger().addHandler(handler)
+    try:
+        layer, x = make(name), keras.Input((TOKENS, DIM))
+        layer(x)
+        tf.function(make(name)).get_concrete_function(tf.TensorSpec((1, 256, DIM)))  # so many that shares are lifted
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert said == []
 
 
 def test_every_style_has_a_formula():
