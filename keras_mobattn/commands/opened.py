@@ -70,10 +70,10 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     """
     if path is None and weights is None:
         raise InputError("Expected a model file, a run folder, or weights='NAME'. Received: none of them.")
-    if path is None and _is_segmenter(weights):
+    segmenter = published_segmenter(weights)
+    if segmenter and path is None:
         return _published_segmenter(weights, input_scale, input_bias)
-    made_from = _is_segmenter(weights)
-    tag = None if weights is None or made_from else find_tag(weights)
+    tag = None if weights is None or segmenter else find_tag(weights)
     run = None if path is None else RunFolder.of(path)
     model = pretrained_model(weights) if path is None else _load(model_file(path))
     title = tag.name if path is None else str(path)
@@ -89,7 +89,7 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
         )
     told = {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)
-    own_names = _own_names(model, path, run, tag) or (_voc() if made_from else ())
+    own_names = _own_names(model, path, run, tag) or (_voc() if segmenter else ())
     count = task.count_classes(model.output_shape)
     names = own_names or _usual_names(count)
     if count and len(names) != count:
@@ -98,11 +98,6 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
         )
     view = {"crop": tag.crop, "interpolation": tag.interpolation} if tag else run.view if run else _view(task)
     return Opened(title, model, task, names, view, tag, bool(own_names), told)
-
-
-def _is_segmenter(weights):
-    """Whether `weights` names a published segmenter."""
-    return weights is not None and bool(published_segmenter(weights))
 
 
 def _voc():
