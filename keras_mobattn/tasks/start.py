@@ -23,6 +23,12 @@ def layers_of_file(path):
         return []  # whoever reads it says what is wrong
 
 
+def in_our_order(path, ours):
+    """The sentence of a warning: the file at `path` doesn't tell the order of its classes, and `ours` is taken."""
+    first = ", ".join(ours[:3]) + (", ..." if len(ours) > 3 else "")
+    return f"{path} does not name its classes: they are taken to be the model's, {first} in that order."
+
+
 def fill_from(model, weights, path, names, *, by_class, settings, anew=""):
     """Fill `model` with `weights`, {name of a layer: its arrays}, of another one at `path`: all fit, or none is taken.
 
@@ -53,11 +59,7 @@ def fill_from(model, weights, path, names, *, by_class, settings, anew=""):
         layer.set_weights(given)
     new = [name for name in ours if name not in theirs]
     if not theirs:
-        first = ", ".join(ours[:3]) + (", ..." if len(ours) > 3 else "")
-        warnings.warn(
-            f"{path} does not name its classes: they are taken to be the model's, {first} in that order.",
-            stacklevel=5,
-        )
+        warnings.warn(in_our_order(path, ours), stacklevel=5)
     elif new:
         # 5: to whoever builds a model from settings, by `load_whole`, the task's `start_from` and this.
         warnings.warn(

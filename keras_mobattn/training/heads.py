@@ -5,7 +5,7 @@ from pathlib import Path
 
 from keras_mobattn.names import HEADS
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.tasks.start import layers_of_file
+from keras_mobattn.tasks.start import in_our_order, layers_of_file
 
 
 def match_heads(model, weights, class_names):
@@ -19,11 +19,7 @@ def match_heads(model, weights, class_names):
     theirs, ours = run.labels if run else (), tuple(class_names)
     heads = [layer for layer in model.layers if layer.name in HEADS]
     if heads and not theirs and heads[0].units in _units_in(weights):
-        first = ", ".join(ours[:3]) + (", ..." if len(ours) > 3 else "")
-        warnings.warn(
-            f"{weights} does not name its classes: they are taken to be {first} in that order.",
-            stacklevel=3,
-        )
+        warnings.warn(in_our_order(weights, ours), stacklevel=3)
     if not heads or not theirs or theirs == ours or len(theirs) != len(ours):
         return
     if set(theirs) == set(ours):
