@@ -45,6 +45,57 @@ def test_a_model_is_told_by_its_last_layers(name):
     assert source.gives_probabilities == (names == ("probabilities",))
 
 
+class Subclassed(keras.Model):
+    """A classifier whose layers nobody sees from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, pooled):
+        return self.dense(pooled)
+
+
+def two_outputs():
+    """A model of pooled features [B, 4] whose outputs are a number and, of a Dense layer, logits."""
+    pooled = keras.Input((4,))
+    return keras.Model(pooled, [keras.layers.Dense(1, activation="sigmoid")(pooled), keras.layers.Dense(3)(pooled)])
+
+
+INSIDE = {  # the last layers, some within a model -> (the task, the output's name)
+    "functional": (lambda x: model(keras.layers.Dense(3))(x), CLASSIFICATION, "logits"),
+    "two deep": (lambda x: keras.Sequential([model(keras.layers.Dense(3))])(x), CLASSIFICATION, "logits"),
+    "without an input": (
+        lambda x: keras.Sequential([model(), keras.layers.Softmax()])(x),
+        CLASSIFICATION,
+        "probabilities",
+    ),
+    "features": (lambda x: model()(x), FEATURES, "features"),
+    "the second of two": (lambda x: two_outputs()(model()(x))[1], CLASSIFICATION, "logits"),
+    "the first of two": (lambda x: two_outputs()(model()(x))[0], BINARY_CLASSIFICATION, "probabilities"),
+    "called again": (lambda x: twice(keras.Sequential([keras.layers.Dense(4)]), model()(x)), CLASSIFICATION, "logits"),
+    "subclassed": (lambda x: Subclassed()(model()(x)), FEATURES, "features"),
+    "a layer of a subclassed one": (
+        lambda x: keras.layers.Softmax()(Subclassed()(model()(x))),
+        CLASSIFICATION,
+        "probabilities",
+    ),
+}
+
+
+def twice(layer, x):
+    return layer(layer(x))
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_a_model_within_a_model(name):
+    build, task, output = INSIDE[name]
+    image = keras.Input((8, 8, 3))
+    given = keras.Model(image, build(image))
+    assert task_of(given) is task
+    assert export.load(given).output_names == (output,)
+
+
 def test_several_outputs_keep_their_names():
     given = model(keras.layers.Dense(3, activation="softmax"), several=True)
     assert task_of(given) is FEATURES

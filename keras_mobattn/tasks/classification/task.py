@@ -189,9 +189,10 @@ def last_activation(model):
     """The name of the activation that the model's one output [B, n] comes of, else None."""
     if isinstance(model.output, dict | list | tuple):
         return None
-    last = model.output._keras_history.layer
-    while isinstance(last, keras.Model) and keras.backend.is_keras_tensor(last.output):  # a model in another one
-        last = last.output._keras_history.layer
+    made = model.output._keras_history
+    while getattr(made.layer, "_is_graph_network", False):  # a model in another one; a subclassed one shows no inside
+        made = made.layer.outputs[made.tensor_index]._keras_history
+    last = made.layer
     if isinstance(last, keras.layers.Softmax):
         return "softmax"
     if isinstance(last, keras.layers.Dense | keras.layers.Activation) and len(model.output.shape) == 2:
