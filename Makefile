@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MARKS ?= slow or sampled
+# Of one slow test at most: then its stack is printed, and it fails
+TEST_SECS ?= 3000
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test slow lint docs format gpu gpu-half adbd clean
@@ -21,7 +23,7 @@ slow: .venv/installed
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python -m keras_mobattn.gpu --half
 	-@$(BIN)/python tests/helpers/install_peers.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" --costs $(if $(GO_ON),--go-on=$(GO_ON)) $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" -o faulthandler_timeout=$(TEST_SECS) --costs $(if $(GO_ON),--go-on=$(GO_ON)) $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .
