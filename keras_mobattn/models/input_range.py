@@ -39,7 +39,8 @@ def input_range_of(model: keras.Model) -> ImageRange | None:
     """The ImageRange that a Keras model takes; None where its first layers do not tell.
 
     An `InputRange` tells, as in each model of this package with include_preprocessing=False; so does a Rescaling or a
-    Normalization that makes small numbers of pixels. Models in models are looked into. A model of an input that is no
+    Normalization that makes small numbers of pixels, unless what follows takes others than these. Models in models are
+    looked into. A model of an input that is no
     image, with other channels than 1 or 3, takes any numbers.
     """
     inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
@@ -122,7 +123,9 @@ def _range_before(model, layer):
         scale, bias = 1 / deviation, -np.asarray(layer.mean).ravel() / deviation
     else:
         return None
-    after = _range_of(model, layer.output)
+    after, pixels, told = _range_of(model, layer.output), ImageRange(), None
     if after is not None and after.is_image:
-        return ImageRange(np.divide(after.scale, scale), np.subtract(after.bias, bias) / scale)
-    return ImageRange() if np.max(scale) < _DIVIDES else None
+        told = ImageRange(np.divide(after.scale, scale), np.subtract(after.bias, bias) / scale)
+    if np.max(scale) < _DIVIDES:  # a model behind it that wants pixels itself was trained with both, or with one
+        return pixels if told is None or _agree(told, pixels) else None
+    return told
