@@ -1,6 +1,7 @@
 """The folder of a training run: the names of its files, and their contents."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from keras_mobattn._types import PathLike
 
 EXPORTED = re.compile(r"(model|best)_(?!\d+_epochs)")  # how names of files begin that were made of a run's models
+KEPT = re.compile(r"\d+_epochs(_\d+)?")  # the name of a folder for them, when the models went on learning
 BESIDE_THEM = re.compile(r"(card|export)[_.]")  # and go on, where they are no model
 
 
@@ -106,9 +108,13 @@ class RunFolder:
 
     @classmethod
     def of(cls, path: "PathLike") -> Self | None:
-        """The RunFolder at `path`, or around the file or package `path`; None where there is no run."""
+        """The RunFolder at `path`, or around the file or package `path`, also in its 16_epochs/; None where there is
+        no run."""
         path = expect_path(path)
-        return next((run for run in map(cls, (path, path.parent)) if run.is_run), None)
+        above = [path, path.parent]
+        if KEPT.fullmatch(path.parent.name):
+            above.append(path.parent.parent)
+        return next((run for run in map(cls, above) if run.is_run), None)
 
     @property
     def is_run(self) -> bool:
@@ -162,16 +168,24 @@ class RunFolder:
             raise InputError(f"Expected a run that has ended. Received: {self.path} without result.json. Resume it.")
         return result
 
-    def open_source(self, data_dir: str | None = None, on_corrupt: Literal["error", "skip"] = "error") -> Any:
+    def open_source(
+        self,
+        data_dir: str | None = None,
+        on_corrupt: Literal["error", "skip"] = "error",
+        dataset: str | None = None,
+    ) -> Any:
         """The Source of the run's images.
 
-        `data_dir` replaces the run's where tfds keeps its sets elsewhere by now. With `on_corrupt` "skip", images that
-        can't be decoded are left out, even if the run itself would refuse them.
+        `data_dir` replaces the run's where tfds keeps its sets elsewhere by now, `dataset` where its folder lies
+        elsewhere. With `on_corrupt` "skip", images that can't be decoded are left out, even if the run itself would
+        refuse them.
         """
         settings = self.settings
-        on_corrupt = on_corrupt if on_corrupt == "skip" else settings.on_corrupt
         return dataclasses.replace(
-            settings, data_dir=data_dir or settings.data_dir, on_corrupt=on_corrupt
+            settings,
+            dataset=dataset or settings.dataset,
+            data_dir=data_dir or settings.data_dir,
+            on_corrupt=on_corrupt if on_corrupt == "skip" else settings.on_corrupt,
         ).open_source()
 
     def write_start(self, settings: TrainSettings, source: _Images, task: Any = None) -> None:
@@ -211,14 +225,27 @@ class RunFolder:
         model.keras and result.json become model_16_epochs.keras and result_16_epochs.json. Files, cards and figures
         that were made of model.keras or best.keras go to 16_epochs/.
         """
-        epochs = f"{self.settings.epochs}_epochs"
+        ended = [file for file in (self.model_file, self.result_file) if file.exists()]
+        if not ended:  # it was stopped: best.keras alone may have been exported, and stays
+            return
+        epochs = self.settings.epochs
+        self.keep_exported(epochs)
+        for file in ended:
+            file.rename(file.with_name(f"{file.stem}_{epochs}_epochs{file.suffix}"))
+
+    def keep_exported(self, epochs: int, *, of_best: bool = False) -> None:
+        """Move the files, cards and figures that were made of the run's models, or of best.keras alone, to 16_epochs/
+        for 16 `epochs`, before those learn more; to 16_epochs_2/ where there are such files already."""
         exported = [path for path in self.path.iterdir() if _is_exported(path)]
-        for path in exported:
-            (self.path / epochs).mkdir(exist_ok=True)
-            path.rename(self.path / epochs / path.name)
-        for file in (self.model_file, self.result_file):
-            if file.exists():
-                file.rename(file.with_name(f"{file.stem}_{epochs}{file.suffix}"))
+        if of_best:
+            exported = [path for path in exported if path.name.startswith(self.best_file.stem)]
+        if exported:
+            numbered = (f"_{number}" for number in itertools.count(2))
+            folders = (self.path / f"{epochs}_epochs{more}" for more in itertools.chain([""], numbered))
+            kept = next(each for each in folders if not any((each / path.name).exists() for path in exported))
+            kept.mkdir(exist_ok=True)
+            for path in exported:
+                path.rename(kept / path.name)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result of the run, a dict."""

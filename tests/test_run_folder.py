@@ -84,6 +84,38 @@ def test_evaluation_is_what_the_run_said(trained, call_script, capsys):
 def test_the_run_that_a_file_lies_in(folder):
     assert RunFolder.of(str(folder.path)) == RunFolder.of(folder.best_file) == folder
     assert RunFolder.of(folder.path.parent) is None
+    assert RunFolder.of(folder.path / "16_epochs" / "model_int8.tflite") == folder
+    assert RunFolder.of(folder.path / "16_epochs_2" / "model_int8.tflite") == folder
+    assert RunFolder.of(folder.path / "app" / "model_int8.tflite") is None
+
+
+def test_exported_files_make_room_for_those_of_better_models(tmp_path):
+    """What was made of a model does not stay beside another one, and replaces nothing where it goes."""
+    run = RunFolder(tmp_path)
+    names = ["best_int8.tflite", "best_card.html", "model_int8.tflite", "model_export.json", "labels.txt"]
+
+    def put(content):
+        for name in names:
+            (run.path / name).write_text(content)
+        (run.path / "best_fp16.mlpackage").mkdir(exist_ok=True)
+
+    def found(folder):
+        return sorted(path.name for path in (run.path / folder).iterdir())
+
+    put("first")
+    run.keep_exported(5, of_best=True)
+    best = ["best_card.html", "best_fp16.mlpackage", "best_int8.tflite"]
+    assert found("5_epochs") == best
+    assert {"model_int8.tflite", "model_export.json"} < set(found("."))
+    run.keep_exported(6, of_best=True)  # nothing is there
+    assert not (run.path / "6_epochs").exists()
+    put("second")
+    run.keep_exported(5, of_best=True)  # a run that was killed does an epoch again
+    assert found("5_epochs_2") == best
+    assert [(run.path / folder / best[0]).read_text() for folder in ("5_epochs", "5_epochs_2")] == ["first", "second"]
+
+    run.keep_result()  # of a run that hasn't ended, so that nothing of the model's is renamed
+    assert "model_int8.tflite" in found(".")
 
 
 @pytest.mark.sampled

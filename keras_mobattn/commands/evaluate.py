@@ -8,6 +8,7 @@ mobattn evaluate --weights mobilevitv2_100.cvnets_in1k --dataset imagenet2012 --
 mobattn evaluate --weights apple/deeplabv3-mobilevit-small --dataset VOCdevkit/VOC2012/
 """
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ import tyro
 
 from keras_mobattn import cli
 from keras_mobattn.errors import InputError
+from keras_mobattn.files import read_json
 from keras_mobattn.run_folder import RunFolder
 
 
@@ -41,7 +43,8 @@ def main(
             model is taken for one that was made from it. Images are resized and cropped as the checkpoint asks; without
             one as in the run that the model lies in.
         dataset: A tfds name or a folder of images; default the images of the run that the file lies in. Of another
-            folder without train/ and test/ inside, all images are evaluated.
+            folder without train/ and test/ inside, all images are evaluated; a moved or copied folder of the run's own
+            images is no other one.
         data_dir: Where tfds keeps its sets.
         split: "train", "test", or "validation" where there is one beside the test; the test of imagenet2012 is its
             validation split.
@@ -121,10 +124,25 @@ def _open_source(run, opened, dataset, data_dir, on_corrupt):
                 stacklevel=1,
             )
         return source
-    from keras_mobattn.data import open_source
+    from keras_mobattn.data import is_folder, open_source
 
     targets = run.task.targets if run else opened.task.targets if opened else ("label",)
-    return open_source(dataset, data_dir, on_corrupt, targets=targets, for_test=True)
+    source = open_source(dataset, data_dir, on_corrupt, targets=targets, for_test=True)
+    learned = _as_in_training(run, dataset, on_corrupt, source) if run and is_folder(dataset) else None
+    return learned or source
+
+
+def _as_in_training(run, dataset, on_corrupt, whole):
+    """The Source of a folder with the run's own images, moved or copied, split as the run did; None of another one."""
+    began = read_json(run.data_file, None)
+    if began is None or sum(began["num_examples"].values()) != sum(whole.num_examples.values()):
+        return None
+    with warnings.catch_warnings(), contextlib.suppress(InputError):
+        warnings.simplefilter("ignore")  # `whole` has told them
+        source = run.open_source(on_corrupt=on_corrupt, dataset=dataset)
+        if not run.changes_in(source):
+            return source
+    return None
 
 
 def _is_same(dataset, other):

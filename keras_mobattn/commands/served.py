@@ -143,9 +143,13 @@ def _keras_source(path, opened, load):
     keras, instead = _keras_file(path), f"it is compared with {HERE}."
     if keras is None:
         return None, f"{path.name}: no Keras model is beside it; {instead}"
-    source = load(keras)
-    if source.task.is_binary and opened.model.output_shape[-1] == 1:
-        source = load(keras, single_output=True)
+    try:
+        source = load(keras)
+    except InputError as error:  # its range isn't known, or the layers of somebody's own
+        return None, f"{path.name}: {keras.name} can't be asked ({error}); {instead}"
+    shape = opened.model.output_shape
+    if source.task.is_binary and isinstance(shape, tuple) and shape[-1] == 1:
+        source = dataclasses.replace(source, single_output=True)
     if source.input_shape != opened.model.input_shape[1:]:
         return None, f"{path.name} takes images of another size than {keras.name}; {instead}"
     formed = _in_form_of(source, opened.model)
@@ -180,6 +184,10 @@ def _reference(path, model, source, pixels):
 
 def _keras_file(path):
     """The Keras model that a file was made of, by its name; None where none is beside it."""
+    run = RunFolder.of(path)
+    if run and run.path != path.parent:  # RUN/16_epochs/model_int8.tflite
+        kept = run.path / f"{run.model_file.stem}_{path.parent.name}{run.model_file.suffix}"
+        return kept if path.stem.startswith(f"{run.model_file.stem}_") and kept.exists() else None
     beside = [file for file in path.parent.iterdir() if file.suffix in KERAS_SUFFIXES]
     fitting = [file for file in beside if path.stem == file.stem or path.stem.startswith(f"{file.stem}_")]
     return max(fitting, key=lambda file: len(file.stem), default=None)

@@ -95,8 +95,10 @@ class Supervisor(keras.callbacks.Callback):
         best = self.position.best
         value = logs[f"val_{self._task.best}"]
         if self._task.is_better(value, best):
-            best = value
-            save_model(self._learner.averaged, self._checkpoints.folder.best_file, self._chief)
+            best, folder = value, self._checkpoints.folder
+            if self._chief:
+                folder.keep_exported(epoch, of_best=True)  # made of the one before
+            save_model(self._learner.averaged, folder.best_file, self._chief)
         self.position = Position(self._meter.step, epoch + 1, best)
         self._save()
 

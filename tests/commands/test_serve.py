@@ -21,6 +21,8 @@ from helpers.made_up_site import record
 from helpers.served_models import litert, make_file
 from keras_mobattn import benchmark, export
 from keras_mobattn.commands.served import served_files
+from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.settings import TrainSettings, save_settings
 
 ADDRESS = re.compile(r"https?://[\w.]+:\d+/[\w-]+/")
 
@@ -242,3 +244,39 @@ def test_one_probability_is_compared_with_its_keras_model(tmp_path):
     ((served, note),) = served_files([path])
     assert served.proof["source"].startswith("Keras (")
     assert not note
+
+
+def test_a_file_with_another_kind_of_model_beside_it(tmp_path):
+    """By its name a detector's is made of the binary classifier."""
+    binary = small_models.small_model(lambda x: keras.layers.Dense(1, activation="sigmoid")(x))
+    binary.save(tmp_path / "detector.keras")
+    path = make_file(tmp_path, "detector_fp32")
+    ((served, note),) = served_files([path])
+    assert served.proof["source"] == "LiteRT on this computer"
+    assert note.startswith("detector_fp32.tflite ")
+
+
+def test_a_keras_model_that_does_not_tell_its_range(tmp_path):
+    model = small_models.small_model(lambda x: keras.layers.Dense(3, activation="softmax")(x))
+    path = tmp_path / "mine_fp32.tflite"
+    export.to_tflite(model, path, check_images=small_models.photos())
+    image = keras.Input((48, 64, 3))
+    keras.Model(image, keras.layers.GlobalAveragePooling2D()(image)).save(tmp_path / "mine.keras")
+    ((served, note),) = served_files([path])
+    assert served.proof["source"] == "LiteRT on this computer"
+    assert "mine.keras can't be asked (Expected to know which numbers the model takes" in note
+
+
+def test_a_file_that_made_room_for_a_longer_run(tmp_path):
+    """Its Keras model was renamed, and lies one folder above."""
+    made = make_file(tmp_path, "classifier_fp32")
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    save_settings(run.settings_file, TrainSettings())
+    (tmp_path / "classifier.keras").rename(run.path / "model_16_epochs.keras")
+    for name in ("model_fp32", "best_fp32"):
+        path = run.path / "16_epochs" / f"{name}.tflite"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(made.read_bytes())
+        ((served, _),) = served_files([path])
+        assert served.proof["source"].startswith("Keras (" if name == "model_fp32" else "LiteRT on")

@@ -64,7 +64,7 @@ TOLD_BY_LAYERS = {
     "a model in a model": (lambda: [keras.Sequential([L.InputLayer((64, 64, 3)), backbone(True)])], PIXELS),
     "0..1 to pixels": (lambda: [L.Rescaling(255.0), backbone(True)], UNIT),
     "-1..1 to 0..1": (lambda: [L.Rescaling(0.5, 0.5), backbone(False)], SYMMETRIC),
-    "pixels divided as the range behind says": (lambda: [L.Rescaling(1 / 127.5, -1), InputRange(1 / 127.5, -1)], PIXELS),
+    "divided as the range behind says": (lambda: [L.Rescaling(1 / 127.5, -1), InputRange(1 / 127.5, -1)], PIXELS),
     "normalised ahead of a model": (
         lambda: [L.Normalization(mean=[0.5] * 3, variance=[0.25] * 3), InputRange(1 / 127.5, -1)], UNIT,
     ),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -89,8 +90,6 @@ def test_the_last_line_says_what_picked_the_best(tmp_path):
 @pytest.mark.sampled
 def test_more_epochs(run, settings, tmp_path, capfd):
     """The longer run ends as one that had so many epochs from the start would, but for the schedule up to there."""
-    import shutil
-
     folder = RunFolder(tmp_path / "run")
     shutil.copytree(run[0].path, folder.path)
     longer = dataclasses.replace(settings, epochs=3)
@@ -117,9 +116,28 @@ def test_more_epochs(run, settings, tmp_path, capfd):
     assert sorted(path.name for path in (folder.path / "2_epochs").iterdir()) == sorted(exported)
     assert not any((folder.path / name).exists() for name in exported)
     assert all((folder.path / name).exists() for name in own)
+    assert RunFolder.of(folder.path / "2_epochs" / "model_int8.tflite") == folder
     kept = folder.path / "model_2_epochs.keras"
     assert load_model(kept).count_params() == load_model(folder.model_file).count_params()
     assert json.loads((folder.path / "result_2_epochs.json").read_text())["epochs"] == 2
+
+
+@pytest.mark.sampled
+def test_files_of_an_earlier_best_epoch(settings, tmp_path, monkeypatch):
+    """They do not stay beside another best.keras."""
+    from keras_mobattn.tasks.task import Task
+
+    folder = RunFolder(tmp_path / "run")
+
+    def export(epoch, logs):
+        if epoch == 1:
+            (folder.path / "best_int8.tflite").write_text("of epoch 1")
+
+    monkeypatch.setattr(Task, "is_better", lambda self, value, best: True)
+    exporting = keras.callbacks.LambdaCallback(on_epoch_begin=export)
+    train(settings, folder.path, progress=False, callbacks=(exporting,))
+    assert not (folder.path / "best_int8.tflite").exists()
+    assert (folder.path / "1_epochs" / "best_int8.tflite").read_text() == "of epoch 1"
 
 
 def train_schedule(settings):
@@ -266,6 +284,16 @@ def test_what_a_run_was_trained_on_is_no_test(settings, tmp_path, monkeypatch):
         source = evaluate_command._open_source(run, None, dataset, None, "error")
         assert source.num_examples == {"train": 12, "test": 3}, dataset
     assert evaluate_command._open_source(run, None, str(other), None, "error").num_examples == {"test": 15}
+    shutil.copytree(photos, tmp_path / "copy")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    copied = evaluate_command._open_source(run, None, "../copy", None, "error")
+    assert copied.fingerprint == settings.open_source().fingerprint
+    monkeypatch.chdir(tmp_path)
+    run.write_start(dataclasses.replace(settings, dataset="photos"), settings.open_source())  # where it began
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert evaluate_command._open_source(run, None, "../photos", None, "error").num_examples == {"train": 12, "test": 3}
+    run.write_start(settings, settings.open_source())
     kept = (photos / "red" / "4.jpg").read_bytes()
     (photos / "red" / "4.jpg").write_bytes((other / "red" / "4.jpg").read_bytes())
     with pytest.warns(UserWarning, match="began: other files. Where"):
