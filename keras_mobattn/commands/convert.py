@@ -8,7 +8,7 @@ from keras_mobattn.cli import console, say
 from keras_mobattn.errors import InputError
 from keras_mobattn.export.check import report_table
 from keras_mobattn.export.exportable import load_trained
-from keras_mobattn.export.file_name import file_name
+from keras_mobattn.export.file_name import file_name, left_from_before
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import read_labels
 from keras_mobattn.models import model_file
@@ -43,7 +43,7 @@ def convert_all(convert, kind, model, output, variants, *, expect, images, on_co
             try:
                 reports.append(convert(source, path, variant, representative_images=representative, check_images=check))
             except InputError as error:  # the others may do
-                failures.append(error)
+                failures.append(f"{error}{left_from_before(path)}")
     if reports:
         console.print(report_table(reports))
     for report in reports:

@@ -75,6 +75,10 @@ def main(
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"Expected a .png file as --plot. Received: {str(plot)!r}.")
     found = list(pictures(images))
+    if plot and plot.resolve() in {Path(title).resolve() for title, _ in found}:
+        raise InputError(
+            f"Expected --plot to be none of the images. Received: {plot}, which is one. Take another name."
+        )
     if model is None and weights is None:
         weights = _default_weights()
         _note(f"By the published checkpoint {DEFAULT_WEIGHTS}; --model RUN is for one of yours.")
@@ -131,6 +135,12 @@ def _mask_files(folder, opened, found):
     if over := next((title for title, path in paths.items() if path.resolve() == Path(title).resolve()), None):
         raise InputError(
             f"Expected another folder for --masks than that of the images. Received: {folder}, with {over}."
+        )
+    if there := [str(path) for path in paths.values() if path.exists()]:  # somebody's annotations, it may be
+        more = f" and {len(there) - 1} others" if there[1:] else ""
+        raise InputError(
+            f"Expected a folder for --masks without masks of these images. Received: one with {there[0]}{more}. Take "
+            "another folder, or move them away."
         )
     return paths
 

@@ -16,6 +16,7 @@ from keras_mobattn.delivery.card import write_card
 from keras_mobattn.delivery.rows import Delivery, Row, save_delivery
 from keras_mobattn.describe import describe_coreml, describe_tflite
 from keras_mobattn.errors import InputError, expect_name, expect_path, expect_range
+from keras_mobattn.export.file_name import left_from_before
 from keras_mobattn.export.images import choose_images
 from keras_mobattn.export.layer_names import expect_layers
 from keras_mobattn.files import size_bytes
@@ -209,7 +210,7 @@ def _row(name, source, stem, chosen, scorer, wishes, tell):
             options["representative_images"] = in_range(chosen.representative)
             report = export.to_coreml(source, path, computed, **interface, **kept, **options)
     except InputError as error:
-        return dataclasses.replace(row, error=str(error))
+        return dataclasses.replace(row, error=f"{error}{left_from_before(path)}")
     tell("scoring", 1)
     score = scorer.score(export.FILE_MODELS[kind.suffix](path))
     tell("describing", 2)

@@ -1,6 +1,7 @@
 """What a converted file is called when its user names none: other results have other names."""
 
 import zlib
+from pathlib import Path
 from typing import Any
 
 from keras_mobattn.formats.kinds import Kind
@@ -14,10 +15,18 @@ def file_name(stem: str, kind: Kind, precision: str, *, single_output: bool = Fa
     `options` are those of `to_tflite` or `to_coreml` that make another interface or another content: input_dtype,
     output_dtype, form, compression, input_type, input_sizes, float32_layers, minimum_deployment_target. What is by
     default isn't in the name: "model_int8.tflite", "model_int8_uint8in.tflite",
-    "model_fp16_int8_image_320x320.mlpackage".
+    "model_fp16_int8_image_320x320.mlpackage". Nor are float32_layers in that of a model that is float32 throughout.
     """
+    if precision == "fp32":
+        options.pop("float32_layers", None)
     parts = [stem, precision, *(text(options[name]) for name, text in PARTS.items() if name in options)]
     return "_".join(filter(None, [*parts, "single" if single_output else ""])) + kind.suffix
+
+
+def left_from_before(path: Path) -> str:
+    """A sentence, after that on a conversion to `path` which failed, on the file that an earlier one left there; "" for
+    none."""
+    return f" {path.name} is there all the same, made earlier." if path.exists() else ""
 
 
 def _sizes(sizes):

@@ -47,6 +47,14 @@ def test_the_commands(form, model, folder, tmp_path, call_script, mobattn, capsy
     with Image.open(tmp_path / "masks" / "test0.png") as mask:
         same = np.asarray(mask) == expected
     assert same.mean() > (0.999 if form == "logits" else 0.95)  # probabilities of the image's size are resized again
+    assert mobattn("predict", image, "--model", path, *asked) == 2  # its masks may be somebody's annotations
+    assert "one with" in (said := capsys.readouterr().err)
+    assert "test0.png" in said
+    asked = ("--plot", tmp_path / "photo.png")
+    (tmp_path / "photo.png").write_bytes(image.read_bytes())
+    assert mobattn("predict", tmp_path / "photo.png", "--model", path, *asked) == 2
+    assert "Expected --plot to be none of the images" in capsys.readouterr().err
+    assert (tmp_path / "photo.png").read_bytes() == image.read_bytes()
     (tmp_path / "broken.png").write_bytes(b"no picture")
     asked = ("--masks", tmp_path / "none")
     assert mobattn("predict", tmp_path / "broken.png", "--model", path, *asked) == 2
