@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import itertools
 import unicodedata
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ import numpy as np
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
 from keras_mobattn.data.listing import expect_folder, find_images, sub_folders, tell_left_out
+from keras_mobattn.data.same_images import NAMED, tell_same, tell_same_in_splits
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits, held_out_of
 from keras_mobattn.errors import InputError, choose
-
-NAMED = 3  # how many of something a message names; the count tells the rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +51,8 @@ def read_folder(folder, on_corrupt="error", seed=0, for_test=False):
     if TEST not in files:
         files = _hold_out(folder, files[TRAIN])
     splits = {split: _shuffled(classes, rng) for split, classes in files.items()}
-    _tell_same(folder, class_names, splits)
+    tell_same_in_splits(folder, splits)
+    tell_same(folder, splits, "classes", lambda split, file: file.label)
     return class_names, splits
 
 
@@ -148,25 +147,3 @@ def _hold_out(folder, classes):
 def _shuffled(classes, rng):
     files = list(itertools.chain.from_iterable(classes))
     return [files[i] for i in rng.permutation(len(files))]
-
-
-def _tell_same(folder, class_names, splits):
-    """Warn of files with the same bytes in two splits, where they make the accuracy too good, or in two classes."""
-    by_digest = collections.defaultdict(list)
-    for split, files in splits.items():
-        for file in files:
-            by_digest[file.facts.digest].append((split, file))
-    groups = by_digest.values()
-    across = {
-        "splits": [group for group in groups if len({split for split, _ in group}) > 1],
-        "classes": [group for group in groups if len({file.label for _, file in group}) > 1],
-    }
-    for what, found in across.items():
-        if found:
-            named = "; ".join(
-                " = ".join(f"{file.path.relative_to(folder)} ({split})" for split, file in group[:NAMED])
-                for group in found[:NAMED]
-            )
-            count = "1 image is" if len(found) == 1 else f"{len(found)} images are"
-            more = "; ..." if len(found) > NAMED else ""
-            warnings.warn(f"{count} in two {what} of {folder}: {named}{more}.", stacklevel=3)

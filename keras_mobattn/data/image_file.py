@@ -89,11 +89,11 @@ def inspect_image(path):
         raise Unreadable(error.strerror or str(error)) from error
     with open_image(io.BytesIO(content)) as image:
         plain, orientation = _is_plain(image), _orientation(image)
-        size = (image.width, image.height) if orientation >= TURNED else (image.height, image.width)
         if plain:
+            size = (image.width, image.height) if orientation >= TURNED else (image.height, image.width)
             image.load()
-        else:
-            _pixels(image)
+        else:  # some formats' sides Pillow turns itself when it opens them
+            size = _pixels(image).shape[:2]
         is_png = image.format == "PNG"
     if plain and not _tensorflow_decodes(content):
         if is_png:  # of which Pillow overlooks some damage

@@ -26,7 +26,7 @@ def layers_of_file(path):
 def in_our_order(path, ours):
     """The sentence of a warning: the file at `path` doesn't tell the order of its classes, and `ours` is taken."""
     first = ", ".join(ours[:3]) + (", ..." if len(ours) > 3 else "")
-    return f"{path} does not name its classes: they are taken to be the model's, {first} in that order."
+    return f"{path} does not name its classes: they are taken to be {first} in that order."
 
 
 def fill_from(model, weights, path, names, *, by_class, settings, anew=""):

@@ -194,6 +194,7 @@ def test_all_eight_orientations(lying, tmp_path, monkeypatch):
                 path = tmp_path / "photos" / f"{suffix} {orientation}" / f"phone.{suffix}"
                 path.parent.mkdir(parents=True)
                 Image.fromarray(STEPS).save(path, exif=exif(orientation), **options)
+                assert inspect_image(path).size == read_image(path).shape[:2], path
                 files[path.parent.name] = (path, turn(STEPS), 12)
     expect_all_see(tmp_path / "photos", files, (WIDTH, HEIGHT) if lying else (HEIGHT, WIDTH), monkeypatch)
 

@@ -97,14 +97,13 @@ def yolo_lines(rows):
 
 
 def write_yolo(folder, change=lambda text, name: text):
-    """images/train and labels/train with data.yaml; an image without objects has no text file."""
+    """images/train and labels/train with data.yaml; the text file of an image without objects is empty."""
     for split in SPLITS:
         for name, rows in objects(split).items():
             _image(folder / "images" / split / name, hash_of(name))
             path = folder / "labels" / split / f"{name.removesuffix('.png')}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            if text := change(yolo_lines(rows), name):
-                path.write_text(text)
+            path.write_text(change(yolo_lines(rows), name))
     names = "\n".join(f"  {number}: {name}" for number, name in enumerate(NAMES))
     splits = "\n".join(f"{split}: images/{split}" for split in SPLITS)
     (folder / "data.yaml").write_text(f"path: ../datasets/elsewhere\n{splits}\nnames:\n{names}\n")

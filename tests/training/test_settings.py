@@ -132,6 +132,7 @@ def test_a_family_gets_what_it_takes(tiny, monkeypatch):
 def test_weights_to_start_from(tiny, tmp_path):
     """As a file fits: all of it; all but the head; all but the attention; or no run."""
     seven = build_model(tiny, SEVEN)
+    seven.get_layer("predictions").bias.assign(range(7))  # as one that was trained
     seven.save(tmp_path / "seven.keras")
     start = dataclasses.replace(tiny, weights=str(tmp_path / "seven.keras"))
     with pytest.warns(UserWarning, match="7 classes"):
@@ -146,6 +147,9 @@ def test_weights_to_start_from(tiny, tmp_path):
     assert not (tmp_path / "run").exists()
     with pytest.warns(UserWarning, match="seven.keras does not name its classes: .* in that order"):
         other = build_model(dataclasses.replace(start, weights_skip="attention"), SEVEN)
+    seven.save_weights(tmp_path / "seven.weights.h5")
+    with pytest.warns(UserWarning, match="seven.weights.h5 does not name its classes"):
+        build_model(dataclasses.replace(tiny, weights=str(tmp_path / "seven.weights.h5")), SEVEN)
     np.testing.assert_array_equal(other.get_layer(kernel).kernel, seven.get_layer(kernel).kernel)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mobattn.data.image_file import ImageFacts
+from keras_mobattn.errors import InputError
 
 BORDER = 1.5  # pixels by which a box may leave the image without being counted: formats and rounding differ
 
@@ -33,6 +34,26 @@ class AnnotatedFile:
     facts: ImageFacts
     boxes: np.ndarray
     box_labels: np.ndarray
+
+
+def expect_class_names(names, where):
+    """Return `names` unless two are the same, or one is no text that a file of labels, a name a line, gives back.
+
+    Raises:
+        InputError: they are; `where` names the file.
+    """
+    for name in names:
+        if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
+            raise InputError(
+                f"Expected names of classes in {str(where)!r} that can be printed and don't begin or end with a space. "
+                f"Received: {name!r}. Rename it there."
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"Expected another name for each class. Received: {str(where)!r} with one name twice, {twice!r}."
+        )
+    return names
 
 
 def in_shares(listed, size, left_out):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from keras_mobattn.data.annotations.annotated import Listed
+from keras_mobattn.data.annotations.annotated import Listed, expect_class_names
 from keras_mobattn.data.annotations.find import image_finder
 from keras_mobattn.data.splits import TRAIN, split_of
 from keras_mobattn.errors import InputError
@@ -51,8 +51,7 @@ def read_objects(path, keys):
     """
     record = _record(path)
     names = {each["id"]: each["name"] for each in _rows(record, "categories", ("id", "name"), path)}
-    if len(set(names.values())) < len(names):
-        raise InputError(f"Expected another name for each class. Received: {str(path)!r} with one name twice.")
+    expect_class_names([*names.values()], path)
     stated = {each["id"]: each for each in _rows(record, "images", ("id", "file_name", "width", "height"), path)}
     objects = {number: [] for number in stated}
     for each in _rows(record, "annotations", keys, path):

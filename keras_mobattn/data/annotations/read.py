@@ -1,6 +1,7 @@
 """A folder of annotated images: its format, its splits and classes, and what is left out of it."""
 
 import collections
+import warnings
 
 import numpy as np
 
@@ -8,10 +9,11 @@ from keras_mobattn.data.annotations.annotated import AnnotatedFile, in_shares
 from keras_mobattn.data.annotations.coco import coco_folder
 from keras_mobattn.data.annotations.find import image_finder
 from keras_mobattn.data.annotations.voc import read_voc
-from keras_mobattn.data.annotations.yolo import IMAGES, read_data_yaml, read_yolo
+from keras_mobattn.data.annotations.yolo import IMAGES, label_file, read_data_yaml, read_yolo
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
-from keras_mobattn.data.left_out import LeftOut
+from keras_mobattn.data.left_out import NAMED, LeftOut
 from keras_mobattn.data.listing import expect_folder, files_by_suffix, find_images, image_files
+from keras_mobattn.data.same_images import tell_same_in_splits
 from keras_mobattn.data.splits import SPLIT_OF, TRAIN, shuffled_with_test, split_of, with_training
 from keras_mobattn.errors import InputError, choose
 
@@ -20,6 +22,7 @@ FORMATS = {  # a format -> how its files end
     "YOLO": (".yaml", ".yml"),
     "Pascal VOC": (".xml",),
 }
+NO_LABELS = ("classes.txt", "labels.txt", "README.txt")  # beside YOLO's label files
 EXPECTED = (
     "COCO's JSON (annotations/instances_train.json), Pascal VOC's XML (a file for each image), or YOLO's data.yaml "
     "with images/ and labels/"
@@ -34,7 +37,8 @@ def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
     none has to be for training. The files of a split come in a fixed random order.
 
     One warning counts and names what is left out: boxes outside of their image or without an area, crowds, images that
-    are not there, and images without an annotation.
+    are not there, images without an annotation, and YOLO's text files without an image. Others tell of YOLO's images
+    without a text file, which have no objects, and of images that are in two splits.
 
     Raises:
         InputError: no folder, no annotations or two kinds of them; damaged ones; classes that differ between the
@@ -63,7 +67,9 @@ def read_annotated(folder, on_corrupt="error", seed=0, for_test=False):
             raise InputError(
                 f"Expected boxes in the {split} images of {folder}. Received: none in {len(images)} images."
             )
-    return names, shuffled_with_test(folder, files, seed, for_test)
+    splits = shuffled_with_test(folder, files, seed, for_test)
+    tell_same_in_splits(folder, splits)
+    return names, splits
 
 
 def _annotated(listed, facts, names, left_out):
@@ -133,7 +139,25 @@ def _yolo(folder, files, left_out):
     for split, folders in splits.items():
         images = [image for each in folders for image in find_images(_images_in(each), collections.Counter())]
         listed[split] = [read_yolo(image, names) for image in images]
+    texts = {label_file(each.path): each.path for images in listed.values() for each in images}
+    folders = {path.parent.resolve() for path in texts}
+    known = {path.resolve() for path in texts}
+    for path in files[".txt"]:
+        if path.name not in NO_LABELS and path.parent.resolve() in folders and path.resolve() not in known:
+            left_out.add("label files without an image", path)
+    _tell_unlabelled(folder, [image for text, image in texts.items() if not text.is_file()])
     return listed, names
+
+
+def _tell_unlabelled(folder, images):
+    """Warn of images that are taken to show none of the objects, as YOLO does, since nobody may have looked yet."""
+    if images:
+        named = ", ".join(image.name for image in images[:NAMED]) + (", ..." if images[NAMED:] else "")
+        count = "1 image has" if len(images) == 1 else f"{len(images)} images have"
+        warnings.warn(
+            f"{count} no text file in {folder} and so no objects, as YOLO reads it: {named}.",
+            stacklevel=5,
+        )
 
 
 def _images_in(folder):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_mobattn._packages import needs
-from keras_mobattn.data.annotations.annotated import Listed
+from keras_mobattn.data.annotations.annotated import Listed, expect_class_names
 from keras_mobattn.data.splits import WORDS
 from keras_mobattn.errors import InputError
 
@@ -14,7 +14,7 @@ def read_data_yaml(path):
     """({split: folders of its images}, names of the classes) of a data.yaml.
 
     Raises:
-        InputError: no YAML, without names or training images, or a folder that isn't there.
+        InputError: no YAML, without names, with one name twice, or a folder that isn't there.
     """
     needs("PyYAML")
     import yaml
@@ -34,7 +34,7 @@ def read_data_yaml(path):
         given = next((record[word] for word in words if record.get(word)), None)
         if given is not None:
             splits[split] = [_folder(root, path, str(each)) for each in (given if isinstance(given, list) else [given])]
-    return splits, tuple(map(str, names))
+    return splits, expect_class_names(tuple(map(str, names)), path)
 
 
 def _folder(root, path, name):

@@ -14,6 +14,7 @@ from keras_mobattn.data.masks.coco import legend_function, read_outlines
 from keras_mobattn.data.masks.downloads import read_ade20k, read_cityscapes, read_voc_masks
 from keras_mobattn.data.masks.mask import Mask
 from keras_mobattn.data.masks.pairs import read_pairs
+from keras_mobattn.data.same_images import tell_same_in_splits
 from keras_mobattn.data.splits import TRAIN, shuffled_with_test, with_training
 from keras_mobattn.data.targets import IGNORED
 from keras_mobattn.errors import InputError, choose
@@ -42,7 +43,8 @@ def read_masks(folder, on_corrupt="error", seed=0, for_test=False):
     files of a split come in a fixed random order.
 
     One warning counts and names what is left out: images without a mask, masks without an image, masks in which no
-    pixel has a class. Others tell of classes without names, and of classes that no training mask has.
+    pixel has a class. Others tell of classes without names, of classes that no training mask has, and of images that
+    are in two splits.
 
     Raises:
         InputError: no folder, no masks, or of several sets; numbers or colours that are no classes'; another size than
@@ -66,7 +68,9 @@ def read_masks(folder, on_corrupt="error", seed=0, for_test=False):
     files = {split: _with_classes(folder, split, images, left_out) for split, images in files.items()}
     left_out.tell(folder)
     _tell_unseen(folder, legend.class_names, files.get(TRAIN, ()))
-    return legend.class_names, shuffled_with_test(folder, files, seed, for_test)
+    splits = shuffled_with_test(folder, files, seed, for_test)
+    tell_same_in_splits(folder, splits)
+    return legend.class_names, splits
 
 
 def _read(folder, left_out):

@@ -4,6 +4,7 @@ Paper: Touvron et al., "Training data-efficient image transformers & distillatio
 section 3; facebookresearch/deit, losses.py, which snap-research/EfficientFormer has too.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from keras_mobattn.models.input_range import LAYER_THAT_TELLS
 from keras_mobattn.names import HEADS
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks.classification.objective import CrossEntropy
+from keras_mobattn.tasks.start import in_our_order
 from keras_mobattn.weights import imagenet_classes
 from keras_mobattn.weights.tags import TAGS
 
@@ -160,7 +162,8 @@ def open_teacher(name, class_names, image_size, precision="float32"):
     """The Teacher of that name: a .keras or .h5 file, a SavedModel folder, the folder of a run, or a tag of TAGS.
 
     A published checkpoint computes by the dtype policy `precision`. Where a run or a checkpoint tells its classes'
-    names, these are compared with `class_names`, and scores in another order are put into the order of the data.
+    names, these are compared with `class_names`, and scores in another order are put into the order of the data. Where
+    nobody tells them, a warning says so.
 
     Raises:
         InputError: there is none of that name, it can't be read or downloaded, or it is no teacher for the data.
@@ -168,6 +171,8 @@ def open_teacher(name, class_names, image_size, precision="float32"):
     published = name.removeprefix("timm/") in TAGS and not Path(name).exists()
     run = None if published else RunFolder.of(name)
     theirs = tuple(wnid for wnid, _ in imagenet_classes()) if published else run.labels if run else ()
+    if not theirs and Path(name).exists():
+        warnings.warn(in_our_order(name, tuple(class_names)), stacklevel=2)
     order = _order(name, theirs, tuple(class_names))
     with global_policy(precision):
         if published:

@@ -140,6 +140,12 @@ REFUSED = {  # what is wrong -> (the format, its change, what the error says)
     "a class twice": (
         write_coco, lambda record, _: record["categories"].append({"id": 0, "name": "ant"}), "another name for each",
     ),
+    "a class with a space": (
+        write_coco, lambda record, _: record["categories"].append({"id": 0, "name": "cat "}), "Received: 'cat '. Ren",
+    ),
+    "a class that is a number": (
+        write_coco, lambda record, _: record["categories"].append({"id": 0, "name": 3}), "Received: 3. Rename it",
+    ),
     "XML cut off": (write_voc, lambda text, _: text[:90], "which is damaged .*Write it again"),
     "no name": (write_voc, replaced("<name>ant</name>", ""), "Expected <name> in every"),
     "no number": (write_voc, replaced("<xmin>3<", "<xmin>x<"), "a number in <bndbox/xmin>"),
@@ -190,6 +196,47 @@ def test_images_without_an_annotation_are_told(kind, tmp_path):
     with pytest.warns(UserWarning, match=r"^Left out of .*set: 1 images without an annotation .stray.png.\.$"):
         _, splits = read_annotated(folder)
     assert {split: len(files) for split, files in splits.items()} == {WORDS[each]: n for each, n in SPLITS.items()}
+
+
+def test_yolos_images_and_texts_that_are_alone(tmp_path):
+    """An image without a text has no objects, for YOLO: nobody may have looked yet, so it is told."""
+    folder = write_yolo(tmp_path / "set")
+    labels = folder / "labels" / "train"
+    (labels / "train1.txt").unlink()  # of no objects
+    (labels / "classes.txt").write_text("ant")
+    with pytest.warns(
+        UserWarning, match=r"^1 image has no text file in .*set and so no objects, .*: train1.png\.$"
+    ) as told:
+        _, splits = read_annotated(folder)
+    assert len(told) == 1
+    assert len(splits["train"]) == SPLITS["train"]
+    (folder / "images" / "train" / "train2.png").unlink()
+    with pytest.warns(UserWarning, match=r"^Left out of .*set: 1 label files without an image .train2.txt.\.$"):
+        _, splits = read_annotated(folder)
+    assert len(splits["train"]) == SPLITS["train"] - 1
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_the_same_image_in_two_splits_is_told(kind, tmp_path):
+    """Its boxes are in the test and were learned."""
+    folder = WRITERS[kind](tmp_path / "set")
+    (train,) = folder.rglob("train0.png")
+    (test,) = folder.rglob("test0.png")
+    test.write_bytes(train.read_bytes())
+    with pytest.warns(
+        UserWarning, match=r"^1 image is in two splits of .*train0.png \(train\) = .*test0.png \(test\)\.$"
+    ):
+        read_annotated(folder)
+
+
+@pytest.mark.parametrize(("names", "text"), [("[ant, bee, ant, dog]", "one name twice, 'ant'"), ("[ant, '']", "''")])
+def test_yolos_names_of_classes(names, text, tmp_path):
+    """A class by its name: two of one name would be one."""
+    folder = write_yolo(tmp_path / "set")
+    yaml = folder / "data.yaml"
+    yaml.write_text(yaml.read_text().split("names:")[0] + f"names: {names}\n")
+    with pytest.raises(InputError, match=f"data.yaml.*{text}"):
+        read_annotated(folder)
 
 
 def test_corrupt_images_are_named_or_skipped(tmp_path):

@@ -210,7 +210,8 @@ FORMATS = {"model.keras": {}, "model.h5": {}, "saved_model": {"save_format": "tf
 def test_a_file_of_each_kind_is_a_teacher(name, tmp_path):
     model = network(2, seed=5)
     model.save(tmp_path / name, **FORMATS[name])
-    taught = open_teacher(str(tmp_path / name), NAMES, (8, 8))(tf.constant(IMAGES))
+    with pytest.warns(UserWarning, match=f"{name} does not name its classes: they are taken to be "):
+        taught = open_teacher(str(tmp_path / name), NAMES, (8, 8))(tf.constant(IMAGES))
     np.testing.assert_allclose(tf.exp(taught), model(IMAGES), atol=1e-6)
 
 
