@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MARKS ?= slow or sampled
-# Of one slow test at most: then its stack is printed, and it fails
-TEST_SECS ?= 3000
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test slow lint docs format gpu gpu-half adbd clean
@@ -15,7 +13,7 @@ test: lint
 	-@$(BIN)/python -m keras_mobattn.gpu  # without it the GPU's tests are skipped, and say so
 	-@$(BIN)/python -m keras_mobattn.gpu --half  # likewise the tests of real float16
 	-@$(BIN)/python tests/helpers/install_peers.py  # likewise the tests against timm and transformers
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -o faulthandler_timeout=600
 
 # TESTS=tests/FOLDER for a part of it, MARKS=sampled for those of which CI takes an eighth. Stopped and started again with
 # GO_ON=FILE, it goes on behind what has passed by that file
@@ -23,7 +21,7 @@ slow: .venv/installed
 	-@$(BIN)/python -m keras_mobattn.gpu
 	-@$(BIN)/python -m keras_mobattn.gpu --half
 	-@$(BIN)/python tests/helpers/install_peers.py
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" -o faulthandler_timeout=$(TEST_SECS) --costs $(if $(GO_ON),--go-on=$(GO_ON)) $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(MARKS)" --costs $(if $(GO_ON),--go-on=$(GO_ON)) $(TESTS)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

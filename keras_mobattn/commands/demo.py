@@ -10,6 +10,7 @@ from pathlib import Path
 
 from keras_mobattn import cli
 from keras_mobattn.commands.train import DIVERGED
+from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import TrainSettings
 
 
@@ -28,8 +29,11 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
     except Diverged as error:
         return cli.complain(f"{error} mobattn train has these flags.", DIVERGED)
     except Stopped as stopped:
-        run = stopped.path.parent.parent
-        cli.say(f"Stopped while it trained; saved as {stopped.path}. To end the training: mobattn train --resume {run}")
+        run = RunFolder(stopped.path.parent.parent)
+        run = RunFolder(run.path.parent) if RunFolder(run.path.parent).is_run else run  # it was the head's
+        cli.say(
+            f"Stopped while it trained; saved as {stopped.path}. To end the training: mobattn train --resume {run.path}"
+        )
         return 128 + stopped.number  # as the shell reports it
     return 0
 

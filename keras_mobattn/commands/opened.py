@@ -81,11 +81,13 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     task = run.task if run else _own_task(model) or classification
     task = task.for_file(model) if isinstance(model, FileModel) else task
     scores = _scores_classes(model) and (run or isinstance(model, FileModel) or task_of(model) is not FEATURES)
-    if (task is classification and not scores) or None in model.input_shape[1:3]:
+    takes = model.input_shape
+    takes_images = isinstance(takes, tuple) and len(takes) == 4 and takes[-1] == 3
+    if (task is classification and not scores) or not takes_images or None in takes[1:3]:
         raise InputError(
-            "Expected a classifier with a fixed input size and one output [n, classes], softmax, sigmoid or logits of "
-            "a Dense, Activation or Softmax layer (one number: sigmoid), a detector, a segmenter, or the folder of a "
-            f"run of another task. Received: {title} with input {model.input_shape} and output {model.output_shape}."
+            "Expected a classifier of RGB images of a fixed size with one output [n, classes], softmax, sigmoid or "
+            "logits of a Dense, Activation or Softmax layer (one number: sigmoid), a detector, a segmenter, or the "
+            f"folder of a run of another task. Received: {title} with input {takes} and output {model.output_shape}."
         )
     told = {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)

@@ -111,6 +111,8 @@ def command(default):
         elif chosen:
             _expect_outside(folder, settings.dataset)
             settings = choose_and_tell(settings, given)
+        elif auto_resume and RunFolder(folder).is_run:
+            pass  # its task was settled when it began
         elif settings.task in TUNED and not tuned and "task" not in given:  # others a recipe has
             _expect_task(settings)
         if print_settings:
@@ -139,7 +141,8 @@ def _expect_task(settings):
     if (told := told_task(settings)) != settings.task:
         raise InputError(
             f"Expected --task {told} for {settings.dataset}, by the files in it. Received: {settings.task}. Give "
-            f"--task {told} and the settings for it: with a recipe, or on several machines, none are chosen."
+            f"--task {told} and the settings for it, since with a recipe, or on several machines, none are chosen; or "
+            f"--task {settings.task}, if that is what it is."
         )
 
 

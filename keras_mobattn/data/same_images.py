@@ -11,11 +11,11 @@ def tell_same(folder, splits, what, of):
 
     `splits` is {split: files with a path and facts}, and `of` a function of a split and a file: which one it is in.
     """
-    by_digest = collections.defaultdict(list)
+    by_digest = collections.defaultdict(dict)
     for split, files in splits.items():
         for file in files:
-            by_digest[file.facts.digest].append((split, file))
-    found = [group for group in by_digest.values() if len({of(split, file) for split, file in group}) > 1]
+            by_digest[file.facts.digest].setdefault(of(split, file), (split, file))
+    found = [[*first_of_each.values()] for first_of_each in by_digest.values() if len(first_of_each) > 1]
     if found:
         named = "; ".join(
             " = ".join(f"{_short(file.path, folder)} ({split})" for split, file in group[:NAMED])

@@ -112,7 +112,7 @@ class Exportable:
             with tf.name_scope(IN_FLOAT32):
                 return {name: tf.squeeze(value, 0) for name, value in outputs.items()}
 
-        height, width, channels = self.model.input_shape[1:]  # the first two are open in a model `at_any_size`
+        height, width, channels = self.model.inputs[0].shape[1:]  # the first two are open in a model `at_any_size`
         shape = (1, channels, height, width) if channels_first else (1, height, width, channels)
         return trace_inference(run, tf.TensorSpec(shape, tf.float32, INPUT_NAME))
 

@@ -26,13 +26,12 @@ def as_images(images, source, what):
     shape, images = source.input_shape, _collected(images, what)
     fits = images.ndim == 4 and images.shape[1:] == shape and len(images) > 0
     if not fits or not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
-        colours = f" Images from files have three channels, and the model's {shape[2]}: from Python, give arrays."
-        other = images.ndim == 4 and images.shape[1:3] == shape[:2] and images.shape[3] != shape[2]
-        advice = colours if other else " Resize the images to the model's input size."
+        advice = "Resize the images to the model's input size."
+        if images.ndim == 4 and images.shape[1:3] == shape[:2] and images.shape[3] != shape[2]:
+            advice = f"Give images of {shape[2]} channels; files have three: from Python, give arrays."
         raise InputError(
             f"Expected {what} to be numbers [n, {', '.join(map(str, shape))}] in the model's input range, or as many "
-            f"images of that size one after the other. Received: {images.dtype} {list(images.shape)}."
-            f"{advice}"
+            f"images of that size one after the other. Received: {images.dtype} {list(images.shape)}. {advice}"
         )
     images = images.astype(np.float32)
     if not np.isfinite(images).all():

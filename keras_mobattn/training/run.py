@@ -310,8 +310,9 @@ class Run:
         chief worker, who keeps count."""
         if not self.cluster.chief:
             return None
-        head = self.folder.head
-        rows = [*self.history.rows, *(read_history(head.history_file) if head.is_run else [])]
+        rows, head = [*self.history.rows], self.folder.head
+        with contextlib.suppress(InputError, FileNotFoundError):  # somebody put its files in order
+            rows += read_history(head.history_file)
         return sum(row["seconds"] for row in rows)
 
     def _evaluate(self, images):

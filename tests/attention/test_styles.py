@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow.python.autograph.impl import conversion
+from tensorflow.python.autograph.pyct import cache
 from tensorflow.python.profiler import model_analyzer, option_builder
 
 from helpers.attention_formulas import (
@@ -45,8 +47,9 @@ def make(name, dim=DIM, dtype=None, **options):
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_no_style_prints_a_warning_of_tensorflow(name):
+def test_no_style_prints_a_warning_of_tensorflow(name, monkeypatch):
     """AutoGraph can't take every construct of Python, := for one, and tells every user of it who trains or converts."""
+    monkeypatch.setattr(conversion, "_ALLOWLIST_CACHE", cache.UnboundInstanceCache())  # what it has told of already
     said = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())

@@ -211,12 +211,14 @@ def test_what_is_no_classifier(tmp_path):
 
     for options in ({"top": False}, {"size": (None, None)}):
         small_model(10, **options).save(tmp_path / "odd.keras")
-        with pytest.raises(InputError, match="Expected a classifier with a fixed input size .*odd.keras with input"):
+        with pytest.raises(
+            InputError, match="Expected a classifier of RGB images of a fixed size .*odd.keras with input"
+        ):
             open_model(tmp_path / "odd.keras")
 
 
 @pytest.mark.parametrize(
-    "last", [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)], ids=lambda last: last.name
+    "last", [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(1)], ids=["features", "a number"]
 )
 def test_numbers_that_are_no_scores(last, tmp_path):
     """Features, and a number that is measured, are no classes and have no best one."""
@@ -226,6 +228,17 @@ def test_numbers_that_are_no_scores(last, tmp_path):
     keras.Model(image, last(x)).save(tmp_path / "numbers.keras")
     with pytest.raises(InputError, match="Expected a classifier .*one number: sigmoid.*numbers.keras"):
         open_model(tmp_path / "numbers.keras")
+
+
+@pytest.mark.parametrize(
+    "inputs", [keras.Input((28, 28, 1)), {"photo": keras.Input((28, 28, 3))}], ids=["grey", "dict"]
+)
+def test_images_that_no_file_gives(inputs, tmp_path):
+    image = inputs["photo"] if isinstance(inputs, dict) else inputs
+    scores = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)))
+    keras.Model(inputs, scores).save(tmp_path / "odd.keras")
+    with pytest.raises(InputError, match="Expected a classifier of RGB images .*odd.keras with input"):
+        open_model(tmp_path / "odd.keras")
 
 
 BAD_FLAGS = {

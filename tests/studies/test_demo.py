@@ -8,6 +8,8 @@ import pytest
 
 from keras_mobattn.attention import ATTENTIONS
 from keras_mobattn.benchmark import load_measurements
+from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.settings import save_settings
 from keras_mobattn.studies import demo
 from keras_mobattn.training import Diverged, Stopped, TrainSettings
 
@@ -35,6 +37,20 @@ def test_a_training_that_does_not_end(code, mobattn, capsys, monkeypatch):
     said = "".join(capsys.readouterr())
     assert {130: "saved as checkpoints/step-00000003", 3: "The loss is not finite."}[code] in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("inside", [".", "head"])
+def test_the_run_to_go_on_with_is_the_whole(inside, mobattn, tmp_path, capsys, monkeypatch):
+    """Where it stopped while its head alone learned, too."""
+
+    def train(*_):
+        raise Stopped(signal.SIGINT, tmp_path / "run" / inside / "checkpoints" / "step-00000003")
+
+    for run in (tmp_path / "run", tmp_path / "run" / "head"):
+        save_settings(RunFolder(run).settings_file, TrainSettings())
+    monkeypatch.setattr(demo, "train", train)
+    assert mobattn("demo") == 130
+    assert capsys.readouterr().out.replace("\n", "").endswith(f"mobattn train --resume {tmp_path / 'run'}")
 
 
 @pytest.mark.slow

@@ -87,6 +87,13 @@ def twice(layer, x):
     return layer(layer(x))
 
 
+def test_a_map_of_scores_is_no_classifier_of_images():
+    """Its pixels are classes, and nobody knows that it segments."""
+    image = keras.Input((8, 8, 3))
+    given = keras.Model(image, keras.layers.Softmax()(keras.layers.Conv2D(3, 3)(InputRange()(image))))
+    assert task_of(given) is FEATURES
+
+
 @pytest.mark.parametrize("name", INSIDE)
 def test_a_model_within_a_model(name):
     build, task, output = INSIDE[name]

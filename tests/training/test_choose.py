@@ -12,7 +12,7 @@ from keras_mobattn.commands import train as command
 from keras_mobattn.errors import InputError
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.run_folder import RunFolder
-from keras_mobattn.settings import TrainSettings
+from keras_mobattn.settings import TrainSettings, save_settings
 from keras_mobattn.tasks import TASKS
 from keras_mobattn.training import choose
 from keras_mobattn.weights import find_tag, hub
@@ -166,6 +166,11 @@ def test_where_nothing_is_chosen_the_task_has_to_be_given(several, tmp_path, mob
     assert "Expected --task detection for boxes, by the files in it." in " ".join(capsys.readouterr().err.split())
     assert mobattn("train", "boxes", "--task", "detection", *recipe) == 0
     assert seen.pop()[0].task == "detection"
+    if several:
+        began = RunFolder("runs/began")
+        save_settings(began.settings_file, TrainSettings(dataset="boxes"))  # which settled it
+        assert mobattn("train", "boxes", "--output-dir", began.path, "--auto-resume") == 0
+        assert seen.pop()[0].task == "classification"
     write_voc(tmp_path / "voc")  # whose images have boxes too, beside masks
     assert mobattn("train", "voc", "--recipe", "deeplabv3_voc") == 0
     assert seen.pop()[0].task == "segmentation"

@@ -190,11 +190,14 @@ def last_activation(model):
     if isinstance(model.output, dict | list | tuple):
         return None
     made = model.output._keras_history
-    while getattr(made.layer, "_is_graph_network", False):  # a model in another one; a subclassed one shows no inside
+    # A model in another one, unless it is a subclassed one, which shows no inside, or gives more in its call()
+    while getattr(made.layer, "_is_graph_network", False) and made.tensor_index < len(made.layer.outputs):
         made = made.layer.outputs[made.tensor_index]._keras_history
     last = made.layer
+    if model.output.shape.rank != 2:
+        return None
     if isinstance(last, keras.layers.Softmax):
         return "softmax"
-    if isinstance(last, keras.layers.Dense | keras.layers.Activation) and len(model.output.shape) == 2:
+    if isinstance(last, keras.layers.Dense | keras.layers.Activation):
         return next((name for name in SCORES if last.activation is getattr(keras.activations, name)), None)
     return None

@@ -12,6 +12,7 @@ from keras_mobattn.data.boxes import overlaps
 from keras_mobattn.errors import InputError
 from keras_mobattn.tasks.detection.draw import draw_boxes
 from keras_mobattn.tasks.detection.matcher import ENOUGH
+from keras_mobattn.tasks.known_classes import expect_known
 
 # Figure -> its place among those that COCOeval.summarize makes; -1 there means that no object is of the kind.
 FIGURES = {"map": 0, "map50": 1, "map75": 2, "map_small": 3, "map_medium": 4, "map_large": 5, "recall": 8}
@@ -47,8 +48,13 @@ class DetectionTally:
         self._images, self._sides = [], []
 
     def add(self, learned, outputs):
-        """Add a batch: labels with the task's `truth`, and raw outputs."""
+        """Add a batch: labels with the task's `truth`, and raw outputs.
+
+        Raises:
+            InputError: an object of a class that the images don't have.
+        """
         found = [each.numpy() for each in self._find(outputs)]
+        expect_known(found[1], self._class_names)
         truth = [np.asarray(learned[name]) for name in ("boxes", "box_labels")]
         self._sides += list(np.asarray(learned["sides"]))
         for boxes, labels, *seen in zip(*truth, *found, strict=True):

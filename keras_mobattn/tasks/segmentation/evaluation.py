@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_mobattn.data.targets import IGNORED, WHOLE_MASK
 from keras_mobattn.errors import InputError
+from keras_mobattn.tasks.known_classes import expect_known
 from keras_mobattn.tasks.segmentation.draw import coloured, difference, mask_png, overlay
 from keras_mobattn.tasks.segmentation.masks import masks_of, scores_of
 
@@ -37,11 +38,16 @@ class SegmentationTally:
         self._worst = []  # a heap with the best of the worst on top
 
     def add(self, learned, outputs):
-        """Add a batch: labels with the task's `truth`, and outputs."""
+        """Add a batch: labels with the task's `truth`, and outputs.
+
+        Raises:
+            InputError: a pixel of a class that the images don't have.
+        """
         scores = np.asarray(scores_of(outputs))
         for content, each in zip(np.asarray(learned[WHOLE_MASK]), scores, strict=True):
             truth = np.asarray(Image.open(io.BytesIO(content)))
             mask = masks_of(each[None], truth.shape)[0].numpy()
+            expect_known(mask, self._class_names)
             confusion = confusion_of(truth, mask, len(self._class_names))
             self._confusion += confusion
             self._keep(next(self._count), truth, mask, confusion)

@@ -89,6 +89,15 @@ def test_what_a_shifted_box_is_worth(task):
     assert result["map75"] == 0
 
 
+def test_a_class_that_the_images_do_not_have(task):
+    """Of a file without labels, nobody knows which of its classes are the images'."""
+    tally = task.tally(NAMES[:2])
+    with pytest.raises(
+        InputError, match="the images' 2 classes. Received: one that finds class number 2, counted from 0"
+    ):
+        tally.add(truth([(ONE, 0)]), raw(task, [(ONE, 0, 0.9), (OTHER, 2, 0.8)]))
+
+
 def test_wrong_classes_doubles_and_nothing(task):
     assert judged(task, ([(ONE, 0)], [(ONE, 1, 0.9)]))["map"] == 0
     # A false one with a higher score halves the precision; one with a lower score comes after full recall.

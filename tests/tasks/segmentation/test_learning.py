@@ -105,6 +105,15 @@ def judged(pairs):
     return tally.result()
 
 
+def test_a_class_that_the_images_do_not_have():
+    """It would be counted as another class of another truth."""
+    tally = SegmentationTally(NAMES[:2])
+    truth, logits = np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)
+    logits[1, 1, 2] = 1
+    with pytest.raises(InputError, match="the images' 2 classes. Received: one that finds class number 2"):
+        tally.add({WHOLE_MASK: np.array([mask_png(truth)])}, logits[None])
+
+
 def images(count=6):
     """Truths of different sizes with logits of their sizes."""
     rng = np.random.default_rng(7)
