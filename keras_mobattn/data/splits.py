@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +77,19 @@ def find_splits(folder):
 
 
 def _expect_one_flat(folder, named):
-    """Refuse train/ and test/ full of images: they are no classes. One class may be called train, as a vehicle."""
+    """Refuse train/ and test/ full of images: they are no classes. One class may be called train, as a vehicle; it is
+    told."""
     if len(named) > 1:
         names = " and ".join(f"{path.name}/" for path in named.values())
         raise InputError(
             f"Expected sub-folders of classes in the splits of {folder}. Received: {names} without any. Sort the "
             "images into one folder a class."
+        )
+    for path in named.values():
+        warnings.warn(
+            f"{path.name}/ in {folder} has no sub-folders and is taken for a class. If it holds images to test with, "
+            "move it away, or put train/ with the classes beside it.",
+            stacklevel=6,
         )
 
 
