@@ -112,8 +112,8 @@ class RunFolder:
         no run."""
         path = expect_path(path)
         above = [path, path.parent]
-        if KEPT.fullmatch(path.parent.name):
-            above.append(path.parent.parent)
+        if KEPT.fullmatch(path.parent.absolute().name):
+            above.append(path.parent.absolute().parent)
         return next((run for run in map(cls, above) if run.is_run), None)
 
     @property
@@ -220,25 +220,26 @@ class RunFolder:
 
     def keep_result(self) -> None:
         """Rename the model and the result of an ended run, so that a longer run that goes on from it replaces nothing,
-        and move what was exported, so that it doesn't lie beside the new models as if made of them.
+        and move what was made of that model, so that it doesn't lie beside the new one as if made of it.
 
         model.keras and result.json become model_16_epochs.keras and result_16_epochs.json. Files, cards and figures
-        that were made of model.keras or best.keras go to 16_epochs/.
+        that were made of model.keras go to 16_epochs/.
         """
-        ended = [file for file in (self.model_file, self.result_file) if file.exists()]
-        if not ended:  # it was stopped: best.keras alone may have been exported, and stays
-            return
         epochs = self.settings.epochs
-        self.keep_exported(epochs)
-        for file in ended:
-            file.rename(file.with_name(f"{file.stem}_{epochs}_epochs{file.suffix}"))
+        if self.model_file.exists():
+            self.keep_exported(self.model_file, epochs)
+        for file in (self.model_file, self.result_file):
+            if file.exists():
+                file.rename(file.with_name(f"{file.stem}_{epochs}_epochs{file.suffix}"))
 
-    def keep_exported(self, epochs: int, *, of_best: bool = False) -> None:
-        """Move the files, cards and figures that were made of the run's models, or of best.keras alone, to 16_epochs/
-        for 16 `epochs`, before those learn more; to 16_epochs_2/ where there are such files already."""
-        exported = [path for path in self.path.iterdir() if _is_exported(path)]
-        if of_best:
-            exported = [path for path in exported if path.name.startswith(self.best_file.stem)]
+    def keep_exported(self, model: Path, epochs: int) -> None:
+        """Move the files, cards and figures that were made of a model of the run to 16_epochs/ for 16 `epochs`, before
+        another one takes its name; to 16_epochs_2/ where there are such files already.
+
+        Raises:
+            OSError: one can't be moved.
+        """
+        exported = [path for path in self.path.iterdir() if _is_exported(path) and path.name.startswith(model.stem)]
         if exported:
             numbered = (f"_{number}" for number in itertools.count(2))
             folders = (self.path / f"{epochs}_epochs{more}" for more in itertools.chain([""], numbered))

@@ -25,7 +25,7 @@ LINES = {str(line): line for line in shown.shell_lines()}
 IN_TEXT = {f"{line}: {line.text}": line for line in shown.lines_in_text()}
 BLOCKS = {str(block): block for block in shown.python_blocks()}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-TIMEOUT = 1800  # seconds for one line
+TIMEOUT = 900  # seconds for one line
 
 
 def test_every_table_has_a_place():

@@ -20,7 +20,7 @@ OF_OTHER_PROGRAMS = {  # texts of these are the arguments of programs that are c
     "commands/completion.py": {"--tyro-print-completion"},
     "commands/demo.py": {"--resume"},  # of mobattn train
     "models/saved.py": {"--resume"},  # of mobattn train
-    "tasks/known_classes.py": {"--labels"},  # of mobattn convert
+    "tasks/known_classes.py": {"--labels"},  # of tflite/convert.py and coreml/convert.py
     "commands/doctor.py": {"--device"},  # of mobattn benchmark
     "benchmark/apple/iphone.py": {"--device", "--json-output"},  # xcrun devicectl's
     "benchmark/browser/npm.py": {

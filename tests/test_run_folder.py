@@ -15,6 +15,7 @@ from keras_mobattn.export.images import choose_images
 from keras_mobattn.files import write_text
 from keras_mobattn.models import load_model, model_file, randomize_weights
 from keras_mobattn.run_folder import RunFolder
+from keras_mobattn.settings import save_settings
 from keras_mobattn.training import TrainSettings, evaluate, read_history, train
 
 VIEW = {"crop": 0.7, "interpolation": "bicubic"}
@@ -81,12 +82,15 @@ def test_evaluation_is_what_the_run_said(trained, call_script, capsys):
     assert f"Top-1 {100 * result['test_accuracy']:.2f} %" in capsys.readouterr().out
 
 
-def test_the_run_that_a_file_lies_in(folder):
+def test_the_run_that_a_file_lies_in(folder, monkeypatch):
     assert RunFolder.of(str(folder.path)) == RunFolder.of(folder.best_file) == folder
     assert RunFolder.of(folder.path.parent) is None
     assert RunFolder.of(folder.path / "16_epochs" / "model_int8.tflite") == folder
     assert RunFolder.of(folder.path / "16_epochs_2" / "model_int8.tflite") == folder
     assert RunFolder.of(folder.path / "app" / "model_int8.tflite") is None
+    (folder.path / "16_epochs").mkdir()
+    monkeypatch.chdir(folder.path / "16_epochs")
+    assert RunFolder.of("model_int8.tflite").path.samefile(folder.path)
 
 
 def test_exported_files_make_room_for_those_of_better_models(tmp_path):
@@ -103,19 +107,25 @@ def test_exported_files_make_room_for_those_of_better_models(tmp_path):
         return sorted(path.name for path in (run.path / folder).iterdir())
 
     put("first")
-    run.keep_exported(5, of_best=True)
+    run.keep_exported(run.best_file, 5)
     best = ["best_card.html", "best_fp16.mlpackage", "best_int8.tflite"]
     assert found("5_epochs") == best
     assert {"model_int8.tflite", "model_export.json"} < set(found("."))
-    run.keep_exported(6, of_best=True)  # nothing is there
+    run.keep_exported(run.best_file, 6)  # nothing is there
     assert not (run.path / "6_epochs").exists()
     put("second")
-    run.keep_exported(5, of_best=True)  # a run that was killed does an epoch again
+    run.keep_exported(run.best_file, 5)  # a run that was killed does an epoch again
     assert found("5_epochs_2") == best
     assert [(run.path / folder / best[0]).read_text() for folder in ("5_epochs", "5_epochs_2")] == ["first", "second"]
 
-    run.keep_result()  # of a run that hasn't ended, so that nothing of the model's is renamed
+    put("third")
+    save_settings(run.settings_file, TrainSettings(epochs=16))
+    run.keep_result()  # of a run that hasn't ended
     assert "model_int8.tflite" in found(".")
+    run.model_file.touch()
+    run.keep_result()
+    assert found("16_epochs") == ["model_export.json", "model_int8.tflite"]
+    assert {"model_16_epochs.keras", *best} < set(found("."))  # best.keras is still the one that these are of
 
 
 @pytest.mark.sampled

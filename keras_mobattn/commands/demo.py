@@ -30,7 +30,8 @@ def main(output_dir: Path | None = None, settings: TrainSettings = TrainSettings
         return cli.complain(f"{error} mobattn train has these flags.", DIVERGED)
     except Stopped as stopped:
         run = RunFolder(stopped.path.parent.parent)
-        run = RunFolder(run.path.parent) if RunFolder(run.path.parent).is_run else run  # it was the head's
+        above = RunFolder(run.path.parent)
+        run = above if above.is_run and above.head == run else run
         cli.say(
             f"Stopped while it trained; saved as {stopped.path}. To end the training: mobattn train --resume {run.path}"
         )

@@ -135,10 +135,10 @@ def _open_source(run, opened, dataset, data_dir, on_corrupt):
 def _as_in_training(run, dataset, on_corrupt, whole):
     """The Source of a folder with the run's own images, moved or copied, split as the run did; None of another one."""
     began = read_json(run.data_file, None)
-    if began is None or sum(began["num_examples"].values()) != sum(whole.num_examples.values()):
+    if began is None or sum(began.get("num_examples", {}).values()) != sum(whole.num_examples.values()):
         return None
     with warnings.catch_warnings(), contextlib.suppress(InputError):
-        warnings.simplefilter("ignore")  # `whole` has told them
+        warnings.filterwarnings("ignore", message="(?!.* in two splits)")  # `whole` has told the others
         source = run.open_source(on_corrupt=on_corrupt, dataset=dataset)
         if not run.changes_in(source):
             return source

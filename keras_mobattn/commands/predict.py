@@ -62,7 +62,7 @@ def main(
         plot: Write a contact sheet of the images and what they were taken for to this .png; of one image by a detector
             or a segmenter the photo itself with its boxes or its classes' colours.
         masks: Of a segmenter, write each image's mask into this folder, a PNG of the photo's size and name: its pixels
-            are the numbers of the classes, its palette is Pascal VOC's.
+            are the numbers of the classes, its palette is Pascal VOC's. None that is there is replaced.
         input_scale: What RGB 0..255 is multiplied by to be what the model takes, a number or one for each channel: for
             a Keras file that doesn't say it itself. 0.00784314 with --input-bias -1 for -1..1.
         input_bias: What is added then.
@@ -75,7 +75,7 @@ def main(
     if plot and plot.suffix.lower() != ".png":
         raise InputError(f"Expected a .png file as --plot. Received: {str(plot)!r}.")
     found = list(pictures(images))
-    if plot and plot.resolve() in {Path(title).resolve() for title, _ in found}:
+    if plot and os.path.realpath(plot) in {os.path.realpath(title) for title, _ in found}:
         raise InputError(
             f"Expected --plot to be none of the images. Received: {plot}, which is one. Take another name."
         )
@@ -86,6 +86,8 @@ def main(
     if min_score is not None:
         opened = _with_least_score(opened, min_score)
     mask_files = _mask_files(masks, opened, found) if masks else {}
+    if plot and os.path.realpath(plot) in map(os.path.realpath, mask_files.values()):
+        raise InputError(f"Expected --plot to be none of the masks. Received: {plot}, which is one. Take another name.")
     code, sheet, written = 0, [], 0
     for title, read in found:
         try:
@@ -137,7 +139,7 @@ def _mask_files(folder, opened, found):
             f"Expected another folder for --masks than that of the images. Received: {folder}, with {over}."
         )
     if there := [str(path) for path in paths.values() if path.exists()]:  # somebody's annotations, it may be
-        more = f" and {len(there) - 1} others" if there[1:] else ""
+        more = f" and {len(there) - 1} more" if there[1:] else ""
         raise InputError(
             f"Expected a folder for --masks without masks of these images. Received: one with {there[0]}{more}. Take "
             "another folder, or move them away."

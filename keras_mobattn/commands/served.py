@@ -65,8 +65,6 @@ def _served_file(path, images, on_corrupt, load, choose):
     source, note = _keras_source(path, opened, load)
     task = source.task.for_file(model) if source else opened.task  # the Keras model knows its anchors, say
     taken = next(iter(contents.inputs.values()))
-    if len(model.input_shape) != 4 or model.input_shape[-1] != 3:
-        raise InputError(f"Expected a file that takes RGB images. Received: {path}, which takes {model.input_shape}.")
     height, width, channels = model.input_shape[1:]
     content = path.read_bytes()
     facts = {
@@ -146,7 +144,7 @@ def _keras_source(path, opened, load):
     try:
         source = load(keras)
     except InputError as error:  # its range isn't known, or the layers of somebody's own
-        return None, f"{path.name}: {keras.name} can't be asked ({error}); {instead}"
+        return None, f"{path.name}: {keras.name} can't be asked ({str(error).rstrip('.')}); {instead}"
     shape = opened.model.output_shape
     if source.task.is_binary and isinstance(shape, tuple) and shape[-1] == 1:
         source = dataclasses.replace(source, single_output=True)

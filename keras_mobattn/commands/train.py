@@ -34,6 +34,7 @@ import tyro
 from keras_mobattn import cli
 from keras_mobattn.catalog import EMBEDDED, OWN, RECIPES, TASKS
 from keras_mobattn.errors import InputError
+from keras_mobattn.families import FAMILIES
 from keras_mobattn.recipes import recipe_settings
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.settings import Execution, TrainSettings, settings_to_resume
@@ -111,10 +112,9 @@ def command(default):
         elif chosen:
             _expect_outside(folder, settings.dataset)
             settings = choose_and_tell(settings, given)
-        elif auto_resume and RunFolder(folder).is_run:
-            pass  # its task was settled when it began
-        elif settings.task in TUNED and not tuned and "task" not in given:  # others a recipe has
-            _expect_task(settings)
+        elif not (tuned or "task" in given or (auto_resume and RunFolder(folder).is_run)) and settings.task in TUNED:
+            _expect_task(settings)  # others a recipe has, and of a run it was settled when it began
+        _expect_used(settings, given)
         if print_settings:
             cli.console.print(settings_table(settings, recipe))
             return 0
@@ -130,6 +130,20 @@ def _expect_outside(folder, dataset):
     if images.is_dir() and images.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise InputError(
             f"Expected --output-dir outside of the images' folder {dataset}. Received: {folder}. Name another one."
+        )
+
+
+def _expect_used(settings, given):
+    """Refuse flags that change nothing with these settings."""
+    wide = [name for name, each in FAMILIES.items() if any("width" in one.arguments for one in each.variants.values())]
+    if "width" in given and settings.model not in wide:
+        raise InputError(
+            f"Expected --width with {' or '.join(wide)}. Received: it with --model {settings.model}. Take --variant."
+        )
+    if "head_learning_rate" in given and not settings.head_epochs:
+        raise InputError(
+            "Expected --head-epochs, in which the head alone learns, beside --head-learning-rate. Received: 0. Give "
+            "both, or --learning-rate."
         )
 
 

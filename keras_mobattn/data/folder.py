@@ -10,8 +10,9 @@ import numpy as np
 
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
 from keras_mobattn.data.image_file import SUFFIXES, ImageFacts
+from keras_mobattn.data.left_out import NAMED
 from keras_mobattn.data.listing import expect_folder, find_images, sub_folders, tell_left_out
-from keras_mobattn.data.same_images import NAMED, tell_same, tell_same_in_splits
+from keras_mobattn.data.same_images import tell_same, tell_same_in_splits
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits, held_out_of
 from keras_mobattn.errors import InputError, choose
 

@@ -15,15 +15,16 @@ class LeftOut:
 
     def add(self, reason, file):
         """Count one."""
-        self._files[reason].append(Path(file).name)
+        self._files[reason].append(file)
 
     def tell(self, folder):
         """Warn, once, of all: "left out of photos: 3 boxes without an area (a.jpg, b.jpg)"."""
         if self._files:
-            told = "; ".join(f"{len(files)} {reason} ({_named(files)})" for reason, files in self._files.items())
+            told = "; ".join(f"{len(files)} {reason} ({named_of(files)})" for reason, files in self._files.items())
             warnings.warn(f"Left out of {folder}: {told}.", stacklevel=4)
 
 
-def _named(files):
-    different = list(dict.fromkeys(files))
+def named_of(files):
+    """The names of the first of some files: "a.jpg, b.jpg, c.jpg, ..."."""
+    different = list(dict.fromkeys(Path(file).name for file in files))
     return ", ".join(different[:NAMED]) + (", ..." if len(different) > NAMED else "")

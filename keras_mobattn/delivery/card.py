@@ -1,5 +1,6 @@
 """The model card: one page for whoever builds the app, written from facts in the files alone."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from keras_mobattn.about import About
 from keras_mobattn.catalog import COREML_COMPRESSIONS
 from keras_mobattn.data import take_images
 from keras_mobattn.delivery.format_table import SHARES, delivery_table
+from keras_mobattn.errors import InputError
 from keras_mobattn.files import read_json
 from keras_mobattn.formats.kinds import COREML, TFLITE
 from keras_mobattn.models import count_macs, published_name
@@ -59,10 +61,9 @@ def _summary(delivery, source):
         shown = f"{100 * keras.score:.1f} %" if delivery.metric in SHARES else f"{keras.score:.4g}"
         title = source.task.titles.get(delivery.metric, delivery.metric)
         summary.append((f"{title}, {delivery.num_images} test images", shown))
-    summary += [
-        ("parameters", f"{source.computed.count_params():,}"),
-        ("MACs", f"{count_macs(source.computed) / 1e6:,.0f} M"),
-    ]
+    summary.append(("parameters", f"{source.computed.count_params():,}"))
+    with contextlib.suppress(InputError):  # of a model with compiled functions, whose inside isn't seen
+        summary.append(("MACs", f"{count_macs(source.computed) / 1e6:,.0f} M"))
     if smallest:
         summary.append((f"smallest file, {smallest.precision}", f"{smallest.size_bytes / 1e6:.2f} MB"))
     return tuple(summary)
@@ -272,4 +273,5 @@ def _licence(run, about):
 
 def _imagenet(settings):
     """The published checkpoint that weights="imagenet" means for a run."""
-    return imagenet_tag(published_name(settings.model, width=settings.width, variant=settings.variant))
+    options = {"width": settings.width, "variant": settings.variant, "distilled": settings.distilled}
+    return imagenet_tag(published_name(settings.model, **options))

@@ -24,9 +24,8 @@ def file_name(stem: str, kind: Kind, precision: str, *, single_output: bool = Fa
 
 
 def left_from_before(path: Path) -> str:
-    """A sentence, after that on a conversion to `path` which failed, on the file that an earlier one left there; "" for
-    none."""
-    return f" {path.name} is there all the same, made earlier." if path.exists() else ""
+    """A sentence, after that on a conversion to `path` which failed, on what was there before; "" for nothing."""
+    return f" {path.name} is there all the same, from before." if path.exists() else ""
 
 
 def _sizes(sizes):

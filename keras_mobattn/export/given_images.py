@@ -5,9 +5,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+import tf_keras as keras
 
 from keras_mobattn.errors import InputError
 
+MOST = 10_000  # images
 # An array, or one image or batch after the other, or a function that returns such: see as_images
 GivenImages: TypeAlias = Iterable[Any] | Callable[[], Iterable[Any]]
 
@@ -28,7 +30,7 @@ def as_images(images, source, what):
     if not fits or not (np.issubdtype(images.dtype, np.integer) or np.issubdtype(images.dtype, np.floating)):
         advice = "Resize the images to the model's input size."
         if images.ndim == 4 and images.shape[1:3] == shape[:2] and images.shape[3] != shape[2]:
-            advice = f"Give images of {shape[2]} channels; files have three: from Python, give arrays."
+            advice = f"The model takes {shape[2]} channels, and files have three: from Python, give arrays of so many."
         raise InputError(
             f"Expected {what} to be numbers [n, {', '.join(map(str, shape))}] in the model's input range, or as many "
             f"images of that size one after the other. Received: {images.dtype} {list(images.shape)}. {advice}"
@@ -53,8 +55,18 @@ def _collected(images, what):
         )
     if hasattr(images, "__array__") or isinstance(images, str) or not hasattr(images, "__iter__"):
         return np.asarray(images)
-    parts = [np.asarray(_image_of(element)) for element in images]
-    batches = [part if part.ndim == 4 else part[None] for part in parts]
+    if isinstance(images, keras.utils.Sequence):  # which begins again at its end, as ImageDataGenerator's
+        images = map(images.__getitem__, range(len(images)))
+    batches, count = [], 0
+    for element in images:
+        part = np.asarray(_image_of(element))
+        batches.append(part if part.ndim == 4 else part[None])
+        count += len(batches[-1])
+        if count > MOST:
+            raise InputError(
+                f"Expected up to {MOST:,} images as {what}. Received: more, perhaps of a generator that never ends. "
+                "Take some: itertools.islice(images, 100)."
+            )
     if len(shapes := list(dict.fromkeys(batch.shape[1:] for batch in batches))) > 1:
         raise InputError(
             f"Expected {what} of one size. Received: {' and '.join(str(list(shape)) for shape in shapes[:2])}. Resize "

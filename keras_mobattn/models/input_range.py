@@ -83,7 +83,8 @@ def known_range(
             )
         return own
     told = ImageRange(1.0 if scale is None else scale, 0.0 if bias is None else bias)
-    told.of_channels(model.input_shape[-1])
+    inputs = getattr(model, "inputs", None)  # a file has none
+    told.of_channels((inputs[0].shape if inputs else model.input_shape)[-1])
     if own is not None and own.is_image and not _agree(own, told):
         raise InputError(
             f"Expected no input_scale and input_bias other than what the model says itself: {own}. Received: {told}. "

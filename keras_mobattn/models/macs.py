@@ -29,16 +29,24 @@ def _matmul(op):
 
 def _einsum(op):
     operands = op.get_attr("equation").decode().split("->")[0].split(",")
-    sizes = {
-        label: side
-        for term, x in zip(operands, op.inputs, strict=True)
-        for label, side in zip(term, x.shape, strict=True)
-    }
+    sizes = {}
+    for term, x in zip(operands, op.inputs, strict=True):
+        first, dots, last = term.partition("...")
+        shared = len(x.shape) - len(first) - len(last)
+        labels = [*first, *range(-shared, 0), *last] if dots else term  # what the dots stand for, from the last on
+        sizes |= dict(zip(labels, x.shape, strict=True))
     return math.prod(sizes.values())
+
+
+def _transposed_conv(op):
+    """Each number of its input is multiplied into height x width x channels of the output."""
+    height, width, fan_out, _ = op.inputs[1].shape
+    return op.inputs[2].shape.num_elements() * height * width * fan_out
 
 
 MACS = {
     "Conv2D": _conv,
+    "Conv2DBackpropInput": _transposed_conv,
     "DepthwiseConv2dNative": _depthwise,
     "MatMul": _matmul,
     "BatchMatMul": _matmul,
@@ -65,7 +73,8 @@ def count_macs(model: keras.Model, input_shape: Sequence[int] | None = None, nor
             does with grouped convolutions on a CPU.
     """
     expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
-    shape = model.input_shape[1:] if input_shape is None else input_shape
+    own = tuple(model.inputs[0].shape) if model.inputs else model.input_shape  # which is a dict where the inputs are
+    shape = own[1:] if input_shape is None else input_shape
     shape = tuple(expect_kind("input_shape", shape, (tuple, list), "numbers, (height, width, channels)"))
     if any(side is None for side in shape):
         raise InputError(

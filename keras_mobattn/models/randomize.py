@@ -83,7 +83,7 @@ def _measuring(norm):
 
 def _images(model, rng):
     """Random images with coarse and fine structure, in the range that the model takes."""
-    height, width, channels = (side or ANY_SIDE for side in model.input_shape[1:])
+    height, width, channels = (side or ANY_SIDE for side in model.inputs[0].shape[1:])
     coarse = rng.uniform(0, 1, (BATCH, 3, 3, channels))
     rows, columns = (np.arange(side) * 3 // side for side in (height, width))
     images = 0.7 * coarse[:, rows][:, :, columns] + 0.3 * rng.uniform(0, 1, (BATCH, height, width, channels))

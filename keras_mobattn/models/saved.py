@@ -56,9 +56,11 @@ def load_model(file: str | Path) -> keras.Model:
             f"Expected a .keras or .h5 file or a SavedModel folder. Received: {str(file)!r}. It doesn't exist."
         )
     if Path(file).is_dir() and not (Path(file) / "saved_model.pb").exists():
+        run = RunFolder(file)
+        advice = f"Its model, once it has ended, is {str(run.model_file)!r}." if run.is_run else "Name the file in it."
         raise InputError(
-            "Expected a .keras or .h5 file, a SavedModel folder or the folder of a run that has ended. Received: "
-            f"{str(file)!r}, a folder of something else."
+            f"Expected a .keras or .h5 file or a SavedModel folder. Received: {str(file)!r}, a folder of something "
+            f"else. {advice}"
         )
     reason = "a SavedModel that wasn't saved by Keras"
     with quiet_stderr():

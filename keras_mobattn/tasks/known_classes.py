@@ -11,5 +11,6 @@ def expect_known(numbers, class_names):
     if np.size(numbers) and (most := int(np.max(numbers))) >= len(class_names):
         raise InputError(
             f"Expected a model of the images' {len(class_names)} classes. Received: one that finds class number "
-            f"{most}, counted from 0. Convert it again with its class names, by which they are matched: --labels FILE."
+            f"{most}, counted from 0. Put the file into the folder of its run, or convert it with --labels FILE: "
+            "classes go by their names."
         )

@@ -301,7 +301,13 @@ class Task:
         if not isinstance(output, dict | list | tuple):
             return ("features",)
         names = sorted(output) if isinstance(output, dict) else model.output_names
-        return tuple(re.sub(r"\W", "_", name) for name in names)  # Core ML takes identifiers only
+        plain = tuple(re.sub(r"^(?=\d)|[^A-Za-z0-9_]", "_", name) for name in names)  # Core ML takes identifiers only
+        if len(set(plain)) < len(plain):
+            raise InputError(
+                f"Expected names of outputs that differ in letters, digits and underscores. Received: "
+                f"{', '.join(map(repr, names))}. Rename the last layers, or the keys of the outputs."
+            )
+        return plain
 
     def has_classes(self, output_names: Sequence[str]) -> bool:
         """Whether a model with these outputs has classes, so that names of them make sense."""

@@ -6,6 +6,7 @@ settings, reasons = choose_settings(TrainSettings(dataset="photos/"), given={"da
 import collections
 import dataclasses
 import os
+import warnings
 from pathlib import Path
 
 import psutil
@@ -153,7 +154,9 @@ def _facts(settings):
         source = open_source(settings.dataset, settings.data_dir, settings.on_corrupt, targets=targets)
         shapes = [example["image"].shape[:2] for example in source.first(TRAIN, LOOKED_AT).open(TRAIN)]
         return Facts(source.num_examples[TRAIN], len(source.class_names), _median(map(min, shapes)))
-    splits = find_splits(folder).folders
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training tells of it
+        splits = find_splits(folder).folders
     classes = sub_folders(splits.get(TRAIN, folder))
     by_class = [find_images(each, collections.Counter()) for each in classes]
     images = [path for paths in by_class for path in paths]
@@ -185,7 +188,8 @@ def _median(sides):
 def _arguments(settings):
     """The arguments of the model function that make its size."""
     size = {"width": settings.width} if settings.model == "MobileViTv2" else {}
-    return size | ({"variant": settings.variant} if settings.variant else {})
+    size |= {"variant": settings.variant} if settings.variant else {}
+    return size | ({"distilled": True} if settings.distilled else {})
 
 
 def _called(settings):

@@ -59,10 +59,11 @@ def evaluate(
     else:
         expect_keras(model)
     task.expect_model(model, source)
-    size = model.input_shape[1:3]
+    takes = model.input_shape
+    size = takes[1:3] if isinstance(takes, tuple) and len(takes) == 4 and takes[3] == 3 else (None,)
     if None in size:
         raise InputError(
-            f"Expected a model with a fixed input size. Received: {model.name} with input {model.input_shape}."
+            f"Expected a model of RGB images of a fixed size. Received: {model.name} with input {model.input_shape}."
         )
     expect_name(source.num_examples, split, "split")
     input_range = known_range(model, input_scale, input_bias)

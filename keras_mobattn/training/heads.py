@@ -20,7 +20,7 @@ def match_heads(model, weights, class_names):
     run = RunFolder.of(weights) if Path(weights).exists() else None
     theirs, ours = run.labels if run else (), tuple(class_names)
     heads = [layer for layer in model.layers if layer.name in HEADS]
-    if Path(weights).exists() and not theirs and any(np.any(head.bias) for head in heads):  # it begins as zeros
+    if Path(weights).is_file() and not theirs and any(np.any(head.bias) for head in heads):  # it begins as zeros
         warnings.warn(in_our_order(weights, ours), stacklevel=3)
     if not heads or not theirs or theirs == ours or len(theirs) != len(ours):
         return

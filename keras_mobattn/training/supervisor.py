@@ -1,5 +1,6 @@
 """Saving, stopping and evaluating between two steps and after an epoch."""
 
+import contextlib
 import dataclasses
 import signal
 import time
@@ -97,7 +98,8 @@ class Supervisor(keras.callbacks.Callback):
         if self._task.is_better(value, best):
             best, folder = value, self._checkpoints.folder
             if self._chief:
-                folder.keep_exported(epoch, of_best=True)  # made of the one before
+                with contextlib.suppress(OSError):  # of somebody else's folders, say: no reason to end a training
+                    folder.keep_exported(folder.best_file, epoch)  # made of the one before
             save_model(self._learner.averaged, folder.best_file, self._chief)
         self.position = Position(self._meter.step, epoch + 1, best)
         self._save()

@@ -70,11 +70,11 @@ def test_a_missed_check_is_one_sentence_and_exit_code_1(tmp_path, run, monkeypat
     output = capsys.readouterr()
     assert output.err.startswith("Error: Expected the fp16 TFLite model to agree with Keras")
     assert output.err.count("\n") == 1
-    assert "made earlier" not in output.err
+    assert "from before" not in output.err
     assert {path.name for path in tmp_path.iterdir()} == {"net.keras", "net_fp32.tflite"}
     (tmp_path / "net_fp16.tflite").write_bytes(b"earlier")
     assert run("tflite", model, "--precision", "fp16") == 1
-    assert capsys.readouterr().err.endswith(" net_fp16.tflite is there all the same, made earlier.\n")
+    assert capsys.readouterr().err.endswith(" net_fp16.tflite is there all the same, from before.\n")
 
 
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, run, capsys):

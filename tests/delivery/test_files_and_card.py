@@ -121,7 +121,7 @@ def test_a_format_that_fails_costs_no_other(run, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} >= {"model_fp32.tflite", "model_export.json", "model_card.html"}
     (tmp_path / "model_fp16_image.mlpackage").mkdir()
     again = delivery.deliver(run.path, tmp_path, ("coreml-fp16",), num_test_images=4)
-    told = "Expected luck. Received: none. model_fp16_image.mlpackage is there all the same, made earlier."
+    told = "Expected luck. Received: none. model_fp16_image.mlpackage is there all the same, from before."
     assert again.rows[1].error == told
 
 

@@ -190,6 +190,29 @@ def test_outputs_are_named(head, names):
     assert source.scores_classes == (names[0] in ("probabilities", "logits"))
 
 
+NAMED = {  # keys of the outputs -> their names in files, None where two would be one
+    ("box-1", "größe"): ("box_1", "gr__e"),
+    ("3d", "other"): ("_3d", "other"),
+    ("box-1", "box_1"): None,
+}
+
+
+@pytest.mark.parametrize("keys", NAMED)
+def test_names_that_files_do_not_take(keys):
+    model = small_model(lambda x: {key: keras.layers.Dense(2)(x) for key in keys})
+    if NAMED[keys] is None:
+        with pytest.raises(InputError, match="differ in letters, digits and underscores. Received: 'box-1', 'box_1'"):
+            export.load(model)
+    else:
+        assert export.load(model).output_names == NAMED[keys]
+
+
+def test_a_name_that_core_ml_keeps_for_itself(tmp_path):
+    model = small_model(lambda x: {"state": keras.layers.Dense(2)(x), "other": keras.layers.Dense(2)(x)})
+    with pytest.raises(InputError, match="an output's name that Core ML takes. Received: 'state'"):
+        export.to_coreml(model, tmp_path / "model.mlpackage")
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("suffix", CONVERT)
 @pytest.mark.parametrize("head", ["list", "dict", "pooled"])

@@ -93,7 +93,7 @@ def test_more_epochs(run, settings, tmp_path, capfd):
     folder = RunFolder(tmp_path / "run")
     shutil.copytree(run[0].path, folder.path)
     longer = dataclasses.replace(settings, epochs=3)
-    exported = ["model_int8.tflite", "model_export.json", "model_card.md", "model_card_1.png", "best_fp32.tflite"]
+    exported = ["model_int8.tflite", "model_export.json", "model_card.md", "model_card_1.png"]
     own = ["model_notes.txt", "model_1_epochs_int8.tflite", "best.keras"]
     for name in (*exported, "model_notes.txt", "model_1_epochs_int8.tflite"):
         (folder.path / name).write_text("")

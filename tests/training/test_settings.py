@@ -155,6 +155,8 @@ def test_weights_to_start_from(tiny, tmp_path):
 
 DIGITS = 359  # in the test set
 BAD_FLAGS = {
+    "a width that nothing takes": (["train.py", "--model", "PVTv2", "--width", "2"], "--width with MobileViTv2"),
+    "the head's rate alone": (["train.py", "--head-learning-rate", "1e-3"], "Expected --head-epochs"),
     "style": (["train.py", "--attention", "nope"], "nope"),
     "width": (["train.py", "--width", "0"], "Expected width"),
     "dataset": (["train.py", "--dataset", "./nowhere"], "nowhere"),

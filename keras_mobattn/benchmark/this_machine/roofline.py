@@ -40,10 +40,13 @@ def with_roofline(measurements: Iterable[Measurement]) -> list[Measurement]:
         OSError: the file of a row is gone.
     """
     rows = [_counted(row) for row in measurements]
-    rooflines = {
-        (row.name, row.backend, row.num_threads): row.gflops for row in rows if row.name in NAMES.values() and row.macs
+    rooflines = {  # by the file, since a row has its path for a name where others have the same one
+        (stem, row.backend, row.num_threads): row.gflops
+        for row in rows
+        if (stem := Path(row.file).stem) in NAMES.values() and row.macs
     }
-    keys = [(NAMES.get("" if row.error else _kind(row.file)), row.backend, row.num_threads) for row in rows]
+    kinds = [None if row.error else _kind(row.file) for row in rows]
+    keys = [(NAMES.get(kind or "", ""), row.backend, row.num_threads) for kind, row in zip(kinds, rows, strict=True)]
     return [dataclasses.replace(row, roofline_gflops=rooflines.get(key)) for row, key in zip(rows, keys, strict=True)]
 
 

@@ -1,17 +1,18 @@
 """A folder of annotated images: its format, its splits and classes, and what is left out of it."""
 
 import collections
+import os
 import warnings
 
 import numpy as np
 
-from keras_mobattn.data.annotations.annotated import AnnotatedFile, in_shares
+from keras_mobattn.data.annotations.annotated import AnnotatedFile, expect_class_names, in_shares
 from keras_mobattn.data.annotations.coco import coco_folder
 from keras_mobattn.data.annotations.find import image_finder
 from keras_mobattn.data.annotations.voc import read_voc
 from keras_mobattn.data.annotations.yolo import IMAGES, label_file, read_data_yaml, read_yolo
 from keras_mobattn.data.checking import ON_CORRUPT, decodable_images
-from keras_mobattn.data.left_out import NAMED, LeftOut
+from keras_mobattn.data.left_out import LeftOut, named_of
 from keras_mobattn.data.listing import expect_folder, files_by_suffix, find_images, image_files
 from keras_mobattn.data.same_images import tell_same_in_splits
 from keras_mobattn.data.splits import SPLIT_OF, TRAIN, shuffled_with_test, split_of, with_training
@@ -22,7 +23,7 @@ FORMATS = {  # a format -> how its files end
     "YOLO": (".yaml", ".yml"),
     "Pascal VOC": (".xml",),
 }
-NO_LABELS = ("classes.txt", "labels.txt", "README.txt")  # beside YOLO's label files
+NO_LABELS = {"classes", "labels", "readme", *SPLIT_OF}  # stems of other texts beside YOLO's label files
 EXPECTED = (
     "COCO's JSON (annotations/instances_train.json), Pascal VOC's XML (a file for each image), or YOLO's data.yaml "
     "with images/ and labels/"
@@ -118,7 +119,7 @@ def _voc(folder, files, left_out):
     for split, theirs in names.items():
         if odd := sorted(theirs - names.get(TRAIN, theirs)):
             raise InputError(f"Expected classes of the training images in {split}. Received: {', '.join(odd[:3])} too.")
-    return listed, tuple(sorted(set().union(*names.values())))
+    return listed, expect_class_names(tuple(sorted(set().union(*names.values()))), folder)
 
 
 def _voc_lists(folder, files):
@@ -140,10 +141,11 @@ def _yolo(folder, files, left_out):
         images = [image for each in folders for image in find_images(_images_in(each), collections.Counter())]
         listed[split] = [read_yolo(image, names) for image in images]
     texts = {label_file(each.path): each.path for images in listed.values() for each in images}
-    folders = {path.parent.resolve() for path in texts}
-    known = {path.resolve() for path in texts}
+    folders = {os.path.realpath(folder) for folder in {path.parent for path in texts}}
+    known = {(os.path.realpath(path.parent), path.name) for path in texts}
     for path in files[".txt"]:
-        if path.name not in NO_LABELS and path.parent.resolve() in folders and path.resolve() not in known:
+        place = (os.path.realpath(path.parent), path.name)
+        if path.stem.casefold() not in NO_LABELS and place[0] in folders and place not in known:
             left_out.add("label files without an image", path)
     _tell_unlabelled(folder, [image for text, image in texts.items() if not text.is_file()])
     return listed, names
@@ -152,10 +154,9 @@ def _yolo(folder, files, left_out):
 def _tell_unlabelled(folder, images):
     """Warn of images that are taken to show none of the objects, as YOLO does, since nobody may have looked yet."""
     if images:
-        named = ", ".join(image.name for image in images[:NAMED]) + (", ..." if images[NAMED:] else "")
         count = "1 image has" if len(images) == 1 else f"{len(images)} images have"
         warnings.warn(
-            f"{count} no text file in {folder} and so no objects, as YOLO reads it: {named}.",
+            f"{count} no text file in {folder} and so no objects, as YOLO reads it: {named_of(images)}.",
             stacklevel=5,
         )
 

@@ -261,7 +261,13 @@ def _convert(source, settings, kept, target, interface, half_output):
     spec = model.get_spec()
     names = ["classLabel_probs"] if classifier else graph_names
     for graph_name, name in zip(names, sorted(concrete.structured_outputs), strict=True):
-        ct.utils.rename_feature(spec, graph_name, name)
+        try:
+            ct.utils.rename_feature(spec, graph_name, name)
+        except ValueError as error:  # a word that Core ML keeps for itself
+            raise InputError(
+                f"Expected an output's name that Core ML takes. Received: {name!r} ({error}). Rename the model's last "
+                "layer, or the key of the output."
+            ) from error
     return ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
 
 

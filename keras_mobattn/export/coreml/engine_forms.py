@@ -143,7 +143,7 @@ def keep_maps(op):
 
 def larger_epsilons(op):
     """batch_norm with an epsilon that float16 holds as a normal number, and a gamma that makes up for it."""
-    if op.op_type != "batch_norm" or op.epsilon.val >= EPSILON:
+    if op.op_type != "batch_norm" or np.float32(op.epsilon.val) >= np.float32(EPSILON):  # in which it is rewritten
         return None
     ones = np.ones_like(op.mean.val)
     root = np.sqrt(op.variance.val.astype(np.float64) + op.epsilon.val)

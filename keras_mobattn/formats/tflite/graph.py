@@ -37,6 +37,8 @@ def open_graph(path):
     content = read_tflite(path)
     try:
         yield Graph(content)
+    except InputError:  # of a package that is missing, or of whoever reads
+        raise
     except Exception as error:  # offsets that lead anywhere: struct.error, IndexError, TypeError, MemoryError, ...
         raise InputError(
             f"Expected a whole TFLite file. Received: {str(path)!r}, which is cut off or corrupt. "

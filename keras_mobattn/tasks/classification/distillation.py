@@ -171,14 +171,15 @@ def open_teacher(name, class_names, image_size, precision="float32"):
     published = name.removeprefix("timm/") in TAGS and not Path(name).exists()
     run = None if published else RunFolder.of(name)
     theirs = tuple(wnid for wnid, _ in imagenet_classes()) if published else run.labels if run else ()
-    if not theirs and Path(name).exists():
-        warnings.warn(in_our_order(name, tuple(class_names)), stacklevel=2)
     order = _order(name, theirs, tuple(class_names))
     with global_policy(precision):
         if published:
             return Teacher(pretrained_model(name), len(class_names), image_size, order)
         if Path(name).exists():
-            return Teacher(load_model(model_file(name)), len(class_names), image_size, order)
+            teacher = Teacher(load_model(model_file(name)), len(class_names), image_size, order)
+            if not theirs:
+                warnings.warn(in_our_order(name, tuple(class_names)), stacklevel=2)
+            return teacher
     raise InputError(
         "Expected as teacher a .keras or .h5 file, a SavedModel folder, the folder of a run, or a name that "
         f"keras_mobattn.list_weights() prints. Received: {name!r}, which is none of them."

@@ -36,9 +36,11 @@ def test_shares_are_by_type_backend_and_threads(tmp_path):
     best = tmp_path / "roofline_fp32.tflite"
     best.write_bytes(half.read_bytes())
     threads = {"num_threads": 1}
-    one, two, failed, reference = benchmark.with_roofline(
-        [_row(half, 4.0, **threads), _row(half, 4.0, num_threads=2), lost, _row(best, 1.0, **threads)]
-    )
+    rows = [_row(half, 4.0, **threads), _row(half, 4.0, num_threads=2), lost, _row(best, 1.0, **threads)]
+    named = [dataclasses.replace(row, name=row.file) for row in rows]  # where two files have one name
+    one, *_ = benchmark.with_roofline(named)
+    assert one.gflops / one.roofline_gflops == pytest.approx(0.25)
+    one, two, failed, reference = benchmark.with_roofline(rows)
     assert one.macs == reference.macs == 462 * 17
     assert reference.gflops == pytest.approx(2 * 462 * 17 / 1e-3 / 1e9)
     assert one.gflops / one.roofline_gflops == pytest.approx(0.25)
