@@ -6,7 +6,10 @@ import zipfile
 from pathlib import Path
 
 from keras_mobattn.errors import InputError
+from keras_mobattn.names import ATTENTION, part_of
+from keras_mobattn.weights.port import attention_layers
 
+UNSEEN = ("name", "trainable", "dtype", "dropout", "grid", "batch_input_shape")  # of an attention: what may differ
 SUFFIX = ".keras"  # the one format that tells its layers without running code
 
 
@@ -29,20 +32,47 @@ def in_our_order(path, ours):
     return f"{path} does not name its classes: they are taken to be {first} in that order."
 
 
-def fill_from(model, weights, path, names, *, by_class, settings, anew=""):
-    """Fill `model` with `weights`, {name of a layer: its arrays}, of another one at `path`: all fit, or none is taken.
+def expect_same_attention(model, other, path):
+    """Refuse the weights of `other`, a model at `path`, for a model with another attention.
 
-    `names` are (the model's classes, the other's), the latter () where nobody tells them. `by_class` is {name of a
-    layer that gives a number for each class: function (own array, other array) of the one to take}, for where they are
-    told. Layers whose names begin with `anew` may be missing in the other, and then stay as they are. Classes that the
-    other doesn't know are told in a warning.
+    Names and shapes of weights don't tell: Mobile-Attention's are softmax attention's, with 2 heads as with 4.
 
     Raises:
-        InputError: a layer has other shapes; it names `settings`, which would have to be the other's.
+        InputError: an attention layer of both is another one in each.
+    """
+    attentions = {layer.name: _attention(layer) for layer in attention_layers(other)}
+    for layer in attention_layers(model):
+        if attentions.get(layer.name, _attention(layer)) != _attention(layer):
+            raise InputError(
+                f"Expected a backbone with attention as in {str(path)!r}, whose {layer.name} is "
+                f"{attentions[layer.name]}. Received: {_attention(layer)}."
+            )
+
+
+def _attention(layer):
+    """Its class, and the settings of which its weights are."""
+    config = {name: value for name, value in layer.get_config().items() if name not in UNSEEN}
+    return f"{type(layer).__name__}({', '.join(f'{name}={value!r}' for name, value in config.items())})"
+
+
+def fill_from(model, earlier, path, names, *, by_class, settings, skip=None, anew=""):
+    """Fill `model` with the weights of the model `earlier` at `path`: all fit, or none is taken.
+
+    With `skip` "attention" the layers of the attention stay as they were initialised. `names` are (the model's classes,
+    the other's), the latter () where nobody tells them. `by_class` is {name of a layer that gives a number for each
+    class: function (own array, other array) of the one to take}, for where they are told. Layers whose names begin with
+    `anew` may be missing in the other, and then stay as they are. Classes that the other doesn't know are told in a
+    warning.
+
+    Raises:
+        InputError: a layer has other shapes: it names `settings`, which would have to be the other's; or another
+            attention.
     """
     ours, theirs = names
-    filled = []
+    weights, filled = {layer.name: layer.get_weights() for layer in earlier.layers}, []
     for layer in model.layers:
+        if skip == part_of(layer.name) == ATTENTION:
+            continue
         if anew and layer.name.startswith(anew) and layer.name not in weights:
             continue
         own, given = layer.get_weights(), weights.get(layer.name, [])
@@ -55,6 +85,8 @@ def fill_from(model, weights, path, names, *, by_class, settings, anew=""):
                 f"{layer.name!r} has {shapes[1] or 'none'} in place of {shapes[0]}. Take its settings: {settings}."
             )
         filled.append((layer, given))
+    if skip != ATTENTION:
+        expect_same_attention(model, earlier, path)
     for layer, given in filled:
         layer.set_weights(given)
     new = [name for name in ours if name not in theirs]

@@ -140,8 +140,10 @@ class Task:
         """Whether `weights` is a file with a whole model of this task, not a classifier to start a backbone from."""
         return False
 
-    def load_whole(self, model: keras.Model, weights: PathLike, class_names: Sequence[str]) -> None:
-        """Fill `model` from such a file."""
+    def load_whole(
+        self, model: keras.Model, weights: PathLike, class_names: Sequence[str], skip: str | None = None
+    ) -> None:
+        """Fill `model` from such a file, with `skip` "attention" all but its attention."""
         raise NotImplementedError(f"{type(self).__name__} must define load_whole(model, weights, class_names).")
 
     def recognises(self, model: keras.Model) -> bool:
@@ -303,9 +305,9 @@ class Task:
         names = sorted(output) if isinstance(output, dict) else model.output_names
         plain = tuple(re.sub(r"^(?=\d)|[^A-Za-z0-9_]", "_", name) for name in names)  # Core ML takes identifiers only
         if len(set(plain)) < len(plain):
+            told = ", ".join(map(repr, names))
             raise InputError(
-                f"Expected names of outputs that differ in letters, digits and underscores. Received: "
-                f"{', '.join(map(repr, names))}. Rename the last layers, or the keys of the outputs."
+                f"Expected outputs whose names differ in letters and digits. Received: {told}. Rename one."
             )
         return plain
 

@@ -1,6 +1,7 @@
 """The ways from one tensor of a checkpoint to one or several of our variables, and back."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -59,6 +60,13 @@ class Positions(Transform):
         side = math.isqrt(max(tensor.shape[1] - prefix, 0)) if tensor.ndim == 3 else 0
         if tensor.shape != (1, prefix + side**2, channels):
             return tensor
+        rows, columns, _ = shapes[1]
+        if rows * columns == side**2 and rows != columns:  # a file doesn't tell its grid
+            warnings.warn(
+                f"The file's positions are taken for those of {side} x {side} patches, as published. If they are of "
+                f"{rows} x {columns}, as the model's, save that model as .keras, which keeps them as they are.",
+                stacklevel=2,
+            )
         patches = resample_to(tensor[0, prefix:].reshape(side, side, channels), shapes[1])
         return np.concatenate([tensor[0, :prefix], patches.reshape(-1, channels)])[None]
 

@@ -14,6 +14,7 @@ from helpers import make_checkpoint_sample, torch_peers
 from keras_mobattn import MobileViTv2, randomize_weights
 from keras_mobattn.models import MODELS
 from keras_mobattn.weights import TAGS, to_timm
+from keras_mobattn.weights.transforms import Positions
 
 ARCHITECTURES = list(dict.fromkeys(tag.architecture for tag in TAGS.values() if tag.origin == "apple/ml-cvnets"))
 # The others take minutes. The stored sample holds transformers' models too, smaller.
@@ -107,6 +108,18 @@ def test_to_timm_writes_hosts_too(tmp_path):
         torch_peers.fill(peer, load_file(tmp_path / "model.safetensors"))
         images = torch_peers.random_images(side, side)
         assert difference(torch_peers.logits_of(peer, images), model(images).numpy(), least=0.01) < LIMIT
+
+
+def test_positions_of_a_square_for_an_oblong_model():
+    """The same number of patches: a file doesn't tell which of both they are of, and published ones are squares."""
+    table = np.random.default_rng(0).normal(size=(1, 1 + 36, 5)).astype("float32")
+    with pytest.warns(
+        UserWarning, match="taken for those of 6 x 6 patches, as published. If they are of 4 x 9, as the"
+    ):
+        resampled = Positions().resample(table, [(1, 5), (4, 9, 5)])
+    assert resampled.shape == table.shape
+    np.testing.assert_array_equal(resampled[0, 0], table[0, 0])
+    np.testing.assert_array_equal(Positions().resample(table, [(1, 5), (6, 6, 5)]), table)
 
 
 def sample_id(sample):

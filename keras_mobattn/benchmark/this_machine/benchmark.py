@@ -9,6 +9,7 @@ import platform
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from keras_mobattn import _process, gpu
 from keras_mobattn._types import PathLike
@@ -20,6 +21,7 @@ from keras_mobattn.benchmark.this_machine.details import ThisMachineDetails
 from keras_mobattn.benchmark.this_machine.host import describe_host
 from keras_mobattn.catalog import BACKENDS
 from keras_mobattn.errors import InputError, choose, expect_kind, expect_path
+from keras_mobattn.formats.identity import identify_tflite
 
 WORKER = "keras_mobattn.benchmark.this_machine.worker"
 LOAD_SECS = 120  # what loading and one slow inference may take beyond the limits before the process counts as hung
@@ -138,6 +140,8 @@ def _timed(row):
     found = _run_worker({"path": row.file, "backend": backend, **{name: getattr(row, name) for name in asked}})
     if "error" in found:
         return dataclasses.replace(row, **found)
+    if identify_tflite(Path(row.file))[1].hexdigest()[:16] != row.sha256:  # an export into the same folder, say
+        return dataclasses.replace(row, error="The file was replaced while it was timed.")
     if adapter := found.pop("adapter", None):
         found["runtime"] = f"{row.runtime} on {adapter}"
     tuples = {name: tuple(found.pop(name)) for name in ("samples_ms", "inputs")}

@@ -19,26 +19,25 @@ def sizes_of_file(path):
     return maps_and_sizes(load_model(path))[1]
 
 
-def start_from(model, path, class_names):
+def start_from(model, path, class_names, skip=None):
     """Fill the SSDLite `model` from the .keras file of another one.
 
     The run that the file lies in tells the names of its classes. Of classes that both have, the logits are taken over
     by name; those of new ones start as they were initialised, which is said. Without such a run the numbers of classes
-    have to be the same, and so are the classes.
+    have to be the same, and so are the classes. With `skip` "attention" the attention stays as it was initialised.
 
     Raises:
         InputError: another backbone, attention or other levels.
     """
     earlier, run = load_model(path), RunFolder.of(path)
     theirs, ours = run.labels if run else (), tuple(class_names)
-    weights = {layer.name: layer.get_weights() for layer in earlier.layers}
     # Of the logits of the background and of each class, (ours, theirs) of those that both have.
     pairs = [(0, 0)] + [(ours.index(name) + 1, place + 1) for place, name in enumerate(theirs) if name in ours]
     matched = functools.partial(_by_class, pairs=pairs, theirs=len(theirs) + 1, ours=len(ours) + 1)
     names = (layer.name for layer in model.layers)
     by_class = {name: matched for name in names if name.startswith("head") and name.endswith("_scores")}
     settings = "model, width, variant, attention, finest_stride"
-    fill_from(model, weights, path, (ours, theirs), by_class=by_class, settings=settings)
+    fill_from(model, earlier, path, (ours, theirs), by_class=by_class, settings=settings, skip=skip)
 
 
 def _by_class(own, other, pairs, theirs, ours):

@@ -130,9 +130,9 @@ class Detection(Task):
         """Whether `weights` is the file of a detector."""
         return is_detector_file(weights)
 
-    def load_whole(self, model, weights, class_names):
+    def load_whole(self, model, weights, class_names, skip=None):
         """Fill `model` from the file of a detector; classes go by their names."""
-        start_from(model, weights, class_names)
+        start_from(model, weights, class_names, skip)
 
     def build(self, make, class_names):
         """An SSDLite on the family's backbone."""

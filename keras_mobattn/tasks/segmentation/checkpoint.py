@@ -7,13 +7,13 @@ from keras_mobattn.errors import InputError, expect_kind, expect_path
 from keras_mobattn.families import FAMILIES
 from keras_mobattn.models import load_model
 from keras_mobattn.tasks.segmentation.heads import AUXILIARY
+from keras_mobattn.tasks.start import expect_same_attention
 from keras_mobattn.weights import download, find_segmenter, read_checkpoint
 from keras_mobattn.weights.checkpoint_file import READERS
 from keras_mobattn.weights.keras_file import SUFFIXES
 from keras_mobattn.weights.layouts.segmentation import with_segmentation
 from keras_mobattn.weights.port import (
     assign,
-    attention_layers,
     attention_mismatch,
     recognise,
     same_name,
@@ -24,7 +24,6 @@ VOC = (  # Pascal VOC's classes in the order of its masks' values, which is that
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-UNSEEN = ("name", "trainable", "dtype", "dropout", "grid", "batch_input_shape")  # of an attention: what may differ
 
 
 def published(weights):
@@ -93,20 +92,8 @@ def _torch_tensors(model, path):
 def _keras_tensors(model, path):
     """(tensors, the rule that finds their places, the layout's name) of a model that Keras saved."""
     saved = load_model(path)
-    attentions = {layer.name: _attention(layer) for layer in attention_layers(saved)}
-    for layer in attention_layers(model):
-        if attentions.get(layer.name, _attention(layer)) != _attention(layer):
-            raise InputError(
-                f"Expected a backbone with attention as in {str(path)!r}, whose {layer.name} is "
-                f"{attentions[layer.name]}. Received: {_attention(layer)}."
-            )
+    expect_same_attention(model, saved, path)
     return {name: each.numpy() for name, each in variables_of(saved).items()}, same_name, "Keras"
-
-
-def _attention(layer):
-    """Its class, and the settings of which its weights are."""
-    config = {name: value for name, value in layer.get_config().items() if name not in UNSEEN}
-    return f"{type(layer).__name__}({', '.join(f'{name}={value!r}' for name, value in config.items())})"
 
 
 def _without_auxiliary(model, tensors, find, path):

@@ -21,12 +21,13 @@ def is_segmenter_file(path):
     return any(layer["config"]["name"] == CLASSIFIER for layer in layers_of_file(path))
 
 
-def start_from(model, path, class_names):
+def start_from(model, path, class_names, skip=None):
     """Fill the segmenter `model` from the .keras file of another one, or from a published one by its name.
 
     The run that the file lies in tells the names of its classes. Of classes that both have, the logits are taken over
     by name; those of new ones start as they were initialised, which is said. Without such a run the numbers of classes
-    have to be the same, and so are the classes. An auxiliary head that the file lacks starts anew.
+    have to be the same, and so are the classes. An auxiliary head that the file lacks starts anew. With
+    `skip` "attention" the attention stays as it was initialised.
 
     Raises:
         InputError: another backbone, attention, head or output stride.
@@ -37,11 +38,10 @@ def start_from(model, path, class_names):
     else:
         earlier, run = load_model(path), RunFolder.of(path)
         theirs = run.labels if run else ()
-    weights = {layer.name: layer.get_weights() for layer in earlier.layers}
     pairs = [(ours.index(name), place) for place, name in enumerate(theirs) if name in ours]
     by_class = dict.fromkeys(BY_CLASS, functools.partial(_by_class, pairs=pairs))
     settings = "model, width, variant, attention, head, head_width"
-    fill_from(model, weights, path, (ours, theirs), by_class=by_class, settings=settings, anew=AUXILIARY)
+    fill_from(model, earlier, path, (ours, theirs), by_class=by_class, settings=settings, skip=skip, anew=AUXILIARY)
 
 
 def _by_class(own, other, pairs):

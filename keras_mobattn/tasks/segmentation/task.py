@@ -104,9 +104,9 @@ class Segmentation(Task):
         """Whether `weights` is the file of a segmenter."""
         return is_segmenter_file(weights)
 
-    def load_whole(self, model, weights, class_names):
+    def load_whole(self, model, weights, class_names, skip=None):
         """Fill `model` from the file of a segmenter; classes go by their names."""
-        start_from(model, weights, class_names)
+        start_from(model, weights, class_names, skip)
 
     def build(self, make, class_names):
         """The head on the family's backbone."""

@@ -10,7 +10,7 @@ import pytest
 from helpers.timed_files import QUICK
 from keras_mobattn import benchmark, gpu
 from keras_mobattn.benchmark import Statistics
-from keras_mobattn.benchmark.this_machine import worker
+from keras_mobattn.benchmark.this_machine import benchmark as timing, worker
 from keras_mobattn.benchmark.this_machine.benchmark import WORKER
 from keras_mobattn.gpu import driver
 
@@ -50,6 +50,14 @@ def test_time_limit_holds(files):
     assert row.error is None
     assert row.rounds == 2
     assert 200 < sum(row.samples_ms) < 600  # less than 400 by what lies between the runs; more by two last runs
+
+
+def test_a_file_that_is_replaced_while_it_is_timed(files, tmp_path, monkeypatch):
+    """Figures of two files in one row would be those of none."""
+    path, other, run = tmp_path / "model.tflite", files["mirrored"].read_bytes(), timing._run_worker
+    path.write_bytes(files["plain"].read_bytes())
+    monkeypatch.setattr(timing, "_run_worker", lambda job: path.write_bytes(other) and run(job))
+    assert benchmark.benchmark_tflite(path, **QUICK).error == "The file was replaced while it was timed."
 
 
 def test_the_whole_record(files):

@@ -1,5 +1,7 @@
 """The task: what a batch teaches, how detections are scored, drawn and told, and what it refuses."""
 
+import functools
+
 import numpy as np
 import pytest
 import rich.console
@@ -9,6 +11,7 @@ import tf_keras as keras
 import keras_mobattn
 from keras_mobattn import InputError
 from keras_mobattn.models import load_model
+from keras_mobattn.names import ATTENTION, part_of
 from keras_mobattn.tasks import TASKS, task_of
 from keras_mobattn.tasks.detection import DETECTION, Detection, SSDLite, anchors_of, detect
 from keras_mobattn.tasks.detection.boxes import encode_boxes, to_centers
@@ -252,6 +255,26 @@ def test_starting_from_another_detector(model, tmp_path):
     wider = SSDLite(keras_mobattn.MobileViTv2(width=0.5, include_top=False, input_shape=(64, 128, 3)), 3)
     with pytest.raises(InputError, match="Expected weights of ssdlite_mobilevitv2_050 with 3 classes"):
         start_from(wider, path, NAMES)
+
+
+def test_another_attention_is_another_detector(tmp_path):
+    """Its weights have the same names and shapes: Mobile-Attention's are softmax attention's."""
+    build = functools.partial(keras_mobattn.MobileViT, variant="test", include_top=False, input_shape=(64, 128, 3))
+    path = tmp_path / "model.keras"
+    earlier = keras_mobattn.randomize_weights(SSDLite(build(), 3), 4)
+    earlier.save(path)
+    with pytest.raises(
+        InputError, match="attention as in .*model.keras', whose .* is SoftmaxAttention.*Received: Mobile"
+    ):
+        start_from(SSDLite(build(attention="mobile"), 3), path, NAMES)
+    new = SSDLite(build(attention="mobile"), 3)
+    before = {layer.name: layer.get_weights() for layer in new.layers}
+    with pytest.warns(UserWarning, match="does not name its classes"):
+        start_from(new, path, NAMES, skip="attention")
+    for layer in new.layers:
+        kept = before[layer.name] if part_of(layer.name) == ATTENTION else earlier.get_layer(layer.name).get_weights()
+        for one, other in zip(layer.get_weights(), kept, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_files_of_others_are_no_detectors(tmp_path):
