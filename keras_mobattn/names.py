@@ -6,6 +6,9 @@ model function, also one of the user's own, names its layers by these rules. No 
 """
 
 import re
+from collections.abc import Iterable
+
+from keras_mobattn.errors import InputError
 
 # Layers
 
@@ -99,3 +102,19 @@ def is_decayed(variable: str, rank: int) -> bool:
     Nor do positions and position biases, which DeiT's and EfficientFormerV2's code leaves out by name.
     """
     return rank > 1 and role_of(variable) in DECAYED
+
+
+def as_identifiers(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of ASCII letters, digits and underscores that don't begin with a digit: "box-1" becomes "box_1".
+
+    Raises:
+        InputError: two become the same.
+    """
+    names = tuple(names)
+    plain = tuple(re.sub(r"^(?=\d)|[^A-Za-z0-9_]", "_", name) for name in names)
+    if len(set(plain)) < len(plain):
+        raise InputError(
+            f"Expected names of outputs that differ in letters and digits. Received: {', '.join(map(repr, names))}. "
+            "Rename one."
+        )
+    return plain

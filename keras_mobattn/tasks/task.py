@@ -1,6 +1,5 @@
 """The base class of tasks: what a model is for. No other code takes a kind of model for granted."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import tf_keras as keras
 from keras_mobattn._types import PathLike, Size
 from keras_mobattn.data import Source
 from keras_mobattn.errors import InputError, expect_kind
+from keras_mobattn.names import as_identifiers
 from keras_mobattn.settings import TrainSettings
 from keras_mobattn.tasks._types import Array, Arrays, Bad, File, NamedArrays, Record, Result, Shapes, Tally, Tensors
 from keras_mobattn.tasks.form import Form
@@ -303,13 +303,7 @@ class Task:
         if not isinstance(output, dict | list | tuple):
             return ("features",)
         names = sorted(output) if isinstance(output, dict) else model.output_names
-        plain = tuple(re.sub(r"^(?=\d)|[^A-Za-z0-9_]", "_", name) for name in names)  # Core ML takes identifiers only
-        if len(set(plain)) < len(plain):
-            told = ", ".join(map(repr, names))
-            raise InputError(
-                f"Expected outputs whose names differ in letters and digits. Received: {told}. Rename one."
-            )
-        return plain
+        return as_identifiers(names)  # Core ML takes no others
 
     def has_classes(self, output_names: Sequence[str]) -> bool:
         """Whether a model with these outputs has classes, so that names of them make sense."""

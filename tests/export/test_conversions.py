@@ -201,7 +201,7 @@ NAMED = {  # keys of the outputs -> their names in files, None where two would b
 def test_names_that_files_do_not_take(keys):
     model = small_model(lambda x: {key: keras.layers.Dense(2)(x) for key in keys})
     if NAMED[keys] is None:
-        with pytest.raises(InputError, match="names differ in letters and digits. Received: 'box-1', 'box_1'"):
+        with pytest.raises(InputError, match="that differ in letters and digits. Received: 'box-1', 'box_1'"):
             export.load(model)
     else:
         assert export.load(model).output_names == NAMED[keys]

@@ -14,7 +14,7 @@ from helpers import make_checkpoint_sample, torch_peers
 from keras_mobattn import MobileViTv2, randomize_weights
 from keras_mobattn.models import MODELS
 from keras_mobattn.weights import TAGS, to_timm
-from keras_mobattn.weights.transforms import Positions
+from keras_mobattn.weights.transforms import POSITIONS
 
 ARCHITECTURES = list(dict.fromkeys(tag.architecture for tag in TAGS.values() if tag.origin == "apple/ml-cvnets"))
 # The others take minutes. The stored sample holds transformers' models too, smaller.
@@ -116,10 +116,10 @@ def test_positions_of_a_square_for_an_oblong_model():
     with pytest.warns(
         UserWarning, match="taken for those of 6 x 6 patches, as published. If they are of 4 x 9, as the"
     ):
-        resampled = Positions().resample(table, [(1, 5), (4, 9, 5)])
+        resampled = POSITIONS.resample(table, [(1, 5), (4, 9, 5)])
     assert resampled.shape == table.shape
     np.testing.assert_array_equal(resampled[0, 0], table[0, 0])
-    np.testing.assert_array_equal(Positions().resample(table, [(1, 5), (6, 6, 5)]), table)
+    np.testing.assert_array_equal(POSITIONS.resample(table, [(1, 5), (6, 6, 5)]), table)
 
 
 def sample_id(sample):
