@@ -137,12 +137,18 @@ def _as_in_training(run, dataset, on_corrupt, whole):
     began = read_json(run.data_file, None)
     if began is None or sum(began.get("num_examples", {}).values()) != sum(whole.num_examples.values()):
         return None
-    with warnings.catch_warnings(), contextlib.suppress(InputError):
-        warnings.filterwarnings("ignore", message="(?!.* in two splits)")  # `whole` has told the others
+    source = None
+    with warnings.catch_warnings(record=True) as told, contextlib.suppress(InputError):
+        warnings.simplefilter("always")
         source = run.open_source(on_corrupt=on_corrupt, dataset=dataset)
-        if not run.changes_in(source):
-            return source
-    return None
+        if run.changes_in(source):
+            return None
+    if source is None:
+        return None
+    for each in told:
+        if " in two splits" in str(each.message) and len(whole.num_examples) == 1:  # `whole` has told the others
+            warnings.warn(each.message, stacklevel=2)
+    return source
 
 
 def _is_same(dataset, other):

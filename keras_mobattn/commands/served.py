@@ -183,8 +183,8 @@ def _reference(path, model, source, pixels):
 def _keras_file(path):
     """The Keras model that a file was made of, by its name; None where none is beside it."""
     run = RunFolder.of(path)
-    if run and run.path != path.parent:  # RUN/16_epochs/model_int8.tflite
-        kept = run.path / f"{run.model_file.stem}_{path.parent.name}{run.model_file.suffix}"
+    if run and run.path.absolute() != path.parent.absolute():  # RUN/16_epochs/model_int8.tflite
+        kept = run.path / f"{run.model_file.stem}_{path.parent.absolute().name}{run.model_file.suffix}"
         return kept if path.stem.startswith(f"{run.model_file.stem}_") and kept.exists() else None
     beside = [file for file in path.parent.iterdir() if file.suffix in KERAS_SUFFIXES]
     fitting = [file for file in beside if path.stem == file.stem or path.stem.startswith(f"{file.stem}_")]

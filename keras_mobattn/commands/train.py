@@ -135,12 +135,13 @@ def _expect_outside(folder, dataset):
 
 def _expect_used(settings, given):
     """Refuse flags that change nothing with these settings."""
-    wide = [name for name, each in FAMILIES.items() if any("width" in one.arguments for one in each.variants.values())]
-    if "width" in given and settings.model not in wide:
+    variants = {name: each.variants.values() for name, each in FAMILIES.items() if each.variants}
+    wide = [name for name, published in variants.items() if any("width" in each.arguments for each in published)]
+    if "width" in given and settings.model in variants.keys() - wide:  # one's own family may have it or not
         raise InputError(
             f"Expected --width with {' or '.join(wide)}. Received: it with --model {settings.model}. Take --variant."
         )
-    if "head_learning_rate" in given and not settings.head_epochs:
+    if "head_learning_rate" in given and settings.head_learning_rate is not None and not settings.head_epochs:
         raise InputError(
             "Expected --head-epochs, in which the head alone learns, beside --head-learning-rate. Received: 0. Give "
             "both, or --learning-rate."

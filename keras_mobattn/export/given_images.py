@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from keras_mobattn.errors import InputError
 
-MOST = 10_000  # images
+MOST, MOST_BYTES = 10_000, 4e9  # images, where nobody knows how many will come
 # An array, or one image or batch after the other, or a function that returns such: see as_images
 GivenImages: TypeAlias = Iterable[Any] | Callable[[], Iterable[Any]]
 
@@ -55,17 +55,18 @@ def _collected(images, what):
         )
     if hasattr(images, "__array__") or isinstance(images, str) or not hasattr(images, "__iter__"):
         return np.asarray(images)
+    known = hasattr(images, "__len__")
     if isinstance(images, keras.utils.Sequence):  # which begins again at its end, as ImageDataGenerator's
         images = map(images.__getitem__, range(len(images)))
-    batches, count = [], 0
+    batches, count, size = [], 0, 0
     for element in images:
         part = np.asarray(_image_of(element))
         batches.append(part if part.ndim == 4 else part[None])
-        count += len(batches[-1])
-        if count > MOST:
+        count, size = count + len(batches[-1]), size + batches[-1].nbytes
+        if not known and (count > MOST or size > MOST_BYTES):
             raise InputError(
-                f"Expected up to {MOST:,} images as {what}. Received: more, perhaps of a generator that never ends. "
-                "Take some: itertools.islice(images, 100)."
+                f"Expected up to {MOST:,} images as {what}, of {MOST_BYTES / 1e9:.0f} GB at most. Received: more, "
+                "perhaps of a generator that never ends. Take some: itertools.islice(images, 100)."
             )
     if len(shapes := list(dict.fromkeys(batch.shape[1:] for batch in batches))) > 1:
         raise InputError(

@@ -26,7 +26,7 @@ def headroom_of(path, inputs, model):
     try:
         return headroom_in(evaluate_half(path, inputs, "float32").tensors, model)
     except InputError as error:
-        return headroom_in((), model, problem=str(error))
+        return headroom_in((), model, problem=str(error).replace(repr(str(path)), "the file"))
 
 
 def headroom_in(tensors, model, problem=None):

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.layers import ImageRange, InputRange
+from keras_mobattn.models.input_shape import input_shape_of
 
 PICTURES = (1, 3)  # channels of grey and RGB images
 LAYER_THAT_TELLS = (
@@ -83,8 +84,7 @@ def known_range(
             )
         return own
     told = ImageRange(1.0 if scale is None else scale, 0.0 if bias is None else bias)
-    inputs = getattr(model, "inputs", None)  # a file has none
-    told.of_channels((inputs[0].shape if inputs else model.input_shape)[-1])
+    told.of_channels(input_shape_of(model)[-1])
     if own is not None and own.is_image and not _agree(own, told):
         raise InputError(
             f"Expected no input_scale and input_bias other than what the model says itself: {own}. Received: {told}. "

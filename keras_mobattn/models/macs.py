@@ -9,6 +9,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from keras_mobattn.errors import InputError, expect_kind
 from keras_mobattn.layers import GroupNorm1
+from keras_mobattn.models.input_shape import input_shape_of
 from keras_mobattn.models.trace import trace_inference
 
 
@@ -34,7 +35,8 @@ def _einsum(op):
         first, dots, last = term.partition("...")
         shared = len(x.shape) - len(first) - len(last)
         labels = [*first, *range(-shared, 0), *last] if dots else term  # what the dots stand for, from the last on
-        sizes |= dict(zip(labels, x.shape, strict=True))
+        for label, side in zip(labels, x.shape, strict=True):
+            sizes[label] = max(side, sizes.get(label, 1))  # a side of 1 is repeated
     return math.prod(sizes.values())
 
 
@@ -73,8 +75,7 @@ def count_macs(model: keras.Model, input_shape: Sequence[int] | None = None, nor
             does with grouped convolutions on a CPU.
     """
     expect_kind("model", model, keras.Model, "a keras.Model", "Load it: keras_mobattn.models.load_model(file).")
-    own = tuple(model.inputs[0].shape) if model.inputs else model.input_shape  # which is a dict where the inputs are
-    shape = own[1:] if input_shape is None else input_shape
+    shape = input_shape_of(model)[1:] if input_shape is None else input_shape
     shape = tuple(expect_kind("input_shape", shape, (tuple, list), "numbers, (height, width, channels)"))
     if any(side is None for side in shape):
         raise InputError(
@@ -95,10 +96,9 @@ def count_macs(model: keras.Model, input_shape: Sequence[int] | None = None, nor
 
 
 def _count_norms(model, shape):
-    if tuple(model.input_shape[1:]) != shape:
-        raise InputError(
-            f"Expected the model's own fixed size {model.input_shape[1:]} for count_macs with norms. Received: {shape}."
-        )
+    own = tuple(input_shape_of(model)[1:])
+    if own != shape:
+        raise InputError(f"Expected the model's own fixed size {own} for count_macs with norms. Received: {shape}.")
     return sum(
         NORMS.get(type(layer), 0) * math.prod(layer.output_shape[1:]) for layer in model.layers if type(layer) in NORMS
     )

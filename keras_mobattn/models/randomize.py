@@ -10,6 +10,7 @@ import tf_keras as keras
 from keras_mobattn.errors import InputError, expect_kind, expect_range
 from keras_mobattn.layers import ImageRange
 from keras_mobattn.models.input_range import input_range_of
+from keras_mobattn.models.input_shape import input_shape_of
 from keras_mobattn.names import DEPTHWISE, DISTANCE, SCALE, SHIFT, role_of
 
 LayerOrModel = TypeVar("LayerOrModel", bound=keras.layers.Layer)
@@ -83,7 +84,7 @@ def _measuring(norm):
 
 def _images(model, rng):
     """Random images with coarse and fine structure, in the range that the model takes."""
-    height, width, channels = (side or ANY_SIDE for side in model.inputs[0].shape[1:])
+    height, width, channels = (side or ANY_SIDE for side in input_shape_of(model)[1:])
     coarse = rng.uniform(0, 1, (BATCH, 3, 3, channels))
     rows, columns = (np.arange(side) * 3 // side for side in (height, width))
     images = 0.7 * coarse[:, rows][:, :, columns] + 0.3 * rng.uniform(0, 1, (BATCH, height, width, channels))

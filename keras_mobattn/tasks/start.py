@@ -32,10 +32,11 @@ def in_our_order(path, ours):
     return f"{path} does not name its classes: they are taken to be {first} in that order."
 
 
-def expect_same_attention(model, other, path):
+def expect_same_attention(model, other, path, advice=""):
     """Refuse the weights of `other`, a model at `path`, for a model with another attention.
 
     Names and shapes of weights don't tell: Mobile-Attention's are softmax attention's, with 2 heads as with 4.
+    `advice` says what else could be done.
 
     Raises:
         InputError: an attention layer of both is another one in each.
@@ -45,7 +46,7 @@ def expect_same_attention(model, other, path):
         if attentions.get(layer.name, _attention(layer)) != _attention(layer):
             raise InputError(
                 f"Expected a backbone with attention as in {str(path)!r}, whose {layer.name} is "
-                f"{attentions[layer.name]}. Received: {_attention(layer)}."
+                f"{attentions[layer.name]}. Received: {_attention(layer)}.{advice}"
             )
 
 
@@ -86,7 +87,8 @@ def fill_from(model, earlier, path, names, *, by_class, settings, skip=None, ane
             )
         filled.append((layer, given))
     if skip != ATTENTION:
-        expect_same_attention(model, earlier, path)
+        advice = " Take its attention; or weights_skip='attention', which loads all but the attention."
+        expect_same_attention(model, earlier, path, advice)
     for layer, given in filled:
         layer.set_weights(given)
     new = [name for name in ours if name not in theirs]

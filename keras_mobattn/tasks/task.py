@@ -144,7 +144,7 @@ class Task:
         self, model: keras.Model, weights: PathLike, class_names: Sequence[str], skip: str | None = None
     ) -> None:
         """Fill `model` from such a file, with `skip` "attention" all but its attention."""
-        raise NotImplementedError(f"{type(self).__name__} must define load_whole(model, weights, class_names).")
+        raise NotImplementedError(f"{type(self).__name__} must define load_whole(model, weights, class_names, skip).")
 
     def recognises(self, model: keras.Model) -> bool:
         """Whether a Keras model from anywhere is one of this task, by its last layers."""

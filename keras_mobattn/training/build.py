@@ -48,7 +48,7 @@ def build_model(settings, class_names, task=None):
     with global_policy(settings.precision):
         model = task.build(make, class_names)
     if whole:
-        task.load_whole(model, settings.weights, class_names, settings.weights_skip)
+        task.load_whole(model, settings.weights, class_names, skip=settings.weights_skip)
     elif settings.weights:
         match_heads(model, settings.weights, class_names)
     return model

@@ -102,7 +102,8 @@ def _train(settings, folder, resume, execution, progress, callbacks, lock, clust
         if cluster.chief:
             folder.write_start(settings, source, task)  # already now: it may be stopped
         head = _train_head(settings, folder, (execution, progress, callbacks, lock, cluster))
-        start = dataclasses.replace(settings, weights=str(head.model_file), weights_skip=None)
+        how = {"attention": head.settings.attention, "weights": str(head.model_file), "weights_skip": None}
+        start = dataclasses.replace(settings, **how)  # its attention is that of the weights it began with
     plan = make_plan(settings, source, cluster.replicas)
     keras.utils.set_random_seed(settings.seed)
     names = source.class_names

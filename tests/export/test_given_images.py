@@ -45,7 +45,7 @@ def test_every_form_is_the_same_images(form):
 
 def test_a_generator_that_never_ends(monkeypatch):
     monkeypatch.setattr(given_images, "MOST", 20)
-    with pytest.raises(InputError, match="Expected up to 20 images as check_images. Received: more"):
+    with pytest.raises(InputError, match="Expected up to 20 images as check_images, of 4 GB at most. Received: more"):
         as_images(itertools.cycle(IMAGES), export.load(shared_model()), "check_images")
 
 

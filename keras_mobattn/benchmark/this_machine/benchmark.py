@@ -140,12 +140,19 @@ def _timed(row):
     found = _run_worker({"path": row.file, "backend": backend, **{name: getattr(row, name) for name in asked}})
     if "error" in found:
         return dataclasses.replace(row, **found)
-    if identify_tflite(Path(row.file))[1].hexdigest()[:16] != row.sha256:  # an export into the same folder, say
-        return dataclasses.replace(row, error="The file was replaced while it was timed.")
+    if not _is_as_it_was(row):  # an export into the same folder, say
+        return dataclasses.replace(row, error="The file was replaced or removed while it was timed.")
     if adapter := found.pop("adapter", None):
         found["runtime"] = f"{row.runtime} on {adapter}"
     tuples = {name: tuple(found.pop(name)) for name in ("samples_ms", "inputs")}
     return row.filled(**found, **tuples, statistics=Statistics.of(tuples["samples_ms"]))
+
+
+def _is_as_it_was(row):
+    try:
+        return identify_tflite(Path(row.file))[1].hexdigest()[:16] == row.sha256
+    except OSError:
+        return False
 
 
 def _run_worker(job):

@@ -57,7 +57,10 @@ def test_a_file_that_is_replaced_while_it_is_timed(files, tmp_path, monkeypatch)
     path, other, run = tmp_path / "model.tflite", files["mirrored"].read_bytes(), timing._run_worker
     path.write_bytes(files["plain"].read_bytes())
     monkeypatch.setattr(timing, "_run_worker", lambda job: path.write_bytes(other) and run(job))
-    assert benchmark.benchmark_tflite(path, **QUICK).error == "The file was replaced while it was timed."
+    told = "The file was replaced or removed while it was timed."
+    assert benchmark.benchmark_tflite(path, **QUICK).error == told
+    monkeypatch.setattr(timing, "_run_worker", lambda job: (run(job), path.unlink())[0])
+    assert benchmark.benchmark_tflite(path, **QUICK).error == told
 
 
 def test_the_whole_record(files):

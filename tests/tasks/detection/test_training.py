@@ -183,6 +183,20 @@ def test_the_head_first_and_other_classes(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_head_first_on_a_backbone_of_the_published_form(run, tmp_path):
+    """The run takes over the form that its head's run has taken over from the file."""
+    folder, _ = run
+    options = {"variant": "test", "width": 0.25, "attention": "mobile_published"}
+    classifier = keras_mobattn.MobileViTv2(input_shape=(64, 64, 3), classes=4, **options)
+    keras_mobattn.randomize_weights(classifier, 5).save(tmp_path / "model.keras")
+    start = {"attention": "mobile", "weights": str(tmp_path / "model.keras"), "epochs": 1, "head_epochs": 1}
+    with pytest.warns(UserWarning, match="was trained with Mobile-Attention as published"):
+        train(dataclasses.replace(folder.settings, **start), tmp_path / "run", progress=False)
+    again = RunFolder(tmp_path / "run")
+    assert again.settings.attention == again.head.settings.attention == "mobile_published"
+
+
+@pytest.mark.slow
 def test_a_backbone_from_a_classifier(run, tmp_path):
     """The weights of a classifier's run start the backbone; the detector's head starts anew, which is said."""
     folder, _ = run
