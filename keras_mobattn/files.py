@@ -83,6 +83,11 @@ def read_json(path: "PathLike", default: Any) -> Any:
         ) from error
 
 
+def is_label(name: Any) -> bool:
+    """Whether `read_labels` gives a class name back from a line of its own: printable, without spaces at its ends."""
+    return isinstance(name, str) and name == name.strip() and bool(name) and name.isprintable()
+
+
 def read_labels(file: "PathLike") -> tuple[str, ...]:
     """Read class names, one a line, UTF-8.
 

@@ -10,6 +10,7 @@ from keras_mobattn.catalog import TASKS
 from keras_mobattn.errors import InputError
 from keras_mobattn.export import FILE_MODELS, FileModel
 from keras_mobattn.models import known_range, load_model, model_file, pretrained_model
+from keras_mobattn.models.input_shape import takes_photos
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
 from keras_mobattn.weights import imagenet_classes
@@ -81,13 +82,12 @@ def open_model(path=None, weights=None, input_scale=None, input_bias=None):
     task = run.task if run else _own_task(model) or classification
     task = task.for_file(model) if isinstance(model, FileModel) else task
     scores = _scores_classes(model) and (run or isinstance(model, FileModel) or task_of(model) is not FEATURES)
-    takes = model.input_shape
-    takes_images = isinstance(takes, tuple) and len(takes) == 4 and takes[-1] == 3
-    if (task is classification and not scores) or not takes_images or None in takes[1:3]:
+    if (task is classification and not scores) or not takes_photos(model):
         raise InputError(
             "Expected a classifier of RGB images of a fixed size with one output [n, classes], softmax, sigmoid or "
             "logits of a Dense, Activation or Softmax layer (one number: sigmoid), a detector, a segmenter, or the "
-            f"folder of a run of another task. Received: {title} with input {takes} and output {model.output_shape}."
+            f"folder of a run of another task. Received: {title} with input {model.input_shape} and output "
+            f"{model.output_shape}."
         )
     told = {"scale": input_scale, "bias": input_bias}
     known_range(model, **told)

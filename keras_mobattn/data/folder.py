@@ -15,6 +15,7 @@ from keras_mobattn.data.listing import expect_folder, find_images, sub_folders, 
 from keras_mobattn.data.same_images import tell_same, tell_same_in_splits
 from keras_mobattn.data.splits import TEST, TRAIN, find_splits, held_out_of
 from keras_mobattn.errors import InputError, choose
+from keras_mobattn.files import is_label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _list(folder, for_test):
 def _class_name(path):
     """The folder's name, printable and composed (NFC), for labels.txt and models; macOS decomposes accents in names."""
     name = unicodedata.normalize("NFC", path.name)
-    if name != name.strip() or not name.isprintable():
+    if not is_label(name):
         raise InputError(
             f"Expected printable names of classes that don't begin or end with a space: files keep them one a line. "
             f"Received: {str(path)!r}. Rename the folder."

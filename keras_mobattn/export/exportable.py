@@ -16,6 +16,7 @@ from keras_mobattn._types import PathLike
 from keras_mobattn.errors import InputError, expect_kind, expect_path
 from keras_mobattn.layers import HALF, ImageRange, global_policy
 from keras_mobattn.models import known_range, load_model, model_file
+from keras_mobattn.models.input_shape import input_shape_of
 from keras_mobattn.models.trace import trace_inference
 from keras_mobattn.run_folder import RunFolder
 from keras_mobattn.tasks import FEATURES, Task, task_of
@@ -112,7 +113,7 @@ class Exportable:
             with tf.name_scope(IN_FLOAT32):
                 return {name: tf.squeeze(value, 0) for name, value in outputs.items()}
 
-        height, width, channels = self.model.inputs[0].shape[1:]  # the first two are open in a model `at_any_size`
+        height, width, channels = input_shape_of(self.model)[1:]  # the first two are open in a model `at_any_size`
         shape = (1, channels, height, width) if channels_first else (1, height, width, channels)
         return trace_inference(run, tf.TensorSpec(shape, tf.float32, INPUT_NAME))
 

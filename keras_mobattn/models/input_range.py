@@ -41,8 +41,7 @@ def input_range_of(model: keras.Model) -> ImageRange | None:
 
     An `InputRange` tells, as in each model of this package with include_preprocessing=False; so does a Rescaling or a
     Normalization that makes small numbers of pixels, unless what follows takes others than these. Models in models are
-    looked into. A model of an input that is no
-    image, with other channels than 1 or 3, takes any numbers.
+    looked into. A model of an input that is no image, with other channels than 1 or 3, takes any numbers.
     """
     inputs = tf.nest.flatten(getattr(model, "inputs", None) or [])
     if len(inputs) != 1 or len(inputs[0].shape) != 4:

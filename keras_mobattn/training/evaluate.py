@@ -12,6 +12,7 @@ from keras_mobattn.data import Source, batches
 from keras_mobattn.errors import InputError, expect_kind, expect_name
 from keras_mobattn.layers import ImageRange
 from keras_mobattn.models import known_range
+from keras_mobattn.models.input_shape import takes_photos
 from keras_mobattn.tasks._types import File
 from keras_mobattn.tasks.task import Task, expect_keras
 
@@ -59,16 +60,19 @@ def evaluate(
     else:
         expect_keras(model)
     task.expect_model(model, source)
-    takes = model.input_shape
-    size = takes[1:3] if isinstance(takes, tuple) and len(takes) == 4 and takes[3] == 3 else (None,)
-    if None in size:
+    if not takes_photos(model):
         raise InputError(
             f"Expected a model of RGB images of a fixed size. Received: {model.name} with input {model.input_shape}."
         )
     expect_name(source.num_examples, split, "split")
     input_range = known_range(model, input_scale, input_bias)
     tally = task.tally(source.class_names)
-    view: dict[str, Any] = {"image_size": size, "crop": crop, "interpolation": interpolation, "task": task}
+    view: dict[str, Any] = {
+        "image_size": model.input_shape[1:3],
+        "crop": crop,
+        "interpolation": interpolation,
+        "task": task,
+    }
     done, total = 0, source.num_examples[split]
     for images, learned in batches(source, split, batch_size=batch_size, **view):
         tally.add(learned, model.predict_on_batch(input_range.from_pixels(images)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_mobattn.data.image_file import ImageFacts
 from keras_mobattn.errors import InputError
+from keras_mobattn.files import is_label
 
 BORDER = 1.5  # pixels by which a box may leave the image without being counted: formats and rounding differ
 
@@ -43,7 +44,7 @@ def expect_class_names(names, where):
         InputError: they are; `where` names the file.
     """
     for name in names:
-        if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
+        if not is_label(name):
             raise InputError(
                 f"Expected names of classes in {str(where)!r} that can be printed and don't begin or end with a space. "
                 f"Received: {name!r}. Rename it there."
